@@ -1,0 +1,93 @@
+// Batch: a schema and equal-length columns, the one unit of data. Decoders fill it, the journal keeps it, scans yield it,
+// operators pass it, writers print it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/model/column.h"
+#include "storage/model/flow_schema.h"
+#include "storage/model/time.h"
+
+namespace sluice {
+
+struct Field {
+  std::string name;
+  LogicalType type = LogicalType::uint;
+  PhysicalType physical = PhysicalType::U64;
+  const EnumSpec* enumeration = nullptr;  // for LogicalType::enumeration
+  std::string unit;                       // "bytes", "ns", …; may be empty
+  std::optional<ColumnId> column;         // set when the values are a stored flow column
+
+  static Field of(ColumnId id);
+};
+
+using Schema = std::vector<Field>;
+
+struct Batch {
+  std::shared_ptr<const Schema> schema;
+  std::vector<Column> columns;  // columns[i] has the physical type of (*schema)[i]; all of size `rows`
+  size_t rows = 0;
+
+  // Position of a flow column, or nullopt: a column that is not there is all null.
+  std::optional<size_t> find(ColumnId id) const;
+  size_t byte_size() const;
+};
+
+// Builds a batch of flows row by row; columns appear when first set, so a column never seen costs nothing.
+//
+//   (begin_row set* )* finish
+//
+// Within a row each column is set at most once (a second set of the same column is ignored: the first value wins, as for
+// repeated IPFIX elements). Not thread safe.
+class FlowBatchBuilder {
+ public:
+  FlowBatchBuilder();
+
+  void begin_row() { ++rows_; }
+  // Takes back the row begun last, with all its values. REQUIRES: rows() > 0
+  void abandon_row();
+
+  void set_uint(ColumnId id, uint64_t value) {
+    if (Column* c = slot(id)) c->append_uint(value);
+  }
+  void set_time(ColumnId id, TimestampNs value) { set_uint(id, static_cast<uint64_t>(value)); }
+  void set_ip(ColumnId id, const IpAddress& value) {
+    if (Column* c = slot(id)) c->append(value);
+  }
+  void set_string(ColumnId id, std::string_view value) {
+    if (Column* c = slot(id)) c->append_string(value);
+  }
+  template <typename E>
+    requires std::is_enum_v<E>
+  void set_enum(ColumnId id, E value) {
+    set_uint(id, static_cast<uint64_t>(value));
+  }
+  // Whether the current row has this column. REQUIRES: rows() > 0
+  bool is_set(ColumnId id) const {
+    const auto& c = columns_[static_cast<size_t>(id)];
+    return c && c->size() == rows_;
+  }
+
+  size_t rows() const { return rows_; }
+  size_t byte_size() const;
+  // The batch so far; the builder is empty afterwards.
+  Batch finish();
+
+ private:
+  // The column, padded with nulls up to the current row; nullptr when the row already has a value.
+  Column* slot(ColumnId id) {
+    auto& c = columns_[static_cast<size_t>(id)];
+    if (!c) c.emplace(column_spec(id).physical);
+    if (c->size() + 1 < rows_) c->append_nulls(rows_ - 1 - c->size());
+    return c->size() < rows_ ? &*c : nullptr;
+  }
+
+  std::array<std::optional<Column>, kColumnCount> columns_;
+  size_t rows_ = 0;
+};
+
+}  // namespace sluice

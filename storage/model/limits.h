@@ -1,0 +1,84 @@
+// Every bound of the server, with its reason and what happens when it is met. A bound that a user may change is a default
+// here and a setting in server/config; the rest are facts of formats or guards against hostile input.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "storage/model/time.h"
+
+namespace sluice::limits {
+
+// --- segments -----------------------------------------------------------------------------------------------------
+// A roaring container holds 65,536 values, so a block of rows is one container. Fixed by the format.
+inline constexpr uint32_t kBlockRows = 65'536;
+// Rows of one segment at most: row numbers are 32-bit and a merge must fit in memory. Merges stop below this.
+inline constexpr uint32_t kSegmentRowsMax = 1u << 24;
+// Open rows of one partition that trigger a seal: large enough for good dictionaries, small enough to seal in a second.
+inline constexpr uint32_t kSealRows = 1u << 20;
+// Age of the oldest open row of a partition that triggers a seal, so that the journal stays short.
+inline constexpr DurationNs kSealAge = 60 * kSecond;
+// Width of a time partition.
+inline constexpr DurationNs kPartitionWidth = kHour;
+
+// --- ingest -------------------------------------------------------------------------------------------------------
+// One HTTP ingest body as sent. Beyond: 413; senders split their files.
+inline constexpr size_t kIngestBodyBytesMax = 64u << 20;
+// The same body after gzip or zstd, against bombs. Beyond: 413, nothing of the body is kept.
+inline constexpr size_t kIngestInflatedBytesMax = 512u << 20;
+// One line of a text source. Beyond: the line is rejected and counted, the next line is read.
+inline constexpr size_t kTextLineBytesMax = 1u << 20;
+// One record's value for a text column or for `extra`. Beyond: cut, and counted.
+inline constexpr size_t kStringBytesMax = 64u << 10;
+// Record errors that one answer lists; all are counted.
+inline constexpr size_t kReportedErrorsMax = 100;
+// Columns of one AWS header: today's newest has fewer than 60.
+inline constexpr size_t kHeaderColumnsMax = 256;
+// Rows of one batch on the way to the journal.
+inline constexpr size_t kBatchRows = 65'536;
+// Packets waiting between a UDP socket and its decoder. Beyond: dropped and counted.
+inline constexpr size_t kUdpQueuePackets = 16'384;
+// A UDP payload.
+inline constexpr size_t kDatagramBytesMax = 65'535;
+// Idempotency keys kept; the oldest go first once their age has passed.
+inline constexpr size_t kObjectKeyBytesMax = 1'024;
+inline constexpr DurationNs kObjectKeyAge = 30 * kDay;
+// Open rows over all partitions, bytes in memory. Beyond: append answers `full` until sealing has caught up.
+inline constexpr size_t kOpenBytesMax = 1u << 30;
+
+// --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
+// Fields of one template: a 64 KiB message cannot hold more than 16 k; real ones have below 100.
+inline constexpr size_t kTemplateFieldsMax = 1'024;
+// Templates kept per exporter and over all exporters; the least recently used go first.
+inline constexpr size_t kTemplatesPerExporterMax = 4'096;
+inline constexpr size_t kTemplatesMax = 65'536;
+// Exporters known at once; beyond, the one silent for longest is forgotten.
+inline constexpr size_t kExportersMax = 16'384;
+// Data that came before its template, kept to be decoded later: bytes per exporter and over all, and age.
+inline constexpr size_t kPendingBytesPerExporter = 1u << 20;
+inline constexpr size_t kPendingBytesMax = 64u << 20;
+inline constexpr DurationNs kPendingAge = 30 * kMinute;
+// Depth of RFC 6313 structured data.
+inline constexpr int kStructuredDepthMax = 8;
+// How far an exporter's clock may run ahead before its times are clamped.
+inline constexpr DurationNs kClockSkewMax = 5 * kMinute;
+
+// --- queries ------------------------------------------------------------------------------------------------------
+// Query text (grammar/limits.h holds the same number: grammar knows no storage).
+inline constexpr size_t kQueryTextBytesMax = 1u << 20;
+// Memory of one query's operators, its time, and the rows of its answer, unless the request says less (or config more).
+inline constexpr size_t kQueryMemoryBytes = 1u << 30;
+inline constexpr DurationNs kQueryTimeout = 60 * kSecond;
+inline constexpr size_t kQueryRowsMax = 1'000'000;
+// Queries running at once; beyond, a bounded number wait, then 503.
+inline constexpr size_t kQueriesRunningMax = 16;
+inline constexpr size_t kQueriesWaitingMax = 64;
+
+// --- HTTP ---------------------------------------------------------------------------------------------------------
+inline constexpr size_t kHttpHeaderBytesMax = 64u << 10;
+inline constexpr size_t kHttpQueryBodyBytesMax = 2u << 20;
+inline constexpr size_t kHttpConnectionsMax = 1'024;
+// Bytes of ingest bodies in memory at once; beyond, 503 with Retry-After.
+inline constexpr size_t kIngestInFlightBytesMax = 512u << 20;
+
+}  // namespace sluice::limits
