@@ -1,0 +1,72 @@
+// A source: one format of flow records. Bytes in, rows out; HTTP bodies, files, bucket objects and Kafka records all meet
+// here. Packet formats (NetFlow, IPFIX, sFlow) have exporters and templates and stand in ingest/source/netflow*.h; they
+// share FlowSink and DecodeReport.
+//
+// Thread rule: a decoder belongs to one thread at a time. Errors: a bad record costs only itself and is reported with its
+// place; only a body that makes no sense at all is an Error.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/model/batch.h"
+#include "storage/model/flow_schema.h"
+#include "storage/model/limits.h"
+#include "storage/model/result.h"
+#include "storage/model/time.h"
+
+namespace sluice::ingest {
+
+struct RecordError {
+  uint64_t record = 0;  // 1-based line or record number in the body
+  std::string reason;   // fixed part first, values last; hostile bytes escaped and cut
+};
+
+// What became of one body. Counts are exact; `errors` lists the first limits::kReportedErrorsMax.
+struct DecodeReport {
+  uint64_t accepted = 0;         // rows made
+  uint64_t rejected = 0;         // records that could not be read
+  uint64_t no_data = 0;          // records that say "no traffic" (AWS NODATA …): liveness, not flows
+  uint64_t skipped_data = 0;     // records that say "lost here" (AWS SKIPDATA …): loss, not flows
+  uint64_t ignored = 0;          // known and of no interest (control messages, counters)
+  uint64_t clamped_times = 0;
+  uint64_t cut_strings = 0;
+  std::vector<RecordError> errors;
+  // Time covered by skipped_data records, so that answers over it can say so.
+  TimeRange skipped_range{kTimestampMax, kTimestampMin};
+
+  void reject(uint64_t record, std::string reason) {
+    ++rejected;
+    if (errors.size() < limits::kReportedErrorsMax) errors.push_back({record, std::move(reason)});
+  }
+};
+
+struct DecodeContext {
+  TimestampNs received_at = 0;
+  std::string format;  // the source's own setting, e.g. an AWS field list "${version} ${vpc-id} …"; empty: by header or default
+};
+
+// Gets finished batches of at most limits::kBatchRows rows. A failed sink stops the decoder with its error.
+using FlowSink = std::function<Status(Batch&&)>;
+
+// Decodes one whole (already inflated) body.
+using BodyDecoder = Result<DecodeReport> (*)(std::string_view body, const DecodeContext& context, const FlowSink& sink);
+
+struct SourceSpec {
+  std::string_view name;         // as in POST /v1/ingest/{name} and column `source`
+  Source id;
+  std::string_view description;  // one line for `sluice sources`
+  BodyDecoder decode;            // nullptr for packet sources: their bodies are captures, see packet_body.h
+  bool splittable_lines;         // clients may cut a file at any line end and repeat the header line
+};
+
+// The table of sources; a format joins with one row in source_table.cc.
+std::span<const SourceSpec> sources();
+const SourceSpec* find_source(std::string_view name);
+
+}  // namespace sluice::ingest

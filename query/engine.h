@@ -1,0 +1,150 @@
+// The query engine's door: FlowQL text and a snapshot in, a stream of batches and an account out.
+//
+// Thread rule: run() may be called from many threads; each run uses the Executor given and touches no state of others.
+// The engine never blocks on anything but its executor and its sink.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/model/batch.h"
+#include "storage/model/limits.h"
+#include "storage/model/result.h"
+#include "storage/model/time.h"
+#include "storage/store/store.h"
+
+namespace sluice::query {
+
+// A place in the query text; line and column are 1-based, in characters.
+struct TextSpan {
+  size_t offset = 0, length = 0;  // bytes
+  uint32_t line = 1, column = 1;
+};
+
+struct QueryError {
+  ErrorCode code = ErrorCode::parse;
+  std::string message;
+  std::string hint;              // "did you mean 'src_port'?"; may be empty
+  std::optional<TextSpan> span;  // absent where no place in the text is to blame (deadline, memory …)
+  // For operators' eyes: the line of text with the place marked below it; empty without a span.
+  std::string caret;
+};
+
+// A parameter's value: text that is read as the type its place wants ("10.0.0.0/8", "443", "tcp"), or a list of those.
+struct ParameterValue {
+  std::vector<std::string> values;
+  bool is_list = false;
+};
+
+struct QueryLimits {
+  DurationNs timeout = limits::kQueryTimeout;
+  size_t memory_bytes = limits::kQueryMemoryBytes;
+  size_t rows_max = limits::kQueryRowsMax;
+};
+
+struct QueryOptions {
+  // Plain twins, for tests and for explain: the answers must not change.
+  bool use_postings = true;
+  bool use_zones = true;
+  size_t batch_rows = 0;  // 0: natural (a block); tests use tiny ones
+};
+
+struct QueryRequest {
+  std::string text;
+  std::optional<TimestampNs> from, to;  // narrow the query's own range
+  std::map<std::string, ParameterValue> parameters;
+  QueryLimits limits;
+  QueryOptions options;
+};
+
+// Set from any thread; seen at the next batch.
+class CancelToken {
+ public:
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+// Runs tasks in parallel on the server's pool. run() calls task(i) once for each i in [0, count), on up to width() threads,
+// the caller's among them, and returns when all are done. Tasks don't throw.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual size_t width() const = 0;
+  virtual void run(size_t count, const std::function<void(size_t)>& task) = 0;
+};
+
+// One thread: the caller's. For tests.
+class InlineExecutor final : public Executor {
+ public:
+  size_t width() const override { return 1; }
+  void run(size_t count, const std::function<void(size_t)>& task) override {
+    for (size_t i = 0; i < count; ++i) task(i);
+  }
+};
+
+// `show exporters` and its like: tables that the server knows and the engine does not. nullopt: no such table.
+using SystemTables = std::function<std::optional<Result<Batch>>(std::string_view name)>;
+
+struct ScanStats {
+  uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0;
+  uint64_t segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0, granules_pruned = 0, open_rows = 0;
+  DurationNs elapsed = 0;
+};
+
+struct QuerySummary {
+  std::optional<TimeRange> range;  // what the answer covers; absent for statements that read no flows
+  std::vector<std::string> warnings;
+  ScanStats stats;
+  uint64_t rows = 0;
+  std::string render;  // the query's hint to clients: "", "timechart", …
+};
+
+// Receives the answer on the thread that called run(). begin() comes once, before the first batch, also for empty answers.
+class ResultSink {
+ public:
+  virtual ~ResultSink() = default;
+  virtual Status begin(const Schema& columns) = 0;
+  virtual Status batch(const Batch& rows) = 0;  // Status error (a gone client): the query stops with it
+};
+
+struct QueryContext {
+  const store::Snapshot* snapshot = nullptr;
+  const Clock* clock = nullptr;  // "now" of `last 15m`, and the deadline
+  Executor* executor = nullptr;
+  const CancelToken* cancel = nullptr;  // may be null
+  SystemTables system_tables;           // may be empty
+  // Time ranges in which data is known to be missing (lost packets, SKIPDATA, damaged segments), to warn about.
+  std::function<std::vector<std::string>(TimeRange)> known_loss;
+  // A segment read failed as corrupt; the query goes on without its rows and warns.
+  std::function<void(uint64_t segment_id, const std::string& reason)> report_damage;
+};
+
+// Either an answer went to the sink, or an error (perhaps after some batches).
+std::optional<QueryError> run(const QueryRequest& request, const QueryContext& context, ResultSink& sink, QuerySummary& summary);
+
+// The plan as text, one line a step; binds but does not scan.
+std::optional<QueryError> explain(const QueryRequest& request, const QueryContext& context, std::string& plan);
+
+// Parses and binds only. Empty: the query is good.
+std::vector<QueryError> validate(const QueryRequest& request);
+
+struct Completion {
+  std::string text;    // what to put in place of [replace_offset, replace_offset + replace_length)
+  std::string kind;    // "column", "stage", "function", "aggregate", "keyword", "value"
+  std::string detail;  // type or one-sentence doc
+};
+struct CompletionList {
+  size_t replace_offset = 0, replace_length = 0;
+  std::vector<Completion> items;
+};
+CompletionList complete(std::string_view text, size_t cursor, const QueryContext& context);
+
+}  // namespace sluice::query

@@ -1,0 +1,107 @@
+// Store: rows go in durably, come out as snapshots, and age from open batches to sealed, merged and retained segments.
+//
+//   open ( append | snapshot | seal | merge | retain )* close
+//
+// Thread rule: all methods may be called from any thread. append() of several threads is committed as a group. seal, merge
+// and retain take their own lock each and never block append or snapshot for longer than a pointer swap.
+// Durability: append() returns after the rows are in the journal and synced. Publishing a segment is one atomic catalogue
+// write that adds the segment and drops the journal entries that it covers; a crash before it replays, after it has
+// nothing to do. So each acknowledged row is there exactly once after a kill at any point.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/model/batch.h"
+#include "storage/model/limits.h"
+#include "storage/model/result.h"
+#include "storage/model/time.h"
+#include "storage/segment/segment.h"
+
+namespace sluice::catalog {
+class Catalog;  // storage/catalog/catalog.h: the RocksDB behind the store, shared with templates, tokens, lists
+}
+
+namespace sluice::store {
+
+struct StoreOptions {
+  std::string directory;                                  // made if absent; locked while open
+  DurationNs partition_width = limits::kPartitionWidth;   // fixed at creation; another value at open is refused
+  uint32_t seal_rows = limits::kSealRows;
+  DurationNs seal_age = limits::kSealAge;
+  size_t open_bytes_max = limits::kOpenBytesMax;
+  DurationNs retain_age = 0;      // 0: for ever
+  uint64_t retain_bytes = 0;      // of segment files; 0: no bound
+  bool sync = true;               // off only in tests that don't crash
+  bool postings = true;
+};
+
+struct AppendOptions {
+  std::string object_key;  // not empty: the same key a second time changes nothing and reports duplicate
+  // Small catalogue writes that commit together with the rows (key, value); for the ingest side's own column family.
+  std::vector<std::pair<std::string, std::string>> side_writes;
+};
+
+struct AppendResult {
+  uint64_t rows = 0;
+  bool duplicate = false;
+  uint64_t sequence = 0;  // journal sequence of the (last) entry
+};
+
+struct DamagedSegment {
+  segment::SegmentInfo info;
+  std::string reason;
+};
+
+// What a query sees: never changes, holds no lock. Rows in `open` are not in `segments` and the other way round.
+struct Snapshot {
+  std::vector<std::shared_ptr<const segment::Segment>> segments;  // by partition, then first
+  std::vector<std::shared_ptr<const Batch>> open;                 // flow batches, plain or coded
+  std::vector<DamagedSegment> damaged;                            // could not be opened; their rows are missing
+};
+
+struct StoreStats {
+  uint64_t segments = 0, segment_rows = 0, segment_bytes = 0, damaged_segments = 0;
+  uint64_t open_rows = 0, open_bytes = 0, journal_entries = 0, journal_bytes = 0;
+  uint64_t appends = 0, appended_rows = 0, duplicate_objects = 0, refused_full = 0;
+  uint64_t seals = 0, sealed_rows = 0, seal_ns = 0, merges = 0, merged_rows = 0, merge_ns = 0;
+  uint64_t retired_segments = 0, retired_rows = 0;
+  uint64_t replayed_entries = 0, replayed_rows = 0, orphan_files_removed = 0;
+  TimestampNs oldest = kTimestampMax, newest = kTimestampMin;  // flow_end over all rows
+};
+
+class Store {
+ public:
+  // Locks the directory, replays the journal, removes files of unfinished writes. Errors: conflict (locked by another
+  // process, or another partition width), unsupported (written by a newer version), corrupt, io.
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options, const Clock& clock);
+  virtual ~Store() = default;  // does not seal; what is open is in the journal
+
+  // Makes the rows durable and visible, all or none. Batches must be flow batches with flow_end set in every row.
+  // Errors: full (open rows beyond the bound, or the disk is full), io.
+  virtual Result<AppendResult> append(std::span<const Batch> batches, const AppendOptions& options = {}) = 0;
+
+  virtual Snapshot snapshot() const = 0;
+
+  // Seals partitions that are due by rows or age (by the clock). Returns segments written.
+  virtual Result<uint64_t> seal_due() = 0;
+  // Seals everything open. After it, a crash replays nothing appended before.
+  virtual Result<uint64_t> flush() = 0;
+  // One merge of small neighbouring segments of a partition, if worth it. False: nothing to do.
+  virtual Result<bool> merge_once() = 0;
+  // Drops segments beyond age or bytes, oldest first. Returns segments dropped.
+  virtual Result<uint64_t> retain() = 0;
+  // Reads every byte of every segment; the damaged ones, with reasons. They stay listed and out of snapshots.
+  virtual std::vector<DamagedSegment> verify() = 0;
+  // A segment whose read failed with `corrupt` during a query: out of later snapshots, listed as damaged.
+  virtual void report_damage(uint64_t segment_id, std::string reason) = 0;
+
+  virtual StoreStats stats() const = 0;
+  virtual catalog::Catalog& catalog() = 0;
+};
+
+}  // namespace sluice::store
