@@ -34,10 +34,14 @@ inline constexpr size_t kStringBytesMax = 64u << 10;
 inline constexpr size_t kReportedErrorsMax = 100;
 // Columns of one AWS header: today's newest has fewer than 60.
 inline constexpr size_t kHeaderColumnsMax = 256;
+// Network interfaces of one AWS body whose address is learned, to tell which side of a flow they stand on. Beyond: not learned.
+inline constexpr size_t kAwsInterfacesMax = 65'536;
 // Rows of one batch on the way to the journal.
 inline constexpr size_t kBatchRows = 65'536;
 // Packets waiting between a UDP socket and its decoder. Beyond: dropped and counted.
 inline constexpr size_t kUdpQueuePackets = 16'384;
+// Bytes of payload waiting there. Flow packets are below 1.5 KiB; larger ones meet this bound first.
+inline constexpr size_t kUdpQueueBytesMax = 64u << 20;
 // A UDP payload.
 inline constexpr size_t kDatagramBytesMax = 65'535;
 // Idempotency keys kept; the oldest go first once their age has passed.
