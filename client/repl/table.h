@@ -1,0 +1,37 @@
+// Draws an answer as a table that fits the terminal.
+//
+// Values come from other people's logs: control characters are shown as escapes, so that a hostile name can't drive the
+// terminal. Widths count terminal cells (wide and combining characters included).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice::client {
+
+struct Cell {
+  std::string text;
+  bool null = false;
+};
+
+struct TableColumn {
+  std::string name;
+  bool right = false;  // numbers stand right
+};
+
+struct TableStyle {
+  size_t width = 0;     // terminal columns; 0: as wide as it needs
+  bool colour = false;  // ANSI bold header, dim nulls
+};
+
+// Header, rule, rows. When the columns don't fit, the widest text is cut with "…"; when even that can't fit, every row is
+// drawn as "name  value" lines, nulls left out.
+std::string draw_table(const std::vector<TableColumn>& columns, const std::vector<std::vector<Cell>>& rows, const TableStyle& style);
+
+// Terminal cells that a string takes. Invalid UTF-8 counts one cell a byte.
+size_t display_width(std::string_view text);
+// Control characters, invalid UTF-8 and direction overrides as \xNN or \u{…}.
+std::string printable(std::string_view text);
+
+}  // namespace sluice::client
