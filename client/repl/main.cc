@@ -1,0 +1,149 @@
+// `sluice`: the command that people use. See docs/client.md.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <clocale>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <string>
+
+#include "client/repl/answer.h"
+#include "client/repl/http.h"
+#include "client/repl/session.h"
+#include "client/repl/upload.h"
+
+namespace {
+
+using namespace sluice::client;
+
+void on_interrupt(int) { Http::interrupt(); }
+
+int show(Http& http, const std::string& what, const std::string& format) {
+  QueryOptions options;
+  options.format = format;
+  return run_query(http, "show " + what, options);
+}
+
+int ingest(Http& http, UploadOptions& options) {
+  if (options.paths.empty()) options.paths.push_back("-");
+  UploadTotals totals;
+  const int code = upload(http, options, totals);
+  if (code != 2 && code != 3) {
+    std::printf("%s flows accepted, %s records rejected", with_thousands(totals.accepted).c_str(), with_thousands(totals.rejected).c_str());
+    if (totals.no_data > 0) std::printf(", %s without data", with_thousands(totals.no_data).c_str());
+    if (totals.duplicates > 0) std::printf(", %s bodies known already", with_thousands(totals.duplicates).c_str());
+    std::printf(" from %s %s (%s)\n", with_thousands(totals.files).c_str(), totals.files == 1 ? "file" : "files", human_bytes(totals.bytes).c_str());
+  }
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");
+  // No SA_RESTART: a Ctrl-C at the prompt must end the read it interrupts.
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  CLI::App app{"sluice: ask a Sluice server, and feed it. Without a command it opens the prompt.", "sluice"};
+  app.require_subcommand(0, 1);
+  app.set_version_flag("--version", "sluice 0.1.0");
+  ServerAddress server;
+  app.add_option("--server", server.url, "Address of the server")->envname("SLUICE_SERVER")->capture_default_str();
+  app.add_option("--token", server.token, "Bearer token (better in SLUICE_TOKEN: arguments are visible to others)")->envname("SLUICE_TOKEN");
+  app.add_option("--ca", server.ca_file, "PEM file of the authority to trust for https")->envname("SLUICE_CA");
+  app.add_flag("--insecure", server.insecure, "Don't check the server's certificate");
+  app.fallthrough();
+
+  QueryOptions query_options;
+  std::string query_text;
+  std::vector<std::string> parameters;
+  auto* query = app.add_subcommand("query", "Ask one question");
+  query->add_option("flowql", query_text, "The question; - reads it from standard input")->required();
+  query->add_option("--format", query_options.format, "How to print the answer")
+      ->check(CLI::IsMember({"table", "json", "ndjson", "csv"}))
+      ->capture_default_str();
+  query->add_option("--from", query_options.from, "Nothing before this time");
+  query->add_option("--to", query_options.to, "Nothing at or after this time");
+  query->add_option("--param", parameters, "name=value, for $name in the question")->allow_extra_args(false);
+
+  UploadOptions upload_options;
+  auto* ingest_command = app.add_subcommand("ingest", "Send files to the server");
+  ingest_command->add_option("--source", upload_options.source, "What the files are; `sluice sources` lists the names")->required();
+  ingest_command->add_option("--format", upload_options.format, "The source's own field list, where files have no header line");
+  ingest_command->add_flag("--send-again", upload_options.send_again, "Count bytes again that the server has had before");
+  ingest_command->add_flag("--quiet", upload_options.quiet, "No progress bar");
+  ingest_command->add_option("files", upload_options.paths, "Files and folders, .gz and .zst too; - or none for standard input");
+
+  std::string show_format = "table";
+  auto* sources = app.add_subcommand("sources", "List the formats that the server reads, and what came in by each");
+  sources->add_option("--format", show_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
+
+  std::string top_column = "src_ip", top_by = "sum(bytes)", top_last = "1h";
+  int top_count = 10;
+  auto* top = app.add_subcommand("top", "The heaviest values of a column");
+  top->add_option("column", top_column, "A column, such as src_ip, dst_port or app")->capture_default_str();
+  top->add_option("--by", top_by, "An aggregate")->capture_default_str();
+  top->add_option("--last", top_last, "How far back; `all` for everything")->capture_default_str();
+  top->add_option("-n", top_count, "How many")->capture_default_str();
+
+  auto* verify = app.add_subcommand("verify", "Have the server read and check every stored byte");
+  auto* flush = app.add_subcommand("flush", "Seal what is open into segments");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    app.exit(e);
+    return 2;
+  }
+
+  Http http(server);
+  if (*query) {
+    if (query_text == "-") query_text.assign(std::istreambuf_iterator<char>(std::cin), {});
+    for (const auto& p : parameters) {
+      const size_t equals = p.find('=');
+      if (equals == std::string::npos || equals == 0) {
+        std::fprintf(stderr, "--param wants name=value, not '%s'\n", p.c_str());
+        return 2;
+      }
+      query_options.parameters[p.substr(0, equals)] = p.substr(equals + 1);
+    }
+    return run_query(http, query_text, query_options);
+  }
+  if (*ingest_command) return ingest(http, upload_options);
+  if (*sources) return show(http, "sources", show_format);
+  if (*top) {
+    const std::string range = top_last == "all" ? "" : " last " + top_last;
+    return run_query(http, "from flows" + range + " | top " + std::to_string(top_count) + " " + top_column + " by " + top_by, {});
+  }
+  if (*verify || *flush) {
+    const Response response = http.send({"POST", *verify ? "/v1/admin/verify" : "/v1/admin/flush", {}, {}});
+    if (response.failure != Response::Failure::none) {
+      std::fprintf(stderr, "cannot reach %s: %s\n", http.server().url.c_str(), response.failure_text.c_str());
+      return 3;
+    }
+    if (!response.ok()) {
+      std::fputs(describe(read_error(response.body, response.status), {}, false).c_str(), stderr);
+      return 1;
+    }
+    std::printf("%s\n", response.body.c_str());
+    return 0;
+  }
+  if (!isatty(STDIN_FILENO)) {
+    // Questions by a pipe: one answer, no prompt.
+    const std::string text((std::istreambuf_iterator<char>(std::cin)), {});
+    if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+      std::fprintf(stderr, "nothing to ask: standard input is empty. Try: sluice query 'show columns'\n");
+      return 2;
+    }
+    return run_query(http, text, {});
+  }
+  return run_repl(http);
+}

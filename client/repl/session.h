@@ -1,0 +1,26 @@
+// The REPL and the one-shot query: text in, tables out.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "client/repl/http.h"
+
+namespace sluice::client {
+
+struct QueryOptions {
+  std::string format = "table";  // table, json, ndjson, csv
+  std::string from, to;
+  std::map<std::string, std::string> parameters;
+};
+
+// `sluice query`. Exit code: 0, 1 query error (message with caret on standard error), 3 server unreachable.
+int run_query(Http& http, const std::string& text, const QueryOptions& options);
+
+// `sluice` with no command. Exit code 0, or 3 when the server is not there at the start.
+int run_repl(Http& http);
+
+// Whether a query goes on in the next line: open brackets or quotes, or a `|` or `,` at the end.
+bool continues(const std::string& text);
+
+}  // namespace sluice::client

@@ -1,0 +1,111 @@
+#include <gtest/gtest.h>
+
+#include <clocale>
+
+#include "client/repl/answer.h"
+#include "client/repl/session.h"
+#include "client/repl/table.h"
+
+namespace sluice::client {
+namespace {
+
+class ClientTest : public ::testing::Test {
+ protected:
+  void SetUp() override { std::setlocale(LC_ALL, "C.UTF-8"); }
+};
+
+TEST_F(ClientTest, HostileTextNeverReachesTheTerminal) {
+  EXPECT_EQ(printable("a\x1b[31mred\x07"), "a\\x1b[31mred\\x07");
+  EXPECT_EQ(printable("line\nbreak\ttab"), "line\\nbreak\\ttab");
+  EXPECT_EQ(printable("\xff\xfe"), "\\xff\\xfe");
+  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");          // overlong
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
+  EXPECT_EQ(printable("a\u202eb"), "a\\u{202e}b");
+  EXPECT_EQ(printable("Größe 東京"), "Größe 東京");
+}
+
+TEST_F(ClientTest, WidthsCountCells) {
+  EXPECT_EQ(display_width("abc"), 3u);
+  EXPECT_EQ(display_width("東京"), 4u);
+  EXPECT_EQ(display_width("e\u0301"), 1u);
+}
+
+TEST_F(ClientTest, TablesFitTheTerminal) {
+  const std::vector<TableColumn> columns{{"name", false}, {"n", true}};
+  const std::vector<std::vector<Cell>> rows{{{std::string(200, 'x'), false}, {"12", false}}, {{"short", false}, {"", true}}};
+  for (size_t width : {20u, 40u, 80u}) {
+    const std::string t = draw_table(columns, rows, {width, false});
+    size_t start = 0;
+    while (start < t.size()) {
+      const size_t end = t.find('\n', start);
+      EXPECT_LE(display_width(std::string_view(t).substr(start, end - start)), width);
+      start = end + 1;
+    }
+    EXPECT_NE(t.find("…"), std::string::npos);
+  }
+  EXPECT_EQ(draw_table(columns, {{{"a", false}, {"1", false}}, {{"bb", false}, {"10", false}}}, {}),
+            "name   n\n────  ──\na      1\nbb    10\n");
+}
+
+TEST_F(ClientTest, TooManyColumnsBecomeRecords) {
+  std::vector<TableColumn> columns;
+  std::vector<Cell> row;
+  for (int i = 0; i < 40; ++i) {
+    columns.push_back({"column" + std::to_string(i), false});
+    row.push_back({i == 7 ? "" : "value", i == 7});
+  }
+  const std::string t = draw_table(columns, {row}, {80, false});
+  EXPECT_NE(t.find("column39  value"), std::string::npos);
+  EXPECT_EQ(t.find("column7 "), std::string::npos);
+}
+
+TEST_F(ClientTest, ReadsAnswers) {
+  std::string why;
+  const auto a = read_answer(
+      R"({"columns":[{"name":"src_ip","type":"ip"},{"name":"b","type":"uint"},{"name":"d","type":"duration"},{"name":"f","type":"float"}],)"
+      R"("rows":[["10.0.0.1",18446744073709551615,1500,2.5],[null,null,0.25,null]],"range":{"from":"a","to":"b"},"warnings":["w"],)"
+      R"("stats":{"elapsed_ms":1.25,"rows_scanned":10,"rows_matched":2,"bytes_read":100,"segments":1}})",
+      why);
+  ASSERT_TRUE(a) << why;
+  EXPECT_EQ(a->rows[0][1].text, "18446744073709551615");
+  EXPECT_EQ(a->rows[0][2].text, "1.5s");
+  EXPECT_EQ(a->rows[1][2].text, "250us");
+  EXPECT_TRUE(a->rows[1][0].null);
+  EXPECT_EQ(a->warnings.at(0), "w");
+  EXPECT_FALSE(read_answer("{\"columns\":3}", why));
+  EXPECT_FALSE(read_answer("[]", why));
+  EXPECT_FALSE(read_answer(R"({"columns":[{"name":"a","type":"uint"}],"rows":[[]]})", why));
+  EXPECT_FALSE(read_answer(R"({"columns":[],"rows":[],"error":{"message":"deadline"}})", why));
+  EXPECT_EQ(why, "deadline");
+}
+
+TEST_F(ClientTest, PointsAtTheMistake) {
+  const auto e = read_error(R"({"error":{"code":"parse","message":"unknown column 'src_prt'","line":2,"column":9,"length":7,"hint":"did you mean 'src_port'?"}})", 400);
+  EXPECT_EQ(describe(e, "from flows\n| where src_prt == 53", false),
+            "error at line 2, column 9: unknown column 'src_prt'\n"
+            "  | where src_prt == 53\n"
+            "          ^~~~~~~\n"
+            "did you mean 'src_port'?\n");
+  // Columns count characters, and a long line keeps its place in view.
+  const auto far = read_error(R"({"error":{"message":"m","line":1,"column":301}})", 400);
+  const std::string shown = describe(far, std::string(300, 'y') + "!" + std::string(300, 'z'), false);
+  EXPECT_NE(shown.find("!zzz"), std::string::npos);
+  EXPECT_LT(shown.size(), 400u);
+  EXPECT_EQ(read_error("<html>", 502).message, "the server answered 502: <html>");
+}
+
+TEST_F(ClientTest, KnowsWhenAQuestionGoesOn) {
+  for (const char* open : {"from flows |", "where src_ip in (1,", "stats count(", "where a == 'x", "stats a = count(),"}) EXPECT_TRUE(continues(open)) << open;
+  for (const char* done : {"from flows", "dst_port == 53 last 1h | top 10 src_ip", "where a == \"x(\"", "last 1h -- comment ("})
+    EXPECT_FALSE(continues(done)) << done;
+}
+
+TEST_F(ClientTest, WritesNumbersForPeople) {
+  EXPECT_EQ(with_thousands(0), "0");
+  EXPECT_EQ(with_thousands(1234567), "1,234,567");
+  EXPECT_EQ(human_bytes(999), "999 B");
+  EXPECT_EQ(human_bytes(1'500'000), "1.5 MB");
+}
+
+}  // namespace
+}  // namespace sluice::client
