@@ -50,6 +50,7 @@ Batch FlowBatchBuilder::finish() {
     }
     c.reset();
   }
+  rows_expected_ = rows_;
   rows_ = 0;
   batch.schema = std::move(schema);
   return batch;

@@ -43,12 +43,23 @@ struct Batch {
 //
 // Within a row each column is set at most once (a second set of the same column is ignored: the first value wins, as for
 // repeated IPFIX elements). Not thread safe.
+//
+// Decoders that have many rows at hand write columns ahead of their rows: ahead(c) for each column known for all of the
+// next n rows, n values appended to it, then begin_rows(n), or n times begin_row with set* for what differs by row.
 class FlowBatchBuilder {
  public:
   FlowBatchBuilder();
 
   void begin_row() { ++rows_; }
-  // Takes back the row begun last, with all its values. REQUIRES: rows() > 0
+  void begin_rows(size_t count) { rows_ += count; }
+  // The column, padded with nulls up to the rows begun; the caller appends the values of the next rows, each of which it
+  // must begin before it calls anything but begin_row, begin_rows, set* and is_set.
+  Column& ahead(ColumnId id) {
+    Column& c = ensure(id);
+    if (c.size() < rows_) c.append_nulls(rows_ - c.size());
+    return c;
+  }
+  // Takes back the row begun last, with all its values. REQUIRES: rows() > 0, no column is ahead
   void abandon_row();
 
   void set_uint(ColumnId id, uint64_t value) {
@@ -69,7 +80,7 @@ class FlowBatchBuilder {
   // Whether the current row has this column. REQUIRES: rows() > 0
   bool is_set(ColumnId id) const {
     const auto& c = columns_[static_cast<size_t>(id)];
-    return c && c->size() == rows_;
+    return c && c->size() >= rows_ && !c->is_null(rows_ - 1);
   }
 
   size_t rows() const { return rows_; }
@@ -80,14 +91,22 @@ class FlowBatchBuilder {
  private:
   // The column, padded with nulls up to the current row; nullptr when the row already has a value.
   Column* slot(ColumnId id) {
+    Column& c = ensure(id);
+    if (c.size() + 1 < rows_) c.append_nulls(rows_ - 1 - c.size());
+    return c.size() < rows_ ? &c : nullptr;
+  }
+  Column& ensure(ColumnId id) {
     auto& c = columns_[static_cast<size_t>(id)];
-    if (!c) c.emplace(column_spec(id).physical);
-    if (c->size() + 1 < rows_) c->append_nulls(rows_ - 1 - c->size());
-    return c->size() < rows_ ? &*c : nullptr;
+    if (!c) {
+      c.emplace(column_spec(id).physical);
+      c->reserve(rows_expected_);
+    }
+    return *c;
   }
 
   std::array<std::optional<Column>, kColumnCount> columns_;
   size_t rows_ = 0;
+  size_t rows_expected_ = 0;  // rows of the batch before: what columns are given room for
 };
 
 }  // namespace sluice

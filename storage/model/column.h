@@ -180,6 +180,17 @@ class Column {
   }
   // Any unsigned value into U8..U64/I64; values beyond the width are cut, so callers clamp first where that can happen.
   void append_uint(uint64_t value);
+  // Room for `count` more valid values, which the caller writes at once. REQUIRES: T is exactly the physical type's (not
+  // Str), !is_coded(). The pointer is good until the column is next changed.
+  template <typename T>
+  T* extend(size_t count) {
+    auto& values = std::get<std::vector<T>>(data_);
+    values.resize(size_ + count);
+    if (has_nulls()) validity_.resize(size_ + count, true);
+    T* const first = values.data() + size_;
+    size_ += count;
+    return first;
+  }
   void append_string(std::string_view text) {
     std::get<StringVector>(data_).push_back(text);
     ++size_;
