@@ -1,0 +1,359 @@
+// write_segment: batches -> one file. Columns are taken one by one (pairs of sides together), so that beside the batches
+// only one group of columns is held whole in memory.
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "storage/codec/integer_codec.h"
+#include "storage/codec/null_map.h"
+#include "storage/codec/text_codec.h"
+#include "storage/segment/dictionary.h"
+#include "storage/segment/file_writer.h"
+#include "storage/segment/format.h"
+#include "storage/segment/row_column.h"
+#include "storage/segment/row_order.h"
+#include "storage/segment/segment.h"
+
+namespace sluice::segment {
+namespace {
+
+using codec::Bytes;
+
+// Text of this many bytes in one dictionary at most; beyond, the columns are stored as text.
+constexpr uint64_t kDictionaryTextBytesMax = 1u << 30;
+
+Bytes as_bytes(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
+
+std::string_view as_text(const void* p, size_t size) { return {static_cast<const char*>(p), size}; }
+template <typename T>
+std::string_view as_text(const std::vector<T>& v) {
+  return as_text(v.data(), v.size() * sizeof(T));
+}
+
+// One column while it is written.
+struct OpenColumn {
+  ColumnId id{};
+  ColumnParts parts;
+  RowColumn rows;
+  ColumnEntry entry{};
+  std::vector<ChunkEntry> chunks;
+};
+
+class Writer {
+ public:
+  Writer(std::span<const Batch> batches, const WriteOptions& options) : batches_(batches), options_(options) {
+    for (const Batch& b : batches) rows_ += b.rows;
+    blocks_ = static_cast<uint32_t>((rows_ + limits::kBlockRows - 1) / limits::kBlockRows);
+  }
+
+  Result<SegmentInfo> write(const std::string& path, uint64_t id, TimestampNs partition_start) {
+    if (rows_ == 0 || rows_ > limits::kSegmentRowsMax)
+      return Error{ErrorCode::invalid_argument, "a segment holds 1 to " + std::to_string(limits::kSegmentRowsMax) + " rows, not " +
+                                                    std::to_string(rows_)};
+    SLUICE_TRY(collect());
+    order();
+    SLUICE_TRY(file_.open(path));
+    FileHeader header{kMagic, kFormatVersion, 0, id, 0};
+    header.checksum = checksum_of(Bytes(reinterpret_cast<const uint8_t*>(&header), 24));
+    file_.append(as_text(&header, sizeof header));
+    for (size_t i = 0; i < kColumnCount; ++i) {
+      const auto column = static_cast<ColumnId>(i);
+      const auto partner = partner_of(column);
+      if (!partner) {
+        SLUICE_TRY(write_group({column}));
+      } else if (partner->src == column) {
+        SLUICE_TRY(write_group({partner->src, partner->dst}));
+      }
+    }
+    write_footer(id, partition_start);
+    SLUICE_TRY(file_.finish(options_.sync));
+    SegmentInfo info;
+    info.id = id;
+    info.path = path;
+    info.partition_start = partition_start;
+    info.rows = rows_;
+    info.first = first_;
+    info.last = last_;
+    info.file_bytes = file_.offset();
+    return info;
+  }
+
+ private:
+  // Finds each flow column's parts.
+  Status collect() {
+    for (size_t b = 0; b < batches_.size(); ++b) {
+      const Batch& batch = batches_[b];
+      for (size_t i = 0; i < batch.columns.size(); ++i) {
+        const auto id = (*batch.schema)[i].column;
+        const Column& c = batch.columns[i];
+        if (!id) return Error{ErrorCode::invalid_argument, "a segment holds flow columns only, not " + (*batch.schema)[i].name};
+        if (c.type() != column_spec(*id).physical || c.size() != batch.rows)
+          return Error{ErrorCode::invalid_argument, "a column of another type or length: " + (*batch.schema)[i].name};
+        auto& parts = parts_[static_cast<size_t>(*id)];
+        if (parts.empty()) parts.resize(batches_.size(), nullptr);
+        parts[b] = &c;
+      }
+    }
+    // A column that is null in every row is absent.
+    for (ColumnParts& parts : parts_)
+      if (std::all_of(parts.begin(), parts.end(), [](const Column* c) { return !c || c->null_count() == c->size(); })) parts.clear();
+    return {};
+  }
+
+  RowColumn numbers(ColumnId id) const {
+    const ColumnParts& parts = parts_[static_cast<size_t>(id)];
+    return parts.empty() ? RowColumn{} : join_numbers(parts, batches_, rows_);
+  }
+
+  void order() {
+    flow_end_ = numbers(ColumnId::flow_end);
+    exported_at_ = numbers(ColumnId::exported_at);
+    if (parts_[static_cast<size_t>(ColumnId::flow_end)].empty()) flow_end_.values = std::vector<uint64_t>(rows_, 0);
+    const auto& times = std::get<std::vector<uint64_t>>(flow_end_.values);
+    first_ = kTimestampMax;
+    last_ = kTimestampMin;
+    for (uint64_t t : times) {
+      first_ = std::min(first_, static_cast<TimestampNs>(t));
+      last_ = std::max(last_, static_cast<TimestampNs>(t));
+    }
+    order_.rows = order_by_time(times);
+    order_.pairs.assign(blocks_, 0);
+  }
+
+  std::span<const uint32_t> block_order(uint32_t block) const {
+    const size_t start = size_t{block} * limits::kBlockRows;
+    return std::span<const uint32_t>(order_.rows).subspan(start, std::min<size_t>(limits::kBlockRows, rows_ - start));
+  }
+
+  ChunkRef append_chunk(const std::string& bytes) {
+    file_.align(8);
+    ChunkRef ref{file_.offset(), bytes.size(), checksum_of(as_bytes(bytes))};
+    file_.append(bytes);
+    return ref;
+  }
+
+  Status write_group(std::initializer_list<ColumnId> ids) {
+    std::vector<OpenColumn> columns;
+    for (ColumnId id : ids) {
+      if (parts_[static_cast<size_t>(id)].empty()) continue;
+      OpenColumn c;
+      c.id = id;
+      c.parts = parts_[static_cast<size_t>(id)];
+      const ColumnSpec& spec = column_spec(id);
+      c.entry = {static_cast<uint8_t>(id), static_cast<uint8_t>(spec.physical), static_cast<uint8_t>(ColumnKind::integers), 0, kAbsent, kAbsent};
+      columns.push_back(std::move(c));
+    }
+    if (columns.empty()) return {};
+    const ColumnSpec& spec = column_spec(columns[0].id);
+    if (spec.physical == PhysicalType::Ip) {
+      IpDictionaryBuilder builder;
+      for (OpenColumn& c : columns) c.rows = join_codes(c.parts, batches_, rows_, builder);
+      finish_dictionary(columns, builder, PhysicalType::Ip);
+    } else if (spec.physical == PhysicalType::Str) {
+      TextDictionaryBuilder builder;
+      size_t valid = 0;
+      for (OpenColumn& c : columns) {
+        c.rows = join_codes(c.parts, batches_, rows_, builder);
+        valid += c.rows.validity.empty() ? rows_ : c.rows.validity.count();
+      }
+      // A dictionary that holds nearly every value once only adds codes to the text.
+      const bool worth = builder.size() <= std::max<size_t>(256, valid / 2) && builder.text_bytes() <= kDictionaryTextBytesMax;
+      if (worth) {
+        finish_dictionary(columns, builder, PhysicalType::Str);
+      } else {
+        for (OpenColumn& c : columns) {
+          c.rows = join_text(c.parts, batches_, rows_);
+          c.entry.kind = static_cast<uint8_t>(ColumnKind::text);
+        }
+      }
+    } else {
+      for (OpenColumn& c : columns) c.rows = join_numbers(c.parts, batches_, rows_);
+    }
+    for (OpenColumn& c : columns) {
+      c.chunks.resize(blocks_);
+      for (uint32_t block = 0; block < blocks_; ++block) SLUICE_TRY(write_block(c, block));
+    }
+    for (OpenColumn& c : columns) {
+      columns_.push_back(c.entry);
+      chunks_.insert(chunks_.end(), c.chunks.begin(), c.chunks.end());
+    }
+    return {};
+  }
+
+  template <typename Builder>
+  void finish_dictionary(std::vector<OpenColumn>& columns, Builder& builder, PhysicalType type) {
+    builder.finish();
+    const std::vector<uint32_t>& ranks = builder.ranks();
+    for (OpenColumn& c : columns) {
+      auto& codes = std::get<std::vector<uint32_t>>(c.rows.values);
+      if (c.rows.validity.empty()) {
+        for (uint32_t& code : codes) code = ranks[code];
+      } else {
+        for (size_t i = 0; i < codes.size(); ++i) codes[i] = c.rows.validity.get(i) ? ranks[codes[i]] : 0;
+      }
+      c.entry.kind = static_cast<uint8_t>(ColumnKind::codes);
+      c.entry.dictionary = static_cast<uint16_t>(dictionaries_.size());
+    }
+    std::string bytes;
+    builder.write(bytes);
+    dictionaries_.push_back({append_chunk(bytes), builder.size(), static_cast<uint8_t>(type), {}});
+  }
+
+  Status write_block(OpenColumn& c, uint32_t block) {
+    const auto order = block_order(block);
+    const auto rows = static_cast<uint32_t>(order.size());
+    ChunkEntry& chunk = c.chunks[block];
+    chunk = {};
+    Bitmap validity;
+    if (!c.rows.validity.empty()) {
+      validity.resize(rows, false);
+      for (uint32_t i = 0; i < rows; ++i)
+        if (c.rows.validity.get(order[i])) validity.set(i, true);
+      chunk.nulls = rows - static_cast<uint32_t>(validity.count());
+      if (chunk.nulls == 0) validity.clear();
+    }
+    if (chunk.nulls == rows) return {};
+
+    scratch_.clear();
+    if (chunk.nulls > 0) {
+      std::string map;
+      codec::encode_null_map(validity, rows, map);
+      codec::put(scratch_, static_cast<uint32_t>(map.size()));
+      scratch_ += map;
+    }
+    if (c.entry.kind == static_cast<uint8_t>(ColumnKind::text)) {
+      const auto& all = std::get<std::vector<std::string_view>>(c.rows.values);
+      std::vector<std::string_view> strings;
+      strings.reserve(rows);
+      for (uint32_t i = 0; i < rows; ++i)
+        if (validity.empty() || validity.get(i)) strings.push_back(all[order[i]]);
+      codec::encode_text(strings, scratch_);
+    } else {
+      values_.resize(rows);
+      c.rows.gather(order, values_.data());
+      // Only rows with a value have one in the stream.
+      if (chunk.nulls > 0) {
+        size_t n = 0;
+        for (uint32_t i = 0; i < rows; ++i)
+          if (validity.get(i)) values_[n++] = values_[i];
+        values_.resize(n);
+      }
+      set_range(c, chunk);
+      encode_values(c, chunk, order, validity);
+    }
+    if (scratch_.size() > UINT32_MAX) return Error{ErrorCode::too_large, "a block of a column beyond 4 GiB"};
+    const ChunkRef ref = append_chunk(scratch_);
+    chunk.offset = ref.offset;
+    chunk.length = static_cast<uint32_t>(ref.length);
+    chunk.checksum = ref.checksum;
+    return {};
+  }
+
+  void set_range(const OpenColumn& c, ChunkEntry& chunk) const {
+    const auto type = static_cast<PhysicalType>(c.entry.physical);
+    if (type == PhysicalType::F64) return;
+    chunk.flags |= kHasRange;
+    if (type == PhysicalType::I64) {
+      const auto [lo, hi] = std::minmax_element(values_.begin(), values_.end(), [](uint64_t a, uint64_t b) {
+        return static_cast<int64_t>(a) < static_cast<int64_t>(b);
+      });
+      chunk.min = *lo;
+      chunk.max = *hi;
+    } else {
+      chunk.min = chunk.max = values_[0];
+      for (uint64_t v : values_) {
+        chunk.min = std::min(chunk.min, v);
+        chunk.max = std::max(chunk.max, v);
+      }
+    }
+  }
+
+  // The column whose values those of this one lie close to, if it has one in every row here.
+  const RowColumn* base_of(const OpenColumn& c, ChunkEntry& chunk, std::span<const uint32_t> order) const {
+    auto whole = [&](ColumnId id, const RowColumn& base) {
+      if (parts_[static_cast<size_t>(id)].empty()) return false;
+      return base.validity.empty() || std::all_of(order.begin(), order.end(), [&](uint32_t row) { return base.validity.get(row); });
+    };
+    if (c.id != ColumnId::flow_start && c.id != ColumnId::exported_at && c.id != ColumnId::received_at) return nullptr;
+    if (c.id == ColumnId::received_at && whole(ColumnId::exported_at, exported_at_)) {
+      chunk.flags |= kFromExportedAt;
+      return &exported_at_;
+    }
+    if (!whole(ColumnId::flow_end, flow_end_)) return nullptr;
+    chunk.flags |= kFromFlowEnd;
+    return &flow_end_;
+  }
+
+  // Appends values_ (those of rows that have one) to scratch_ as a stream, as they are or as a distance to another column.
+  void encode_values(const OpenColumn& c, ChunkEntry& chunk, std::span<const uint32_t> order, const Bitmap& validity) {
+    const bool time = static_cast<PhysicalType>(c.entry.physical) == PhysicalType::I64;
+    if (const RowColumn* base = base_of(c, chunk, order)) {
+      const auto& bases = std::get<std::vector<uint64_t>>(base->values);
+      uint64_t all = 0;
+      size_t n = 0;
+      for (size_t i = 0; i < order.size(); ++i) {
+        if (!validity.empty() && !validity.get(i)) continue;
+        values_[n] = bases[order[i]] - values_[n];
+        all |= values_[n++];
+      }
+      if (all >> 63 != 0) {
+        chunk.flags |= kZigzag;
+        for (uint64_t& v : values_) v = codec::zigzag(v);
+      }
+    }
+    codec::encode_integers(values_, scratch_, time);
+  }
+
+  void write_footer(uint64_t id, TimestampNs partition_start) {
+    file_.align(8);
+    std::string footer;
+    const FooterHead head{id,
+                          partition_start,
+                          first_,
+                          last_,
+                          static_cast<uint32_t>(rows_),
+                          static_cast<uint32_t>(columns_.size()),
+                          static_cast<uint32_t>(dictionaries_.size()),
+                          static_cast<uint32_t>(postings_.size())};
+    footer += as_text(&head, sizeof head);
+    footer += as_text(dictionaries_);
+    footer += as_text(postings_);
+    for (uint32_t pairs : order_.pairs) {
+      const BlockEntry entry{pairs, 0};
+      footer += as_text(&entry, sizeof entry);
+    }
+    footer += as_text(columns_);
+    footer += as_text(chunks_);
+    FileTrailer trailer{static_cast<uint32_t>(footer.size()), kFormatVersion, file_.offset() + footer.size() + sizeof(FileTrailer), 0, kMagic};
+    footer += as_text(&trailer, 16);
+    trailer.checksum = checksum_of(as_bytes(footer));
+    footer += as_text(reinterpret_cast<const char*>(&trailer) + 16, sizeof trailer - 16);
+    file_.append(footer);
+  }
+
+  std::span<const Batch> batches_;
+  const WriteOptions& options_;
+  size_t rows_ = 0;
+  uint32_t blocks_ = 0;
+  std::array<ColumnParts, kColumnCount> parts_;
+  RowColumn flow_end_, exported_at_;
+  RowOrder order_;
+  TimestampNs first_ = 0, last_ = 0;
+
+  FileWriter file_;
+  std::string scratch_;
+  std::vector<uint64_t> values_;
+  std::vector<DictionaryEntry> dictionaries_;
+  std::vector<PostingsEntry> postings_;
+  std::vector<ColumnEntry> columns_;
+  std::vector<ChunkEntry> chunks_;
+};
+
+}  // namespace
+
+Result<SegmentInfo> write_segment(const std::string& path, uint64_t id, TimestampNs partition_start, std::span<const Batch> batches,
+                                  const WriteOptions& options) {
+  return Writer(batches, options).write(path, id, partition_start);
+}
+
+}  // namespace sluice::segment
