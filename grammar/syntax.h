@@ -427,7 +427,7 @@ struct Bracketed {  // [ … ]
   bool operator==(const Bracketed&) const;
 };
 struct StageArg {
-  std::variant<ExprPtr, Keyword, Comma, Subquery, Bracketed> node;
+  std::variant<Comma, ExprPtr, Keyword, Subquery, Bracketed> node;
   Span span;
 
   // Whether this is the plain word given (lower case), either as a Keyword or as an unquoted one-part Name.
