@@ -74,6 +74,7 @@ std::string Truth::json(const std::string& head) const {
   };
   needle("median", median());
   needle("rare", nearest(20));
+  needle("common", nearest(total_.flows / 20'000));
   needle("heavy", nearest(total_.flows / 200));
   out += "}}\n";
   return out;

@@ -35,7 +35,8 @@ class Truth {
   // The address in the middle, when addresses are ordered by rows, then by address.
   std::optional<IpAddress> median() const;
 
-  // JSON with the totals and the needles: the median address, a rare one (about 20 rows) and a heavy one (1/200 of all).
+  // JSON with the totals and the needles: the median address, a rare one (about 20 rows), a common one
+  // (1/20,000 of all rows) and a heavy one (1/200).
   // `head` is put in front of the members: `"seed":1,…`, or empty.
   std::string json(const std::string& head) const;
 
