@@ -1,0 +1,249 @@
+// Golden files: FlowQL and what it answers, run over the same flows lying in many ways. Every way must give the same text.
+//
+// A .test file is a list of sections, each begun by its word on a line of its own:
+//   flows           a table of flows (see rows.h), appended to what is there
+//   query           FlowQL up to a line "----", then the answer: column names, then rows
+//   unordered       the same, rows in any order
+//   error           FlowQL up to "----", then "line:column message", and the hint on a second line if there is one
+// Lines beginning with # between sections are comments.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "query/engine.h"
+#include "storage/store/store.h"
+#include "tests/golden/rows.h"
+
+namespace sluice::golden {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Section {
+  std::string kind, text, expected;
+  size_t line = 0;
+};
+
+std::vector<Section> read_sections(const fs::path& path) {
+  std::ifstream in(path);
+  std::vector<Section> sections;
+  std::string line;
+  size_t number = 0;
+  bool in_expected = false;
+  while (std::getline(in, line)) {
+    ++number;
+    if (line == "flows" || line == "query" || line == "unordered" || line == "error") {
+      sections.push_back({line, "", "", number});
+      in_expected = false;
+    } else if (line == "----" && !sections.empty()) {
+      in_expected = true;
+    } else if (line.starts_with("#") || sections.empty()) {
+      continue;
+    } else if (line.empty()) {
+      continue;  // blank lines part sections for the eye; no query or answer needs one
+    } else {
+      (in_expected ? sections.back().expected : sections.back().text) += line + "\n";
+    }
+  }
+  return sections;
+}
+
+struct TextSink final : query::ResultSink {
+  TextTable table;
+  Schema schema;
+  Status begin(const Schema& columns) override {
+    schema = columns;
+    for (const Field& f : columns) table.columns.push_back(f.name);
+    return {};
+  }
+  Status batch(const Batch& rows) override {
+    append_rows(table, schema, rows);
+    return {};
+  }
+};
+
+// Tasks on real threads, so that partial results are merged in any order.
+struct ThreadExecutor final : query::Executor {
+  size_t width() const override { return 2; }
+  void run(size_t count, const std::function<void(size_t)>& task) override {
+    std::atomic<size_t> next{0};
+    const auto work = [&] {
+      for (size_t i; (i = next++) < count;) task(i);
+    };
+    std::thread other(work);
+    work();
+    other.join();
+  }
+};
+
+// How the flows lie and how they are read.
+struct Way {
+  const char* name;
+  bool flush_each = false, merge = false, restart = false, postings = true, threads = false;
+  size_t pieces = 1;
+  query::QueryOptions options{};
+};
+
+const Way kWays[] = {
+    {.name = "open"},
+    {.name = "open_in_pieces_restarted", .restart = true, .pieces = 5},
+    {.name = "sealed", .flush_each = true},
+    {.name = "sealed_in_pieces_on_threads", .flush_each = true, .threads = true, .pieces = 4},
+    {.name = "sealed_and_open", .restart = true, .pieces = 2},
+    {.name = "merged", .flush_each = true, .merge = true, .pieces = 6},
+    {.name = "tiny_batches", .flush_each = true, .pieces = 3, .options = {.batch_rows = 3}},
+    {.name = "tiny_batches_open", .threads = true, .pieces = 3, .options = {.batch_rows = 1}},
+    {.name = "postings_not_used", .flush_each = true, .options = {.use_postings = false}},
+    {.name = "postings_not_built", .flush_each = true, .postings = false},
+    {.name = "zones_not_used", .flush_each = true, .pieces = 4, .options = {.use_postings = false, .use_zones = false}},
+};
+
+// "Now" of the files: the end of the day that their times are in.
+const TimestampNs kNow = *parse_timestamp("2026-11-21T00:00:00Z");
+
+class World {
+ public:
+  explicit World(const Way& way) : way_(way), clock_(kNow) {
+    char name[] = "/tmp/sluice-golden-XXXXXX";
+    directory_ = mkdtemp(name);
+    open();
+  }
+  ~World() {
+    store_.reset();
+    std::error_code ec;
+    fs::remove_all(directory_, ec);
+  }
+
+  void append(const Batch& flows) {
+    const size_t pieces = std::min(way_.pieces, flows.rows);
+    for (size_t i = 0; i < pieces; ++i) {
+      const size_t from = flows.rows * i / pieces, to = flows.rows * (i + 1) / pieces;
+      Batch piece{flows.schema, {}, to - from};
+      for (const Column& c : flows.columns) {
+        Column part(c.type());
+        part.append_range(c, from, to);
+        piece.columns.push_back(std::move(part));
+      }
+      const auto appended = store_->append({&piece, 1});
+      ASSERT_TRUE(appended.ok()) << appended.error().message;
+      // The last piece of a way that restarts stays open, so that segments and journal are read together.
+      if (way_.flush_each || (way_.restart && way_.pieces == 2 && i == 0)) {
+        const auto flushed = store_->flush();
+        ASSERT_TRUE(flushed.ok()) << flushed.error().message;
+      }
+    }
+    if (way_.merge) {
+      while (true) {
+        const auto merged = store_->merge_once();
+        ASSERT_TRUE(merged.ok()) << merged.error().message;
+        if (!*merged) break;
+      }
+    }
+    if (way_.restart) {
+      store_.reset();
+      open();
+    }
+  }
+
+  std::optional<query::QueryError> ask(const std::string& text, TextSink& sink, query::QuerySummary& summary) {
+    const store::Snapshot snapshot = store_->snapshot();
+    query::InlineExecutor inline_executor;
+    ThreadExecutor threads;
+    query::QueryContext context;
+    context.snapshot = &snapshot;
+    context.clock = &clock_;
+    context.executor = way_.threads ? static_cast<query::Executor*>(&threads) : &inline_executor;
+    query::QueryRequest request;
+    request.text = text;
+    request.options = way_.options;
+    return query::run(request, context, sink, summary);
+  }
+
+ private:
+  void open() {
+    store::StoreOptions options;
+    options.directory = directory_;
+    options.sync = false;
+    options.postings = way_.postings;
+    auto store = store::Store::open(options, clock_);
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    store_ = std::move(store).value();
+  }
+
+  Way way_;
+  ManualClock clock_;
+  std::string directory_;
+  std::unique_ptr<store::Store> store_;
+};
+
+std::string sorted_rows(std::string text) {
+  std::istringstream in(text);
+  std::string header, line, out;
+  std::vector<std::string> rows;
+  std::getline(in, header);
+  while (std::getline(in, line)) rows.push_back(line);
+  std::sort(rows.begin(), rows.end());
+  out = header + "\n";
+  for (const auto& r : rows) out += r + "\n";
+  return out;
+}
+
+class Golden : public ::testing::TestWithParam<std::tuple<std::string, size_t>> {};
+
+TEST_P(Golden, AnswersAreEqual) {
+  const auto& [file, way_index] = GetParam();
+  World world(kWays[way_index]);
+  size_t questions = 0;
+  for (const Section& s : read_sections(fs::path(SLUICE_SOURCE_DIR) / "tests/golden" / file)) {
+    SCOPED_TRACE(file + ":" + std::to_string(s.line) + " " + kWays[way_index].name);
+    if (s.kind == "flows") {
+      auto flows = read_flows(s.text);
+      ASSERT_TRUE(flows.ok()) << flows.error().message;
+      ASSERT_NO_FATAL_FAILURE(world.append(*flows));
+      continue;
+    }
+    ++questions;
+    TextSink sink;
+    query::QuerySummary summary;
+    const auto error = world.ask(s.text, sink, summary);
+    if (s.kind == "error") {
+      ASSERT_TRUE(error) << s.text;
+      std::string said = (error->span ? std::to_string(error->span->line) + ":" + std::to_string(error->span->column) : "-") + " " + error->message + "\n";
+      if (!error->hint.empty()) said += error->hint + "\n";
+      EXPECT_EQ(said, s.expected) << s.text;
+      EXPECT_EQ(error->span.has_value(), !error->caret.empty());
+    } else {
+      ASSERT_FALSE(error) << s.text << error->message << "\n" << error->caret;
+      const std::string got = sink.table.text();
+      if (s.kind == "unordered")
+        EXPECT_EQ(sorted_rows(got), sorted_rows(s.expected)) << s.text;
+      else
+        EXPECT_EQ(got, s.expected) << s.text;
+    }
+  }
+  EXPECT_GT(questions, 0u) << "a golden file without questions tests nothing";
+}
+
+std::vector<std::tuple<std::string, size_t>> all_cases() {
+  std::vector<std::tuple<std::string, size_t>> cases;
+  for (const auto& entry : fs::directory_iterator(fs::path(SLUICE_SOURCE_DIR) / "tests/golden"))
+    if (entry.path().extension() == ".test")
+      for (size_t i = 0; i < std::size(kWays); ++i) cases.emplace_back(entry.path().filename().string(), i);
+  std::sort(cases.begin(), cases.end());
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, Golden, ::testing::ValuesIn(all_cases()), [](const auto& made) {
+  std::string name = fs::path(std::get<0>(made.param)).stem().string();
+  std::replace_if(name.begin(), name.end(), [](char c) { return !isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name + "_" + kWays[std::get<1>(made.param)].name;
+});
+
+}  // namespace
+}  // namespace sluice::golden

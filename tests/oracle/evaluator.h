@@ -1,0 +1,48 @@
+// A plain evaluator of FlowQL: one row at a time, from the syntax tree, with maps and nothing clever. It shares the parser with
+// the engine and not a line more, so that an answer both agree on is an answer two programs found.
+//
+// It covers what the random queries of oracle_test.cc say: where, extend, select, stats, distinct; not sort, limit and top,
+// whose order the test checks itself.
+#pragma once
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "grammar/syntax.h"
+#include "storage/model/batch.h"
+#include "storage/model/ip.h"
+
+namespace sluice::oracle {
+
+struct Null {
+  auto operator<=>(const Null&) const = default;
+};
+struct Time {
+  int64_t ns = 0;
+  auto operator<=>(const Time&) const = default;
+};
+struct Span {
+  int64_t ns = 0;
+  auto operator<=>(const Span&) const = default;
+};
+// Integers as wide as any sum of a test can be.
+using Integer = __int128;
+using Value = std::variant<Null, bool, Integer, double, std::string, IpAddress, Time, Span>;
+using Row = std::map<std::string, Value>;
+
+struct Table {
+  std::vector<std::string> columns;
+  std::vector<std::vector<Value>> rows;
+};
+
+// Every stored and derived column of every flow.
+std::vector<Row> rows_of(const Batch& flows);
+
+// Evaluates a query without a time clause. Throws std::runtime_error for what it does not cover: in a test that is a failure.
+Table evaluate(const grammar::Query& query, std::vector<Row> flows);
+
+std::string text_of(const Value& value);
+
+}  // namespace sluice::oracle

@@ -1,0 +1,395 @@
+// Random flows, random questions, two programs: the engine (over segments and open rows, with and without postings and zones)
+// and the plain evaluator must agree. SLUICE_ORACLE_SEED and SLUICE_ORACLE_QUERIES choose other and more questions.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <random>
+#include <set>
+
+#include "grammar/parse.h"
+#include "query/engine.h"
+#include "storage/store/store.h"
+#include "tests/golden/rows.h"
+#include "tests/oracle/evaluator.h"
+
+namespace sluice::oracle {
+namespace {
+
+const TimestampNs kDayStart = *parse_timestamp("2026-11-20T00:00:00Z");
+
+class Dice {
+ public:
+  explicit Dice(uint64_t seed) : engine_(seed) {}
+  uint64_t below(uint64_t n) { return engine_() % n; }
+  bool one_in(uint64_t n) { return below(n) == 0; }
+  template <typename T>
+  const T& pick(const std::vector<T>& from) {
+    return from[below(from.size())];
+  }
+  std::string pick(std::initializer_list<const char*> from) { return *(from.begin() + static_cast<ptrdiff_t>(below(from.size()))); }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+// Few distinct values, so that predicates match and groups are shared; nulls in every column that may have them.
+Batch random_flows(Dice& dice, size_t rows) {
+  FlowBatchBuilder b;
+  const auto address = [&] {
+    if (dice.one_in(12)) return *parse_ip("2001:db8::" + std::to_string(dice.below(9)));
+    static const uint32_t nets[] = {0x0a000000, 0x0a010000, 0xc0a80000, 0xcb007100, 0xc6336400};
+    return IpAddress::v4(nets[dice.below(5)] + static_cast<uint32_t>(dice.one_in(3) ? dice.below(250) : dice.below(6)));
+  };
+  static const uint16_t ports[] = {22, 53, 80, 443, 3389, 8080};
+  const auto port = [&] { return dice.one_in(3) ? 1024 + dice.below(64000) : ports[dice.below(6)]; };
+  for (size_t i = 0; i < rows; ++i) {
+    b.begin_row();
+    const TimestampNs end = kDayStart + static_cast<int64_t>(dice.below(5 * 3600)) * kSecond + static_cast<int64_t>(dice.below(1000)) * kMillisecond;
+    b.set_time(ColumnId::flow_end, end);
+    if (!dice.one_in(20)) b.set_time(ColumnId::flow_start, end - static_cast<int64_t>(dice.below(300)) * kSecond);
+    if (!dice.one_in(30)) b.set_ip(ColumnId::src_ip, address());
+    if (!dice.one_in(30)) b.set_ip(ColumnId::dst_ip, address());
+    static const uint8_t protocols[] = {6, 6, 6, 17, 17, 1, 47};
+    const uint8_t protocol = protocols[dice.below(7)];
+    b.set_uint(ColumnId::protocol, protocol);
+    if (protocol != 1) {
+      b.set_uint(ColumnId::src_port, port());
+      b.set_uint(ColumnId::dst_port, port());
+    }
+    if (protocol == 6 && !dice.one_in(10)) {
+      static const uint16_t flags[] = {2, 18, 27, 16, 4, 0};
+      b.set_uint(ColumnId::tcp_flags, flags[dice.below(6)]);
+    }
+    if (!dice.one_in(15)) b.set_uint(ColumnId::raw_bytes, dice.one_in(40) ? dice.below(1ull << 40) : dice.below(5000));
+    if (!dice.one_in(15)) b.set_uint(ColumnId::raw_packets, 1 + dice.below(100));
+    if (!dice.one_in(3)) b.set_uint(ColumnId::sampling_rate, dice.one_in(4) ? 100 : 1);
+    if (!dice.one_in(6)) b.set_uint(ColumnId::action, dice.below(3));
+    if (dice.one_in(2)) b.set_string(ColumnId::src_region, dice.pick({"eu-west-1", "us-east-1", "", "ap-south-1"}));
+    if (dice.one_in(2)) b.set_string(ColumnId::src_instance_id, "i-" + std::to_string(dice.below(20)));
+    if (dice.one_in(2)) b.set_string(ColumnId::dst_instance_id, "i-" + std::to_string(dice.below(20)));
+    if (dice.one_in(4)) b.set_uint(ColumnId::input_if, dice.below(5));
+  }
+  return b.finish();
+}
+
+class QueryWriter {
+ public:
+  QueryWriter(Dice& dice, const std::vector<Row>& flows) : dice_(dice), flows_(flows) {}
+
+  std::string predicate(int depth) {
+    if (depth > 0 && dice_.one_in(2)) {
+      switch (dice_.below(4)) {
+        case 0: return "not (" + predicate(depth - 1) + ")";
+        case 1: return "(" + predicate(depth - 1) + " or " + predicate(depth - 1) + ")";
+        default: return predicate(depth - 1) + " and " + predicate(depth - 1);
+      }
+    }
+    static const char* orders[] = {"==", "!=", "<", "<=", ">", ">="};
+    const std::string op = orders[dice_.below(6)], equality = orders[dice_.below(2)], in = dice_.one_in(3) ? " not in " : " in ";
+    const std::string ip_column = dice_.pick({"src_ip", "dst_ip", "ip", "source.ip", "dstaddr"});
+    const std::string port_column = dice_.pick({"src_port", "dst_port", "port"});
+    switch (dice_.below(20)) {
+      case 0: return ip_column + " " + equality + " " + ip();
+      case 1: return ip_column + in + network();
+      case 2: return ip_column + in + "(" + ip() + ", " + network() + ", " + ip() + ")";
+      case 3: return ip_column + in + "10.0.0.2-10.0.0.5";
+      case 4: return port_column + " " + equality + " " + port();
+      case 5: return port_column + in + "(" + port() + ", 1024-20000)";
+      case 6: return dice_.pick({"src_port ", "dst_port "}) + op + " " + port();
+      case 7: return "proto " + equality + " " + dice_.pick({"tcp", "udp", "6", "icmp"});
+      case 8: return "protocol" + in + "(tcp, 1)";
+      case 9: return dice_.pick({"tcp_flags == S", "tcp_flags has syn", "tcp_flags has syn and not tcp_flags has ack", "tcp_flags == SA"});
+      case 10: return "action " + equality + " " + dice_.pick({"accept", "reject", "drop"});
+      case 11: return dice_.pick({"bytes ", "raw_bytes ", "packets "}) + op + " " + dice_.pick({"0", "100", "1KB", "2500", "100000", "1GiB"});
+      case 12: return "src_region " + equality + " " + dice_.pick({"\"eu-west-1\"", "'us-east-1'", "''", "'nowhere'"});
+      case 13: return dice_.pick({"src_instance_id", "dst_instance_id", "instance"}) + " " + equality + " 'i-" + std::to_string(dice_.below(22)) + "'";
+      case 14: return dice_.pick({"src_region", "src_ip", "bytes", "src_port", "action", "input_if", "flow_start"}) + dice_.pick({" == null", " is not null", " is null", " != null"});
+      case 15: return "duration " + op + " " + dice_.pick({"0s", "10s", "1m30s", "5m"});
+      case 16: return dice_.pick({"ts ", "flow_end ", "flow_start "}) + dice_.pick({"<", ">=", ">"}) + " 2026-11-20T0" + std::to_string(dice_.below(5)) + ":30Z";
+      case 17: return "bytes between 100 and " + std::to_string(dice_.below(5000));
+      case 18: return "src_region contains '" + dice_.pick({"west", "east", "-", "zzz"}) + "'";
+      default: return "is_private(" + dice_.pick({"src_ip", "dst_ip"}) + ")";
+    }
+  }
+
+  std::string number(int depth) {
+    if (depth > 0 && dice_.one_in(3)) return "(" + number(depth - 1) + dice_.pick({" + ", " - ", " * "}) + number(depth - 1) + ")";
+    return dice_.pick({"bytes", "packets", "src_port", "dst_port", "raw_packets", "input_if", "coalesce(bytes, 7)", "if(proto == tcp, packets, 3)",
+                       "abs(src_port - dst_port)", "min_of(src_port, dst_port)", "11"});
+  }
+
+  std::string key(bool either) {
+    if (either && dice_.one_in(8)) return dice_.pick({"ip", "port", "instance"});
+    return dice_.pick({"src_ip", "dst_ip", "src_port", "dst_port", "protocol", "action", "src_region", "bin(10m)", "bin(1h)", "cidr(src_ip, 16)", "tcp_flags",
+                       "src_instance_id", "input_if", "bin(dst_port, 1000)"});
+  }
+
+  std::string aggregate() {
+    switch (dice_.below(9)) {
+      case 0: return "count()";
+      case 1: return "countif(" + predicate(1) + ")";
+      case 2: return "sumif(bytes, " + predicate(1) + ")";
+      case 3: return "avg(" + number(1) + ")";
+      case 4: return "count_distinct(" + dice_.pick({"src_ip", "dst_ip", "dst_port", "src_region", "protocol", "action"}) + ")";
+      case 5: return dice_.pick({"min(", "max("}) + dice_.pick({"bytes", "flow_end", "src_port", "flow_start", "packets", "duration"}) + ")";
+      case 6: return "count(" + dice_.pick({"src_port", "src_region", "bytes"}) + ")";
+      default: return "sum(" + number(1) + ")";
+    }
+  }
+
+  // A query without sort, limit or top at its end.
+  std::string query() {
+    std::string q = dice_.one_in(3) ? "from flows" : "";
+    const auto stage = [&](const std::string& s) { q += (q.empty() ? "" : " | ") + s; };
+    if (!dice_.one_in(6)) stage((q.empty() && dice_.one_in(2) ? "" : "where ") + predicate(2));
+    if (dice_.one_in(4)) stage("extend x = " + number(2));
+    const bool x = q.find("extend x") != std::string::npos;
+    if (dice_.one_in(4)) stage("where " + predicate(1));
+    switch (dice_.below(4)) {
+      case 0: stage("select src_ip, dst_port, n = " + std::string(x ? "x" : number(1)) + ", action, flow_end"); break;
+      case 1: stage("distinct " + key(false) + ", " + key(false)); break;
+      default: {
+        std::string s = "stats a = " + aggregate();
+        if (dice_.one_in(2)) s += ", b = " + std::string(x && dice_.one_in(2) ? "sum(x)" : aggregate());
+        if (!dice_.one_in(5)) {
+          s += " by k = " + key(true);
+          if (s.ends_with("k = ip") || s.ends_with("k = port") || s.ends_with("k = instance")) {
+          } else if (dice_.one_in(2)) {
+            s += ", l = " + key(false);
+          }
+        }
+        stage(s);
+        if (dice_.one_in(4)) stage("where a is not null");
+      }
+    }
+    return q;
+  }
+
+ private:
+  std::string ip() {
+    if (!flows_.empty() && !dice_.one_in(5)) {
+      const Value& v = flows_[dice_.below(flows_.size())].at(dice_.one_in(2) ? "src_ip" : "dst_ip");
+      if (const auto* a = std::get_if<IpAddress>(&v)) return to_string(*a);
+    }
+    return dice_.pick({"10.0.0.1", "8.8.8.8", "2001:db8::1"});
+  }
+  std::string network() { return dice_.pick({"10.0.0.0/8", "10.1.0.0/16", "192.168.0.0/30", "203.0.113.0/24", "2001:db8::/32", "0.0.0.0/0", "10.0.0.4/31"}); }
+  std::string port() { return dice_.pick({"22", "53", "80", "443", "3389", "5000", "0", "65535"}); }
+
+  Dice& dice_;
+  const std::vector<Row>& flows_;
+};
+
+struct Sink final : query::ResultSink {
+  golden::TextTable table;
+  Schema schema;
+  Status begin(const Schema& columns) override {
+    schema = columns;
+    for (const Field& f : columns) table.columns.push_back(f.name);
+    return {};
+  }
+  Status batch(const Batch& rows) override {
+    golden::append_rows(table, schema, rows);
+    return {};
+  }
+};
+
+uint64_t setting(const char* name, uint64_t otherwise) {
+  const char* text = getenv(name);
+  return text != nullptr ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string s;
+  for (const auto& w : words) s += w + "\t";
+  return s;
+}
+
+// Six significant digits of two ways of summing may differ in the last one; compare such cells as numbers.
+bool same_cell(const std::string& a, const std::string& b) {
+  if (a == b) return true;
+  char* end_a = nullptr;
+  char* end_b = nullptr;
+  const double x = strtod(a.c_str(), &end_a), y = strtod(b.c_str(), &end_b);
+  if (a.empty() || b.empty() || *end_a != 0 || *end_b != 0) return false;
+  const bool floats = a.find_first_of(".e") != std::string::npos || b.find_first_of(".e") != std::string::npos;
+  return floats && std::abs(x - y) <= 1e-5 * std::max(std::abs(x), std::abs(y));
+}
+
+bool same_rows(std::vector<std::vector<std::string>> a, std::vector<std::vector<std::string>> b, std::string& difference) {
+  if (a.size() != b.size()) {
+    difference = std::to_string(a.size()) + " rows by the engine, " + std::to_string(b.size()) + " by the oracle";
+    return false;
+  }
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  for (size_t i = 0; i < a.size(); ++i) {
+    bool same = a[i].size() == b[i].size();
+    for (size_t c = 0; same && c < a[i].size(); ++c) same = same_cell(a[i][c], b[i][c]);
+    if (!same) {
+      difference = "engine: " + joined(a[i]) + "\noracle: " + joined(b[i]);
+      return false;
+    }
+  }
+  return true;
+}
+
+class OracleTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/sluice-oracle-XXXXXX";
+    directory_ = mkdtemp(name);
+  }
+  void TearDown() override {
+    store_.reset();
+    std::error_code ec;
+    std::filesystem::remove_all(directory_, ec);
+  }
+  void fill(Dice& dice, size_t rows) {
+    flows_ = random_flows(dice, rows);
+    rows_ = rows_of(flows_);
+    store::StoreOptions options;
+    options.directory = directory_;
+    options.sync = false;
+    auto store = store::Store::open(options, clock_);
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    store_ = std::move(store).value();
+    // Two thirds sealed in two pieces, the rest open.
+    for (size_t i = 0; i < 3; ++i) {
+      const size_t from = rows * i / 3, to = rows * (i + 1) / 3;
+      Batch piece{flows_.schema, {}, to - from};
+      for (const Column& c : flows_.columns) {
+        Column part(c.type());
+        part.append_range(c, from, to);
+        piece.columns.push_back(std::move(part));
+      }
+      const auto appended = store_->append({&piece, 1});
+      ASSERT_TRUE(appended.ok()) << appended.error().message;
+      if (i < 2) {
+        const auto flushed = store_->flush();
+        ASSERT_TRUE(flushed.ok()) << flushed.error().message;
+      }
+    }
+  }
+  std::optional<query::QueryError> ask(const std::string& text, const query::QueryOptions& options, Sink& sink) {
+    const store::Snapshot snapshot = store_->snapshot();
+    query::InlineExecutor executor;
+    query::QueryContext context;
+    context.snapshot = &snapshot;
+    context.clock = &clock_;
+    context.executor = &executor;
+    query::QueryRequest request;
+    request.text = text;
+    request.options = options;
+    query::QuerySummary summary;
+    return query::run(request, context, sink, summary);
+  }
+  // Both answers to one query without order at its end.
+  void agree(const std::string& text) {
+    const auto parsed = grammar::parse(text);
+    ASSERT_TRUE(std::holds_alternative<grammar::Statement>(parsed)) << text << ": " << std::get<grammar::SyntaxError>(parsed).message;
+    const auto* q = std::get<grammar::Statement>(parsed).as<grammar::Query>();
+    ASSERT_NE(q, nullptr) << text;
+    Table expected;
+    try {
+      expected = evaluate(*q, rows_);
+    } catch (const std::exception& e) {
+      FAIL() << text << ": " << e.what();
+    }
+    std::vector<std::vector<std::string>> expected_rows;
+    for (const auto& row : expected.rows) {
+      std::vector<std::string> line;
+      for (const Value& v : row) line.push_back(text_of(v));
+      // Empty strings look like `""` in canonical text.
+      for (auto& cell : line)
+        if (cell.empty()) cell = "\"\"";
+      expected_rows.push_back(std::move(line));
+    }
+    const query::QueryOptions ways[] = {{}, {.use_postings = false}, {.use_postings = false, .use_zones = false}, {.batch_rows = 7}};
+    for (const auto& way : ways) {
+      Sink sink;
+      const auto error = ask(text, way, sink);
+      ASSERT_FALSE(error) << text << ": " << error->message << "\n" << error->caret;
+      std::string difference;
+      ASSERT_TRUE(same_rows(sink.table.rows, expected_rows, difference))
+          << text << "\n" << difference << "\npostings " << way.use_postings << " zones " << way.use_zones << " batch " << way.batch_rows;
+    }
+  }
+
+  std::string directory_;
+  ManualClock clock_{kDayStart + kDay};
+  std::unique_ptr<store::Store> store_;
+  Batch flows_;
+  std::vector<Row> rows_;
+};
+
+TEST_F(OracleTest, EngineAndOracleAgree) {
+  const uint64_t seed = setting("SLUICE_ORACLE_SEED", 20261120);
+  Dice dice(seed);
+  ASSERT_NO_FATAL_FAILURE(fill(dice, 3000));
+  QueryWriter writer(dice, rows_);
+  const uint64_t queries = setting("SLUICE_ORACLE_QUERIES", 600);
+  for (uint64_t i = 0; i < queries; ++i) {
+    const std::string text = writer.query();
+    SCOPED_TRACE("seed " + std::to_string(seed) + " query " + std::to_string(i));
+    ASSERT_NO_FATAL_FAILURE(agree(text));
+  }
+}
+
+// `top` and `sort | limit` choose rows: those chosen must be rows of the whole answer, and their ranks the right ones.
+TEST_F(OracleTest, TopAndSortedLimitsChooseTheRightRows) {
+  Dice dice(setting("SLUICE_ORACLE_SEED", 20261120) + 1);
+  ASSERT_NO_FATAL_FAILURE(fill(dice, 2000));
+  QueryWriter writer(dice, rows_);
+  for (int i = 0; i < 150; ++i) {
+    const std::string where = "where " + writer.predicate(1), key = writer.key(false), by = dice.pick({"count()", "sum(bytes)", "max(packets)", "count_distinct(dst_ip)"});
+    const uint64_t n = 1 + dice.below(20);
+    const bool top = dice.one_in(2);
+    const std::string whole = where + " | stats a = " + by + " by k = " + key;
+    const std::string asked = top ? where + " | top " + std::to_string(n) + " k = " + key + " by a = " + by
+                                  : whole + " | sort a desc | limit " + std::to_string(n);
+    const auto parsed = grammar::parse(whole);
+    const Table all = evaluate(*std::get<grammar::Statement>(parsed).as<grammar::Query>(), rows_);
+    std::map<std::string, std::string> of_key;
+    std::vector<Value> ranked;
+    for (const auto& row : all.rows) {
+      std::string k = text_of(row[0]);
+      of_key[k.empty() ? "\"\"" : k] = text_of(row[1]);
+      if (!std::holds_alternative<Null>(row[1])) ranked.push_back(row[1]);
+    }
+    std::sort(ranked.begin(), ranked.end(), [](const Value& a, const Value& b) { return std::get<Integer>(a) > std::get<Integer>(b); });
+    Sink sink;
+    const auto error = ask(asked, {}, sink);
+    ASSERT_FALSE(error) << asked << ": " << error->message;
+    ASSERT_EQ(sink.table.rows.size(), std::min<size_t>(n, all.rows.size())) << asked;
+    std::set<std::string> seen;
+    for (size_t r = 0; r < sink.table.rows.size(); ++r) {
+      const auto& row = sink.table.rows[r];
+      EXPECT_TRUE(seen.insert(row[0]).second) << asked << " repeats " << row[0];
+      ASSERT_TRUE(of_key.contains(row[0])) << asked << " invents " << row[0];
+      EXPECT_EQ(row[1], of_key[row[0]]) << asked << " for " << row[0];
+      EXPECT_EQ(row[1], r < ranked.size() ? text_of(ranked[r]) : "null") << asked << " at rank " << r;  // nulls last
+    }
+  }
+}
+
+// The test of the test: an oracle that never disagrees proves nothing.
+TEST_F(OracleTest, SeesAWrongAnswer) {
+  Dice dice(3);
+  ASSERT_NO_FATAL_FAILURE(fill(dice, 500));
+  Sink sink;
+  ASSERT_FALSE(ask("where dst_port == 53 | stats n = count()", {}, sink));
+  auto wrong = sink.table.rows;
+  wrong[0][0] += "1";
+  std::string difference;
+  EXPECT_FALSE(same_rows(sink.table.rows, wrong, difference));
+  EXPECT_FALSE(same_rows({{"1.00000"}}, {{"1.1"}}, difference));
+  EXPECT_TRUE(same_rows({{"1.00001"}}, {{"1.00002"}}, difference));
+}
+
+}  // namespace
+}  // namespace sluice::oracle
