@@ -421,14 +421,20 @@ Status Catalog::commit(const Write& write, Sync sync) {
   return {};
 }
 
-Status Catalog::reclaim_journal() {
+Status Catalog::heal() {
+  if (impl_->broken.load()) impl_->try_reopen();
+  if (impl_->broken.load()) return impl_->closed();
+  return {};
+}
+
+Status Catalog::reclaim_journal(uint64_t live_bytes) {
   const std::unique_lock lock(impl_->reclaim_mutex, std::try_to_lock);
   if (!lock) return {};  // somebody is at it
   const auto database = impl_->use();
   if (!database) return impl_->closed();
   uint64_t bytes = 0;
   (void)database->db->GetIntProperty(database->journal, rocksdb::DB::Properties::kTotalSstFilesSize, &bytes);
-  if (bytes < kJournalReclaimBytes) return {};
+  if (bytes < kJournalReclaimBytes + 2 * live_bytes) return {};
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   const auto status = database->db->CompactRange(options, database->journal, nullptr, nullptr);

@@ -112,11 +112,16 @@ class Catalog {
   // The same over keys in [begin, end); an empty `end` means to the last.
   Status scan_range(Keyspace keyspace, std::string_view begin, std::string_view end, const Visitor& visit) const;
 
-  // All changes, or on error none. (After an io error the changes may be there after a restart, then all of them.)
+  // All changes, or on error none. After an error it is open whether they are there: all or none; heal() decides it, and
+  // what get() tells after a heal() that went well stays true.
   Status commit(const Write& write, Sync sync);
+  // Makes a catalogue whose writes failed usable again, where that is possible by now; commit tries the same. Ok at once
+  // when nothing is wrong.
+  Status heal();
 
-  // Gives the disk space of erased journal entries back. Cheap when there is little to give. Blocks nobody else.
-  Status reclaim_journal();
+  // Gives the disk space of erased journal entries back, when the journal's files are much larger than the `live_bytes` of
+  // the entries that remain. Blocks nobody else.
+  Status reclaim_journal(uint64_t live_bytes);
 
   CatalogStats stats() const;
 

@@ -1,0 +1,158 @@
+// Small segments of a partition become one.
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "storage/store/crash_points.h"
+#include "storage/store/store_impl.h"
+
+namespace sluice::store {
+
+namespace {
+
+// Rows of a merged segment at most: all of them are in memory once, as codes and numbers.
+constexpr uint64_t kMergedRowsMax = 4ull << 20;
+static_assert(kMergedRowsMax <= limits::kSegmentRowsMax);
+// Segments of similar size (a factor of four) that make a merge worth its writing. Each row is then written about
+// log4(kMergedRowsMax / sealed rows) times more.
+constexpr size_t kSimilarSegments = 4;
+// Once nothing has come to a partition for this long, two are enough: it will not change much any more.
+constexpr DurationNs kColdAge = 2 * kHour;
+constexpr size_t kColdSegments = 2;
+
+unsigned size_class(uint64_t rows) {
+  unsigned c = 0;
+  while (rows >= 4) {
+    rows /= 4;
+    ++c;
+  }
+  return c;
+}
+
+// Segments that are worth merging, of one partition's sound ones in order of time; empty: none. The smallest first.
+std::vector<std::shared_ptr<SegmentFile>> choose(const std::vector<std::shared_ptr<SegmentFile>>& files, bool cold) {
+  std::vector<std::shared_ptr<SegmentFile>> best;
+  unsigned best_class = ~0u;
+  for (const auto& file : files) {
+    const unsigned top = size_class(file->info().rows);
+    if (top >= best_class) continue;
+    std::vector<std::shared_ptr<SegmentFile>> chosen;
+    uint64_t rows = 0, largest = 0;
+    for (const auto& other : files) {
+      const uint64_t more = other->info().rows;
+      if (size_class(more) > top || rows + more > kMergedRowsMax) continue;
+      rows += more;
+      largest = std::max(largest, more);
+      chosen.push_back(other);
+    }
+    // A large segment is not written again for the sake of a few rows more.
+    const uint64_t others = rows - largest;
+    const bool worth = cold ? chosen.size() >= kColdSegments && others >= largest / 8
+                            : chosen.size() >= kSimilarSegments && others >= largest / 2;
+    if (!worth) continue;
+    best = std::move(chosen);
+    best_class = top;
+  }
+  return best;
+}
+
+// All rows of a segment, a batch per block.
+Status read_all(const segment::Segment& segment, std::vector<Batch>& out) {
+  std::vector<ColumnId> ids;
+  auto schema = std::make_shared<Schema>();
+  for (const ColumnSpec& spec : flow_columns())
+    if (segment.has(spec.id)) {
+      ids.push_back(spec.id);
+      schema->push_back(Field::of(spec.id));
+    }
+  for (uint32_t block = 0; block < segment.block_count(); ++block) {
+    Batch batch;
+    batch.schema = schema;
+    batch.rows = segment.block_rows(block);
+    for (const ColumnId id : ids) {
+      SLUICE_ASSIGN(Column column, segment.read(id, block, 0, segment.block_rows(block), nullptr));
+      batch.columns.push_back(std::move(column));
+    }
+    out.push_back(std::move(batch));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<bool> StoreImpl::merge_once() {
+  std::lock_guard merging(merge_mutex_);
+  SLUICE_TRY(decide_undecided());
+  const TimestampNs now = clock_.now();
+  std::vector<std::shared_ptr<SegmentFile>> inputs;
+  TimestampNs start = 0;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [partition_start, partition] : partitions_) {
+      std::vector<std::shared_ptr<SegmentFile>> sound;
+      for (const SegmentEntry& e : partition.segments)
+        if (e.damage.empty()) sound.push_back(e.file);
+      TimestampNs end = 0;
+      const bool ended = !__builtin_add_overflow(partition_start, options_.partition_width, &end) && end <= now - kColdAge;
+      inputs = choose(sound, ended && partition.open.empty());
+      start = partition_start;
+      if (!inputs.empty()) break;
+    }
+  }
+  if (inputs.empty()) return false;
+
+  const TimestampNs began = clock_.now();
+  std::vector<Batch> batches;
+  uint64_t rows = 0;
+  for (const auto& file : inputs) {
+    if (Status read = read_all(*SegmentFile::segment_of(file), batches); !read.ok()) {
+      if (read.error().code == ErrorCode::corrupt) report_damage(file->info().id, read.error().message);
+      return std::move(read).error().with("cannot merge");
+    }
+    rows += file->info().rows;
+  }
+  const uint64_t id = next_segment_.fetch_add(1);
+  const std::string path = segment_path(start, id);
+  crash_point("merge_before_file");
+  SLUICE_ASSIGN(const segment::SegmentInfo info, write_file(path, id, start, batches));
+  batches = {};
+  SLUICE_CHECK(info.rows == rows);
+  crash_point("merge_after_file");
+  auto opened = open_segment(info);
+  if (!opened.ok()) {
+    ::unlink(path.c_str());
+    return std::move(opened).error().with("a segment just written cannot be read");
+  }
+  const std::shared_ptr<SegmentFile> file = std::move(opened).value();
+  crash_point("merge_before_publish");
+  {
+    std::lock_guard publishing(publish_mutex_);
+    // Retention or damage may have taken one of them meanwhile.
+    bool all_there = true;
+    {
+      std::lock_guard lock(mutex_);
+      const auto at = partitions_.find(start);
+      for (const auto& input : inputs)
+        all_there = all_there && at != partitions_.end() &&
+                    std::any_of(at->second.segments.begin(), at->second.segments.end(),
+                                [&](const SegmentEntry& e) { return e.file == input && e.damage.empty(); });
+    }
+    if (!all_there) {
+      file->retire();
+      return true;
+    }
+    const TimestampNs took = clock_.now() - began;
+    SLUICE_TRY(publish({info}, inputs, {}, "merge_after_publish", [this, file, rows, took](bool happened) {
+      if (!happened) return;
+      insert_segment({file, {}});
+      ++stats_.merges;
+      stats_.merged_rows += rows;
+      stats_.merge_ns += static_cast<uint64_t>(took);
+    }));
+  }
+  crash_point("merge_after_swap");
+  return true;
+}
+
+}  // namespace sluice::store

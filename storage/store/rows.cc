@@ -1,0 +1,166 @@
+#include "storage/store/rows.h"
+
+#include <array>
+#include <bitset>
+
+#include "storage/model/limits.h"
+
+namespace sluice::store {
+
+namespace {
+
+Status check_flows(const Batch& batch) {
+  if (!batch.schema || batch.schema->size() != batch.columns.size())
+    return Error{ErrorCode::invalid_argument, "a batch's schema and columns differ"};
+  if (batch.rows > limits::kSegmentRowsMax)
+    return Error{ErrorCode::too_large, "a batch has more rows than a segment holds: " + std::to_string(batch.rows)};
+  std::bitset<kColumnCount> seen;
+  for (size_t i = 0; i < batch.columns.size(); ++i) {
+    const Field& field = (*batch.schema)[i];
+    const Column& column = batch.columns[i];
+    if (!field.column || column.type() != column_spec(*field.column).physical || column.size() != batch.rows)
+      return Error{ErrorCode::invalid_argument, "not a column of flows: " + field.name};
+    const auto id = static_cast<size_t>(*field.column);
+    if (seen[id]) return Error{ErrorCode::invalid_argument, "a column comes twice: " + field.name};
+    seen.set(id);
+  }
+  if (batch.rows == 0) return {};
+  const auto end = batch.find(ColumnId::flow_end);
+  if (!end || batch.columns[*end].has_nulls()) return Error{ErrorCode::invalid_argument, "a flow without flow_end"};
+  return {};
+}
+
+}  // namespace
+
+TimestampNs partition_of(TimestampNs time, DurationNs width) {
+  const int64_t quotient = time / width - (time % width < 0 ? 1 : 0);
+  int64_t start = 0;
+  return __builtin_mul_overflow(quotient, width, &start) ? kTimestampMin : start;
+}
+
+Batch join(std::span<const Batch* const> batches) {
+  std::bitset<kColumnCount> present;
+  Batch out;
+  for (const Batch* b : batches) {
+    out.rows += b->rows;
+    for (const Field& f : *b->schema) present.set(static_cast<size_t>(*f.column));
+  }
+  auto schema = std::make_shared<Schema>();
+  for (size_t id = 0; id < kColumnCount; ++id) {
+    if (!present[id]) continue;
+    schema->push_back(Field::of(static_cast<ColumnId>(id)));
+    Column column(schema->back().physical);
+    column.reserve(out.rows);
+    for (const Batch* b : batches) {
+      if (const auto at = b->find(static_cast<ColumnId>(id)))
+        column.append_range(b->columns[*at], 0, b->rows);
+      else
+        column.append_nulls(b->rows);
+    }
+    out.columns.push_back(std::move(column));
+  }
+  out.schema = std::move(schema);
+  return out;
+}
+
+namespace {
+
+void add(Piece& piece, std::shared_ptr<const Batch> rows, TimestampNs first, TimestampNs last) {
+  piece.rows += rows->rows;
+  piece.first = std::min(piece.first, first);
+  piece.last = std::max(piece.last, last);
+  piece.batches.push_back(std::move(rows));
+}
+
+// Joins neighbours while they stay within a block.
+void join_small(Piece& piece) {
+  if (piece.batches.size() < 2) return;
+  std::vector<std::shared_ptr<const Batch>> joined;
+  std::vector<const Batch*> group;
+  for (size_t i = 0; i < piece.batches.size();) {
+    group.clear();
+    size_t rows = 0, end = i;
+    while (end < piece.batches.size() && (end == i || rows + piece.batches[end]->rows <= limits::kBatchRows)) {
+      rows += piece.batches[end]->rows;
+      group.push_back(piece.batches[end++].get());
+    }
+    joined.push_back(group.size() == 1 ? piece.batches[i] : std::make_shared<const Batch>(join(group)));
+    i = end;
+  }
+  piece.batches = std::move(joined);
+}
+
+// Smallest and largest flow_end. REQUIRES: check_flows, rows > 0
+std::pair<TimestampNs, TimestampNs> bounds(const Batch& batch) {
+  TimestampNs first = kTimestampMax, last = kTimestampMin;
+  for (const TimestampNs t : batch.columns[*batch.find(ColumnId::flow_end)].values<int64_t>()) {
+    first = std::min(first, t);
+    last = std::max(last, t);
+  }
+  return {first, last};
+}
+
+}  // namespace
+
+Result<Piece> piece_of(std::vector<Batch> batches) {
+  Piece piece;
+  for (Batch& batch : batches) {
+    SLUICE_TRY(check_flows(batch));
+    if (batch.rows == 0) continue;
+    const auto [first, last] = bounds(batch);
+    piece.bytes += batch.byte_size();
+    add(piece, std::make_shared<const Batch>(std::move(batch)), first, last);
+  }
+  return piece;
+}
+
+Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> batches, DurationNs width) {
+  std::map<TimestampNs, Piece> pieces;
+  for (const Batch& batch : batches) {
+    SLUICE_TRY(check_flows(batch));
+    if (batch.rows == 0) continue;
+    const auto times = batch.columns[*batch.find(ColumnId::flow_end)].values<int64_t>();
+
+    // Mostly all rows of a batch lie in one partition.
+    const auto [first, last] = bounds(batch);
+    const TimestampNs first_partition = partition_of(first, width);
+    if (first_partition == partition_of(last, width)) {
+      add(pieces[first_partition], std::make_shared<const Batch>(batch), first, last);
+      continue;
+    }
+
+    struct Part {
+      std::vector<uint32_t> rows;
+      TimestampNs first = kTimestampMax, last = kTimestampMin;
+    };
+    std::map<TimestampNs, Part> parts;
+    TimestampNs start = 0, end = 0;  // of the current part, [start, end]: neighbours mostly share one
+    Part* part = nullptr;
+    for (uint32_t r = 0; r < batch.rows; ++r) {
+      const TimestampNs t = times[r];
+      if (part == nullptr || t < start || t > end) {
+        start = partition_of(t, width);
+        if (__builtin_add_overflow(start, width - 1, &end)) end = kTimestampMax;
+        if (start == kTimestampMin) end = t;  // the odd first partition: ask again for the next row
+        part = &parts[start];
+      }
+      part->rows.push_back(r);
+      part->first = std::min(part->first, t);
+      part->last = std::max(part->last, t);
+    }
+    for (const auto& [partition, p] : parts) {
+      auto picked = std::make_shared<Batch>();
+      picked->schema = batch.schema;
+      picked->rows = p.rows.size();
+      for (const Column& c : batch.columns) picked->columns.push_back(c.gather(p.rows));
+      add(pieces[partition], std::move(picked), p.first, p.last);
+    }
+  }
+  for (auto& [partition, piece] : pieces) {
+    join_small(piece);
+    for (const auto& b : piece.batches) piece.bytes += b->byte_size();
+  }
+  return pieces;
+}
+
+}  // namespace sluice::store

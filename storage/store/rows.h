@@ -1,0 +1,39 @@
+// Rows: parting batches by time partition, and joining small batches to larger ones.
+// Thread rule: pure functions.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "storage/model/batch.h"
+#include "storage/model/result.h"
+#include "storage/model/time.h"
+
+namespace sluice::store {
+
+// Start of the partition that holds this time: the greatest multiple of `width` that is not above it. Times too near the
+// beginning of time for that are in the partition of kTimestampMin. REQUIRES: width > 0
+TimestampNs partition_of(TimestampNs time, DurationNs width);
+
+// Rows of one partition, all of one append.
+struct Piece {
+  std::vector<std::shared_ptr<const Batch>> batches;  // never empty ones
+  uint64_t rows = 0;
+  size_t bytes = 0;
+  TimestampNs first = kTimestampMax, last = kTimestampMin;  // flow_end
+};
+
+// Copies the batches' rows into one piece per partition; batches of a piece are joined up to limits::kBatchRows.
+// Errors: invalid_argument (not a flow batch, no flow_end, a null flow_end, a column twice), too_large.
+Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> batches, DurationNs width);
+
+// Takes batches over as one piece, wherever their rows lie. Errors as above.
+Result<Piece> piece_of(std::vector<Batch> batches);
+
+// One batch of all rows, in order; columns that a batch lacks are null there. Coded columns become plain.
+// REQUIRES: flow batches, at least one
+Batch join(std::span<const Batch* const> batches);
+
+}  // namespace sluice::store

@@ -1,0 +1,159 @@
+// Open rows become segments.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <unordered_set>
+
+#include "storage/store/crash_points.h"
+#include "storage/store/store_impl.h"
+
+namespace sluice::store {
+
+namespace {
+
+// Rows of one segment that sealing writes at most: after a backlog, several segments rather than one that takes all memory.
+constexpr uint64_t kSealedRowsMax = 4ull << 20;
+
+Status sync_folder(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Error::from_errno("cannot open folder " + path, errno);
+  const int failed = ::fsync(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  if (failed != 0) return Error::from_errno("cannot sync folder " + path, failed);
+  return {};
+}
+
+}  // namespace
+
+bool StoreImpl::due(const Partition& partition, TimestampNs now) const {
+  uint64_t rows = 0;
+  TimestampNs oldest = kTimestampMax;
+  for (const OpenRows& open : partition.open) {
+    rows += open.rows;
+    oldest = std::min(oldest, open.appended_at);
+  }
+  return rows >= options_.seal_rows || (rows > 0 && oldest <= now - options_.seal_age);
+}
+
+Result<uint64_t> StoreImpl::seal_due() {
+  std::lock_guard sealing(seal_mutex_);
+  const TimestampNs now = clock_.now();
+  return seal_partitions([&](const Partition& partition) { return due(partition, now); });
+}
+
+Result<uint64_t> StoreImpl::flush() {
+  std::lock_guard sealing(seal_mutex_);
+  return seal_partitions([](const Partition& partition) { return !partition.open.empty(); });
+}
+
+// REQUIRES: seal_mutex_ is held
+Result<uint64_t> StoreImpl::seal_partitions(const std::function<bool(const Partition&)>& wanted) {
+  // What comes after this moment is not waited for: appends may go on for ever.
+  const uint64_t bound = next_sequence_.load();
+  std::vector<TimestampNs> starts;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [start, partition] : partitions_)
+      if (wanted(partition)) starts.push_back(start);
+  }
+  uint64_t written = 0;
+  for (const TimestampNs start : starts)
+    for (;;) {
+      SLUICE_ASSIGN(const bool more, seal_some(start, bound));
+      if (!more) break;
+      ++written;
+    }
+  if (written > 0) SLUICE_TRY(catalog_->reclaim_journal(stats().journal_bytes));
+  return written;
+}
+
+// Writes one segment of the rows that are open in the partition and were journaled before `bound`; false: there are none.
+// REQUIRES: seal_mutex_ is held
+Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
+  // A publishing of before whose outcome is open keeps its partition marked.
+  SLUICE_TRY(decide_undecided());
+  std::vector<Batch> batches;
+  std::vector<uint64_t> sequences, firsts;  // all journal entries; the first of each OpenRows, by which they are found again
+  uint64_t rows = 0;
+  {
+    std::unique_lock lock(mutex_);
+    const auto at = partitions_.find(start);
+    if (at == partitions_.end()) return false;
+    Partition& partition = at->second;
+    SLUICE_CHECK(!partition.sealing);
+    partition.sealing = true;  // no new joins, and the partition stays in the map
+    joins_done_.wait(lock, [&] { return partition.joins == 0; });
+    for (const OpenRows& open : partition.open) {
+      if (open.sequences.front() >= bound || (rows > 0 && rows + open.rows > kSealedRowsMax)) continue;
+      rows += open.rows;
+      for (const auto& b : open.batches) batches.push_back(*b);
+      sequences.insert(sequences.end(), open.sequences.begin(), open.sequences.end());
+      firsts.push_back(open.sequences.front());
+    }
+    if (rows == 0) {
+      partition.sealing = false;
+      return false;
+    }
+  }
+  const auto give_up = [&](Error error) {
+    std::lock_guard lock(mutex_);
+    partitions_.at(start).sealing = false;
+    return error;
+  };
+
+  const TimestampNs began = clock_.now();
+  const uint64_t id = next_segment_.fetch_add(1);
+  const std::string path = segment_path(start, id);
+  crash_point("seal_before_file");
+  auto info = write_file(path, id, start, batches);
+  if (!info.ok()) return give_up(std::move(info).error().with("cannot seal"));
+  batches = {};
+  crash_point("seal_after_file");
+  auto file = open_segment(*info);
+  if (!file.ok()) {
+    ::unlink(path.c_str());
+    return give_up(std::move(file).error().with("a segment just written cannot be read"));
+  }
+  crash_point("seal_before_publish");
+  std::lock_guard publishing(publish_mutex_);
+  const TimestampNs took = clock_.now() - began;
+  SLUICE_TRY(publish({*info}, {}, sequences, "seal_after_publish", [this, start, file = *file, firsts, rows, took](bool happened) {
+    Partition& partition = partitions_.at(start);
+    partition.sealing = false;
+    if (!happened) return;
+    const std::unordered_set<uint64_t> sealed(firsts.begin(), firsts.end());
+    size_t bytes = 0;
+    std::erase_if(partition.open, [&](const OpenRows& o) {
+      if (!sealed.contains(o.sequences.front())) return false;
+      bytes += o.bytes;
+      return true;
+    });
+    reserved_bytes_.fetch_sub(bytes);
+    insert_segment({file, {}});
+    ++stats_.seals;
+    stats_.sealed_rows += rows;
+    stats_.seal_ns += static_cast<uint64_t>(took);
+  }));
+  crash_point("seal_after_swap");
+  return true;
+}
+
+Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch> batches) {
+  const std::string folder = path.substr(0, path.rfind('/'));
+  if (::mkdir(folder.c_str(), 0750) == 0) {
+    // The new folder's own entry must survive a power cut too, or the segment's would be of no use.
+    if (options_.sync) SLUICE_TRY(sync_folder(segments_folder_));
+  } else if (errno != EEXIST) {
+    return Error::from_errno("cannot create " + folder, errno);
+  }
+  segment::WriteOptions options;
+  options.postings = options_.postings;
+  options.sync = options_.sync;
+  return segment::write_segment(path, id, start, batches, options);
+}
+
+}  // namespace sluice::store

@@ -1,0 +1,362 @@
+#include "storage/store/store.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <unordered_set>
+
+#include "storage/store/crash_points.h"
+#include "storage/store/store_impl.h"
+
+namespace sluice::store {
+
+namespace fs = std::filesystem;
+using catalog::Keyspace;
+using catalog::Sync;
+using segment::SegmentInfo;
+
+namespace {
+
+constexpr std::string_view kWidthKey = "partition_width", kNextSegmentKey = "next_segment", kNextSequenceKey = "next_sequence";
+
+Result<std::optional<uint64_t>> get_number(const catalog::Catalog& catalog, std::string_view key) {
+  SLUICE_ASSIGN(const std::optional<std::string> text, catalog.get(Keyspace::settings, key));
+  if (!text) return std::optional<uint64_t>();
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (error != std::errc() || end != text->data() + text->size())
+    return Error{ErrorCode::corrupt, "a setting of the catalogue is not a number: " + std::string(key)};
+  return std::optional<uint64_t>(number);
+}
+
+}  // namespace
+
+SegmentFile::~SegmentFile() {
+  segment_.reset();
+  if (!retired_.load()) return;
+  crash_point("retire_before_delete");
+  ::unlink(info_.path.c_str());  // what cannot be deleted now is an orphan at the next open, as is an empty folder
+  crash_point("retire_after_delete");
+}
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options, const Clock& clock) {
+  if (options.directory.empty()) return Error{ErrorCode::invalid_argument, "the store needs a directory"};
+  if (options.partition_width <= 0) return Error{ErrorCode::invalid_argument, "the partition width must be above zero"};
+  if (options.seal_rows == 0) return Error{ErrorCode::invalid_argument, "the rows of a seal must be above zero"};
+  auto store = std::make_unique<StoreImpl>(options, clock);
+  SLUICE_TRY(store->open());
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+Status StoreImpl::open() {
+  SLUICE_ASSIGN(catalog_, catalog::Catalog::open(options_.directory));
+  segments_folder_ = options_.directory + "/segments";
+  std::error_code ec;
+  fs::create_directories(segments_folder_, ec);
+  if (ec) return Error::from_errno("cannot create " + segments_folder_, ec.value());
+  SLUICE_TRY(check_settings());
+  SLUICE_TRY(load_segments());
+  crash_point("open_before_replay");
+  SLUICE_TRY(replay_journal());
+  crash_point("open_before_orphans");
+  SLUICE_TRY(remove_orphans());
+  rebuild_view();
+  return {};
+}
+
+Status StoreImpl::check_settings() {
+  SLUICE_ASSIGN(const auto width, get_number(*catalog_, kWidthKey));
+  if (!width) {
+    SLUICE_TRY(catalog_->put(Keyspace::settings, std::string(kWidthKey), std::to_string(options_.partition_width), Sync::yes));
+  } else if (*width != static_cast<uint64_t>(options_.partition_width)) {
+    return Error{ErrorCode::conflict, "the store " + options_.directory + " was made with a partition width of " +
+                                          format_duration(static_cast<DurationNs>(*width)) + " and cannot have another: " +
+                                          format_duration(options_.partition_width)};
+  }
+  SLUICE_ASSIGN(const auto next_segment, get_number(*catalog_, kNextSegmentKey));
+  SLUICE_ASSIGN(const auto next_sequence, get_number(*catalog_, kNextSequenceKey));
+  next_segment_ = next_segment.value_or(1);
+  next_sequence_ = next_sequence.value_or(1);
+  return {};
+}
+
+Status StoreImpl::load_segments() {
+  Status parsed;
+  std::vector<SegmentInfo> infos;
+  SLUICE_TRY(catalog_->scan(Keyspace::segments, {}, [&](std::string_view key, std::string_view record) {
+    const auto id = parse_number_key(key);
+    if (!id) {
+      parsed = Error{ErrorCode::corrupt, "a segment's key in the catalogue is not a number"};
+      return false;
+    }
+    auto info = parse_segment_record(*id, record);
+    if (!info.ok()) {
+      parsed = std::move(info).error();
+      return false;
+    }
+    info->path = segments_folder_ + "/" + info->path;
+    infos.push_back(std::move(info).value());
+    return true;
+  }));
+  SLUICE_TRY(parsed);
+  for (SegmentInfo& info : infos) {
+    if (info.id >= next_segment_) next_segment_ = info.id + 1;
+    SegmentEntry entry;
+    auto file = open_segment(info);
+    if (file.ok()) {
+      entry.file = std::move(file).value();
+    } else {
+      // One that cannot be opened must not keep the others down.
+      entry.damage = file.error().message;
+      entry.file = std::make_shared<SegmentFile>(nullptr, info);
+    }
+    insert_segment(std::move(entry));
+  }
+  return {};
+}
+
+Result<std::shared_ptr<SegmentFile>> StoreImpl::open_segment(const SegmentInfo& info) const {
+  SLUICE_ASSIGN(auto segment, segment::Segment::open(info.path));
+  const SegmentInfo& found = segment->info();
+  if (found.id != info.id || found.rows != info.rows || found.first != info.first || found.last != info.last ||
+      found.partition_start != info.partition_start)
+    return Error{ErrorCode::corrupt, "not the segment that the catalogue names: " + info.path};
+  return std::make_shared<SegmentFile>(std::move(segment), info);
+}
+
+Status StoreImpl::replay_journal() {
+  Status failed;
+  SLUICE_TRY(catalog_->scan(Keyspace::journal, {}, [&](std::string_view key, std::string_view entry) {
+    const auto sequence = parse_number_key(key);
+    if (!sequence) {
+      failed = Error{ErrorCode::corrupt, "a journal entry's key is not a number"};
+      return false;
+    }
+    if (*sequence >= next_sequence_) next_sequence_ = *sequence + 1;
+    const auto header = parse_journal_header(entry);
+    auto batches = header.ok() ? parse_journal_rows(entry) : Result<std::vector<Batch>>(header.error());
+    auto piece = batches.ok() ? piece_of(std::move(batches).value()) : Result<Piece>(batches.error());
+    if (piece.ok() && piece->rows == 0) piece = Error{ErrorCode::corrupt, "a journal entry without rows"};
+    if (!piece.ok()) {
+      if (piece.error().code == ErrorCode::unsupported) {
+        failed = std::move(piece).error();
+        return false;
+      }
+      // Its rows are lost, and said to be; the entry stays in the journal for whoever can read more of it.
+      DamagedSegment damaged;
+      damaged.info.path = "journal entry " + std::to_string(*sequence);
+      if (header.ok()) damaged.info.partition_start = header->partition_start;
+      damaged.reason = piece.error().message;
+      damaged_entries_.push_back(std::move(damaged));
+      return true;
+    }
+    OpenRows open;
+    open.batches = std::move(piece->batches);
+    open.rows = piece->rows;
+    open.bytes = piece->bytes;
+    open.first = piece->first;
+    open.last = piece->last;
+    open.sequences = {*sequence};
+    open.journal_bytes = entry.size();
+    open.appended_at = header->appended_at;
+    stats_.replayed_entries += 1;
+    stats_.replayed_rows += open.rows;
+    reserved_bytes_ += open.bytes;
+    partitions_[header->partition_start].open.push_back(std::move(open));
+    crash_point("open_during_replay");
+    return true;
+  }));
+  SLUICE_TRY(failed);
+  // The journal of many small appends: joined as it would have been.
+  std::vector<TimestampNs> starts;
+  for (const auto& [start, partition] : partitions_) starts.push_back(start);
+  for (const TimestampNs start : starts) join_small_rows(start);
+  return {};
+}
+
+Status StoreImpl::remove_orphans() {
+  std::unordered_set<std::string> known;
+  for (const auto& [start, partition] : partitions_)
+    for (const SegmentEntry& e : partition.segments) known.insert(e.file->info().path);
+  std::error_code ec;
+  std::vector<fs::path> folders;
+  for (fs::directory_iterator it(segments_folder_, ec), last; !ec && it != last; it.increment(ec)) {
+    std::error_code ignored;
+    if (it->is_directory(ignored) && !it->is_symlink(ignored)) folders.push_back(it->path());
+  }
+  if (ec) return Error::from_errno("cannot list " + segments_folder_, ec.value());
+  for (const fs::path& folder : folders) {
+    for (fs::directory_iterator it(folder, ec), last; !ec && it != last; it.increment(ec)) {
+      // Only what this program makes: segments, and files that it writes on the way to them.
+      if (!it->path().filename().string().starts_with("seg-") || known.contains(it->path().string())) continue;
+      std::error_code failed;
+      if (fs::remove(it->path(), failed)) ++stats_.orphan_files_removed;
+      crash_point("open_after_orphan");
+    }
+    if (ec) return Error::from_errno("cannot list " + folder.string(), ec.value());
+    ::rmdir(folder.c_str());  // goes when empty
+  }
+  return {};
+}
+
+Snapshot StoreImpl::snapshot() const {
+  Snapshot s;
+  std::shared_ptr<const SealedView> view;
+  {
+    std::lock_guard lock(mutex_);
+    view = view_;
+    for (const auto& [start, partition] : partitions_)
+      for (const OpenRows& open : partition.open) s.open.insert(s.open.end(), open.batches.begin(), open.batches.end());
+  }
+  s.segments = view->segments;
+  s.damaged = view->damaged;
+  return s;
+}
+
+void StoreImpl::rebuild_view() {
+  auto view = std::make_shared<SealedView>();
+  for (const auto& [start, partition] : partitions_)
+    for (const SegmentEntry& e : partition.segments) {
+      if (e.damage.empty())
+        view->segments.push_back(SegmentFile::segment_of(e.file));
+      else
+        view->damaged.push_back({e.file->info(), e.damage});
+    }
+  view->damaged.insert(view->damaged.end(), damaged_entries_.begin(), damaged_entries_.end());
+  view_ = std::move(view);
+}
+
+void StoreImpl::insert_segment(SegmentEntry entry) {
+  auto& segments = partitions_[entry.file->info().partition_start].segments;
+  const auto before = [](const SegmentEntry& a, const SegmentEntry& b) {
+    const SegmentInfo &x = a.file->info(), &y = b.file->info();
+    return x.first != y.first ? x.first < y.first : x.id < y.id;
+  };
+  segments.insert(std::upper_bound(segments.begin(), segments.end(), entry, before), std::move(entry));
+}
+
+void StoreImpl::drop_segments(const std::vector<std::shared_ptr<SegmentFile>>& files) {
+  for (const auto& file : files) {
+    const auto at = partitions_.find(file->info().partition_start);
+    if (at == partitions_.end()) continue;
+    std::erase_if(at->second.segments, [&](const SegmentEntry& e) { return e.file == file; });
+    if (at->second.segments.empty() && at->second.open.empty() && !at->second.sealing && at->second.joins == 0) partitions_.erase(at);
+  }
+}
+
+std::string StoreImpl::segment_path(TimestampNs partition_start, uint64_t id) const {
+  std::string folder = format_timestamp(partition_start);
+  std::erase_if(folder, [](char c) { return c == '-' || c == ':'; });
+  return segments_folder_ + "/" + folder + "/seg-" + std::to_string(id) + ".slc";
+}
+
+std::string StoreImpl::relative(const std::string& path) const { return path.substr(segments_folder_.size() + 1); }
+
+Status StoreImpl::publish(const std::vector<SegmentInfo>& added, const std::vector<std::shared_ptr<SegmentFile>>& dropped,
+                          const std::vector<uint64_t>& sequences, std::string_view crash_name, std::function<void(bool)> finish) {
+  auto finish_all = [this, added, dropped, finish = std::move(finish)](bool happened) {
+    if (!happened)
+      for (const SegmentInfo& info : added) ::unlink(info.path.c_str());
+    std::lock_guard lock(mutex_);
+    if (happened) {
+      for (const auto& file : dropped) file->retire();
+      drop_segments(dropped);
+    }
+    finish(happened);
+    rebuild_view();
+  };
+  if (Status decided = decide_undecided(); !decided.ok()) {
+    finish_all(false);
+    return decided;
+  }
+  catalog::Write write;
+  // Neither ids nor sequences are ever used again, whatever goes.
+  write.put(Keyspace::settings, std::string(kNextSegmentKey), std::to_string(next_segment_.load()));
+  write.put(Keyspace::settings, std::string(kNextSequenceKey), std::to_string(next_sequence_.load()));
+  for (SegmentInfo info : added) {
+    info.path = relative(info.path);
+    write.put(Keyspace::segments, number_key(info.id), segment_record(info));
+  }
+  for (const auto& file : dropped) write.erase(Keyspace::segments, number_key(file->info().id));
+  for (const uint64_t sequence : sequences) write.erase(Keyspace::journal, number_key(sequence));
+  const Status committed = catalog_->commit(write, options_.sync ? Sync::yes : Sync::no);
+  if (committed.ok()) {
+    crash_point(crash_name);
+    finish_all(true);
+    return {};
+  }
+  // It may be in the log all the same. Until that is known, nothing else is published.
+  const bool adds = !added.empty();
+  Undecided undecided{Keyspace::segments, number_key(adds ? added.front().id : dropped.front()->info().id),
+                      [finish_all, adds](bool there) { finish_all(there == adds); }};
+  std::lock_guard lock(undecided_mutex_);
+  undecided_.push_back(std::move(undecided));
+  has_undecided_ = true;
+  return committed;
+}
+
+Status StoreImpl::decide_undecided() {
+  if (!has_undecided_.load()) return {};
+  std::lock_guard lock(undecided_mutex_);
+  if (undecided_.empty()) return {};
+  SLUICE_TRY(catalog_->heal());
+  while (!undecided_.empty()) {
+    SLUICE_ASSIGN(const auto found, catalog_->get(undecided_.front().keyspace, undecided_.front().key));
+    undecided_.front().decide(found.has_value());
+    undecided_.pop_front();
+  }
+  has_undecided_ = false;
+  return {};
+}
+
+void StoreImpl::report_damage(uint64_t segment_id, std::string reason) {
+  if (reason.empty()) reason = "damaged";
+  std::lock_guard lock(mutex_);
+  for (auto& [start, partition] : partitions_)
+    for (SegmentEntry& e : partition.segments)
+      if (e.file->info().id == segment_id && e.damage.empty()) {
+        e.damage = std::move(reason);
+        return rebuild_view();
+      }
+}
+
+std::vector<DamagedSegment> StoreImpl::verify() {
+  const Snapshot s = snapshot();
+  for (const auto& segment : s.segments)
+    if (const Status sound = segment->verify(); !sound.ok()) report_damage(segment->info().id, sound.error().message);
+  std::lock_guard lock(mutex_);
+  return view_->damaged;
+}
+
+StoreStats StoreImpl::stats() const {
+  std::lock_guard lock(mutex_);
+  StoreStats s = stats_;
+  for (const auto& [start, partition] : partitions_) {
+    for (const SegmentEntry& e : partition.segments) {
+      const SegmentInfo& info = e.file->info();
+      if (!e.damage.empty()) {
+        ++s.damaged_segments;
+        continue;
+      }
+      ++s.segments;
+      s.segment_rows += info.rows;
+      s.segment_bytes += info.file_bytes;
+      s.oldest = std::min(s.oldest, info.first);
+      s.newest = std::max(s.newest, info.last);
+    }
+    for (const OpenRows& open : partition.open) {
+      s.open_rows += open.rows;
+      s.open_bytes += open.bytes;
+      s.journal_entries += open.sequences.size();
+      s.journal_bytes += open.journal_bytes;
+      s.oldest = std::min(s.oldest, open.first);
+      s.newest = std::max(s.newest, open.last);
+    }
+  }
+  return s;
+}
+
+}  // namespace sluice::store

@@ -1,0 +1,160 @@
+// The store's inside: state and locks. Included by storage/store/*.cc only.
+//
+// Locks, in the order that they are taken:
+//   seal_mutex_, merge_mutex_, retain_mutex_   one each per kind of maintenance, held over file writing
+//   publish_mutex_                             catalogue writes that change the segment list, and the swap after them
+//   mutex_                                     the state that snapshots are made of; held for pointer work only
+// append holds none of them while it encodes and syncs; it takes mutex_ to make its rows visible.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "storage/catalog/catalog.h"
+#include "storage/store/records.h"
+#include "storage/store/rows.h"
+#include "storage/store/store.h"
+
+namespace sluice::store {
+
+// Rows in the journal that are in no segment yet: of one append, or of several small ones joined.
+struct OpenRows {
+  std::vector<uint64_t> sequences;  // journal entries that it covers
+  std::vector<std::shared_ptr<const Batch>> batches;
+  uint64_t rows = 0;
+  size_t bytes = 0;
+  uint64_t journal_bytes = 0;
+  TimestampNs first = kTimestampMax, last = kTimestampMin;
+  TimestampNs appended_at = 0;  // of the oldest row
+  bool joining = false;         // a thread joins it with others outside the lock
+};
+
+// A segment file in use. The file of a retired one is deleted when its last user lets go.
+class SegmentFile {
+ public:
+  SegmentFile(std::shared_ptr<const segment::Segment> segment, segment::SegmentInfo info) : segment_(std::move(segment)), info_(std::move(info)) {}
+  ~SegmentFile();
+  SegmentFile(const SegmentFile&) = delete;
+  SegmentFile& operator=(const SegmentFile&) = delete;
+
+  const segment::SegmentInfo& info() const { return info_; }  // as the catalogue has it
+  void retire() { retired_.store(true); }
+  // The segment, keeping this file. nullptr when it could not be opened.
+  static std::shared_ptr<const segment::Segment> segment_of(const std::shared_ptr<SegmentFile>& file) {
+    return {file, file->segment_.get()};
+  }
+
+ private:
+  std::shared_ptr<const segment::Segment> segment_;
+  segment::SegmentInfo info_;
+  std::atomic<bool> retired_{false};
+};
+
+struct SegmentEntry {
+  std::shared_ptr<SegmentFile> file;
+  std::string damage;  // not empty: out of snapshots, with this reason
+};
+
+struct Partition {
+  std::vector<OpenRows> open;           // in order of append
+  std::vector<SegmentEntry> segments;   // by first, then id
+  bool sealing = false;                 // its open rows are being written; they are not joined meanwhile
+  uint32_t joins = 0;                   // threads that are joining open rows
+};
+
+// The sealed half of a snapshot, rebuilt when the segment list changes.
+struct SealedView {
+  std::vector<std::shared_ptr<const segment::Segment>> segments;
+  std::vector<DamagedSegment> damaged;
+};
+
+class StoreImpl final : public Store {
+ public:
+  StoreImpl(const StoreOptions& options, const Clock& clock) : options_(options), clock_(clock) {}
+
+  Status open();
+
+  Result<AppendResult> append(std::span<const Batch> batches, const AppendOptions& options) override;
+  Snapshot snapshot() const override;
+  Result<uint64_t> seal_due() override;
+  Result<uint64_t> flush() override;
+  Result<bool> merge_once() override;
+  Result<uint64_t> retain() override;
+  std::vector<DamagedSegment> verify() override;
+  void report_damage(uint64_t segment_id, std::string reason) override;
+  StoreStats stats() const override;
+  catalog::Catalog& catalog() override { return *catalog_; }
+
+ private:
+  // A catalogue write whose outcome is open because it failed half-way (a full disk): decided once the catalogue works again.
+  struct Undecided {
+    catalog::Keyspace keyspace;
+    std::string key;             // there: the write happened
+    std::function<void(bool happened)> decide;
+  };
+
+  // --- open (store.cc)
+  Status check_settings();
+  Status load_segments();
+  Status replay_journal();
+  Status remove_orphans();
+
+  // --- append (append.cc)
+  Status check_room(size_t bytes);
+  void publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows);
+  void join_small_rows(TimestampNs partition_start);
+  Status decide_undecided();
+
+  // --- seal, merge, retain
+  Result<uint64_t> seal_partitions(const std::function<bool(const Partition&)>& wanted);
+  Result<bool> seal_some(TimestampNs start, uint64_t bound);
+  Result<segment::SegmentInfo> write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch> batches);
+  bool due(const Partition& partition, TimestampNs now) const;
+  std::string segment_path(TimestampNs partition_start, uint64_t id) const;
+  Result<std::shared_ptr<SegmentFile>> open_segment(const segment::SegmentInfo& info) const;
+  // Adds and drops segments and drops journal entries, in one catalogue write. Then, in memory: drops the segments, and calls
+  // `finish` with whether it happened, with mutex_ held; exactly once, and where an error leaves the outcome open, once that
+  // is decided. The files of segments that were not added after all are deleted. REQUIRES: publish_mutex_ is held
+  Status publish(const std::vector<segment::SegmentInfo>& added, const std::vector<std::shared_ptr<SegmentFile>>& dropped,
+                 const std::vector<uint64_t>& sequences, std::string_view crash_name, std::function<void(bool happened)> finish);
+  std::string relative(const std::string& path) const;
+  void insert_segment(SegmentEntry entry);           // mutex_ held
+  void drop_segments(const std::vector<std::shared_ptr<SegmentFile>>& files);  // mutex_ held
+  void rebuild_view();                               // mutex_ held
+  Status purge_object_keys(TimestampNs now);
+
+  const StoreOptions options_;
+  const Clock& clock_;
+  std::string segments_folder_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+
+  std::mutex seal_mutex_, merge_mutex_, retain_mutex_, publish_mutex_;
+  TimestampNs keys_purged_at_ = kTimestampMin;  // retain_mutex_
+
+  std::atomic<uint64_t> next_sequence_{1}, next_segment_{1};
+  std::atomic<size_t> reserved_bytes_{0};  // open rows, visible or on their way into the journal
+
+  std::mutex objects_mutex_;
+  std::condition_variable objects_changed_;
+  std::set<std::string> objects_in_flight_;
+
+  std::mutex undecided_mutex_;
+  std::deque<Undecided> undecided_;
+  std::atomic<bool> has_undecided_{false};
+
+  mutable std::mutex mutex_;
+  std::condition_variable joins_done_;
+  std::map<TimestampNs, Partition> partitions_;
+  std::shared_ptr<const SealedView> view_ = std::make_shared<SealedView>();
+  std::vector<DamagedSegment> damaged_entries_;  // journal entries that could not be read back
+  StoreStats stats_;                             // the counters; the rest is added up in stats()
+};
+
+}  // namespace sluice::store

@@ -1,0 +1,722 @@
+#include "storage/store/store.h"
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <atomic>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "rows.h"
+#include "storage/catalog/catalog.h"
+#include "storage/store/crash_points.h"
+#include "storage/store/records.h"
+#include "storage/store/rows.h"
+
+namespace sluice::store {
+namespace {
+
+namespace fs = std::filesystem;
+using catalog::Keyspace;
+using catalog::Sync;
+using testing::Folder;
+using testing::kStart;
+using testing::must_append;
+using testing::must_open;
+using testing::numbers;
+using testing::options_for;
+using testing::range;
+using testing::rows;
+using testing::segment_files;
+
+// --- rows
+
+TEST(Rows, PartitionsAreFloors) {
+  EXPECT_EQ(partition_of(0, kHour), 0);
+  EXPECT_EQ(partition_of(kHour - 1, kHour), 0);
+  EXPECT_EQ(partition_of(kHour, kHour), kHour);
+  EXPECT_EQ(partition_of(-1, kHour), -kHour);
+  EXPECT_EQ(partition_of(-kHour, kHour), -kHour);
+  EXPECT_EQ(partition_of(-kHour - 1, kHour), -2 * kHour);
+  EXPECT_EQ(partition_of(kTimestampMin, kHour), kTimestampMin);
+  EXPECT_LE(partition_of(kTimestampMax, kHour), kTimestampMax - 1);
+  EXPECT_EQ(partition_of(kTimestampMin, 1), kTimestampMin);
+}
+
+TEST(Rows, SplitsByPartitionAndJoinsTheParts) {
+  std::vector<Batch> batches;
+  batches.push_back(rows(0, 100, kStart, 2 * kMinute));       // over four hours
+  batches.push_back(rows(100, 100, kStart + kMinute, kSecond));
+  auto pieces = split_by_partition(batches, kHour);
+  ASSERT_TRUE(pieces.ok());
+  ASSERT_EQ(pieces->size(), 4u);
+  uint64_t count = 0;
+  for (const auto& [start, piece] : *pieces) {
+    EXPECT_EQ(piece.batches.size(), 1u);
+    EXPECT_GE(piece.first, start);
+    EXPECT_LT(piece.last, start + kHour);
+    count += piece.rows;
+  }
+  EXPECT_EQ(count, 200u);
+  EXPECT_EQ(pieces->begin()->second.rows, 130u);
+}
+
+TEST(Rows, SplitsTheEndsOfTime) {
+  FlowBatchBuilder b;
+  for (const TimestampNs t : {kTimestampMin, kTimestampMin + 1, int64_t{-1}, int64_t{0}, kTimestampMax - 1, kTimestampMax}) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, t);
+  }
+  const Batch batch = b.finish();
+  auto pieces = split_by_partition({&batch, 1}, kHour);
+  ASSERT_TRUE(pieces.ok());
+  uint64_t count = 0;
+  for (const auto& [start, piece] : *pieces) count += piece.rows;
+  EXPECT_EQ(count, 6u);
+  EXPECT_EQ(pieces->size(), 4u);
+}
+
+TEST(Rows, RefusesWhatAreNoFlows) {
+  FlowBatchBuilder no_end;
+  no_end.begin_row();
+  no_end.set_uint(ColumnId::dst_port, 1);
+  const Batch a = no_end.finish();
+  EXPECT_EQ(split_by_partition({&a, 1}, kHour).error().code, ErrorCode::invalid_argument);
+  FlowBatchBuilder some_end;
+  some_end.begin_row();
+  some_end.set_time(ColumnId::flow_end, 1);
+  some_end.begin_row();
+  const Batch b = some_end.finish();
+  EXPECT_EQ(split_by_partition({&b, 1}, kHour).error().code, ErrorCode::invalid_argument);
+  Batch twice = rows(0, 3);
+  auto schema = std::make_shared<Schema>(*twice.schema);
+  schema->push_back(schema->front());
+  twice.schema = schema;
+  twice.columns.push_back(twice.columns.front());
+  EXPECT_EQ(split_by_partition({&twice, 1}, kHour).error().code, ErrorCode::invalid_argument);
+  Batch foreign = rows(0, 3);
+  auto named = std::make_shared<Schema>(*foreign.schema);
+  named->front().column.reset();
+  foreign.schema = named;
+  EXPECT_EQ(split_by_partition({&foreign, 1}, kHour).error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Records, RefuseDamageAndNewerForms) {
+  segment::SegmentInfo info;
+  info.id = 9;
+  info.path = "a/b";
+  info.rows = 3;
+  std::string record = segment_record(info);
+  EXPECT_EQ(parse_segment_record(9, record)->path, "a/b");
+  EXPECT_EQ(parse_segment_record(9, record.substr(0, 20)).error().code, ErrorCode::corrupt);
+  record[0] = 2;
+  EXPECT_EQ(parse_segment_record(9, record).error().code, ErrorCode::unsupported);
+  const auto batch = std::make_shared<const Batch>(rows(0, 3));
+  std::string entry = journal_entry({7, 8}, std::vector{batch, batch});
+  EXPECT_EQ(parse_journal_header(entry)->appended_at, 8);
+  EXPECT_EQ(parse_journal_rows(entry)->size(), 2u);
+  for (size_t n = 18; n < entry.size(); ++n)
+    if (auto r = parse_journal_rows(std::string_view(entry).substr(0, n)); r.ok()) {
+      EXPECT_EQ(r->size(), 1u);
+    }
+  entry[0] = 2;
+  EXPECT_EQ(parse_journal_header(entry).error().code, ErrorCode::unsupported);
+  EXPECT_FALSE(parse_number_key("short"));
+  EXPECT_LT(number_key(255), number_key(256));
+}
+
+// --- append, snapshot, replay
+
+TEST(Store, RowsAreThereAfterAppendAndAfterReopening) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    EXPECT_EQ(must_append(*store, rows(0, 1000)).rows, 1000u);
+    const auto later = must_append(*store, rows(1000, 500));
+    EXPECT_EQ(later.rows, 500u);
+    EXPECT_EQ(numbers(store->snapshot()), range(0, 1500));
+    const StoreStats s = store->stats();
+    EXPECT_EQ(s.open_rows, 1500u);
+    EXPECT_EQ(s.journal_entries, 2u);
+    EXPECT_GT(s.journal_bytes, 0u);
+    EXPECT_EQ(s.oldest, kStart);
+    EXPECT_EQ(s.newest, kStart + 999 * kMillisecond);
+  }
+  auto store = must_open(options_for(f), clock);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 1500));
+  EXPECT_EQ(store->stats().replayed_rows, 1500u);
+  EXPECT_EQ(store->stats().replayed_entries, 2u);
+}
+
+TEST(Store, AppendOfNothingIsFine) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  EXPECT_EQ(store->append({})->rows, 0u);
+  EXPECT_EQ(must_append(*store, FlowBatchBuilder().finish()).rows, 0u);
+  EXPECT_FALSE(store->append({}, {"key", {}})->duplicate);
+  EXPECT_TRUE(store->append({}, {"key", {}})->duplicate);
+  EXPECT_TRUE(store->snapshot().open.empty());
+  EXPECT_EQ(*store->flush(), 0u);
+}
+
+TEST(Store, SameObjectCountsOnce) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    EXPECT_FALSE(must_append(*store, rows(0, 10), {"s3://a", {}}).duplicate);
+    const auto again = must_append(*store, rows(0, 10), {"s3://a", {{"side", "x"}}});
+    EXPECT_TRUE(again.duplicate);
+    EXPECT_EQ(again.rows, 0u);
+    EXPECT_FALSE(store->catalog().get(Keyspace::ingest_state, "side")->has_value());
+    EXPECT_EQ(store->stats().duplicate_objects, 1u);
+    const Batch none;
+    EXPECT_EQ(store->append({}, {std::string(limits::kObjectKeyBytesMax + 1, 'k'), {}}).error().code, ErrorCode::invalid_argument);
+  }
+  auto store = must_open(options_for(f), clock);
+  EXPECT_TRUE(must_append(*store, rows(0, 10), {"s3://a", {}}).duplicate);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 10));
+  // A refused append leaves no key.
+  FlowBatchBuilder bad;
+  bad.begin_row();
+  const Batch batch = bad.finish();
+  EXPECT_FALSE(store->append({&batch, 1}, {"s3://b", {}}).ok());
+  EXPECT_FALSE(must_append(*store, rows(10, 1), {"s3://b", {}}).duplicate);
+}
+
+TEST(Store, OfAppendsWithOneKeyAtOnceOneWins) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> won{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] {
+        if (!must_append(*store, rows(static_cast<uint64_t>(round) * 10, 10), {"key" + std::to_string(round), {}}).duplicate) ++won;
+      });
+    for (auto& t : threads) t.join();
+    EXPECT_EQ(won, 1);
+  }
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 200));
+}
+
+TEST(Store, SideWritesComeWithTheRows) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    must_append(*store, rows(0, 3), {"", {{"offset", "77"}}});
+  }
+  auto store = must_open(options_for(f), clock);
+  EXPECT_EQ(store->catalog().get(Keyspace::ingest_state, "offset")->value(), "77");
+}
+
+TEST(Store, ManySmallAppendsBecomeFewBatches) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    const Snapshot before = (must_append(*store, rows(0, 1)), store->snapshot());
+    for (uint64_t n = 1; n < 3000; ++n) must_append(*store, rows(n, 1, kStart + static_cast<int64_t>(n)));
+    const Snapshot after = store->snapshot();
+    EXPECT_LT(after.open.size(), 100u);
+    EXPECT_EQ(numbers(after), range(0, 3000));
+    EXPECT_EQ(numbers(before), range(0, 1));
+    EXPECT_EQ(store->stats().journal_entries, 3000u);
+  }
+  auto store = must_open(options_for(f), clock);
+  EXPECT_LT(store->snapshot().open.size(), 100u);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 3000));
+  EXPECT_EQ(*store->flush(), 1u);
+  EXPECT_EQ(store->stats().journal_entries, 0u);
+  EXPECT_TRUE(store->snapshot().open.empty());
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 3000));
+}
+
+TEST(Store, SaysWhenItIsFull) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  const size_t one = rows(0, 1000).byte_size();
+  o.open_bytes_max = one * 7 / 2;
+  auto store = must_open(o, clock);
+  const Batch huge = rows(0, 4000);
+  EXPECT_EQ(store->append({&huge, 1}).error().code, ErrorCode::too_large);
+  for (uint64_t i = 0; i < 3; ++i) must_append(*store, rows(i * 1000, 1000));
+  const Batch more = rows(3000, 1000);
+  const auto refused = store->append({&more, 1}, {"key", {}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::full);
+  EXPECT_EQ(store->stats().refused_full, 2u);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 3000));
+  ASSERT_TRUE(store->flush().ok());
+  EXPECT_FALSE(must_append(*store, more, {"key", {}}).duplicate);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 4000));
+}
+
+// --- open
+
+TEST(Store, RefusesOtherWidthsAndSecondOpens) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  {
+    auto store = must_open(o, clock);
+    EXPECT_EQ(Store::open(o, clock).error().code, ErrorCode::conflict);
+  }
+  o.partition_width = kMinute;
+  const auto other = Store::open(o, clock);
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().code, ErrorCode::conflict);
+  EXPECT_NE(other.error().message.find("1h"), std::string::npos) << other.error().message;
+  o.partition_width = 0;
+  EXPECT_EQ(Store::open(o, clock).error().code, ErrorCode::invalid_argument);
+  o = options_for(f);
+  o.directory = "";
+  EXPECT_EQ(Store::open(o, clock).error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Store, RefusesANewerFormat) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    ASSERT_TRUE(store->catalog().put(Keyspace::settings, "format", "2", Sync::yes).ok());
+  }
+  EXPECT_EQ(Store::open(options_for(f), clock).error().code, ErrorCode::unsupported);
+}
+
+TEST(Store, RemovesOrphansAndNothingElse) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    must_append(*store, rows(0, 100));
+    ASSERT_EQ(*store->flush(), 1u);
+  }
+  const std::string folder = fs::directory_iterator(f.path + "/segments")->path().string();
+  std::ofstream(folder + "/seg-77.slc") << "half";
+  std::ofstream(folder + "/seg-78.slc.tmp") << "half";
+  std::ofstream(folder + "/notes.txt") << "mine";
+  fs::create_directory(f.path + "/segments/empty");
+  auto store = must_open(options_for(f), clock);
+  EXPECT_EQ(store->stats().orphan_files_removed, 2u);
+  EXPECT_FALSE(fs::exists(folder + "/seg-77.slc"));
+  EXPECT_TRUE(fs::exists(folder + "/notes.txt"));
+  EXPECT_FALSE(fs::exists(f.path + "/segments/empty"));
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 100));
+}
+
+TEST(Store, ADamagedSegmentDoesNotKeepTheOthersDown) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    for (uint64_t i = 0; i < 3; ++i) {
+      must_append(*store, rows(i * 100, 100, kStart + static_cast<int64_t>(i) * kHour));
+      ASSERT_EQ(*store->flush(), 1u);
+    }
+    const Snapshot s = store->snapshot();
+    ASSERT_EQ(s.segments.size(), 3u);
+    fs::resize_file(s.segments[0]->info().path, 50);
+    fs::remove(s.segments[2]->info().path);
+  }
+  auto store = must_open(options_for(f), clock);
+  const Snapshot s = store->snapshot();
+  EXPECT_EQ(numbers(s), range(100, 200));
+  ASSERT_EQ(s.damaged.size(), 2u);
+  EXPECT_EQ(s.damaged[0].info.rows, 100u);
+  EXPECT_FALSE(s.damaged[0].reason.empty());
+  EXPECT_EQ(store->stats().damaged_segments, 2u);
+  EXPECT_EQ(store->verify().size(), 2u);
+  must_append(*store, rows(500, 5));
+  ASSERT_EQ(*store->flush(), 1u);
+}
+
+TEST(Store, DamageFoundLaterTakesASegmentOut) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  must_append(*store, rows(0, 5000));
+  ASSERT_EQ(*store->flush(), 1u);
+  const Snapshot s = store->snapshot();
+  const uint64_t id = s.segments[0]->info().id;
+  EXPECT_TRUE(store->verify().empty());
+  store->report_damage(id + 1, "nobody");
+  EXPECT_EQ(store->snapshot().segments.size(), 1u);
+  {  // a byte in the middle flips on the disk
+    std::fstream file(s.segments[0]->info().path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(s.segments[0]->info().file_bytes / 2));
+    const int byte = file.peek();
+    file.seekp(static_cast<std::streamoff>(s.segments[0]->info().file_bytes / 2));
+    file.put(static_cast<char>(byte ^ 0x55));
+  }
+  const auto damaged = store->verify();
+  ASSERT_EQ(damaged.size(), 1u);
+  EXPECT_EQ(damaged[0].info.id, id);
+  EXPECT_TRUE(store->snapshot().segments.empty());
+  EXPECT_EQ(store->snapshot().damaged.size(), 1u);
+}
+
+TEST(Store, ADamagedJournalEntryIsSaidAndKept) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    const uint64_t sequence = must_append(*store, rows(0, 10)).sequence;
+    must_append(*store, rows(10, 10));
+    std::string entry = store->catalog().get(Keyspace::journal, number_key(sequence))->value();
+    entry.resize(entry.size() - 5);
+    ASSERT_TRUE(store->catalog().put(Keyspace::journal, number_key(sequence), entry, Sync::yes).ok());
+  }
+  auto store = must_open(options_for(f), clock);
+  const Snapshot s = store->snapshot();
+  EXPECT_EQ(numbers(s), range(10, 20));
+  ASSERT_EQ(s.damaged.size(), 1u);
+  EXPECT_NE(s.damaged[0].info.path.find("journal entry"), std::string::npos);
+}
+
+TEST(Store, NeverUsesAnIdOrSequenceAgain) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  o.retain_age = kHour;
+  uint64_t id = 0, sequence = 0;
+  for (int round = 0; round < 4; ++round) {
+    auto store = must_open(o, clock);
+    const auto r = must_append(*store, rows(0, 10));
+    EXPECT_GT(r.sequence, sequence);
+    sequence = r.sequence;
+    ASSERT_EQ(*store->flush(), 1u);
+    const uint64_t now = store->snapshot().segments[0]->info().id;
+    EXPECT_GT(now, id);
+    id = now;
+    clock.advance(5 * kHour);
+    EXPECT_EQ(*store->retain(), 1u);
+    EXPECT_TRUE(store->snapshot().segments.empty());
+    clock.set(kStart);
+  }
+}
+
+// --- seal, merge, retain
+
+TEST(Store, SealsByRowsAndByAge) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  o.seal_rows = 1000;
+  auto store = must_open(o, clock);
+  must_append(*store, rows(0, 999));
+  must_append(*store, rows(999, 10, kStart + kHour));
+  EXPECT_EQ(*store->seal_due(), 0u);
+  must_append(*store, rows(2000, 1));
+  EXPECT_EQ(*store->seal_due(), 1u);
+  EXPECT_EQ(store->stats().open_rows, 10u);
+  clock.advance(o.seal_age - 1);
+  EXPECT_EQ(*store->seal_due(), 0u);
+  clock.advance(1);
+  EXPECT_EQ(*store->seal_due(), 1u);
+  const StoreStats s = store->stats();
+  EXPECT_EQ(s.open_rows, 0u);
+  EXPECT_EQ(s.open_bytes, 0u);
+  EXPECT_EQ(s.seals, 2u);
+  EXPECT_EQ(s.sealed_rows, 1010u);
+  EXPECT_EQ(s.segments, 2u);
+  auto expected = range(0, 1009);
+  expected.push_back(2000);
+  EXPECT_EQ(numbers(store->snapshot()), expected);
+}
+
+TEST(Store, AgeSurvivesARestart) {
+  Folder f;
+  ManualClock clock(kStart);
+  { must_append(*must_open(options_for(f), clock), rows(0, 5)); }
+  clock.advance(limits::kSealAge);
+  EXPECT_EQ(*must_open(options_for(f), clock)->seal_due(), 1u);
+}
+
+TEST(Store, MergeKeepsRowsAndSnapshotsKeepFiles) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  EXPECT_FALSE(*store->merge_once());
+  for (uint64_t i = 0; i < 4; ++i) {
+    must_append(*store, rows(i * 1000, 1000, kStart + static_cast<int64_t>(i) * kMinute));
+    ASSERT_EQ(*store->flush(), 1u);
+    if (i < 3) {
+      EXPECT_FALSE(*store->merge_once());
+    }
+  }
+  Snapshot before = store->snapshot();
+  ASSERT_EQ(before.segments.size(), 4u);
+  EXPECT_TRUE(*store->merge_once());
+  EXPECT_FALSE(*store->merge_once());
+  const Snapshot after = store->snapshot();
+  ASSERT_EQ(after.segments.size(), 1u);
+  EXPECT_EQ(numbers(after), range(0, 4000));
+  EXPECT_EQ(segment_files(f.path), 5u);
+  EXPECT_EQ(numbers(before), range(0, 4000));  // the old files are still read
+  before = {};
+  EXPECT_EQ(segment_files(f.path), 1u);
+  const StoreStats s = store->stats();
+  EXPECT_EQ(s.merges, 1u);
+  EXPECT_EQ(s.merged_rows, 4000u);
+  EXPECT_EQ(s.segment_rows, 4000u);
+  store.reset();
+  store = must_open(options_for(f), clock);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 4000));
+}
+
+TEST(Store, ColdPartitionsMergeDownToOne) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  for (uint64_t i = 0; i < 2; ++i) {
+    must_append(*store, rows(i * 100, 100));
+    ASSERT_EQ(*store->flush(), 1u);
+  }
+  EXPECT_FALSE(*store->merge_once());
+  clock.advance(4 * kHour);
+  EXPECT_TRUE(*store->merge_once());
+  EXPECT_FALSE(*store->merge_once());
+  EXPECT_EQ(store->snapshot().segments.size(), 1u);
+  // A few late rows are not worth writing all again.
+  must_append(*store, rows(200, 2));
+  ASSERT_EQ(*store->flush(), 1u);
+  EXPECT_FALSE(*store->merge_once());
+}
+
+TEST(Store, RetainsByAge) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  o.retain_age = 10 * kHour;
+  auto store = must_open(o, clock);
+  for (uint64_t i = 0; i < 6; ++i) must_append(*store, rows(i * 10, 10, kStart + static_cast<int64_t>(i) * kHour));
+  ASSERT_EQ(*store->flush(), 6u);
+  clock.set(kStart + 11 * kHour - 1);
+  EXPECT_EQ(*store->retain(), 0u);
+  const Snapshot held = store->snapshot();
+  clock.set(kStart + 13 * kHour);
+  EXPECT_EQ(*store->retain(), 3u);
+  EXPECT_EQ(numbers(store->snapshot()), range(30, 60));
+  EXPECT_EQ(numbers(held), range(0, 60));
+  EXPECT_EQ(store->stats().retired_segments, 3u);
+  EXPECT_EQ(store->stats().retired_rows, 30u);
+}
+
+TEST(Store, RetainsByBytesOldestFirst) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  {
+    auto store = must_open(o, clock);
+    for (uint64_t i = 0; i < 4; ++i) must_append(*store, rows(i * 1000, 1000, kStart + static_cast<int64_t>(3 - i) * kHour));
+    ASSERT_EQ(*store->flush(), 4u);
+    EXPECT_EQ(*store->retain(), 0u);
+    o.retain_bytes = store->stats().segment_bytes * 5 / 8;
+  }
+  auto store = must_open(o, clock);
+  EXPECT_EQ(*store->retain(), 2u);
+  EXPECT_LE(store->stats().segment_bytes, o.retain_bytes);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 2000));  // the newest in time came first
+  EXPECT_EQ(*store->retain(), 0u);
+  EXPECT_EQ(segment_files(f.path), 2u);
+}
+
+TEST(Store, OldObjectKeysGo) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  must_append(*store, rows(0, 1), {"old", {}});
+  clock.advance(limits::kObjectKeyAge / 2);
+  must_append(*store, rows(1, 1), {"new", {}});
+  ASSERT_TRUE(store->retain().ok());
+  EXPECT_TRUE(must_append(*store, rows(0, 1), {"old", {}}).duplicate);
+  clock.advance(limits::kObjectKeyAge / 2);
+  ASSERT_TRUE(store->retain().ok());
+  EXPECT_TRUE(must_append(*store, rows(1, 1), {"new", {}}).duplicate);
+  EXPECT_FALSE(must_append(*store, rows(2, 1), {"old", {}}).duplicate);
+}
+
+TEST(Store, TheJournalLeavesTheDisk) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  std::mt19937_64 random(7);
+  uint64_t most = 0;
+  for (int round = 0; round < 60; ++round) {
+    for (int part = 0; part < 4; ++part) {
+      FlowBatchBuilder b;
+      for (int i = 0; i < 60'000; ++i) {
+        b.begin_row();
+        b.set_time(ColumnId::flow_end, kStart + i);
+        b.set_uint(ColumnId::raw_bytes, random());
+        b.set_uint(ColumnId::raw_packets, random());
+      }
+      must_append(*store, b.finish());
+    }
+    ASSERT_EQ(*store->flush(), 1u);
+    EXPECT_EQ(store->stats().journal_bytes, 0u);
+    most = std::max(most, store->catalog().stats().disk_bytes);
+  }
+  // 60 × 4 MB went through; what stays is bounded by the log.
+  EXPECT_LT(most, 450u << 20);
+}
+
+TEST(Store, OneSeedTellsAllThatHappens) {
+  // The same appends, seals, merges and retention give the same segments, to the byte.
+  auto run = [](const std::string& directory) {
+    ManualClock clock(kStart);
+    StoreOptions o;
+    o.directory = directory;
+    o.sync = false;
+    o.seal_rows = 2000;
+    o.retain_age = 6 * kHour;
+    auto store = must_open(o, clock);
+    std::mt19937_64 random(42);
+    uint64_t next = 0;
+    for (int step = 0; step < 300; ++step) {
+      switch (random() % 8) {
+        case 0: EXPECT_TRUE(store->seal_due().ok()); break;
+        case 1: EXPECT_TRUE(store->merge_once().ok()); break;
+        case 2: EXPECT_TRUE(store->retain().ok()); break;
+        default: {
+          const uint64_t count = 1 + random() % 700;
+          must_append(*store, rows(next, count, clock.now() - static_cast<int64_t>(random() % 3) * kHour, kSecond));
+          next += count;
+        }
+      }
+      clock.advance(static_cast<int64_t>(random() % 100) * kSecond);
+    }
+    std::string tale;
+    const Snapshot s = store->snapshot();
+    for (const auto& segment : s.segments)
+      tale += std::to_string(segment->info().id) + ":" + std::to_string(segment->info().rows) + ":" +
+              std::to_string(segment->info().file_bytes) + " ";
+    for (const auto& b : s.open) tale += std::to_string(b->rows) + " ";
+    tale += std::to_string(numbers(s).size());
+    return tale;
+  };
+  Folder a, b;
+  const std::string first = run(a.path);
+  EXPECT_EQ(first, run(b.path));
+  EXPECT_GT(first.size(), 50u);
+}
+
+// --- threads
+
+TEST(Store, ThreadsAppendSealMergeRetainAndLook) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  o.seal_rows = 500;
+  auto store = must_open(o, clock);
+  std::atomic<bool> done{false};
+  std::atomic<uint64_t> acknowledged[3] = {};
+  std::vector<std::thread> appenders, others;
+  constexpr uint64_t kEach = 150;
+  for (uint64_t t = 0; t < 3; ++t)
+    appenders.emplace_back([&, t] {
+      for (uint64_t i = 0; i < kEach; ++i) {
+        must_append(*store, rows(t * 1'000'000 + i * 20, 20, kStart + static_cast<int64_t>(i % 3) * kHour));
+        acknowledged[t] = (i + 1) * 20;
+      }
+    });
+  others.emplace_back([&] {
+    while (!done) EXPECT_TRUE(store->seal_due().ok());
+  });
+  others.emplace_back([&] {
+    while (!done) EXPECT_TRUE(store->merge_once().ok());
+  });
+  others.emplace_back([&] {
+    while (!done) {
+      EXPECT_TRUE(store->retain().ok());
+      (void)store->stats();
+    }
+  });
+  others.emplace_back([&] {
+    while (!done) {
+      uint64_t least[3];
+      for (int t = 0; t < 3; ++t) least[t] = acknowledged[t];
+      const auto seen = numbers(store->snapshot());
+      // Nothing twice, whole appends only, and everything that was acknowledged before.
+      EXPECT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+      uint64_t count[3] = {};
+      for (const uint64_t n : seen) ++count[n / 1'000'000];
+      for (int t = 0; t < 3; ++t) {
+        EXPECT_EQ(count[t] % 20, 0u);
+        EXPECT_GE(count[t], least[t]);
+      }
+    }
+  });
+  for (auto& t : appenders) t.join();
+  done = true;
+  for (auto& t : others) t.join();
+  ASSERT_TRUE(store->flush().ok());
+  EXPECT_EQ(numbers(store->snapshot()).size(), 3 * kEach * 20);
+}
+
+// --- a full disk
+
+TEST(Store, GoesOnAfterAFullDisk) {
+  Folder f;
+  const std::string mount = f.path + "/small";
+  fs::create_directory(mount);
+  if (::mount("tmpfs", mount.c_str(), "tmpfs", 0, "size=64m") != 0)
+    GTEST_SKIP() << "may not mount a small file system here; the full disk is not tested";
+  {
+    ManualClock clock(kStart);
+    StoreOptions o;
+    o.directory = mount;
+    o.retain_age = 24 * kHour;
+    auto store = must_open(o, clock);
+    must_append(*store, rows(0, 1000, kStart - 48 * kHour));
+    ASSERT_EQ(*store->flush(), 1u);
+    auto fill = [&](uint64_t leave) {
+      std::ofstream ballast(mount + "/ballast", std::ios::binary | std::ios::app);
+      const std::string piece(4u << 10, 'b');
+      while (fs::space(mount).available >= leave + piece.size() && ballast.write(piece.data(), static_cast<std::streamsize>(piece.size())).flush()) {
+      }
+    };
+    // First: little is left, and appends are refused in time, so that retention can still write.
+    fill(1u << 20);
+    const Batch refused = rows(1000, 1000);
+    auto r = store->append({&refused, 1}, {"object", {}});
+    ASSERT_FALSE(r.ok());
+    EXPECT_EQ(r.error().code, ErrorCode::full);
+    EXPECT_EQ(*store->retain(), 1u);
+    // Then: nothing is left at all while a seal goes on.
+    fs::remove(mount + "/ballast");
+    must_append(*store, refused, {"object", {}});
+    fill(0);
+    const auto sealed = store->flush();
+    ASSERT_FALSE(sealed.ok());
+    EXPECT_EQ(store->append({&refused, 1}).error().code, ErrorCode::full);
+    EXPECT_EQ(numbers(store->snapshot()), range(1000, 2000));
+    fs::remove(mount + "/ballast");
+    auto again = store->flush();
+    EXPECT_TRUE(again.ok()) << (again.ok() ? "" : again.error().message);
+    EXPECT_TRUE(must_append(*store, refused, {"object", {}}).duplicate);
+    must_append(*store, rows(2000, 10));
+    EXPECT_EQ(numbers(store->snapshot()), range(1000, 2010));
+    store.reset();
+    store = must_open(o, clock);
+    EXPECT_EQ(numbers(store->snapshot()), range(1000, 2010));
+  }
+  ::umount(mount.c_str());
+}
+
+TEST(CrashPoints, HaveNamesAndAreOff) {
+  EXPECT_GE(crash_point_names().size(), 15u);
+  set_crash_point("seal_after_file", 1);
+  set_crash_point("", 0);
+  crash_point("seal_after_file");
+}
+
+}  // namespace
+}  // namespace sluice::store
