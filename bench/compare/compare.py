@@ -94,7 +94,7 @@ def main():
     options.budget_s = options.budget
     options.work = ROOT / "build" / "bench-compare"
     options.work.mkdir(parents=True, exist_ok=True)
-    options.generator = ROOT / "build" / "release" / "bench" / "generate" / "sluice-generate"
+    options.generator = ROOT / "build" / "release" / "bin" / "sluice-generate"
     if not options.generator.exists():
         raise SystemExit("build/release has no sluice-generate: run without --no-build")
     if options.server is None:
