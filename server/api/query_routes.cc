@@ -1,0 +1,161 @@
+#include "server/api/json_text.h"
+#include "server/api/result_writer.h"
+#include "server/api/routes.h"
+
+namespace sluice::api {
+namespace {
+
+constexpr size_t kSummaryHeaderBytesMax = 8u << 10;
+
+http::Response query_error_response(const query::QueryError& error) {
+  http::Response response;
+  response.status = status_of(error);
+  response.body = "{\"error\":" + error_json(error) + "}";
+  if (response.status == 503) response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+// What NDJSON and CSV have no place for in their rows: range, warnings and account, as a header of small answers and a
+// trailer of streamed ones. Control bytes cannot occur in it, because JSON escapes them.
+std::string summary_header(const query::QuerySummary& summary) {
+  std::string text = "{\"range\":" + range_json(summary.range) + ",\"warnings\":" + warnings_json(summary.warnings) + ",\"stats\":" + stats_json(summary) + "}";
+  if (text.size() > kSummaryHeaderBytesMax)
+    text = "{\"range\":" + range_json(summary.range) + ",\"warnings\":[\"" + std::to_string(summary.warnings.size()) +
+           " warnings do not fit here; ask for JSON\"],\"stats\":" + stats_json(summary) + "}";
+  return text;
+}
+
+// Takes rows from the engine to the client. Small answers leave whole, with their length; larger ones are streamed, and
+// then a client that reads slowly holds the query back in Exchange::write.
+class StreamedAnswer final : public query::ResultSink {
+ public:
+  StreamedAnswer(http::Exchange& exchange, AnswerFormat format, std::optional<uint64_t> limit)
+      : exchange_(exchange), format_(format), limit_(limit), writer_(format, [this](std::string&& text) { return send(std::move(text)); }) {}
+
+  Status begin(const Schema& columns) override {
+    writer_.begin(columns);
+    return {};
+  }
+  Status batch(const Batch& rows) override {
+    size_t count = rows.rows;
+    if (limit_ && writer_.rows_written() + count > *limit_) {
+      count = static_cast<size_t>(*limit_ - writer_.rows_written());
+      is_cut_ = true;
+    }
+    if (!writer_.rows(rows, count)) return Error{ErrorCode::cancelled, "the client is gone"};
+    if (is_cut_) return Error{ErrorCode::cancelled, "the limit of the request is reached"};
+    return {};
+  }
+
+  // The request's `limit` ended the query, which is no error.
+  bool is_cut() const { return is_cut_; }
+
+  void finish(query::QuerySummary& summary) {
+    if (is_cut_) summary.warnings.push_back("the answer is cut at " + std::to_string(*limit_) + " rows, as the request's limit says");
+    if (!writer_.begun()) writer_.begin({});  // a statement without columns
+    writer_.finish(summary);
+    const bool has_header = format_ != AnswerFormat::json;
+    if (!is_streaming_) {
+      http::Response response = head();
+      if (has_header) response.headers.emplace_back("X-Sluice-Summary", summary_header(summary));
+      response.body = std::move(writer_.buffer());
+      exchange_.respond(std::move(response));
+      return;
+    }
+    exchange_.write(std::move(writer_.buffer()));
+    exchange_.finish(has_header ? http::HeaderList{{"X-Sluice-Summary", summary_header(summary)}} : http::HeaderList{});
+  }
+
+  void fail(const query::QueryError& error) {
+    if (!is_streaming_) return exchange_.respond(query_error_response(error));
+    if (!writer_.fail(error)) return exchange_.abort();
+    exchange_.write(std::move(writer_.buffer()));
+    exchange_.finish({});
+  }
+
+ private:
+  http::Response head() const {
+    http::Response response;
+    response.content_type = content_type_of(format_);
+    if (format_ == AnswerFormat::csv) response.content_type += "; charset=utf-8; header=present";
+    return response;
+  }
+  bool send(std::string&& text) {
+    if (!is_streaming_) {
+      is_streaming_ = true;
+      http::Response response = head();
+      if (format_ != AnswerFormat::json) response.headers.emplace_back("Trailer", "X-Sluice-Summary");
+      exchange_.begin(std::move(response));
+    }
+    return exchange_.write(std::move(text));
+  }
+
+  http::Exchange& exchange_;
+  const AnswerFormat format_;
+  const std::optional<uint64_t> limit_;
+  bool is_streaming_ = false, is_cut_ = false;
+  ResultWriter writer_;
+};
+
+// Reads the request; answers and returns nothing when it makes no sense.
+std::optional<QueryCall> read_call(Call& call, const server::QueryService& queries, const QueryBounds& bounds) {
+  const std::string body = call.exchange->take_body();
+  auto read = read_query_call(call.request, body, bounds, queries.now());
+  if (read.ok()) return std::move(read).value();
+  call.exchange->respond(error_response(read.error()));
+  return std::nullopt;
+}
+
+}  // namespace
+
+void answer_query(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
+  auto read = read_call(call, queries, bounds);
+  if (!read) return;
+  auto cancel = std::make_shared<query::CancelToken>();
+  call.exchange->on_disconnect([cancel] { cancel->cancel(); });
+  StreamedAnswer answer(*call.exchange, read->format, read->limit);
+  query::QuerySummary summary;
+  const auto error = queries.run(call.request.id, call.principal, read->request, cancel, answer, summary);
+  if (error && !answer.is_cut())
+    answer.fail(*error);
+  else
+    answer.finish(summary);
+}
+
+void answer_explain(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
+  auto read = read_call(call, queries, bounds);
+  if (!read) return;
+  std::string plan;
+  if (const auto error = queries.explain(read->request, plan)) return call.exchange->respond(query_error_response(*error));
+  std::string body = "{\"plan\":";
+  append_json_string(body, plan);
+  call.exchange->respond(json_response(body + "}"));
+}
+
+void answer_validate(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
+  auto read = read_call(call, queries, bounds);
+  if (!read) return;
+  const auto errors = query::validate(read->request);
+  std::string body = std::string("{\"valid\":") + (errors.empty() ? "true" : "false") + ",\"errors\":[";
+  for (size_t i = 0; i < errors.size(); ++i) body += (i ? "," : "") + error_json(errors[i]);
+  call.exchange->respond(json_response(body + "]}"));
+}
+
+void answer_complete(Call& call, server::QueryService& queries) {
+  const auto read = read_completion_call(call.exchange->take_body());
+  if (!read.ok()) return call.exchange->respond(error_response(read.error()));
+  const auto list = queries.complete(read->text, read->cursor);
+  std::string body = "{\"replace\":{\"offset\":" + std::to_string(list.replace_offset) + ",\"length\":" + std::to_string(list.replace_length) + "},\"items\":[";
+  for (size_t i = 0; i < list.items.size(); ++i) {
+    body += i ? ",{\"text\":" : "{\"text\":";
+    append_json_string(body, list.items[i].text);
+    body += ",\"kind\":";
+    append_json_string(body, list.items[i].kind);
+    body += ",\"detail\":";
+    append_json_string(body, list.items[i].detail);
+    body += '}';
+  }
+  call.exchange->respond(json_response(body + "]}"));
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,52 @@
+#include "server/api/routes.h"
+
+namespace sluice::api {
+
+std::vector<Route> routes(const Parts& parts) {
+  const Parts p = parts;
+  constexpr size_t kQueryBody = limits::kHttpQueryBodyBytesMax;
+  constexpr size_t kSmallBody = 4u << 10;
+  const auto query = [p](Call& c) { answer_query(c, p.queries, p.bounds); };
+  std::vector<Route> table{
+      {"POST", "/v1/query", Role::read, Lane::query, kQueryBody, "Run a FlowQL query", query},
+      {"GET", "/v1/query", Role::read, Lane::query, 0, "Run the FlowQL query of ?q=", query},
+      {"POST", "/v1/query/explain", Role::read, Lane::quick, kQueryBody, "The plan of a query, without running it",
+       [p](Call& c) { answer_explain(c, p.queries, p.bounds); }},
+      {"POST", "/v1/query/validate", Role::read, Lane::quick, kQueryBody, "The errors of a query, with their places",
+       [p](Call& c) { answer_validate(c, p.queries, p.bounds); }},
+      {"POST", "/v1/query/complete", Role::read, Lane::quick, kQueryBody, "What could stand at the cursor", [p](Call& c) { answer_complete(c, p.queries); }},
+      {"GET", "/v1/queries", Role::read, Lane::quick, 0, "Queries that are running", [p](Call& c) { answer_queries(c, p.queries); }},
+      {"DELETE", "/v1/queries/{id}", Role::read, Lane::quick, 0, "Cancel a running query", [p](Call& c) { answer_cancel(c, p.queries); }},
+      {"POST", "/v1/ingest/{source}", Role::ingest, Lane::ingest, p.ingest_body_bytes_max, "Take one body of flow records",
+       [p](Call& c) { answer_ingest(c, p.ingest); },
+       [p](const http::Request& head, std::optional<uint64_t> length) { return admit_ingest(head, length, p.ingest, p.ingest_body_bytes_max); }},
+      {"GET", "/v1/schema", Role::read, Lane::quick, 0, "The columns of a flow and the names they answer to", [](Call& c) { answer_schema(c); }},
+      {"GET", "/v1/sources", Role::read, Lane::quick, 0, "The formats that can be ingested, and what came of each",
+       [p](Call& c) { answer_sources(c, p.metrics, p.losses); }},
+      {"GET", "/v1/exporters", Role::read, Lane::quick, 0, "Exporters of NetFlow and IPFIX, with loss and skew", [p](Call& c) { answer_exporters(c, p.udp); }},
+      {"GET", "/v1/storage", Role::read, Lane::quick, 0, "Flows and bytes, by column", [p](Call& c) { answer_storage(c, p.store); }},
+      {"GET", "/v1/segments", Role::read, Lane::quick, 0, "Segments, damaged ones included", [p](Call& c) { answer_segments(c, p.store); }},
+      {"POST", "/v1/admin/flush", Role::admin, Lane::admin, kSmallBody, "Seal everything open", [p](Call& c) { answer_flush(c, p.store); }},
+      {"POST", "/v1/admin/compact", Role::admin, Lane::admin, kSmallBody, "Merge small segments until none is worth it",
+       [p](Call& c) { answer_compact(c, p.store); }},
+      {"POST", "/v1/admin/verify", Role::admin, Lane::admin, kSmallBody, "Read and check every byte of every segment",
+       [p](Call& c) { answer_verify(c, p.store); }},
+      {"GET", "/v1/admin/tokens", Role::admin, Lane::quick, 0, "Tokens, without their secrets", [p](Call& c) { answer_token_list(c, p.auth); }},
+      {"POST", "/v1/admin/tokens", Role::admin, Lane::quick, kSmallBody, "Make a token; its text is shown once",
+       [p](Call& c) { answer_token_add(c, p.auth, p.clock); }},
+      {"DELETE", "/v1/admin/tokens/{name}", Role::admin, Lane::quick, 0, "Remove a token", [p](Call& c) { answer_token_remove(c, p.auth); }},
+      {"GET", "/metrics", Role::read, Lane::quick, 0, "Metrics as Prometheus text",
+       [p](Call& c) {
+         http::Response response;
+         response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+         response.body = p.metrics_text();
+         c.exchange->respond(std::move(response));
+       }},
+  };
+  Route page{"GET", "/openapi.json", Role::read, Lane::quick, 0, "This page", {}};
+  table.push_back(page);
+  table.back().answer = [text = openapi_json(table)](Call& c) { c.exchange->respond(json_response(text)); };
+  return table;
+}
+
+}  // namespace sluice::api

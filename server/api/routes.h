@@ -1,0 +1,68 @@
+// The table of routes: one row each, one function each. The OpenAPI page is made from the same rows.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "server/api/query_body.h"
+#include "server/api/router.h"
+#include "server/ingest_service.h"
+#include "server/loss_book.h"
+#include "server/query_service.h"
+#include "server/udp_ingest.h"
+#include "storage/store/store.h"
+
+namespace sluice::api {
+
+// What the routes stand on; read in routes.cc only, each function gets what it needs. All outlive the routes.
+struct Parts {
+  store::Store& store;
+  const Clock& clock;
+  server::Auth& auth;
+  server::Metrics& metrics;
+  server::LossBook& losses;
+  server::QueryService& queries;
+  server::IngestService& ingest;
+  server::UdpIngest* udp = nullptr;  // may be absent
+  QueryBounds bounds;
+  size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
+  std::function<std::string()> metrics_text;
+};
+std::vector<Route> routes(const Parts& parts);
+
+// query_routes.cc
+void answer_query(Call& call, server::QueryService& queries, const QueryBounds& bounds);
+void answer_explain(Call& call, server::QueryService& queries, const QueryBounds& bounds);
+void answer_validate(Call& call, server::QueryService& queries, const QueryBounds& bounds);
+void answer_complete(Call& call, server::QueryService& queries);
+void answer_queries(Call& call, server::QueryService& queries);
+void answer_cancel(Call& call, server::QueryService& queries);
+
+// ingest_routes.cc
+http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest, size_t body_bytes_max);
+void answer_ingest(Call& call, server::IngestService& ingest);
+
+// catalogue_routes.cc
+void answer_schema(Call& call);
+void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses);
+void answer_exporters(Call& call, const server::UdpIngest* udp);
+void answer_storage(Call& call, store::Store& store);
+void answer_segments(Call& call, store::Store& store);
+
+// admin_routes.cc
+void answer_flush(Call& call, store::Store& store);
+void answer_compact(Call& call, store::Store& store);
+void answer_verify(Call& call, store::Store& store);
+void answer_token_list(Call& call, const server::Auth& auth);
+void answer_token_add(Call& call, server::Auth& auth, const Clock& clock);
+void answer_token_remove(Call& call, server::Auth& auth);
+
+// openapi.cc
+std::string openapi_json(const std::vector<Route>& routes);
+
+// A batch as JSON: [{"name":value,…},…], values as in query answers.
+std::string objects_json(const Batch& batch);
+http::Response json_response(std::string body);
+
+}  // namespace sluice::api

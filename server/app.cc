@@ -1,0 +1,301 @@
+#include "server/app.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "server/api/routes.h"
+#include "server/auth.h"
+#include "server/http/server.h"
+#include "server/ingest_service.h"
+#include "server/log.h"
+#include "server/loss_book.h"
+#include "server/maintenance.h"
+#include "server/metrics.h"
+#include "server/query_service.h"
+#include "server/system_tables.h"
+#include "server/udp_ingest.h"
+#include "server/worker_pool.h"
+#include "storage/catalog/catalog.h"
+#include "storage/store/store.h"
+
+namespace sluice::server {
+namespace {
+
+class WallClock final : public Clock {
+ public:
+  TimestampNs now() const override {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
+};
+
+// Every connection and every segment being opened is a file descriptor; the soft limit is often 1,024.
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+uint64_t resident_bytes() {
+  FILE* file = std::fopen("/proc/self/statm", "r");
+  if (!file) return 0;
+  unsigned long long total = 0, resident = 0;
+  const int read = std::fscanf(file, "%llu %llu", &total, &resident);
+  std::fclose(file);
+  return read == 2 ? resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+class AppImpl final : public App {
+ public:
+  explicit AppImpl(const Config& config) : config_(config) {}
+
+  ~AppImpl() override {
+    // Only on a failed start; stop() has done all this otherwise.
+    stop_threads();
+  }
+
+  Status open() {
+    raise_file_limit();
+    SLUICE_TRY(check_before_binding());
+    const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+    started_at_ = clock_.now();
+
+    // First, so that a port in use is told before a long replay, and /healthz answers during it.
+    http::ServerOptions http;
+    http.address = config_.http.address;
+    http.port = config_.http.port;
+    http.tls_certificate_file = config_.tls_cert;
+    http.tls_key_file = config_.tls_key;
+    SLUICE_ASSIGN(http_, http::Server::start(http, router_));
+
+    store::StoreOptions options;
+    options.directory = config_.data;
+    options.seal_age = config_.seal_age;
+    options.open_bytes_max = config_.open_bytes;
+    options.retain_age = config_.retain_age;
+    options.retain_bytes = config_.retain_bytes;
+    SLUICE_ASSIGN(store_, store::Store::open(options, clock_));
+    const store::StoreStats opened = store_->stats();
+    log::info("store open", {{"data", config_.data},
+                             {"segments", opened.segments},
+                             {"flows", opened.segment_rows + opened.open_rows},
+                             {"replayed_rows", opened.replayed_rows},
+                             {"damaged_segments", opened.damaged_segments}});
+    for (const auto& damaged : store_->snapshot().damaged)
+      log::error("a segment is damaged; its rows are left out of answers", {{"path", damaged.info.path}, {"reason", damaged.reason}});
+
+    SLUICE_ASSIGN(auth_, Auth::open(store_->catalog()));
+    SLUICE_TRY(check_exposure(config_, auth_->required()));
+    if (!config_.http.is_loopback) auth_->require_always();
+    losses_ = std::make_unique<LossBook>(&store_->catalog());
+    SLUICE_TRY(losses_->load());
+
+    executor_ = std::make_unique<ParallelExecutor>(config_.threads ? config_.threads : cores);
+    maintenance_ = std::make_unique<Maintenance>(*store_);
+    ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
+    if (!config_.netflow.empty()) {
+      SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
+                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }}));
+    }
+    queries_ = std::make_unique<QueryService>(QueryService::Parts{
+        *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
+        [this](TimeRange range) { return losses_->over(range); }});
+
+    lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
+    lanes_[static_cast<size_t>(api::Lane::query)] = std::make_unique<WorkerPool>("query", config_.query_concurrency, config_.query_waiting);
+    lanes_[static_cast<size_t>(api::Lane::ingest)] = std::make_unique<WorkerPool>("ingest", std::max<size_t>(2, cores), 1'024);
+    lanes_[static_cast<size_t>(api::Lane::admin)] = std::make_unique<WorkerPool>("admin", 1, 16);
+    std::array<WorkerPool*, api::kLaneCount> lanes{};
+    for (size_t i = 0; i < lanes.size(); ++i) lanes[i] = lanes_[i].get();
+
+    api::QueryBounds bounds;
+    bounds.limits.timeout = config_.query_timeout;
+    bounds.limits.memory_bytes = config_.query_memory;
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, udp_.get(), bounds, config_.ingest_body_bytes,
+                              [this] { return metrics_text(); }}),
+                 *auth_, metrics_, lanes);
+    if (!config_.sflow.empty()) log::warn("sFlow is not received yet; --sflow has no effect", {{"sflow", config_.sflow}});
+    return {};
+  }
+
+  std::string ready_line() const override {
+    Endpoint http = config_.http;
+    http.port = http_->port();
+    std::string line = "ready http=" + to_string(http);
+    if (udp_) {
+      std::string sockets;
+      for (const std::string& address : udp_->addresses()) sockets += (sockets.empty() ? "" : ",") + address;
+      // One socket stands for the pair that is the default: the second is its IANA twin.
+      line += " netflow=" + sockets.substr(0, sockets.find(','));
+    }
+    return line + " data=" + config_.data;
+  }
+
+  Status stop() override {
+    log::info("stopping");
+    stop_threads();
+    Status sealed;
+    if (auto flushed = store_->flush(); !flushed.ok())
+      sealed = std::move(flushed).error().with("the open rows could not be sealed and stay in the journal");
+    queries_.reset();
+    store_.reset();
+    return sealed;
+  }
+
+ private:
+  Status check_before_binding() const {
+    if (config_.tls_cert.empty() != config_.tls_key.empty())
+      return Error{ErrorCode::invalid_argument, "--tls-cert and --tls-key go together"};
+    // Tokens are in the store, which is not open yet; the rest can be told at once.
+    return check_exposure(config_, true);
+  }
+
+  void stop_threads() {
+    if (stopped_) return;
+    stopped_ = true;
+    router_.close();
+    if (udp_) udp_->stop();
+    if (http_) http_->stop(std::chrono::milliseconds(config_.shutdown_grace / kMillisecond));
+    if (queries_) queries_->cancel_all();
+    for (auto& lane : lanes_)
+      if (lane) lane->stop();
+    if (maintenance_) maintenance_->stop();
+  }
+
+  std::optional<Result<Batch>> system_table(std::string_view name) {
+    if (name == "sources") return Result<Batch>(sources_table(metrics_));
+    if (name == "exporters") return Result<Batch>(exporters_table(udp_ ? udp_->exporters() : std::vector<ingest::ExporterStats>()));
+    if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(udp_ ? udp_->errors() : std::vector<ingest::PacketError>()));
+    if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
+    if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
+    if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
+    return std::nullopt;
+  }
+
+  std::string metrics_text() const;
+
+  const Config config_;
+  WallClock clock_;
+  TimestampNs started_at_ = 0;
+  bool stopped_ = false;
+  Metrics metrics_;
+  api::Router router_;
+  // Destroyed from the last to the first: exchanges that lanes hold go before the server, and all before the store.
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Auth> auth_;
+  std::unique_ptr<LossBook> losses_;
+  std::unique_ptr<ParallelExecutor> executor_;
+  std::unique_ptr<Maintenance> maintenance_;
+  std::unique_ptr<IngestService> ingest_;
+  std::unique_ptr<UdpIngest> udp_;
+  std::unique_ptr<QueryService> queries_;
+  std::unique_ptr<http::Server> http_;
+  std::array<std::unique_ptr<WorkerPool>, api::kLaneCount> lanes_;
+};
+
+std::string AppImpl::metrics_text() const {
+  MetricsText out;
+  const auto d = [](auto value) { return static_cast<double>(value); };
+  out.family("sluice_build_info", "gauge", "Always 1; the version is a label");
+  out.sample(1, {{"version", SLUICE_VERSION}});
+  out.gauge("process_resident_memory_bytes", "Memory that the process has resident", d(resident_bytes()));
+  out.gauge("process_start_time_seconds", "When the process started", d(started_at_) / 1e9);
+  metrics_.write(out);
+
+  const http::ServerStats h = http_->stats();
+  out.counter("sluice_http_connections_accepted_total", "Connections accepted", d(h.accepted));
+  out.gauge("sluice_http_connections", "Connections open", d(h.open));
+  out.counter("sluice_http_connections_refused_total", "Connections refused because too many were open", d(h.refused_full));
+  out.counter("sluice_http_timeouts_total", "Connections cut because the client was too slow", d(h.timeouts));
+  out.counter("sluice_http_bad_requests_total", "Requests refused before their body was read", d(h.bad_requests));
+  out.counter("sluice_http_tls_failures_total", "TLS handshakes that failed", d(h.tls_failures));
+  out.gauge("sluice_ingest_in_flight_bytes", "Bytes of bodies being ingested", d(ingest_->in_flight_bytes()));
+  out.gauge("sluice_queries_running", "Queries running", d(queries_->running().size()));
+  out.gauge("sluice_queries_waiting", "Queries waiting for their turn", d(lanes_[static_cast<size_t>(api::Lane::query)]->waiting()));
+
+  const store::StoreStats s = store_->stats();
+  out.gauge("sluice_segments", "Segments", d(s.segments));
+  out.gauge("sluice_segment_flows", "Flows in segments", d(s.segment_rows));
+  out.gauge("sluice_segment_bytes", "Bytes of segments on disk", d(s.segment_bytes));
+  out.gauge("sluice_damaged_segments", "Segments that can't be read", d(s.damaged_segments));
+  out.gauge("sluice_open_flows", "Flows not sealed yet", d(s.open_rows));
+  out.gauge("sluice_open_bytes", "Memory of flows not sealed yet", d(s.open_bytes));
+  out.gauge("sluice_journal_entries", "Entries in the journal", d(s.journal_entries));
+  out.gauge("sluice_journal_bytes", "Bytes in the journal", d(s.journal_bytes));
+  out.gauge("sluice_catalog_bytes", "Bytes of the catalogue on disk, journal included", d(store_->catalog().stats().disk_bytes));
+  out.counter("sluice_appends_total", "Durable appends", d(s.appends));
+  out.counter("sluice_appended_flows_total", "Flows appended", d(s.appended_rows));
+  out.counter("sluice_duplicate_objects_total", "Objects that had been ingested before", d(s.duplicate_objects));
+  out.counter("sluice_appends_refused_full_total", "Appends refused because the store or the disk was full", d(s.refused_full));
+  out.counter("sluice_seals_total", "Segments sealed", d(s.seals));
+  out.counter("sluice_sealed_flows_total", "Flows sealed", d(s.sealed_rows));
+  out.counter("sluice_seal_seconds_total", "Time spent sealing", d(s.seal_ns) / 1e9);
+  out.counter("sluice_merges_total", "Merges", d(s.merges));
+  out.counter("sluice_merged_flows_total", "Flows merged", d(s.merged_rows));
+  out.counter("sluice_merge_seconds_total", "Time spent merging", d(s.merge_ns) / 1e9);
+  out.counter("sluice_retired_segments_total", "Segments dropped by retention", d(s.retired_segments));
+  out.counter("sluice_retired_flows_total", "Flows dropped by retention", d(s.retired_rows));
+  out.gauge("sluice_replayed_flows", "Flows replayed from the journal at start", d(s.replayed_rows));
+
+  if (!udp_) return out.take();
+  const UdpIngestStats u = udp_->stats();
+  const auto by_socket = [&](std::string_view name, std::string_view help, uint64_t ingest::UdpStats::*member) {
+    out.family(name, "counter", help);
+    for (const auto& [socket, stats] : u.sockets) out.sample(d(stats.*member), {{"socket", socket}});
+  };
+  by_socket("sluice_udp_packets_total", "Packets received", &ingest::UdpStats::packets);
+  by_socket("sluice_udp_bytes_total", "Bytes received", &ingest::UdpStats::bytes);
+  by_socket("sluice_udp_dropped_queue_total", "Packets dropped because a decoder's queue was full", &ingest::UdpStats::dropped_queue);
+  by_socket("sluice_udp_dropped_kernel_total", "Packets dropped by the kernel because the socket's buffer was full", &ingest::UdpStats::dropped_kernel);
+  by_socket("sluice_udp_errors_total", "Failed reads", &ingest::UdpStats::errors);
+  out.counter("sluice_netflow_packets_total", "Packets decoded", d(u.counts.packets));
+  out.counter("sluice_netflow_flows_total", "Flows decoded", d(u.counts.flows));
+  out.counter("sluice_netflow_templates_total", "Template records read", d(u.counts.templates));
+  out.counter("sluice_netflow_options_records_total", "Options records read", d(u.counts.options_records));
+  out.counter("sluice_netflow_bad_total", "Packets, sets and records that could not be read", d(u.counts.bad));
+  out.counter("sluice_netflow_pending_sets_total", "Data sets put aside until their template comes", d(u.counts.pending_sets));
+  out.counter("sluice_netflow_refused_senders_total", "Packets of exporters that are not allowed", d(u.refused_senders));
+  out.counter("sluice_netflow_appended_flows_total", "Flows made durable", d(u.appended_rows));
+  out.counter("sluice_netflow_lost_flows_total", "Flows decoded that could not be stored", d(u.lost_rows));
+  out.gauge("sluice_netflow_waiting_batches", "Batches waiting to be made durable", d(u.waiting_batches));
+  // Per exporter only what alerts are made of; bounded by the number of exporters.
+  const auto exporters = udp_->exporters();
+  const auto by_exporter = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
+    out.family(name, type, help);
+    for (const auto& e : exporters) out.sample(value(e), {{"exporter", sluice::to_string(e.ip)}, {"port", std::to_string(e.port)}});
+  };
+  by_exporter("sluice_exporter_lost_total", "counter", "Lost by sequence numbers", [&](const auto& e) { return d(e.lost); });
+  by_exporter("sluice_exporter_flows_total", "counter", "Flows of this exporter", [&](const auto& e) { return d(e.flows); });
+  by_exporter("sluice_exporter_clock_skew_seconds", "gauge", "The exporter's clock minus ours", [&](const auto& e) { return d(e.clock_skew) / 1e9; });
+  by_exporter("sluice_exporter_last_seen_seconds", "gauge", "When its last packet came", [&](const auto& e) { return d(e.last_seen) / 1e9; });
+  return out.take();
+}
+
+}  // namespace
+
+Status check_exposure(const Config& config, bool has_tokens) {
+  if (!config.http.is_loopback) {
+    std::string missing;
+    if (config.tls_cert.empty()) missing = "TLS (--tls-cert and --tls-key)";
+    if (!has_tokens) missing += std::string(missing.empty() ? "" : " and ") + "a token (sluiced token add --role admin --name NAME)";
+    if (!missing.empty())
+      return Error{ErrorCode::forbidden, "refusing to serve HTTP beyond loopback on " + to_string(config.http) + " without " + missing};
+  }
+  for (const Endpoint& endpoint : config.netflow)
+    if (!endpoint.is_loopback && config.netflow_allow.empty())
+      return Error{ErrorCode::forbidden, "refusing to receive NetFlow beyond loopback on " + to_string(endpoint) +
+                                             " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  return {};
+}
+
+Result<std::unique_ptr<App>> App::start(const Config& config) {
+  auto app = std::make_unique<AppImpl>(config);
+  SLUICE_TRY(app->open());
+  return std::unique_ptr<App>(std::move(app));
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,254 @@
+#include "server/config.h"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+namespace sluice::server {
+namespace {
+
+Error bad(std::string_view what, std::string_view value) {
+  return Error{ErrorCode::invalid_argument, std::string(what) + ": '" + std::string(value) + "'"};
+}
+
+Status set_duration(DurationNs& out, std::string_view value) {
+  if (value == "0" || value == "off") {
+    out = 0;
+    return {};
+  }
+  const auto parsed = parse_duration(value);
+  if (!parsed || *parsed < 0) return bad("not a duration such as 90d, 12h or 30s", value);
+  out = *parsed;
+  return {};
+}
+
+template <typename T>
+Status set_count(T& out, std::string_view value, uint64_t least, uint64_t most) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size() || number < least || number > most)
+    return bad("not a number from " + std::to_string(least) + " to " + std::to_string(most), value);
+  out = static_cast<T>(number);
+  return {};
+}
+
+template <typename T>
+Status set_bytes(T& out, std::string_view value) {
+  SLUICE_ASSIGN(const uint64_t parsed, parse_bytes(value));
+  out = static_cast<T>(parsed);
+  return {};
+}
+
+template <typename F>
+Status each_item(std::string_view list, F&& f) {
+  while (true) {
+    const size_t comma = list.find(',');
+    std::string_view item = list.substr(0, comma);
+    while (!item.empty() && item.front() == ' ') item.remove_prefix(1);
+    while (!item.empty() && item.back() == ' ') item.remove_suffix(1);
+    if (!item.empty()) SLUICE_TRY(f(item));
+    if (comma == std::string_view::npos) return {};
+    list.remove_prefix(comma + 1);
+  }
+}
+
+constexpr Setting kSettings[] = {
+    {"data", "DIR", "data directory; made if absent",
+     [](Config& c, std::string_view v) -> Status {
+       if (v.empty()) return bad("not a directory", v);
+       c.data = v;
+       return {};
+     }},
+    {"http", "ADDR:PORT", "where to serve HTTP; port 0 picks a free one",
+     [](Config& c, std::string_view v) -> Status {
+       SLUICE_ASSIGN(c.http, parse_endpoint(v));
+       return {};
+     }},
+    {"netflow", "ADDR:PORT,…", "UDP sockets for NetFlow v5, v9 and IPFIX, or 'none'; unset: 127.0.0.1:2055 and 127.0.0.1:4739",
+     [](Config& c, std::string_view v) -> Status {
+       c.netflow.clear();
+       if (v == "none" || v == "off") return {};
+       return each_item(v, [&](std::string_view item) -> Status {
+         SLUICE_ASSIGN(Endpoint endpoint, parse_endpoint(item));
+         c.netflow.push_back(std::move(endpoint));
+         return {};
+       });
+     }},
+    {"netflow-allow", "CIDR,…", "exporters whose packets are taken; needed to listen beyond loopback",
+     [](Config& c, std::string_view v) -> Status {
+       c.netflow_allow.clear();
+       return each_item(v, [&](std::string_view item) -> Status {
+         const auto prefix = parse_prefix(item);
+         if (!prefix) return bad("not an address or CIDR block", item);
+         c.netflow_allow.push_back(*prefix);
+         return {};
+       });
+     }},
+    {"sflow", "ADDR:PORT", "taken, but sFlow is not received yet",
+     [](Config& c, std::string_view v) -> Status {
+       c.sflow = v;
+       if (v == "none" || v == "off") {
+         c.sflow.clear();
+         return {};
+       }
+       return parse_endpoint(v).ok() ? Status() : bad("not an address and port", v);
+     }},
+    {"tls-cert", "FILE", "PEM certificate chain; HTTP is then HTTPS (TLS 1.2 or newer)",
+     [](Config& c, std::string_view v) -> Status {
+       c.tls_cert = v;
+       return {};
+     }},
+    {"tls-key", "FILE", "PEM private key of --tls-cert",
+     [](Config& c, std::string_view v) -> Status {
+       c.tls_key = v;
+       return {};
+     }},
+    {"retain-age", "DURATION", "drop segments older than this, e.g. 90d; 0 keeps all",
+     [](Config& c, std::string_view v) { return set_duration(c.retain_age, v); }},
+    {"retain-bytes", "SIZE", "drop the oldest segments beyond this many bytes, e.g. 100GB; 0 keeps all",
+     [](Config& c, std::string_view v) { return set_bytes(c.retain_bytes, v); }},
+    {"seal-age", "DURATION", "seal open rows at this age", [](Config& c, std::string_view v) { return set_duration(c.seal_age, v); }},
+    {"open-bytes", "SIZE", "memory for rows not sealed yet; beyond, ingest answers 503",
+     [](Config& c, std::string_view v) { return set_bytes(c.open_bytes, v); }},
+    {"threads", "N", "threads for queries; 0: one per core", [](Config& c, std::string_view v) { return set_count(c.threads, v, 0, 1024); }},
+    {"query-timeout", "DURATION", "longest time a query may take; a request may ask for less",
+     [](Config& c, std::string_view v) -> Status {
+       SLUICE_TRY(set_duration(c.query_timeout, v));
+       return c.query_timeout > 0 ? Status() : bad("a query needs some time", v);
+     }},
+    {"query-memory", "SIZE", "memory of one query's operators", [](Config& c, std::string_view v) { return set_bytes(c.query_memory, v); }},
+    {"query-concurrency", "N", "queries that run at once",
+     [](Config& c, std::string_view v) { return set_count(c.query_concurrency, v, 1, 1024); }},
+    {"query-waiting", "N", "queries that wait for their turn; beyond, 503",
+     [](Config& c, std::string_view v) { return set_count(c.query_waiting, v, 0, 65'536); }},
+    {"ingest-body-bytes", "SIZE", "longest body of POST /v1/ingest, as sent",
+     [](Config& c, std::string_view v) -> Status {
+       SLUICE_TRY(set_bytes(c.ingest_body_bytes, v));
+       return c.ingest_body_bytes > 0 && c.ingest_body_bytes <= limits::kIngestInFlightBytesMax ? Status() : bad("beyond the bytes in flight", v);
+     }},
+    {"shutdown-grace", "DURATION", "how long SIGTERM waits for requests", [](Config& c, std::string_view v) { return set_duration(c.shutdown_grace, v); }},
+    {"log-format", "text|json", "form of the log on standard error",
+     [](Config& c, std::string_view v) -> Status {
+       if (v != "text" && v != "json") return bad("neither text nor json", v);
+       c.log_format = v == "json" ? log::Format::json : log::Format::text;
+       return {};
+     }},
+    {"log-level", "LEVEL", "debug, info, warn or error",
+     [](Config& c, std::string_view v) -> Status {
+       if (v == "debug") c.log_level = log::Level::debug;
+       else if (v == "info") c.log_level = log::Level::info;
+       else if (v == "warn") c.log_level = log::Level::warn;
+       else if (v == "error") c.log_level = log::Level::error;
+       else return bad("not a log level", v);
+       return {};
+     }},
+};
+
+// A TOML value as the text that its flag would take; arrays become comma-separated.
+std::optional<std::string> text_of(const toml::node& node) {
+  if (const auto* s = node.as_string()) return s->get();
+  if (const auto* i = node.as_integer()) return std::to_string(i->get());
+  if (const auto* array = node.as_array()) {
+    std::string out;
+    for (const auto& item : *array) {
+      const auto part = item.is_array() ? std::nullopt : text_of(item);
+      if (!part) return std::nullopt;
+      if (!out.empty()) out += ',';
+      out += *part;
+    }
+    return out;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+
+Result<Endpoint> parse_endpoint(std::string_view text) {
+  Endpoint endpoint{"127.0.0.1", 0, true};
+  std::string_view host, port = text;
+  if (const size_t colon = text.rfind(':'); colon != std::string_view::npos) {
+    host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+    if (host.starts_with('[') && host.ends_with(']'))
+      host = host.substr(1, host.size() - 2);
+    else if (host.find(':') != std::string_view::npos)
+      return bad("an IPv6 address is written in brackets, as in [::1]:8080", text);
+  }
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (port.empty() || error != std::errc() || end != port.data() + port.size() || number > 65'535)
+    return bad("not an address and port such as 127.0.0.1:8080", text);
+  endpoint.port = static_cast<uint16_t>(number);
+  if (host.empty() || host == "localhost") return endpoint;
+  if (host == "*") host = "0.0.0.0";
+  const auto ip = parse_ip(host);
+  if (!ip) return bad("not an IP address to listen on (names are not looked up)", text);
+  endpoint.address = host;
+  static const IpAddress kLoopback6 = IpAddress::from_halves(0, 1);
+  endpoint.is_loopback = ip->is_v4() ? ip->v4_value() >> 24 == 127 : *ip == kLoopback6;
+  return endpoint;
+}
+
+std::string to_string(const Endpoint& endpoint) {
+  const bool is_v6 = endpoint.address.find(':') != std::string::npos;
+  return (is_v6 ? "[" + endpoint.address + "]" : endpoint.address) + ":" + std::to_string(endpoint.port);
+}
+
+Result<uint64_t> parse_bytes(std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || !(number >= 0)) return bad("not a size such as 100GB or 1.5GiB", text);
+  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"", 1},        {"B", 1},           {"KB", 1e3},           {"kB", 1e3},            {"MB", 1e6},          {"GB", 1e9},
+      {"TB", 1e12},   {"KiB", 1024.0},    {"MiB", 1048576.0},    {"GiB", 1073741824.0},  {"TiB", 1099511627776.0}};
+  for (const auto& [name, factor] : kUnits) {
+    if (unit != name) continue;
+    const double bytes = number * factor;
+    if (bytes > 9e18) break;
+    return static_cast<uint64_t>(std::llround(bytes));
+  }
+  return bad("not a size such as 100GB or 1.5GiB", text);
+}
+
+Status apply_setting(Config& config, std::string_view name, std::string_view value) {
+  for (const Setting& setting : kSettings) {
+    if (setting.name != name) continue;
+    Status status = setting.apply(config, value);
+    if (!status.ok()) return std::move(status).error().with(name);
+    return {};
+  }
+  return Error{ErrorCode::not_found, "there is no setting '" + std::string(name) + "'"};
+}
+
+Status load_config_text(Config& config, std::string_view text, const std::string& file_name) {
+  const toml::parse_result parsed = toml::parse(text, file_name);
+  if (!parsed) {
+    const auto& error = parsed.error();
+    return Error{ErrorCode::parse, file_name + ":" + std::to_string(error.source().begin.line) + ": " + std::string(error.description())};
+  }
+  for (const auto& [key, node] : parsed.table()) {
+    const std::string place = file_name + ":" + std::to_string(node.source().begin.line);
+    const auto value = text_of(node);
+    if (!value) return Error{ErrorCode::parse, place + ": '" + std::string(key.str()) + "' is text, a whole number or a list of those"};
+    Status status = apply_setting(config, key.str(), *value);
+    if (!status.ok()) return std::move(status).error().with(place);
+  }
+  return {};
+}
+
+Status load_config_file(Config& config, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Error::from_errno("cannot open the configuration file " + path, errno);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return load_config_text(config, text.str(), path);
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,64 @@
+// IngestService: one body of one source becomes durable rows, all of them or none.
+//
+// Thread rule: any thread; a body is taken by the thread that brings it. Memory: bodies on their way share one budget
+// (reserve), and a worker holds at most one inflated body.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ingest/source/source.h"
+#include "server/loss_book.h"
+#include "server/metrics.h"
+#include "storage/model/result.h"
+#include "storage/store/store.h"
+
+namespace sluice::server {
+
+struct IngestBody {
+  std::string source;             // as in the route
+  std::string content_encoding;   // header, may be empty: then gzip and zstd are known by their first bytes
+  std::string object;             // idempotency id, may be empty
+  std::string format;             // the source's own setting
+  std::string bytes;
+};
+
+struct IngestOutcome {
+  ingest::DecodeReport report;
+  bool duplicate = false;
+  uint64_t rows = 0;
+};
+
+// Sources that POST /v1/ingest/{name} knows beyond the source table: "netflow" takes any packet format.
+bool is_known_source(std::string_view name);
+std::vector<std::string_view> source_names();
+
+class IngestService {
+ public:
+  IngestService(store::Store& store, const Clock& clock, Metrics& metrics, LossBook& losses, size_t in_flight_bytes_max)
+      : store_(store), clock_(clock), metrics_(metrics), losses_(losses), in_flight_max_(in_flight_bytes_max) {}
+
+  // A share of the budget for bytes in flight, given back when the last copy goes; nullptr when it is spent.
+  std::shared_ptr<void> reserve(size_t bytes);
+  size_t in_flight_bytes() const { return in_flight_.load(); }
+
+  // Returns once the rows are durable. Errors: not_found (source), unsupported (encoding), too_large, invalid_argument,
+  // parse or corrupt (the body makes no sense), full, io.
+  Result<IngestOutcome> take(IngestBody body);
+
+ private:
+  Result<IngestOutcome> take_counted(IngestBody& body);
+
+  store::Store& store_;
+  const Clock& clock_;
+  Metrics& metrics_;
+  LossBook& losses_;
+  const size_t in_flight_max_;
+  std::atomic<size_t> in_flight_{0};
+};
+
+}  // namespace sluice::server

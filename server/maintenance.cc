@@ -1,0 +1,105 @@
+#include "server/maintenance.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+
+#include "server/log.h"
+#include "server/worker_pool.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr int kSealRoundMs = 200;
+constexpr int kMergeRoundMs = 1'000;
+constexpr auto kRetainEvery = std::chrono::seconds(10);
+constexpr auto kSameErrorEvery = std::chrono::seconds(60);
+
+// Says an error when it is new, and once a minute while it lasts.
+class ErrorVoice {
+ public:
+  void say(std::string_view what, const Error& error) {
+    const auto now = std::chrono::steady_clock::now();
+    if (error.message == last_ && now - said_ < kSameErrorEvery) return;
+    last_ = error.message;
+    said_ = now;
+    log::error(what, {{"reason", error.message}});
+  }
+
+ private:
+  std::string last_;
+  std::chrono::steady_clock::time_point said_{};
+};
+
+}  // namespace
+
+Maintenance::Maintenance(store::Store& store) : store_(store) {
+  seal_thread_ = std::thread([this] { seal(); });
+  merge_thread_ = std::thread([this] { merge(); });
+}
+
+Maintenance::~Maintenance() { stop(); }
+
+void Maintenance::poke() {
+  {
+    std::lock_guard lock(mutex_);
+    poked_ = true;
+  }
+  wake_.notify_all();
+}
+
+void Maintenance::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (seal_thread_.joinable()) seal_thread_.join();
+  if (merge_thread_.joinable()) merge_thread_.join();
+}
+
+bool Maintenance::wait(int milliseconds, bool until_poked) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, std::chrono::milliseconds(milliseconds), [&] { return stopping_ || (until_poked && poked_); });
+  if (until_poked) poked_ = false;
+  return !stopping_;
+}
+
+void Maintenance::seal() {
+  name_thread("seal");
+  ErrorVoice voice;
+  while (wait(kSealRoundMs, true)) {
+    const auto sealed = store_.seal_due();
+    if (!sealed.ok())
+      voice.say("sealing failed; rows stay in the journal", sealed.error());
+    else if (*sealed > 0)
+      log::debug("sealed", {{"segments", *sealed}});
+  }
+}
+
+void Maintenance::merge() {
+  name_thread("merge");
+  // Merging can wait; queries and ingest can't.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 10);
+  ErrorVoice merge_voice, retain_voice;
+  auto retained = std::chrono::steady_clock::now() - kRetainEvery;
+  bool busy = false;
+  while (wait(busy ? 1 : kMergeRoundMs, false)) {
+    const auto merged = store_.merge_once();
+    if (!merged.ok()) merge_voice.say("merging failed", merged.error());
+    busy = merged.ok() && *merged;
+    if (const auto now = std::chrono::steady_clock::now(); now - retained >= kRetainEvery) {
+      retained = now;
+      const auto dropped = store_.retain();
+      if (!dropped.ok())
+        retain_voice.say("retention failed", dropped.error());
+      else if (*dropped > 0)
+        log::info("retention dropped segments", {{"segments", *dropped}});
+    }
+  }
+}
+
+}  // namespace sluice::server

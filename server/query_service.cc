@@ -1,0 +1,77 @@
+#include "server/query_service.h"
+
+#include "server/log.h"
+
+namespace sluice::server {
+
+query::QueryContext QueryService::context(const store::Snapshot& snapshot, const query::CancelToken* cancel) {
+  query::QueryContext context;
+  context.snapshot = &snapshot;
+  context.clock = &parts_.clock;
+  context.executor = &parts_.executor;
+  context.cancel = cancel;
+  context.system_tables = parts_.tables;
+  context.known_loss = parts_.known_loss;
+  context.report_damage = [this](uint64_t segment, const std::string& reason) {
+    log::error("a segment is damaged; its rows are left out of answers", {{"segment", segment}, {"reason", reason}});
+    parts_.store.report_damage(segment, reason);
+  };
+  return context;
+}
+
+std::optional<query::QueryError> QueryService::run(const std::string& id, const Principal& who, const query::QueryRequest& request,
+                                                   std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary) {
+  std::string name = id;
+  {
+    std::lock_guard lock(mutex_);
+    for (int n = 2; running_.contains(name); ++n) name = id + "." + std::to_string(n);
+    running_[name] = {{name, request.text.substr(0, 4'096), who.name, parts_.clock.now(), false}, cancel};
+  }
+  ++parts_.metrics.queries;
+  const store::Snapshot snapshot = parts_.store.snapshot();
+  auto error = query::run(request, context(snapshot, cancel.get()), sink, summary);
+  {
+    std::lock_guard lock(mutex_);
+    running_.erase(name);
+  }
+  parts_.metrics.query_seconds.observe_ns(summary.stats.elapsed);
+  parts_.metrics.query_rows_scanned += summary.stats.rows_scanned;
+  parts_.metrics.query_bytes_read += summary.stats.bytes_read;
+  if (error) ++(error->code == ErrorCode::cancelled ? parts_.metrics.queries_cancelled : parts_.metrics.query_errors);
+  return error;
+}
+
+std::optional<query::QueryError> QueryService::explain(const query::QueryRequest& request, std::string& plan) {
+  const store::Snapshot snapshot = parts_.store.snapshot();
+  return query::explain(request, context(snapshot, nullptr), plan);
+}
+
+query::CompletionList QueryService::complete(std::string_view text, size_t cursor) {
+  const store::Snapshot snapshot = parts_.store.snapshot();
+  return query::complete(text, cursor, context(snapshot, nullptr));
+}
+
+Status QueryService::cancel(const std::string& id, const Principal& who) {
+  std::lock_guard lock(mutex_);
+  const auto found = running_.find(id);
+  if (found == running_.end()) return Error{ErrorCode::not_found, "no query '" + id.substr(0, 100) + "' is running"};
+  if (who.role != Role::admin && found->second.info.who != who.name)
+    return Error{ErrorCode::forbidden, "query '" + id + "' belongs to another token"};
+  found->second.cancel->cancel();
+  found->second.info.is_cancelled = true;
+  return {};
+}
+
+void QueryService::cancel_all() {
+  std::lock_guard lock(mutex_);
+  for (auto& [id, entry] : running_) entry.cancel->cancel();
+}
+
+std::vector<RunningQuery> QueryService::running() const {
+  std::lock_guard lock(mutex_);
+  std::vector<RunningQuery> out;
+  for (const auto& [id, entry] : running_) out.push_back(entry.info);
+  return out;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,65 @@
+// QueryService: runs queries against the store, knows which are running, and cancels them.
+//
+// Thread rule: any thread. run() blocks its caller until the answer is done.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "query/engine.h"
+#include "server/auth.h"
+#include "server/metrics.h"
+#include "storage/store/store.h"
+
+namespace sluice::server {
+
+struct RunningQuery {
+  std::string id, text, who;
+  TimestampNs started_at = 0;
+  bool is_cancelled = false;
+};
+
+class QueryService {
+ public:
+  struct Parts {
+    store::Store& store;
+    const Clock& clock;
+    query::Executor& executor;
+    Metrics& metrics;
+    query::SystemTables tables;
+    std::function<std::vector<std::string>(TimeRange)> known_loss;
+  };
+  explicit QueryService(Parts parts) : parts_(std::move(parts)) {}
+
+  // `id` names it for cancel(); a second one of the same id gets a number behind it.
+  std::optional<query::QueryError> run(const std::string& id, const Principal& who, const query::QueryRequest& request,
+                                       std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary);
+  std::optional<query::QueryError> explain(const query::QueryRequest& request, std::string& plan);
+  query::CompletionList complete(std::string_view text, size_t cursor);
+
+  // An admin may cancel any query, others their own. Errors: not_found, forbidden.
+  Status cancel(const std::string& id, const Principal& who);
+  void cancel_all();
+  std::vector<RunningQuery> running() const;
+
+  TimestampNs now() const { return parts_.clock.now(); }
+
+ private:
+  struct Entry {
+    RunningQuery info;
+    std::shared_ptr<query::CancelToken> cancel;
+  };
+  query::QueryContext context(const store::Snapshot& snapshot, const query::CancelToken* cancel);
+
+  Parts parts_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry> running_;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,229 @@
+#include "server/system_tables.h"
+
+#include <array>
+#include <map>
+
+#include "ingest/source/source.h"
+#include "server/ingest_service.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::server {
+namespace {
+
+PhysicalType physical_of(LogicalType type) {
+  switch (type) {
+    case LogicalType::float64: return PhysicalType::F64;
+    case LogicalType::boolean: return PhysicalType::U8;
+    case LogicalType::string:
+    case LogicalType::list:
+    case LogicalType::extra: return PhysicalType::Str;
+    case LogicalType::ip: return PhysicalType::Ip;
+    case LogicalType::timestamp:
+    case LogicalType::duration:
+    case LogicalType::int64: return PhysicalType::I64;
+    default: return PhysicalType::U64;
+  }
+}
+
+// A table written row by row: every row sets its columns in the order in which they were named.
+class TableWriter {
+ public:
+  struct Heading {
+    std::string_view name;
+    LogicalType type;
+    std::string_view unit = {};
+  };
+  TableWriter(std::initializer_list<Heading> headings) {
+    for (const Heading& h : headings) {
+      Field field;
+      field.name = h.name;
+      field.type = h.type;
+      field.physical = physical_of(h.type);
+      field.unit = h.unit;
+      schema_.push_back(std::move(field));
+      columns_.emplace_back(physical_of(h.type));
+    }
+  }
+  void row() {
+    ++rows_;
+    next_ = 0;
+  }
+  TableWriter& set(uint64_t value) {
+    columns_[next_++].append_uint(value);
+    return *this;
+  }
+  TableWriter& time(TimestampNs value) {
+    if (value == 0 || value == kTimestampMin || value == kTimestampMax)
+      columns_[next_++].append_null();
+    else
+      columns_[next_++].append(value);
+    return *this;
+  }
+  TableWriter& span(DurationNs value) {
+    columns_[next_++].append(value);
+    return *this;
+  }
+  TableWriter& number(double value) {
+    columns_[next_++].append(value);
+    return *this;
+  }
+  TableWriter& flag(bool value) {
+    columns_[next_++].append(static_cast<uint8_t>(value));
+    return *this;
+  }
+  TableWriter& text(std::string_view value) {
+    columns_[next_++].append_string(value);
+    return *this;
+  }
+  TableWriter& ip(const IpAddress& value) {
+    columns_[next_++].append(value);
+    return *this;
+  }
+  TableWriter& null() {
+    columns_[next_++].append_null();
+    return *this;
+  }
+  Batch finish() {
+    for (const Column& column : columns_) SLUICE_CHECK(column.size() == rows_);
+    Batch batch;
+    batch.schema = std::make_shared<const Schema>(std::move(schema_));
+    batch.columns = std::move(columns_);
+    batch.rows = rows_;
+    return batch;
+  }
+
+ private:
+  Schema schema_;
+  std::vector<Column> columns_;
+  size_t rows_ = 0, next_ = 0;
+};
+
+using L = LogicalType;
+
+}  // namespace
+
+Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters) {
+  TableWriter table{{"exporter_ip", L::ip},      {"exporter_port", L::uint},       {"formats", L::list},          {"domains", L::list},
+                    {"first_seen", L::timestamp}, {"last_seen", L::timestamp},      {"packets", L::uint},          {"bytes", L::uint, "bytes"},
+                    {"flows", L::uint},           {"templates", L::uint},           {"template_changes", L::uint}, {"options_records", L::uint},
+                    {"lost", L::uint},            {"lost_unit", L::string},         {"reordered", L::uint},        {"duplicates", L::uint},
+                    {"restarts", L::uint},        {"bad_packets", L::uint},         {"bad_sets", L::uint},         {"bad_records", L::uint},
+                    {"unsupported_packets", L::uint}, {"pending_bytes", L::uint, "bytes"}, {"pending_decoded", L::uint}, {"pending_dropped", L::uint},
+                    {"clamped_times", L::uint},   {"clock_skew", L::duration},      {"clock_skew_min", L::duration}, {"clock_skew_max", L::duration},
+                    {"sampling_known", L::boolean}, {"sampling_rates", L::list},    {"names", L::uint}};
+  for (const auto& e : exporters) {
+    std::string formats, domains, rates;
+    for (Source source : e.formats) append_list_item(formats, kSource.name_of(static_cast<uint8_t>(source)));
+    for (uint32_t domain : e.domains) append_list_item(domains, std::to_string(domain));
+    for (const auto& rate : e.sampling) append_list_item(rates, std::to_string(rate.rate));
+    table.row();
+    table.ip(e.ip).set(e.port).text(formats).text(domains).time(e.first_seen).time(e.last_seen).set(e.packets).set(e.bytes).set(e.flows);
+    table.set(e.templates).set(e.template_changes).set(e.options_records).set(e.lost).text(e.lost_unit).set(e.reordered).set(e.duplicates);
+    table.set(e.restarts).set(e.bad_packets).set(e.bad_sets).set(e.bad_records).set(e.unsupported_packets).set(e.pending_bytes);
+    table.set(e.pending_decoded).set(e.pending_dropped).set(e.clamped_times).span(e.clock_skew).span(e.clock_skew_min).span(e.clock_skew_max);
+    table.flag(e.sampling_known).text(rates).set(e.names);
+  }
+  return table.finish();
+}
+
+Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors) {
+  TableWriter table{{"exporter_ip", L::ip}, {"domain", L::uint}, {"template_id", L::uint}, {"reason", L::string},
+                    {"count", L::uint},     {"first", L::timestamp}, {"last", L::timestamp}};
+  for (const auto& e : errors) {
+    table.row();
+    table.ip(e.exporter).set(e.domain).set(e.template_id).text(e.reason).set(e.count).time(e.first).time(e.last);
+  }
+  return table.finish();
+}
+
+Batch sources_table(const Metrics& metrics) {
+  TableWriter table{{"name", L::string},   {"description", L::string}, {"lines", L::boolean},  {"bodies", L::uint},       {"bytes", L::uint, "bytes"},
+                    {"accepted", L::uint}, {"rejected", L::uint},      {"duplicates", L::uint}, {"no_data", L::uint}, {"skipped_data", L::uint},
+                    {"failed", L::uint}};
+  const auto counts = metrics.ingest();
+  for (const std::string_view name : source_names()) {
+    const ingest::SourceSpec* spec = ingest::find_source(name);
+    Metrics::IngestCounts c;
+    if (const auto found = counts.find(name); found != counts.end()) c = found->second;
+    table.row();
+    table.text(name).text(spec ? spec->description : "NetFlow and IPFIX captures and datagrams, told apart by their bytes").flag(spec && spec->splittable_lines);
+    table.set(c.bodies).set(c.bytes).set(c.accepted).set(c.rejected).set(c.duplicates).set(c.no_data).set(c.skipped_data).set(c.failed);
+  }
+  return table.finish();
+}
+
+Batch losses_table(const std::vector<Loss>& losses) {
+  TableWriter table{{"who", L::string}, {"how", L::string}, {"lost", L::uint}, {"unit", L::string}, {"from", L::timestamp}, {"to", L::timestamp}};
+  for (const Loss& loss : losses) {
+    table.row();
+    table.text(loss.who).text(loss.how).set(loss.lost).text(loss.unit).time(loss.range.from).time(loss.range.to);
+  }
+  return table.finish();
+}
+
+Batch queries_table(const std::vector<RunningQuery>& queries) {
+  TableWriter table{{"id", L::string}, {"query", L::string}, {"who", L::string}, {"started_at", L::timestamp}, {"cancelled", L::boolean}};
+  for (const RunningQuery& q : queries) {
+    table.row();
+    table.text(q.id).text(q.text).text(q.who).time(q.started_at).flag(q.is_cancelled);
+  }
+  return table.finish();
+}
+
+Batch columns_table(const store::Snapshot& snapshot) {
+  struct Sum {
+    uint64_t data = 0, dictionary = 0, posting = 0, distinct_max = 0, segments = 0;
+  };
+  std::array<Sum, kColumnCount> sums{};
+  uint64_t rows = 0;
+  for (const auto& segment : snapshot.segments) {
+    rows += segment->rows();
+    for (const auto& column : segment->column_stats()) {
+      Sum& sum = sums[static_cast<size_t>(column.id)];
+      sum.data += column.data_bytes;
+      sum.dictionary += column.dictionary_bytes;
+      sum.posting += column.posting_bytes;
+      sum.distinct_max = std::max(sum.distinct_max, column.distinct);
+      ++sum.segments;
+    }
+  }
+  TableWriter table{{"column", L::string},          {"bytes", L::uint, "bytes"},         {"data_bytes", L::uint, "bytes"}, {"dictionary_bytes", L::uint, "bytes"},
+                    {"posting_bytes", L::uint, "bytes"}, {"bytes_per_flow", L::float64, "bytes"}, {"distinct_max", L::uint},       {"segments", L::uint}};
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const Sum& sum = sums[i];
+    if (sum.segments == 0) continue;
+    const uint64_t bytes = sum.data + sum.dictionary + sum.posting;
+    table.row();
+    table.text(column_spec(static_cast<ColumnId>(i)).name).set(bytes).set(sum.data).set(sum.dictionary).set(sum.posting);
+    table.number(rows ? static_cast<double>(bytes) / static_cast<double>(rows) : 0).set(sum.distinct_max).set(sum.segments);
+  }
+  return table.finish();
+}
+
+Batch segments_table(const store::Snapshot& snapshot) {
+  TableWriter table{{"id", L::uint},          {"partition_start", L::timestamp}, {"rows", L::uint},    {"first", L::timestamp}, {"last", L::timestamp},
+                    {"bytes", L::uint, "bytes"}, {"bytes_per_flow", L::float64, "bytes"}, {"damaged", L::boolean}, {"reason", L::string}};
+  const auto add = [&](const segment::SegmentInfo& info, const std::string* reason) {
+    table.row();
+    table.set(info.id).time(info.partition_start).set(info.rows).time(info.first).time(info.last).set(info.file_bytes);
+    table.number(info.rows ? static_cast<double>(info.file_bytes) / static_cast<double>(info.rows) : 0).flag(reason != nullptr);
+    reason ? table.text(*reason) : table.null();
+  };
+  for (const auto& segment : snapshot.segments) add(segment->info(), nullptr);
+  for (const auto& damaged : snapshot.damaged) add(damaged.info, &damaged.reason);
+  return table.finish();
+}
+
+Batch storage_table(const store::StoreStats& s, uint64_t catalog_bytes) {
+  TableWriter table{{"flows", L::uint},           {"segments", L::uint},        {"segment_rows", L::uint},      {"segment_bytes", L::uint, "bytes"},
+                    {"bytes_per_flow", L::float64, "bytes"}, {"damaged_segments", L::uint}, {"open_rows", L::uint}, {"open_bytes", L::uint, "bytes"},
+                    {"journal_entries", L::uint}, {"journal_bytes", L::uint, "bytes"}, {"catalog_bytes", L::uint, "bytes"}, {"oldest", L::timestamp},
+                    {"newest", L::timestamp}};
+  table.row();
+  table.set(s.segment_rows + s.open_rows).set(s.segments).set(s.segment_rows).set(s.segment_bytes);
+  table.number(s.segment_rows ? static_cast<double>(s.segment_bytes) / static_cast<double>(s.segment_rows) : 0).set(s.damaged_segments);
+  table.set(s.open_rows).set(s.open_bytes).set(s.journal_entries).set(s.journal_bytes).set(catalog_bytes).time(s.oldest).time(s.newest);
+  return table.finish();
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,31 @@
+// `show exporters` and its like: what the server knows of itself, as tables. HTTP shows the same tables as JSON.
+//
+// Thread rule: any thread; each call makes a fresh copy.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "ingest/source/exporter.h"
+#include "server/loss_book.h"
+#include "server/metrics.h"
+#include "server/query_service.h"
+#include "storage/model/batch.h"
+#include "storage/store/store.h"
+
+namespace sluice::server {
+
+Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters);
+Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors);
+Batch sources_table(const Metrics& metrics);
+Batch losses_table(const std::vector<Loss>& losses);
+Batch queries_table(const std::vector<RunningQuery>& queries);
+// Bytes per column, and per flow, over all segments.
+Batch columns_table(const store::Snapshot& snapshot);
+Batch segments_table(const store::Snapshot& snapshot);
+// One row: counts and bytes of the whole store.
+Batch storage_table(const store::StoreStats& stats, uint64_t catalog_bytes);
+
+}  // namespace sluice::server

@@ -1,0 +1,94 @@
+// UdpIngest: NetFlow and IPFIX packets from UDP sockets become durable rows.
+//
+// One thread per socket receives and does nothing else; decoders, chosen by exporter, turn packets into rows; one appender
+// makes batches durable. Between them stand bounded queues: when the disk is slow the appender's fills, then the decoders',
+// then packets are dropped, counted, and noted in the LossBook for answers to warn of.
+//
+// Thread rule: owns its threads. start and stop belong to one thread; stats from any.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ingest/receive/udp_receiver.h"
+#include "ingest/source/netflow.h"
+#include "server/config.h"
+#include "server/loss_book.h"
+#include "storage/store/store.h"
+
+namespace sluice::server {
+
+struct UdpIngestStats {
+  std::vector<std::pair<std::string, ingest::UdpStats>> sockets;  // by bound address
+  ingest::PacketCounts counts;
+  uint64_t refused_senders = 0;  // packets of exporters that --netflow-allow does not name
+  uint64_t appended_rows = 0, append_failures = 0, lost_rows = 0, waiting_batches = 0;
+};
+
+class UdpIngest {
+ public:
+  struct Parts {
+    store::Store& store;
+    const Clock& clock;
+    LossBook& losses;
+    std::function<void()> on_full;  // the store is full: seal, please
+  };
+  // Binds all sockets, gives decoders what the catalogue kept of exporters, starts. Errors: one line each.
+  static Result<std::unique_ptr<UdpIngest>> start(const std::vector<Endpoint>& sockets, const std::vector<Prefix>& allow, size_t decoders, Parts parts);
+  ~UdpIngest();
+
+  std::vector<std::string> addresses() const;  // as bound
+  UdpIngestStats stats() const;
+  // Copies as of at most half a second ago.
+  std::vector<ingest::ExporterStats> exporters() const;
+  std::vector<ingest::PacketError> errors() const;
+
+  // Stops receiving, decodes what is queued, appends it. Twice is once.
+  void stop();
+
+ private:
+  struct Worker {
+    std::shared_ptr<ingest::PacketQueue> queue;
+    std::unique_ptr<ingest::PacketDecoder> decoder;
+    std::thread thread;
+    mutable std::mutex mutex;  // guards what follows
+    std::vector<ingest::ExporterStats> exporters;
+    std::vector<ingest::PacketError> errors;
+    ingest::PacketCounts counts;
+  };
+
+  UdpIngest(const std::vector<Prefix>& allow, Parts parts) : allow_(allow), parts_(std::move(parts)) {}
+  Status load_state();
+  void receive(ingest::UdpReceiver& receiver);
+  void decode(Worker& worker);
+  void publish(Worker& worker);
+  void append();
+  bool is_allowed(const IpAddress& exporter) const;
+  Status hand_over(Batch&& batch);
+  void append_batches(std::vector<Batch>& batches);
+
+  const std::vector<Prefix> allow_;
+  Parts parts_;
+  std::vector<std::unique_ptr<ingest::UdpReceiver>> receivers_;
+  std::vector<std::thread> receive_threads_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+
+  mutable std::mutex append_mutex_;
+  std::condition_variable append_ready_, append_space_;
+  std::deque<Batch> append_queue_;
+  bool append_closed_ = false;
+  std::thread append_thread_;
+
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> refused_senders_{0}, appended_rows_{0}, append_failures_{0}, lost_rows_{0};
+  bool stopped_ = false;
+};
+
+}  // namespace sluice::server
