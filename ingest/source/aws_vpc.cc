@@ -18,6 +18,11 @@ using aws::FieldKind;
 using aws::Format;
 using aws::Step;
 
+// Rows of one batch. Fewer than limits::kBatchRows: texts stay views into the body until the batch is finished, and the
+// lines of this many records are still in the cache then (measured: half as fast again on long records).
+constexpr size_t kBatchRows = 16'384;
+static_assert(kBatchRows <= limits::kBatchRows);
+
 // Columns of fixed width that records fill. Bit positions of Row::present.
 enum Fixed : uint32_t {
   kFlowStart, kFlowEnd, kTimeQualityBit, kSrcIp, kDstIp, kSrcPort, kDstPort, kProtocol, kIpVersion, kBytes, kPackets,
@@ -230,7 +235,7 @@ class Decoder {
         report_(report),
         words_(limits::kHeaderColumnsMax + 1) {
     // No record is shorter than a byte and a blank per field, so this many rows are enough for a small body.
-    capacity_ = std::min<size_t>(limits::kBatchRows, body_bytes / 8 + 1);
+    capacity_ = std::min<size_t>(kBatchRows, body_bytes / 8 + 1);
   }
 
   Status configure(std::string_view format) {
@@ -277,7 +282,7 @@ class Decoder {
       }
     }
     record(words, plain);
-    if (rows_ == limits::kBatchRows) return flush();
+    if (rows_ == kBatchRows) return flush();
     return {};
   }
 

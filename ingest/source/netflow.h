@@ -89,8 +89,9 @@ class PacketDecoder {
   std::vector<PacketError> errors() const;
   std::vector<ExporterName> names() const;
 
+  struct Impl;  // netflow_decoder.h
+
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

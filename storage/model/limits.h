@@ -62,6 +62,26 @@ inline constexpr size_t kExportersMax = 16'384;
 inline constexpr size_t kPendingBytesPerExporter = 1u << 20;
 inline constexpr size_t kPendingBytesMax = 64u << 20;
 inline constexpr DurationNs kPendingAge = 30 * kMinute;
+// Fields of all templates, per exporter and over all: what templates cost. The least recently used go first.
+inline constexpr size_t kTemplateFieldsPerExporterMax = 65'536;
+inline constexpr size_t kTemplateFieldsKeptMax = 1u << 20;
+// Observation domains of one exporter; a chassis has one a line card. The least recently used goes first.
+inline constexpr size_t kDomainsPerExporterMax = 256;
+// Samplers of one observation domain. Beyond: not kept, their flows' rate is not known.
+inline constexpr size_t kSelectorsPerDomainMax = 1'024;
+// Interface, VRF and application names of one exporter, and element descriptions; and their bytes over all. Beyond: not kept.
+inline constexpr size_t kExporterNamesMax = 65'536;
+inline constexpr size_t kExporterElementsMax = 4'096;
+inline constexpr size_t kExporterNameBytesMax = 256;
+inline constexpr size_t kExporterNamesBytesMax = 64u << 20;
+// Ranges of loss and kinds of errors remembered; the oldest go first.
+inline constexpr size_t kLossRangesMax = 4'096;
+inline constexpr size_t kPacketErrorsMax = 1'024;
+// Changed state entries waiting to be taken; beyond, changes are not kept (the exporter tells again).
+inline constexpr size_t kStateChangesMax = 1u << 17;
+// Sequence numbers: a longer step forward, or a longer one back, is an exporter that started anew and not loss or reordering.
+inline constexpr int32_t kSequenceGapMax = 1 << 24;
+inline constexpr int32_t kSequenceReorderMax = 1 << 16;
 // Depth of RFC 6313 structured data.
 inline constexpr int kStructuredDepthMax = 8;
 // How far an exporter's clock may run ahead before its times are clamped.

@@ -334,11 +334,12 @@ TEST(AwsVpc, GivesEveryRowATime) {
 
 TEST(AwsVpc, CutsLongBodiesIntoBatches) {
   std::string body(kHeader);
-  for (size_t i = 0; i < limits::kBatchRows + 3; ++i) body += kLine;
+  constexpr size_t kRows = 40'000;
+  for (size_t i = 0; i < kRows; ++i) body += kLine;
   const Decoded d = run(decode_aws_vpc, body);
   ASSERT_TRUE(d.report.ok());
-  EXPECT_EQ(d.batches, 2u);
-  ASSERT_EQ(d.rows.size(), limits::kBatchRows + 3);
+  EXPECT_GT(d.batches, 1u);
+  ASSERT_EQ(d.rows.size(), kRows);
   EXPECT_EQ(d.rows.front(), d.rows.back());
 }
 

@@ -1,0 +1,421 @@
+#include "ingest/source/netflow.h"
+
+#include <algorithm>
+
+#include "ingest/source/netflow_decoder.h"
+#include "storage/model/limits.h"
+
+namespace sluice::ingest {
+
+PacketCounts& PacketCounts::operator+=(const PacketCounts& o) {
+  packets += o.packets;
+  flows += o.flows;
+  options_records += o.options_records;
+  templates += o.templates;
+  bad += o.bad;
+  pending_sets += o.pending_sets;
+  clamped_times += o.clamped_times;
+  cut_strings += o.cut_strings;
+  return *this;
+}
+
+using Impl = PacketDecoder::Impl;
+
+PacketDecoder::PacketDecoder(PacketDecoderOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+PacketDecoder::~PacketDecoder() = default;
+
+Result<PacketCounts> PacketDecoder::decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at,
+                                           FlowBatchBuilder& out, const FlowSink& sink) {
+  impl_->counts = {};
+  impl_->out = &out;
+  impl_->sink = &sink;
+  const Status status = impl_->decode(packet, sender, received_at);
+  impl_->out = nullptr;
+  impl_->sink = nullptr;
+  if (!status.ok()) return status.error();
+  return impl_->counts;
+}
+
+void PacketDecoder::end_session(const PacketSender& sender) {
+  const ExporterKey key{sender.ip, impl_->options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session};
+  if (const auto it = impl_->by_key.find(key); it != impl_->by_key.end()) impl_->forget(it->second);
+}
+
+void PacketDecoder::expire(TimestampNs now) {
+  auto& pending = impl_->pending;
+  while (!pending.empty() && pending.front().header.received_at + limits::kPendingAge <= now) {
+    ++pending.front().exporter->stats.pending_dropped;
+    impl_->error(*pending.front().exporter, pending.front().header.domain, pending.front().template_id, "data whose template never came");
+    impl_->drop(pending.begin());
+  }
+}
+
+void PacketDecoder::set_overrides(std::unordered_map<IpAddress, ExporterOverride, IpHash> overrides) {
+  impl_->options.overrides = std::move(overrides);
+  for (Exporter& e : impl_->exporters) ++e.generation;
+}
+
+std::vector<std::pair<std::string, std::string>> PacketDecoder::take_state_changes() {
+  std::vector<std::pair<std::string, std::string>> taken;
+  taken.reserve(impl_->changes.size());
+  while (!impl_->changes.empty()) {
+    auto node = impl_->changes.extract(impl_->changes.begin());
+    taken.emplace_back(std::move(node.key()), std::move(node.mapped()));
+  }
+  return taken;
+}
+
+size_t PacketDecoder::load_state(std::span<const std::pair<std::string, std::string>> entries) {
+  size_t skipped = 0;
+  const bool track = std::exchange(impl_->options.track_state, false);
+  // Element descriptions and profiles decide how templates are compiled, but that happens at first use: any order will do.
+  for (const auto& [key, value] : entries) skipped += !impl_->load(key, value);
+  for (Exporter& e : impl_->exporters) impl_->share_rate(e);
+  impl_->options.track_state = track;
+  return skipped;
+}
+
+size_t PacketDecoder::shard_of(const PacketSender& sender, size_t workers) {
+  return workers == 0 ? 0 : (hash_of(sender.ip) ^ sender.session * 0x9e3779b97f4a7c15ull) % workers;
+}
+
+size_t PacketDecoder::shard_of_state(std::string_view key, size_t workers) {
+  const auto parsed = state::parse_key(key);
+  return parsed ? shard_of({parsed->exporter.ip, 0, 0, 0}, workers) : 0;
+}
+
+std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
+  std::vector<ExporterStats> all;
+  all.reserve(impl_->exporters.size());
+  for (auto it = impl_->exporters.rbegin(); it != impl_->exporters.rend(); ++it) {
+    ExporterStats s = it->stats;
+    s.ip = it->key.ip;
+    s.session = it->key.session;
+    s.templates = it->templates.size();
+    s.pending_bytes = it->pending_bytes;
+    s.names = it->names.size();
+    for (const Domain& d : it->domains) {
+      s.domains.push_back(d.id);
+      if (d.rate) s.sampling.push_back({0, false, *d.rate, d.algorithm});
+      for (const auto& [selector, rate] : d.selectors) s.sampling.push_back(rate);
+    }
+    s.sampling_known = !s.sampling.empty();
+    all.push_back(std::move(s));
+  }
+  return all;
+}
+
+std::vector<LossRange> PacketDecoder::loss_ranges() const { return {impl_->losses.begin(), impl_->losses.end()}; }
+std::vector<PacketError> PacketDecoder::errors() const { return {impl_->errors.begin(), impl_->errors.end()}; }
+
+std::vector<ExporterName> PacketDecoder::names() const {
+  std::vector<ExporterName> all;
+  for (const Exporter& e : impl_->exporters)
+    for (const auto& [key, text] : e.names)
+      all.push_back({e.key.ip, static_cast<NameKind>(key.first), key.second, text.first, text.second});
+  return all;
+}
+
+// --- state --------------------------------------------------------------------------------------------------------
+
+Exporter& Impl::exporter(const PacketSender& sender, TimestampNs now) {
+  Exporter& e = exporter(ExporterKey{sender.ip, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session});
+  if (e.stats.packets == 0) e.stats.first_seen = now;
+  e.stats.last_seen = now;
+  e.stats.port = sender.port;
+  return e;
+}
+
+Exporter& Impl::exporter(const ExporterKey& key) {
+  // Most packets come from whoever sent the last one.
+  if (!exporters.empty() && exporters.front().key == key) return exporters.front();
+  if (const auto it = by_key.find(key); it != by_key.end()) {
+    exporters.splice(exporters.begin(), exporters, it->second);
+    return exporters.front();
+  }
+  if (exporters.size() >= limits::kExportersMax) forget(std::prev(exporters.end()));
+  exporters.emplace_front();
+  exporters.front().key = key;
+  by_key[key] = exporters.begin();
+  return exporters.front();
+}
+
+Domain& Impl::domain(Exporter& e, uint8_t version, uint32_t id) {
+  for (auto it = e.domains.begin(); it != e.domains.end(); ++it)
+    if (it->id == id && it->version == version) {
+      if (it != e.domains.begin()) e.domains.splice(e.domains.begin(), e.domains, it);
+      return e.domains.front();
+    }
+  if (e.domains.size() >= limits::kDomainsPerExporterMax) forget(e, std::prev(e.domains.end()));
+  e.domains.emplace_front();
+  e.domains.front().version = version;
+  e.domains.front().id = id;
+  return e.domains.front();
+}
+
+Status Impl::install(TemplateDefinition definition, Exporter& e, Domain& d) {
+  ++counts.templates;
+  if (const Status status = check_template(definition); !status.ok()) {
+    ++e.stats.bad_records;
+    ++counts.bad;
+    error(e, d.id, definition.id, status.error().code == ErrorCode::too_large ? "template with too many fields" : "template that cannot be used");
+    return {};
+  }
+  const uint16_t id = definition.id;
+  if (const auto known = d.templates.find(id); known != d.templates.end()) {
+    if (known->second->definition == definition) {
+      e.templates.splice(e.templates.begin(), e.templates, known->second);
+      return release(id, e, d);
+    }
+    // Over UDP a new definition replaces the old one (RFC 7011 §8.1). Over a stream it is an error of the exporter, and the
+    // new definition is still the better guess.
+    ++e.stats.template_changes;
+    forget(e, known->second);
+  }
+  const size_t fields = definition.fields.size();
+  // Room, from this exporter's own first. Whole exporters go only when all together have too many.
+  while (!e.templates.empty() && (e.templates.size() >= limits::kTemplatesPerExporterMax ||
+                                  e.template_fields + fields > limits::kTemplateFieldsPerExporterMax)) {
+    ++e.stats.templates_evicted;
+    forget(e, std::prev(e.templates.end()));
+  }
+  while (templates_total >= limits::kTemplatesMax || template_fields_total + fields > limits::kTemplateFieldsKeptMax) {
+    if (&exporters.back() != &e) {
+      forget(std::prev(exporters.end()));
+    } else {
+      if (e.templates.empty()) break;
+      ++e.stats.templates_evicted;
+      forget(e, std::prev(e.templates.end()));
+    }
+  }
+  changed(e, state::template_key(e.key, d, id), state::encode(definition));
+  e.templates.push_front(StoredTemplate{&d, std::move(definition), nullptr, 0});
+  d.templates[id] = e.templates.begin();
+  ++templates_total;
+  e.template_fields += fields;
+  template_fields_total += fields;
+  return release(id, e, d);
+}
+
+void Impl::withdraw(Exporter& e, Domain& d, uint16_t id) {
+  if (const auto known = d.templates.find(id); known != d.templates.end()) forget(e, known->second);
+}
+
+void Impl::forget(Exporter& e, std::list<StoredTemplate>::iterator t) {
+  changed(e, state::template_key(e.key, *t->domain, t->definition.id), {});
+  t->domain->templates.erase(t->definition.id);
+  e.template_fields -= t->definition.fields.size();
+  template_fields_total -= t->definition.fields.size();
+  --templates_total;
+  e.templates.erase(t);
+}
+
+void Impl::forget(Exporter& e, std::list<Domain>::iterator d) {
+  while (!d->templates.empty()) forget(e, d->templates.begin()->second);
+  while (!d->pending.empty()) {
+    ++e.stats.pending_dropped;
+    drop(d->pending.begin()->second.front());
+  }
+  changed(e, state::domain_key(e.key, *d), {});
+  e.domains.erase(d);
+}
+
+void Impl::forget(std::list<Exporter>::iterator e) {
+  while (!e->domains.empty()) forget(*e, e->domains.begin());
+  for (const auto& [key, text] : e->names) {
+    name_bytes_total -= text.first.size() + text.second.size();
+    changed(*e, state::name_key(e->key, key.first, key.second), {});
+  }
+  for (const auto& [key, info] : e->elements) {
+    name_bytes_total -= info.name.size();
+    changed(*e, state::element_key(e->key, key.first, key.second), {});
+  }
+  if (e->fortinet) changed(*e, state::profile_key(e->key), {});
+  by_key.erase(e->key);
+  exporters.erase(e);
+}
+
+const ExporterOverride* Impl::override_of(const Exporter& e) const {
+  if (options.overrides.empty()) return nullptr;
+  const auto it = options.overrides.find(e.key.ip);
+  return it == options.overrides.end() ? nullptr : &it->second;
+}
+
+std::shared_ptr<const Template> Impl::ready(StoredTemplate& t, Exporter& e) {
+  if (t.ready && t.generation == e.generation) return t.ready;
+  const ExporterOverride* o = override_of(e);
+  PlanOptions plan;
+  plan.netflow9 = t.domain->version == 9;
+  plan.post_is_reverse = o && o->post_counters != PostCounters::automatic ? o->post_counters == PostCounters::reverse : e.fortinet;
+  t.ready = Template::make(t.definition, plan, [&e](uint32_t pen, uint16_t id) -> const ElementInfo* {
+    const auto it = e.elements.find({pen, id});
+    return it == e.elements.end() ? nullptr : &it->second;
+  });
+  t.generation = e.generation;
+  return t.ready;
+}
+
+void Impl::hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d) {
+  // The container's own cost counts too, or empty sets would be free.
+  const size_t cost = data.size() + sizeof(PendingSet);
+  if (e.pending_bytes + cost > limits::kPendingBytesPerExporter) {
+    ++e.stats.pending_dropped;
+    ++counts.bad;
+    error(e, d.id, id, "data without template, and no room to keep more of it");
+    return;
+  }
+  while (pending_bytes + cost > limits::kPendingBytesMax) {
+    ++pending.front().exporter->stats.pending_dropped;
+    drop(pending.begin());
+  }
+  pending.push_back(PendingSet{&e, &d, id, header, {data.begin(), data.end()}});
+  d.pending[id].push_back(std::prev(pending.end()));
+  e.pending_bytes += cost;
+  pending_bytes += cost;
+  ++counts.pending_sets;
+}
+
+void Impl::drop(std::list<PendingSet>::iterator p) {
+  const size_t cost = p->data.size() + sizeof(PendingSet);
+  p->exporter->pending_bytes -= cost;
+  pending_bytes -= cost;
+  const auto waiting = p->domain->pending.find(p->template_id);
+  std::erase(waiting->second, p);
+  if (waiting->second.empty()) p->domain->pending.erase(waiting);
+  pending.erase(p);
+}
+
+Status Impl::release(uint16_t id, Exporter& e, Domain& d) {
+  const auto waiting = d.pending.find(id);
+  if (waiting == d.pending.end()) return {};
+  // Taken out first: decoding options data may install nothing, but a failing sink must not leave half of it behind.
+  const auto sets = std::move(waiting->second);
+  d.pending.erase(waiting);
+  std::vector<PendingSet> ready_sets;
+  for (const auto& p : sets) {
+    const size_t cost = p->data.size() + sizeof(PendingSet);
+    e.pending_bytes -= cost;
+    pending_bytes -= cost;
+    ready_sets.push_back(std::move(*p));
+    pending.erase(p);
+  }
+  const auto stored = d.templates.find(id);
+  for (const PendingSet& set : ready_sets) {
+    uint64_t ignored = 0;
+    ++e.stats.pending_decoded;
+    SLUICE_TRY(records(ready(*stored->second, e), set.data, set.header, e, d, ignored));
+  }
+  return {};
+}
+
+void Impl::changed(const Exporter& e, std::string key, std::string value) {
+  if (!options.track_state || !e.persistent()) return;
+  const auto it = changes.find(key);
+  if (it != changes.end())
+    it->second = std::move(value);
+  else if (changes.size() < limits::kStateChangesMax)
+    changes.emplace(std::move(key), std::move(value));
+}
+
+void Impl::error(Exporter& e, uint32_t domain_id, uint16_t template_id, const char* reason) {
+  const ErrorKey key{e.key.ip, domain_id, template_id, reason};
+  auto known = error_index.find(key);
+  if (known == error_index.end()) {
+    if (errors.size() >= limits::kPacketErrorsMax) {
+      const PacketError& oldest = errors.front();
+      // The reason's text is not its address: look for the entry by what it points at.
+      const auto from = error_index.lower_bound({oldest.exporter, oldest.domain, oldest.template_id, nullptr});
+      for (auto it = from; it != error_index.end(); ++it)
+        if (it->second == errors.begin()) {
+          error_index.erase(it);
+          break;
+        }
+      errors.pop_front();
+    }
+    errors.push_back({e.key.ip, e.stats.port, domain_id, template_id, reason, 0, e.stats.last_seen, e.stats.last_seen});
+    known = error_index.emplace(key, std::prev(errors.end())).first;
+  } else {
+    errors.splice(errors.end(), errors, known->second);
+  }
+  PacketError& entry = *known->second;
+  ++entry.count;
+  entry.port = e.stats.port;
+  entry.last = e.stats.last_seen;
+}
+
+void Impl::lost(Exporter& e, Domain& d, uint64_t units, const char* unit) {
+  const TimestampNs from = d.last_packet_at, to = header.received_at + 1;
+  // Losses that follow one another closely are one range; there are few streams at once, so a look at the newest is enough.
+  int looked = 0;
+  for (auto it = losses.rbegin(); it != losses.rend() && looked < 64; ++it, ++looked)
+    if (it->exporter == e.key.ip && it->domain == d.id && it->format == header.source) {
+      if (from > it->range.to + kMinute) break;
+      it->range.to = std::max(it->range.to, to);
+      it->lost += units;
+      return;
+    }
+  if (losses.size() >= limits::kLossRangesMax) losses.pop_front();
+  losses.push_back({e.key.ip, d.id, header.source, {std::min(from, to), to}, units, unit});
+}
+
+bool Impl::load(const std::string& key, const std::string& value) {
+  if (value.empty()) return true;
+  const auto k = state::parse_key(key);
+  if (!k) return false;
+  ExporterKey who = k->exporter;
+  if (!options.key_by_port) who.port = 0;
+  const bool in_domain = k->kind == 't' || k->kind == 's';
+  if (in_domain && ((k->first != 9 && k->first != 10 && k->first != 1 && k->first != 5 && k->first != 7) || k->second > UINT32_MAX)) return false;
+  switch (k->kind) {
+    case 't': {
+      if (k->third > UINT16_MAX) return false;
+      auto definition = state::decode_template(value, static_cast<uint16_t>(k->third));
+      if (!definition) return false;
+      Exporter& e = exporter(who);
+      Domain& d = domain(e, static_cast<uint8_t>(k->first), static_cast<uint32_t>(k->second));
+      // Data that waited cannot be here yet, so nothing is decoded.
+      const uint64_t before = counts.templates;
+      const Status status = install(std::move(*definition), e, d);
+      counts.templates = before;
+      return status.ok();
+    }
+    case 's': {
+      Domain decoded;
+      if (!state::decode_domain(value, decoded)) return false;
+      Domain& d = domain(exporter(who), static_cast<uint8_t>(k->first), static_cast<uint32_t>(k->second));
+      d.rate = decoded.rate;
+      d.algorithm = decoded.algorithm;
+      d.system_init_ms = decoded.system_init_ms;
+      d.selectors = std::move(decoded.selectors);
+      return true;
+    }
+    case 'n': {
+      auto text = state::decode_name(value);
+      if (!text || k->first > static_cast<uint64_t>(NameKind::application)) return false;
+      remember_name(exporter(who), static_cast<NameKind>(k->first), k->second, std::move(text->first), std::move(text->second));
+      return true;
+    }
+    case 'd': {
+      auto info = state::decode_element(value);
+      if (!info || k->first > UINT32_MAX || k->second > UINT16_MAX) return false;
+      Exporter& e = exporter(who);
+      if (e.elements.size() >= limits::kExporterElementsMax || name_bytes_total + info->name.size() > limits::kExporterNamesBytesMax) return false;
+      auto& slot = e.elements[{static_cast<uint32_t>(k->first), static_cast<uint16_t>(k->second)}];
+      name_bytes_total += info->name.size() - slot.name.size();
+      slot = std::move(*info);
+      ++e.generation;
+      return true;
+    }
+    case 'p': {
+      const auto fortinet = state::decode_profile(value);
+      if (!fortinet) return false;
+      Exporter& e = exporter(who);
+      e.fortinet = *fortinet;
+      ++e.generation;
+      return true;
+    }
+    default: return false;
+  }
+}
+
+}  // namespace sluice::ingest

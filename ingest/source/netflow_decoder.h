@@ -1,0 +1,91 @@
+// The inside of PacketDecoder: exporters, their state, and the readers of each packet format. Internal to ingest/source.
+#pragma once
+
+#include <list>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ingest/source/netflow.h"
+#include "ingest/source/netflow_record.h"
+#include "ingest/source/netflow_state.h"
+
+namespace sluice::ingest {
+
+struct PacketDecoder::Impl {
+  explicit Impl(PacketDecoderOptions o) : options(std::move(o)) {}
+
+  // --- one packet (netflow_packet.cc) ---
+  Status decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at);
+  Status fixed_format(std::span<const uint8_t> packet, Exporter& e);
+  Status netflow9(std::span<const uint8_t> packet, Exporter& e);
+  Status ipfix(std::span<const uint8_t> packet, Exporter& e);
+  Status templates9(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates);
+  Status templates10(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates);
+  // A data set of a template that is known or not. `records` grows by the records seen; `counted` turns false when it cannot.
+  Status data_set(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d, uint64_t& records, bool& counted);
+  Status records(const std::shared_ptr<const Template>& t, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e,
+                 Domain& d, uint64_t& count);
+  Status rows(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride, size_t count,
+              const PacketHeader& h, Exporter& e, Domain& d);
+  void sequence(Exporter& e, Domain& d, uint32_t number, std::optional<uint32_t> count, const char* unit);
+  void clock(Exporter& e);
+
+  // --- options data (netflow_options.cc) ---
+  void options_record(const Template& t, const std::vector<Place>& places, const uint8_t* data, Exporter& e, Domain& d);
+  void remember_rate(Exporter& e, Domain& d, std::optional<uint64_t> selector, uint64_t rate, uint8_t algorithm);
+  void remember_name(Exporter& e, NameKind kind, uint64_t number, std::string name, std::string description);
+  void share_rate(Exporter& e);
+
+  // --- state (netflow.cc) ---
+  Exporter& exporter(const PacketSender& sender, TimestampNs now);
+  Exporter& exporter(const ExporterKey& key);
+  Domain& domain(Exporter& e, uint8_t version, uint32_t id);
+  Status install(TemplateDefinition definition, Exporter& e, Domain& d);
+  void withdraw(Exporter& e, Domain& d, uint16_t id);
+  void forget(Exporter& e, std::list<StoredTemplate>::iterator t);
+  void forget(Exporter& e, std::list<Domain>::iterator d);
+  void forget(std::list<Exporter>::iterator e);
+  std::shared_ptr<const Template> ready(StoredTemplate& t, Exporter& e);
+  const ExporterOverride* override_of(const Exporter& e) const;
+  void hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d);
+  Status release(uint16_t id, Exporter& e, Domain& d);
+  void drop(std::list<PendingSet>::iterator p);
+  void changed(const Exporter& e, std::string key, std::string value);
+  void error(Exporter& e, uint32_t domain, uint16_t template_id, const char* reason);
+  void lost(Exporter& e, Domain& d, uint64_t units, const char* unit);
+  bool load(const std::string& key, const std::string& value);
+
+  PacketDecoderOptions options;
+
+  std::list<Exporter> exporters;  // the most recently heard first
+  std::unordered_map<ExporterKey, std::list<Exporter>::iterator, ExporterKeyHash> by_key;
+  size_t templates_total = 0, template_fields_total = 0, name_bytes_total = 0;
+  std::list<PendingSet> pending;  // the oldest first
+  size_t pending_bytes = 0;
+
+  // Reasons are literals, so that their addresses tell them apart.
+  struct ErrorKey {
+    IpAddress ip;
+    uint32_t domain;
+    uint16_t template_id;
+    const char* reason;
+    auto operator<=>(const ErrorKey&) const = default;
+  };
+  std::list<PacketError> errors;  // the newest last
+  std::map<ErrorKey, std::list<PacketError>::iterator> error_index;
+  std::list<LossRange> losses;    // the newest last
+  std::map<std::string, std::string> changes;
+
+  // Of the packet at hand.
+  PacketHeader header;
+  PacketCounts counts;
+  FlowBatchBuilder* out = nullptr;
+  const FlowSink* sink = nullptr;
+
+  RecordWriter writer;
+  std::vector<Place> places;
+};
+
+}  // namespace sluice::ingest

@@ -1,0 +1,829 @@
+#include "ingest/source/netflow_record.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cstring>
+
+#include "storage/model/limits.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::ingest {
+namespace {
+
+constexpr int64_t kNoTime = kTimestampMin;
+// Flows before the year 2000 are clocks that were never set.
+constexpr TimestampNs kPlausibleFrom = 946'684'800 * kSecond;
+// Elements of one record's structured data, however nested: a 64 KiB message holds no more in earnest.
+constexpr int kStructuredElementsMax = 4'096;
+constexpr uint8_t kRawStart = 1, kRawEnd = 2;
+
+template <int W>
+inline uint64_t load(const uint8_t* p) {
+  if constexpr (W == 1) return *p;
+  if constexpr (W == 2) {
+    uint16_t v;
+    std::memcpy(&v, p, 2);
+    return __builtin_bswap16(v);
+  }
+  if constexpr (W == 4) {
+    uint32_t v;
+    std::memcpy(&v, p, 4);
+    return __builtin_bswap32(v);
+  }
+  if constexpr (W == 8) {
+    uint64_t v;
+    std::memcpy(&v, p, 8);
+    return __builtin_bswap64(v);
+  }
+}
+
+inline uint64_t load_any(const uint8_t* p, size_t length) {
+  switch (length) {
+    case 1: return load<1>(p);
+    case 2: return load<2>(p);
+    case 4: return load<4>(p);
+    case 8: return load<8>(p);
+    default: {
+      uint64_t v = 0;
+      for (size_t i = 0; i < length; ++i) v = v << 8 | p[i];
+      return v;
+    }
+  }
+}
+
+template <int W, typename Dst>
+void copy_numbers(Column& column, const uint8_t* p, size_t stride, size_t count) {
+  Dst* out = column.extend<Dst>(count);
+  for (size_t i = 0; i < count; ++i, p += stride) out[i] = static_cast<Dst>(load<W>(p));
+}
+
+template <typename Dst>
+void copy_numbers(Column& column, size_t width, const uint8_t* p, size_t stride, size_t count) {
+  switch (width) {
+    case 1: return copy_numbers<1, Dst>(column, p, stride, count);
+    case 2: return copy_numbers<2, Dst>(column, p, stride, count);
+    case 4: return copy_numbers<4, Dst>(column, p, stride, count);
+    default: return copy_numbers<8, Dst>(column, p, stride, count);
+  }
+}
+
+bool all_zero(const uint8_t* p, size_t length) {
+  return std::all_of(p, p + length, [](uint8_t b) { return b == 0; });
+}
+
+IpAddress load_ip(const uint8_t* p, size_t length) { return length == 4 ? IpAddress::v4_bytes(p) : IpAddress::v6_bytes(p); }
+
+template <typename T>
+void fill(FlowBatchBuilder& out, ColumnId id, size_t count, T value) {
+  std::fill_n(out.ahead(id).template extend<T>(count), count, value);
+}
+
+// NTP seconds (since 1900, or since 2036 when the top bit is clear) and binary fraction.
+std::optional<TimestampNs> from_ntp(uint64_t v) {
+  if (v == 0) return std::nullopt;
+  const auto seconds = static_cast<int64_t>(v >> 32);
+  const int64_t since_1900 = seconds & 0x8000'0000 ? seconds : seconds + 0x1'0000'0000;
+  const int64_t unix_seconds = since_1900 - 2'208'988'800;
+  const auto ns = static_cast<int64_t>(((v & 0xffff'ffff) * 1'000'000'000u) >> 32);
+  return unix_seconds * kSecond + ns;
+}
+
+std::optional<TimestampNs> absolute_time(ElementType type, uint64_t v) {
+  switch (type) {
+    case ElementType::seconds:
+      if (v == 0 || v > static_cast<uint64_t>(kTimestampMax / kSecond)) return std::nullopt;
+      return static_cast<int64_t>(v) * kSecond;
+    case ElementType::milliseconds:
+      if (v == 0 || v > static_cast<uint64_t>(kTimestampMax / kMillisecond)) return std::nullopt;
+      return static_cast<int64_t>(v) * kMillisecond;
+    case ElementType::microseconds:
+      // The low 11 bits of the fraction are below a microsecond and say nothing (RFC 7011 §6.1.9).
+      return from_ntp(v & ~uint64_t{0x7ff});
+    case ElementType::nanoseconds: return from_ntp(v);
+    default: return std::nullopt;
+  }
+}
+
+size_t utf8_length(std::string_view s) {  // of the valid sequence at the start; 0: none
+  const auto b0 = static_cast<uint8_t>(s[0]);
+  auto tail = [&](size_t i) { return i < s.size() && (static_cast<uint8_t>(s[i]) & 0xc0) == 0x80; };
+  if (b0 < 0x80) return 1;
+  if (b0 >= 0xc2 && b0 <= 0xdf) return tail(1) ? 2 : 0;
+  if (b0 >= 0xe0 && b0 <= 0xef) {
+    if (!tail(1) || !tail(2)) return 0;
+    const auto b1 = static_cast<uint8_t>(s[1]);
+    return (b0 == 0xe0 && b1 < 0xa0) || (b0 == 0xed && b1 > 0x9f) ? 0 : 3;
+  }
+  if (b0 >= 0xf0 && b0 <= 0xf4) {
+    if (!tail(1) || !tail(2) || !tail(3)) return 0;
+    const auto b1 = static_cast<uint8_t>(s[1]);
+    return (b0 == 0xf0 && b1 < 0x90) || (b0 == 0xf4 && b1 > 0x8f) ? 0 : 4;
+  }
+  return 0;
+}
+
+std::string hex(const uint8_t* p, size_t length) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string s;
+  s.reserve(length * 2);
+  for (size_t i = 0; i < length; ++i) {
+    s += digits[p[i] >> 4];
+    s += digits[p[i] & 15];
+  }
+  return s;
+}
+
+// Printable once the zeros that pad it are gone, and something remains.
+bool looks_like_text(const uint8_t* p, size_t length) {
+  while (length > 0 && p[length - 1] == 0) --length;
+  return length > 0 && std::all_of(p, p + length, [](uint8_t b) { return b >= 0x20 && b < 0x7f; });
+}
+
+// RFC 7270 §4.12: why a packet was dropped, by the low six bits of forwardingStatus.
+std::string_view drop_reason(uint8_t code) {
+  static constexpr std::string_view names[] = {
+      "unknown",         "acl deny",     "acl drop",          "unroutable",   "adjacency",        "fragmentation and df set",
+      "bad header checksum", "bad total length", "bad header length", "bad ttl", "policer",       "wred",
+      "rpf",             "for us",       "bad output interface", "hardware"};
+  return code < std::size(names) ? names[code] : std::string_view{};
+}
+
+}  // namespace
+
+uint64_t load_number(const uint8_t* p, size_t length) { return load_any(p, length); }
+
+std::string clean_text(std::string_view raw) {
+  while (!raw.empty() && raw.back() == '\0') raw.remove_suffix(1);
+  std::string s;
+  s.reserve(raw.size());
+  while (!raw.empty()) {
+    const size_t n = utf8_length(raw);
+    const auto c = static_cast<uint8_t>(raw[0]);
+    if (n == 0 || (n == 1 && (c < 0x20 || c == 0x7f) && c != '\t' && c != '\n')) {
+      s += "\xef\xbf\xbd";
+      raw.remove_prefix(1);
+    } else {
+      s.append(raw.substr(0, n));
+      raw.remove_prefix(n);
+    }
+  }
+  return s;
+}
+
+std::string format_value(ElementType type, const uint8_t* p, size_t length) {
+  if (length == 0) return {};
+  const bool small = length <= 8;
+  switch (type) {
+    case ElementType::number:
+      if (small) return std::to_string(load_any(p, length));
+      break;
+    case ElementType::integer:
+      if (small) {
+        const auto shift = static_cast<unsigned>(64 - 8 * length);
+        return std::to_string(static_cast<int64_t>(load_any(p, length) << shift) >> shift);
+      }
+      break;
+    case ElementType::real:
+      if (length == 4 || length == 8) {
+        const double v = length == 4 ? static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(load<4>(p))))
+                                     : std::bit_cast<double>(load<8>(p));
+        char text[40];
+        const auto end = std::to_chars(text, text + sizeof text, v).ptr;
+        return std::string(text, end);
+      }
+      break;
+    case ElementType::boolean:
+      if (length == 1 && (*p == 1 || *p == 2)) return *p == 1 ? "true" : "false";
+      break;
+    case ElementType::mac:
+      if (length == 6) return format_mac(load_any(p, 6));
+      break;
+    case ElementType::text: return clean_text({reinterpret_cast<const char*>(p), length});
+    case ElementType::ipv4:
+    case ElementType::ipv6:
+      if (length == 4 || length == 16) return to_string(load_ip(p, length));
+      break;
+    case ElementType::seconds:
+    case ElementType::milliseconds:
+    case ElementType::microseconds:
+    case ElementType::nanoseconds:
+      if (small) {
+        const uint64_t v = load_any(p, length);
+        if (const auto t = absolute_time(type, v)) return format_timestamp(*t);
+        return std::to_string(v);
+      }
+      break;
+    case ElementType::unknown:
+      if (small) return std::to_string(load_any(p, length));
+      if (looks_like_text(p, length)) return clean_text({reinterpret_cast<const char*>(p), length});
+      break;
+    default: break;
+  }
+  return hex(p, length);
+}
+
+std::optional<uint64_t> application_id(const uint8_t* p, size_t length) {
+  if (length == 0) return std::nullopt;
+  const uint64_t engine = p[0];
+  if (engine == 20 && length >= 6 && length <= 9) {  // PANA-L7-PEN: the selector is below an enterprise number
+    const uint64_t enterprise = load<4>(p + 1);
+    if (enterprise >= 1u << 24) return std::nullopt;
+    return engine << 56 | enterprise << 32 | load_any(p + 5, length - 5);
+  }
+  if (length > 8) return std::nullopt;
+  return engine << 56 | load_any(p + 1, length - 1);
+}
+
+struct RecordWriter::RowState {
+  explicit RowState(std::string& scratch) : extra(scratch) {}
+
+  std::string& extra;
+  bool cut = false;
+  bool bad_structure = false;
+  bool has_flags = false, has_reverse_flags = false;
+  uint16_t flags = 0, reverse_flags = 0;
+  std::optional<uint8_t> event;
+  uint16_t extended_event = 0;
+  std::optional<uint8_t> forwarding;
+  std::optional<uint64_t> app_id;
+  int elements_left = kStructuredElementsMax;
+  // Contended columns whose fields were all zero so far.
+  static constexpr size_t kZerosMax = 16;
+  struct Zero {
+    ColumnId column;
+    uint8_t width;
+  } zeros[kZerosMax];
+  size_t zero_count = 0;
+
+  void add(std::string_view name, std::string_view value) {
+    if (extra.size() + name.size() + value.size() + 2 > limits::kStringBytesMax) {
+      cut = true;
+      return;
+    }
+    append_extra(extra, name, value);
+  }
+  void add(const Step& step, const uint8_t* p, size_t length) {
+    // Cut before formatting: hex doubles, replacement triples.
+    if (length > limits::kStringBytesMax / 4) {
+      length = limits::kStringBytesMax / 4;
+      cut = true;
+    }
+    add(step.name, format_value(step.type, p, length));
+  }
+  void zero(ColumnId column, size_t width) {
+    if (zero_count < kZerosMax) zeros[zero_count++] = {column, static_cast<uint8_t>(width)};
+  }
+};
+
+void RecordWriter::write_columns(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride,
+                                 size_t count, FlowBatchBuilder& out) {
+  for (const Step& s : t.plan.columns) {
+    const uint8_t* p = data + places[s.field].offset;
+    Column& column = out.ahead(s.column);
+    switch (s.convert) {
+      case Convert::number:
+      case Convert::flags:
+        switch (column.type()) {
+          case PhysicalType::U8: copy_numbers<1, uint8_t>(column, p, stride, count); break;
+          case PhysicalType::U16: copy_numbers<uint16_t>(column, s.width, p, stride, count); break;
+          case PhysicalType::U32: copy_numbers<uint32_t>(column, s.width, p, stride, count); break;
+          default: copy_numbers<uint64_t>(column, s.width, p, stride, count); break;
+        }
+        break;
+      case Convert::address: {
+        IpAddress* ip = column.extend<IpAddress>(count);
+        if (s.width == 4)
+          for (size_t i = 0; i < count; ++i, p += stride) ip[i] = IpAddress::v4_bytes(p);
+        else
+          for (size_t i = 0; i < count; ++i, p += stride) ip[i] = IpAddress::v6_bytes(p);
+        break;
+      }
+      case Convert::nat_address:
+        for (size_t i = 0; i < count; ++i, p += stride)
+          if (all_zero(p, s.width))
+            column.append_null();
+          else
+            column.append(load_ip(p, s.width));
+        break;
+      case Convert::nat_port:
+        for (size_t i = 0; i < count; ++i, p += stride)
+          if (const uint64_t v = load<2>(p); v == 0)
+            column.append_null();
+          else
+            column.append(static_cast<uint16_t>(v));
+        break;
+      case Convert::mac: {
+        uint64_t* mac = column.extend<uint64_t>(count);
+        for (size_t i = 0; i < count; ++i, p += stride) mac[i] = load<2>(p) << 32 | load<4>(p + 2);
+        break;
+      }
+      case Convert::mpls: {
+        uint32_t* label = column.extend<uint32_t>(count);
+        for (size_t i = 0; i < count; ++i, p += stride) label[i] = static_cast<uint32_t>(load<2>(p) << 4 | p[2] >> 4);
+        break;
+      }
+      case Convert::direction:
+        for (size_t i = 0; i < count; ++i, p += stride)
+          if (*p <= 1)
+            column.append(*p);
+          else
+            column.append_null();
+        break;
+      case Convert::end_reason: {
+        uint8_t* reason = column.extend<uint8_t>(count);
+        for (size_t i = 0; i < count; ++i, p += stride) reason[i] = *p <= 5 ? *p : 0;
+        break;
+      }
+      default: SLUICE_CHECK_MSG(false, "a conversion without a loop over columns");
+    }
+  }
+}
+
+void RecordWriter::read_times(const Template& t, const TimeSource& from, const std::vector<Place>& places, const uint8_t* data,
+                              size_t stride, size_t count, const RecordContext& context, uint8_t raw_flag,
+                              std::vector<int64_t>& times) {
+  times.assign(count, kNoTime);
+  if (from.convert == Convert::none) return;
+  const uint8_t* p = data + places[from.field].offset;
+  const size_t width = places[from.field].length;
+  switch (from.convert) {
+    case Convert::start_time:
+    case Convert::end_time:
+    case Convert::event_time:
+      for (size_t i = 0; i < count; ++i, p += stride)
+        if (const auto time = absolute_time(from.type, load_any(p, width)))
+          times[i] = *time;
+        else
+          raw_flags_[i] |= raw_flag;
+      return;
+    case Convert::start_uptime:
+    case Convert::end_uptime:
+      if (context.uptime_ms && context.exported_at > 0) {
+        // Uptime wraps after 49.7 days, so only the difference means something, and its sign tells past from future.
+        const auto uptime = *context.uptime_ms;
+        for (size_t i = 0; i < count; ++i, p += stride) {
+          const auto ago = static_cast<int32_t>(uptime - static_cast<uint32_t>(load_any(p, width)));
+          times[i] = context.exported_at - ago * kMillisecond;
+        }
+        return;
+      }
+      for (size_t i = 0; i < count; ++i, p += stride) {
+        std::optional<int64_t> init = context.system_init_ms;
+        if (t.plan.times.system_init) init = static_cast<int64_t>(load<8>(data + i * stride + places[*t.plan.times.system_init].offset));
+        // IPFIX headers bear no uptime: without the time of boot the number says nothing.
+        constexpr int64_t kWrap = int64_t{1} << 32;
+        const int64_t now_ms = (context.exported_at > 0 ? context.exported_at : context.received_at) / kMillisecond;
+        if (!init || *init <= 0 || *init > now_ms + limits::kClockSkewMax / kMillisecond) {
+          raw_flags_[i] |= raw_flag;
+          continue;
+        }
+        int64_t ms = *init + static_cast<int64_t>(static_cast<uint32_t>(load_any(p, width)));
+        if (const int64_t room = now_ms + limits::kClockSkewMax / kMillisecond - ms; room >= kWrap) ms += room / kWrap * kWrap;
+        times[i] = ms <= kTimestampMax / kMillisecond ? ms * kMillisecond : kNoTime;
+      }
+      return;
+    case Convert::start_delta:
+    case Convert::end_delta:
+      if (context.exported_at <= 0) return;
+      for (size_t i = 0; i < count; ++i, p += stride)
+        times[i] = context.exported_at - static_cast<int64_t>(static_cast<uint32_t>(load_any(p, width))) * kMicrosecond;
+      return;
+    default: return;
+  }
+}
+
+bool RecordWriter::write_times(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride,
+                               size_t count, const RecordContext& context, FlowBatchBuilder& out, RecordTally& tally) {
+  const TimePlan& plan = t.plan.times;
+  raw_flags_.assign(count, 0);
+  qualities_.resize(count);
+  read_times(t, plan.start, places, data, stride, count, context, kRawStart, starts_);
+  read_times(t, plan.end, places, data, stride, count, context, kRawEnd, ends_);
+  const TimestampNs latest = context.received_at + limits::kClockSkewMax;
+  const TimestampNs fallback =
+      context.exported_at >= kPlausibleFrom && context.exported_at <= latest ? context.exported_at : context.received_at;
+  const uint8_t* duration = nullptr;
+  DurationNs duration_unit = 0;
+  if (plan.duration.convert != Convert::none) {
+    duration = data + places[plan.duration.field].offset;
+    duration_unit = t.definition.fields[plan.duration.field].id == 162 ? kMicrosecond : kMillisecond;
+  }
+  bool any_raw = false;
+  bool any_start_missing = false;
+  for (size_t i = 0; i < count; ++i) {
+    int64_t start = starts_[i], end = ends_[i];
+    auto quality = TimeQuality::exact;
+    if (start != kNoTime && start < kPlausibleFrom) {
+      start = kNoTime;
+      raw_flags_[i] |= kRawStart;
+    }
+    DurationNs lasted = -1;
+    if (duration)
+      lasted = static_cast<int64_t>(static_cast<uint32_t>(load_any(duration + i * stride, places[plan.duration.field].length))) *
+               duration_unit;
+    if (end < kPlausibleFrom) {  // kNoTime too
+      if (end != kNoTime) raw_flags_[i] |= kRawEnd;
+      if (start != kNoTime && lasted >= 0 && start <= latest) {
+        end = start + lasted;
+      } else {
+        end = fallback;
+        quality = TimeQuality::estimated;
+        // Export times come in whole seconds: a start just after one is no contradiction.
+        if (start != kNoTime && start > end && start <= latest) end = start;
+      }
+    }
+    if (end > latest) {
+      // The exporter's clock runs ahead: keep how long the flow lasted, and end it now.
+      if (start != kNoTime) start = start > end ? context.received_at : context.received_at - (end - start);
+      end = context.received_at;
+      quality = TimeQuality::clamped;
+      raw_flags_[i] |= static_cast<uint8_t>(kRawEnd | (start != kNoTime ? kRawStart : 0));
+      ++tally.clamped_times;
+    }
+    if (start == kNoTime && lasted >= 0) start = end - lasted;
+    if (start != kNoTime && start < kPlausibleFrom && end >= kPlausibleFrom) start = kNoTime;
+    if (start != kNoTime && start > end) {
+      start = end;
+      raw_flags_[i] |= kRawStart;
+      if (quality == TimeQuality::exact) quality = TimeQuality::estimated;
+    }
+    tally.estimated_times += quality == TimeQuality::estimated;
+    any_raw |= raw_flags_[i] != 0;
+    any_start_missing |= start == kNoTime;
+    starts_[i] = start;
+    ends_[i] = end;
+    qualities_[i] = static_cast<uint8_t>(quality);
+  }
+  std::copy_n(ends_.data(), count, out.ahead(ColumnId::flow_end).extend<int64_t>(count));
+  std::copy_n(qualities_.data(), count, out.ahead(ColumnId::time_quality).extend<uint8_t>(count));
+  if (!any_start_missing) {
+    std::copy_n(starts_.data(), count, out.ahead(ColumnId::flow_start).extend<int64_t>(count));
+  } else if (plan.start.convert != Convert::none || duration) {
+    Column& column = out.ahead(ColumnId::flow_start);
+    for (size_t i = 0; i < count; ++i)
+      if (starts_[i] == kNoTime)
+        column.append_null();
+      else
+        column.append(starts_[i]);
+  }
+  return any_raw;
+}
+
+void RecordWriter::write_sampling(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride,
+                                  size_t count, const RecordContext& context, RecordLookup& lookup, FlowBatchBuilder& out) {
+  const SamplingPlan& plan = t.plan.sampling;
+  if (context.forced_rate || !plan.any()) {
+    const auto rate = context.forced_rate ? context.forced_rate : context.sampling_rate;
+    if (rate) fill<uint32_t>(out, ColumnId::sampling_rate, count, *rate);
+    return;
+  }
+  Column& column = out.ahead(ColumnId::sampling_rate);
+  auto field = [&](std::optional<uint16_t> f, size_t i) -> std::optional<uint64_t> {
+    if (!f || places[*f].length == 0 || places[*f].length > 8) return std::nullopt;
+    return load_any(data + i * stride + places[*f].offset, places[*f].length);
+  };
+  std::optional<uint64_t> last_selector;
+  std::optional<uint32_t> last_rate;
+  for (size_t i = 0; i < count; ++i) {
+    std::optional<uint64_t> rate;
+    if (const auto interval = field(plan.interval, i)) {
+      rate = std::max<uint64_t>(*interval, 1);
+    } else if (const auto taken = field(plan.packets, i); taken && *taken > 0) {
+      const uint64_t skipped = field(plan.space, i).value_or(0);
+      rate = std::max<uint64_t>(1, (std::min<uint64_t>(*taken, UINT32_MAX) + std::min<uint64_t>(skipped, UINT32_MAX)) / *taken);
+    } else if (const auto selector = field(plan.selector, i)) {
+      if (selector != last_selector) {
+        last_selector = selector;
+        last_rate = lookup.rate_of(*selector);
+      }
+      if (last_rate) rate = *last_rate;
+    }
+    if (!rate && context.sampling_rate) rate = *context.sampling_rate;
+    if (rate)
+      column.append(static_cast<uint32_t>(std::min<uint64_t>(*rate, UINT32_MAX)));
+    else
+      column.append_null();
+  }
+}
+
+void RecordWriter::write_icmp(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride, size_t count,
+                              FlowBatchBuilder& out) {
+  const Place protocol = places[*t.plan.protocol_field];
+  const Place port = places[*t.plan.dst_port_field];
+  auto is_icmp = [&](size_t i) {
+    const uint8_t p = data[i * stride + protocol.offset];
+    return p == 1 || p == 58;
+  };
+  size_t first = 0;
+  while (first < count && !is_icmp(first)) ++first;
+  if (first == count) return;
+  Column& type = out.ahead(ColumnId::icmp_type);
+  Column& code = out.ahead(ColumnId::icmp_code);
+  for (size_t i = 0; i < count; ++i)
+    if (is_icmp(i)) {
+      type.append(data[i * stride + port.offset]);
+      code.append(data[i * stride + port.offset + 1]);
+    } else {
+      type.append_null();
+      code.append_null();
+    }
+}
+
+void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowState& row, FlowBatchBuilder& out, RecordLookup& lookup,
+                         int depth) {
+  if (s.to_extra && s.convert != Convert::none) row.add(s, p, length);
+  // A record inside structured data fills only what the flow itself leaves open.
+  const bool taken = depth > 0 && s.column != ColumnId::extra && out.is_set(s.column);
+  Convert convert = taken && s.convert != Convert::skip && s.convert != Convert::flags_part ? Convert::none : s.convert;
+  if (depth > 0 && convert >= Convert::start_time) convert = Convert::none;
+  switch (convert) {
+    case Convert::skip: return;
+    case Convert::number: {
+      if (length == 0 || length > 8) break;
+      const uint64_t v = load_any(p, length);
+      const size_t width = width_of(column_spec(s.column).physical);
+      if (width < 8 && v >> (8 * width) != 0) break;
+      if (s.contended && v == 0) return row.zero(s.column, 0);
+      return out.set_uint(s.column, v);
+    }
+    case Convert::address:
+      if (length != 4 && length != 16) break;
+      if (s.contended && all_zero(p, length)) return row.zero(s.column, length);
+      return out.set_ip(s.column, load_ip(p, length));
+    case Convert::nat_address:
+      if (length != 4 && length != 16) break;
+      if (!all_zero(p, length)) out.set_ip(s.column, load_ip(p, length));
+      return;
+    case Convert::exporter_address:
+      if (length != 4 && length != 16) break;
+      if (!all_zero(p, length)) out.set_ip(ColumnId::exporter_ip, load_ip(p, length));
+      return;
+    case Convert::nat_port: {
+      if (length == 0 || length > 8) break;
+      const uint64_t v = load_any(p, length);
+      if (v > 0xffff) break;
+      if (v != 0) out.set_uint(s.column, v);
+      return;
+    }
+    case Convert::mac:
+      if (length != 6) break;
+      if (s.contended && all_zero(p, length)) return row.zero(s.column, 0);
+      return out.set_uint(s.column, load_any(p, 6));
+    case Convert::mpls:
+      if (length != 3) break;
+      return out.set_uint(s.column, load_any(p, 3) >> 4);
+    case Convert::text: {
+      std::string text = clean_text({reinterpret_cast<const char*>(p), std::min(length, limits::kStringBytesMax / 4)});
+      row.cut |= length > limits::kStringBytesMax / 4;
+      if (!text.empty()) out.set_string(s.column, text);
+      return;
+    }
+    case Convert::flow_id: {
+      if (length == 0) return;
+      row.cut |= length > limits::kStringBytesMax / 4;
+      return out.set_string(s.column, length <= 8 ? std::to_string(load_any(p, length)) : hex(p, std::min(length, limits::kStringBytesMax / 4)));
+    }
+    case Convert::flags:
+      if (length == 0 || length > 8) break;
+      if (s.column == ColumnId::tcp_flags) out.set_enum(ColumnId::flags_quality, FlagsQuality::all);
+      return out.set_uint(s.column, load_any(p, length) & 0xffff);
+    case Convert::flags_part: {
+      if (length == 0 || length > 8) break;
+      const auto v = static_cast<uint16_t>(load_any(p, length));
+      if (s.column == ColumnId::tcp_flags) {
+        row.flags |= v;
+        row.has_flags = true;
+      } else {
+        row.reverse_flags |= v;
+        row.has_reverse_flags = true;
+      }
+      break;  // the parts themselves stay in `extra`
+    }
+    case Convert::dscp:
+      if (length != 1) break;
+      return out.set_uint(s.column, static_cast<uint8_t>(*p << 2));
+    case Convert::vni:
+      if (length == 0 || length > 8) break;
+      // RFC 7133: the top byte of 8 is the kind of segment (VXLAN, NVGRE), the low 24 bits its id.
+      if (const uint64_t v = load_any(p, length); v & 0x00ff'ffff'ff00'0000ull) break;
+      else return out.set_uint(s.column, v & 0xff'ffff);
+    case Convert::direction:
+      if (length == 0 || length > 8) break;
+      if (const uint64_t v = load_any(p, length); v <= 1) return out.set_uint(s.column, v);
+      break;
+    case Convert::end_reason:
+      if (length == 0 || length > 8) break;
+      if (const uint64_t v = load_any(p, length); v <= 5) return out.set_uint(s.column, v);
+      break;
+    case Convert::biflow_direction: {
+      if (length == 0 || length > 8) break;
+      const uint64_t v = load_any(p, length);
+      return out.set_enum(ColumnId::initiator, v == 1 ? Initiator::src : v == 2 ? Initiator::dst : Initiator::unknown);
+    }
+    case Convert::firewall_event:
+      if (length == 0 || length > 8) break;
+      if (const uint64_t v = load_any(p, length); v <= 5) {
+        if (!row.event) row.event = static_cast<uint8_t>(v);
+        return;
+      }
+      break;
+    case Convert::firewall_extended_event:
+      if (length == 0 || length > 8) break;
+      row.extended_event = static_cast<uint16_t>(load_any(p, length));
+      break;  // the number stays in `extra`
+    case Convert::forwarding_status: {
+      if (length == 0 || length > 8) break;
+      const auto v = static_cast<uint8_t>(load_any(p, length));
+      row.forwarding = v;
+      if ((v & 63) == 0 || v >> 6 == 2) return;
+      break;
+    }
+    case Convert::icmp_type_code: {
+      if (length != 2) break;
+      if (s.contended && all_zero(p, 2)) return row.zero(ColumnId::icmp_type, 0), row.zero(ColumnId::icmp_code, 0);
+      out.set_uint(ColumnId::icmp_type, p[0]);
+      return out.set_uint(ColumnId::icmp_code, p[1]);
+    }
+    case Convert::app_id:
+      if (const auto id = application_id(p, length)) {
+        row.app_id = id;
+        return out.set_uint(s.column, *id);
+      }
+      break;
+    case Convert::structured: return apply_structured(s, {p, length}, row, out, lookup, depth);
+    default: break;
+  }
+  row.add(s, p, length);
+}
+
+void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> data, RowState& row, FlowBatchBuilder& out,
+                                    RecordLookup& lookup, int depth) {
+  auto bad = [&] { row.bad_structure = true; };
+  if (depth >= limits::kStructuredDepthMax) return bad();
+  if (data.empty()) return bad();
+  data = data.subspan(1);  // semantic: how the elements relate; the columns cannot tell
+  // All records of `rest` by one template.
+  auto records = [&](uint16_t id, std::span<const uint8_t> rest) {
+    if (rest.empty()) return;
+    const std::shared_ptr<const Template> t = lookup.sub_template(id);
+    if (!t) return bad();
+    std::vector<Place> places;
+    while (rest.size() >= t->min_length) {
+      const size_t length = place_fields(t->definition, rest, places);
+      if (length == 0) return bad();
+      for (const Step& s : t->plan.all) {
+        if (row.elements_left-- <= 0) return bad();
+        apply(s, rest.data() + places[s.field].offset, places[s.field].length, row, out, lookup, depth + 1);
+      }
+      rest = rest.subspan(length);
+    }
+  };
+  switch (step.type) {
+    case ElementType::basic_list: {
+      if (data.size() < 4) return bad();
+      auto id = static_cast<uint16_t>(load<2>(data.data()));
+      const auto length = static_cast<uint16_t>(load<2>(data.data() + 2));
+      uint32_t enterprise = 0;
+      data = data.subspan(4);
+      if (id & 0x8000) {
+        if (data.size() < 4) return bad();
+        id &= 0x7fff;
+        enterprise = static_cast<uint32_t>(load<4>(data.data()));
+        data = data.subspan(4);
+      }
+      if (length == 0) return bad();
+      const TemplateDefinition one{256, false, 0, {TemplateField{enterprise, id, length}}};
+      const ResolvedElement e = resolve_element(one.fields[0], {}, {});
+      Step s;
+      s.convert = e.convert == Convert::structured ? Convert::structured : Convert::none;
+      s.type = e.type;
+      s.name = e.name;
+      std::vector<Place> places;
+      while (!data.empty()) {
+        const size_t taken = place_fields(one, data, places);
+        if (taken == 0 || row.elements_left-- <= 0) return bad();
+        apply(s, data.data() + places[0].offset, places[0].length, row, out, lookup, depth + 1);
+        data = data.subspan(taken);
+      }
+      return;
+    }
+    case ElementType::sub_template_list:
+      if (data.size() < 2) return bad();
+      return records(static_cast<uint16_t>(load<2>(data.data())), data.subspan(2));
+    case ElementType::sub_template_multi_list:
+      while (!data.empty()) {
+        if (data.size() < 4) return bad();
+        const auto id = static_cast<uint16_t>(load<2>(data.data()));
+        const auto length = static_cast<size_t>(load<2>(data.data() + 2));
+        if (length < 4 || length > data.size() || row.elements_left-- <= 0) return bad();
+        records(id, data.subspan(4, length - 4));
+        data = data.subspan(length);
+      }
+      return;
+    default: return bad();
+  }
+}
+
+void RecordWriter::finish_row(RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup,
+                              RecordTally& tally) {
+  for (size_t i = 0; i < row.zero_count; ++i) {
+    const auto [column, width] = row.zeros[i];
+    if (column_spec(column).physical == PhysicalType::Ip)
+      out.set_ip(column, width == 4 ? IpAddress::v4(0) : IpAddress{});
+    else
+      out.set_uint(column, 0);
+  }
+  if (row.has_flags) {
+    out.set_uint(ColumnId::tcp_flags, row.flags);
+    out.set_enum(ColumnId::flags_quality, FlagsQuality::all);
+  }
+  if (row.has_reverse_flags) out.set_uint(ColumnId::reverse_tcp_flags, row.reverse_flags);
+  if (row.event && *row.event != 0) {
+    // Created, deleted, denied, alert, update. What was created, or lived to be deleted, had been let through.
+    static constexpr Action actions[] = {Action::unknown, Action::accept, Action::accept, Action::reject, Action::unknown, Action::accept};
+    out.set_enum(ColumnId::action, actions[*row.event]);
+    if (*row.event == 1) out.set_enum(ColumnId::flow_state, FlowState::begin);
+    if (*row.event == 2) out.set_enum(ColumnId::flow_state, FlowState::end);
+    if (*row.event == 5) out.set_enum(ColumnId::flow_state, FlowState::cont);
+    static constexpr std::string_view denied[] = {"ingress acl", "egress acl", "denied to interface", "first packet not syn"};
+    if (*row.event == 3 && row.extended_event >= 1'001 && row.extended_event <= 1'004)
+      out.set_string(ColumnId::reject_reason, denied[row.extended_event - 1'001]);
+  }
+  if (row.forwarding) {
+    static constexpr Action actions[] = {Action::unknown, Action::accept, Action::drop, Action::accept};
+    const uint8_t status = *row.forwarding >> 6;
+    out.set_enum(ColumnId::action, actions[status]);
+    if (status == 2) {
+      const std::string_view reason = drop_reason(*row.forwarding & 63);
+      out.set_string(ColumnId::reject_reason, reason.empty() ? std::to_string(*row.forwarding & 63) : std::string(reason));
+    }
+  }
+  if (row.app_id && !out.is_set(ColumnId::app))
+    if (const std::string* name = lookup.application(*row.app_id)) out.set_string(ColumnId::app, *name);
+  out.set_ip(ColumnId::exporter_ip, context.exporter_ip);
+  out.set_uint(ColumnId::observation_domain, context.domain);
+  if (!row.extra.empty()) out.set_string(ColumnId::extra, row.extra);
+  tally.cut_strings += row.cut;
+  tally.bad_structures += row.bad_structure;
+}
+
+void RecordWriter::write(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride, size_t count,
+                         const RecordContext& context, RecordLookup& lookup, FlowBatchBuilder& out, RecordTally& tally) {
+  if (count == 0) return;
+  const Plan& plan = t.plan;
+  write_columns(t, places, data, stride, count, out);
+  const bool any_raw = write_times(t, places, data, stride, count, context, out, tally);
+  write_sampling(t, places, data, stride, count, context, lookup, out);
+  if (context.icmp_in_dst_port && !plan.has_icmp && plan.dst_port_field && plan.protocol_field &&
+      places[*plan.protocol_field].length == 1)
+    write_icmp(t, places, data, stride, count, out);
+  fill(out, ColumnId::source, count, static_cast<uint8_t>(context.source));
+  fill(out, ColumnId::received_at, count, context.received_at);
+  if (context.exported_at > 0) fill(out, ColumnId::exported_at, count, context.exported_at);
+  fill(out, ColumnId::exporter_port, count, context.exporter_port);
+  if (!plan.has_exporter) fill(out, ColumnId::exporter_ip, count, context.exporter_ip);
+  if (!plan.has_domain) fill(out, ColumnId::observation_domain, count, context.domain);
+  if (!plan.has_ip_version && plan.has_v4 != plan.has_v6) fill<uint8_t>(out, ColumnId::ip_version, count, plan.has_v4 ? 4 : 6);
+  if (plan.has_tcp_flags) {
+    bool direct = false;
+    for (const Step& s : plan.columns) direct |= s.column == ColumnId::tcp_flags;
+    if (direct) fill(out, ColumnId::flags_quality, count, static_cast<uint8_t>(FlagsQuality::all));
+  }
+  if (plan.byte_basis) fill(out, ColumnId::byte_basis, count, static_cast<uint8_t>(*plan.byte_basis));
+  if (plan.is_biflow) fill<uint8_t>(out, ColumnId::is_biflow, count, 1);
+  if (plan.source_initiates) fill(out, ColumnId::initiator, count, static_cast<uint8_t>(Initiator::src));
+
+  const bool two_families = !plan.has_ip_version && plan.has_v4 && plan.has_v6;
+  if (plan.rows.empty() && !any_raw && !two_families) return out.begin_rows(count);
+
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t* record = data + i * stride;
+    out.begin_row();
+    extra_.clear();
+    RowState row(extra_);
+    for (const Step& s : plan.rows) apply(s, record + places[s.field].offset, places[s.field].length, row, out, lookup, 0);
+    if (raw_flags_[i] != 0) {
+      auto raw = [&](uint8_t flag, const TimeSource& from, const std::string& name) {
+        if ((raw_flags_[i] & flag) == 0 || from.convert == Convert::none) return;
+        const Place place = places[from.field];
+        row.add(name, format_value(from.type, record + place.offset, place.length));
+      };
+      raw(kRawStart, plan.times.start, plan.times.start_name);
+      raw(kRawEnd, plan.times.end, plan.times.end_name);
+    }
+    finish_row(row, context, out, lookup, tally);
+    if (two_families && out.is_set(ColumnId::src_ip)) {
+      // A template of both families: the address in use tells. The builder cannot be asked, so the fields are.
+      for (const Step& s : plan.rows) {
+        if (s.convert != Convert::address || (s.column != ColumnId::src_ip && s.column != ColumnId::dst_ip)) continue;
+        const Place place = places[s.field];
+        if (all_zero(record + place.offset, place.length)) continue;
+        out.set_uint(ColumnId::ip_version, place.length == 4 ? 4 : 6);
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace sluice::ingest

@@ -1,0 +1,146 @@
+// What a PacketDecoder knows of its exporters while it runs: templates, sampling, names, sequence numbers, waiting data.
+// Internal to ingest/source; exporter.h holds what leaves it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ingest/source/exporter.h"
+#include "ingest/source/template.h"
+
+namespace sluice::ingest {
+
+// Follows one stream of sequence numbers, mod 2^32. The unit (packets, flows, records) is the caller's.
+class SequenceTracker {
+ public:
+  struct Verdict {
+    uint64_t lost = 0;       // missing before this packet
+    uint64_t recovered = 0;  // counted as lost before, came late
+    bool duplicate = false;
+    bool restart = false;
+  };
+  // A packet whose first unit is `sequence` and that holds `count`; nullopt: nobody can tell (unknown template).
+  // `restarted`: something else (uptime) says that the exporter began anew.
+  Verdict observe(uint32_t sequence, std::optional<uint32_t> count, bool restarted);
+
+ private:
+  struct Gap {
+    uint32_t from, length;
+  };
+  void begin(uint32_t sequence, std::optional<uint32_t> count);
+
+  std::optional<uint32_t> expected_;
+  std::array<Gap, 16> gaps_{};
+  size_t gap_count_ = 0;
+  uint32_t stray_expected_ = 0;
+  int strays_ = 0;
+};
+
+struct ExporterKey {
+  IpAddress ip;
+  uint16_t port = 0;  // 0 unless ports tell exporters apart
+  uint64_t session = 0;
+  bool operator==(const ExporterKey&) const = default;
+};
+struct ExporterKeyHash {
+  size_t operator()(const ExporterKey& k) const {
+    return hash_of(k.ip) ^ (k.session * 0x9e3779b97f4a7c15ull) ^ (static_cast<uint64_t>(k.port) << 32);
+  }
+};
+
+// What a data set needs from its packet, kept with it when it has to wait.
+struct PacketHeader {
+  Source source = Source::unknown;
+  uint8_t version = 0;  // 1, 5, 7, 9, 10
+  uint32_t domain = 0;
+  TimestampNs received_at = 0;
+  TimestampNs exported_at = 0;
+  std::optional<uint32_t> uptime_ms;
+  uint16_t port = 0;
+};
+
+struct Exporter;
+struct Domain;
+
+struct StoredTemplate {
+  Domain* domain = nullptr;
+  TemplateDefinition definition;
+  std::shared_ptr<const Template> ready;  // made when first used
+  uint32_t generation = 0;                // of the exporter, when made
+};
+
+struct PendingSet {
+  Exporter* exporter = nullptr;
+  Domain* domain = nullptr;
+  uint16_t template_id = 0;
+  PacketHeader header;
+  std::vector<uint8_t> data;
+};
+
+struct Domain {
+  uint8_t version = 0;
+  uint32_t id = 0;
+  std::unordered_map<uint16_t, std::list<StoredTemplate>::iterator> templates;
+  std::unordered_map<uint64_t, SamplingRate> selectors;
+  std::optional<uint32_t> rate;  // without a selector
+  uint8_t algorithm = 0;
+  std::optional<int64_t> system_init_ms;
+  SequenceTracker sequence;
+  TimestampNs last_packet_at = 0;
+  std::optional<uint32_t> last_uptime;
+  std::unordered_map<uint16_t, std::vector<std::list<PendingSet>::iterator>> pending;
+};
+
+struct Exporter {
+  ExporterKey key;
+  ExporterStats stats;
+  std::list<Domain> domains;                // the most recently used first
+  std::list<StoredTemplate> templates;      // the most recently used first
+  size_t template_fields = 0;
+  size_t pending_bytes = 0;
+  std::map<std::pair<uint8_t, uint64_t>, std::pair<std::string, std::string>> names;  // (kind, number) -> name, description
+  std::map<std::pair<uint32_t, uint16_t>, ElementInfo> elements;                       // RFC 5610
+  std::optional<uint32_t> shared_rate;  // what all domains agree on, for domains that were told nothing
+  bool fortinet = false;
+  uint32_t generation = 1;  // goes up when plans must be made anew
+
+  bool persistent() const { return key.session == 0; }
+};
+
+// Keys and values of the kept state. Keys begin with their kind and the exporter: "t/IP32HEX/PORT/…".
+namespace state {
+std::string template_key(const ExporterKey& e, const Domain& d, uint16_t id);
+std::string domain_key(const ExporterKey& e, const Domain& d);
+std::string name_key(const ExporterKey& e, uint8_t kind, uint64_t number);
+std::string element_key(const ExporterKey& e, uint32_t pen, uint16_t id);
+std::string profile_key(const ExporterKey& e);
+
+std::string encode(const TemplateDefinition& t);
+std::string encode_domain(const Domain& d);
+std::string encode_name(std::string_view name, std::string_view description);
+std::string encode_element(const ElementInfo& e);
+std::string encode_profile(bool fortinet);
+
+struct Key {
+  char kind = 0;
+  ExporterKey exporter;
+  uint64_t first = 0, second = 0, third = 0;  // as the kind has it
+};
+std::optional<Key> parse_key(std::string_view key);
+// nullopt/false for values of another version, or that do not hold together.
+std::optional<TemplateDefinition> decode_template(std::string_view value, uint16_t id);
+bool decode_domain(std::string_view value, Domain& into);
+std::optional<std::pair<std::string, std::string>> decode_name(std::string_view value);
+std::optional<ElementInfo> decode_element(std::string_view value);
+std::optional<bool> decode_profile(std::string_view value);
+}  // namespace state
+
+}  // namespace sluice::ingest
