@@ -325,8 +325,12 @@ void StoreImpl::report_damage(uint64_t segment_id, std::string reason) {
 
 std::vector<DamagedSegment> StoreImpl::verify() {
   const Snapshot s = snapshot();
-  for (const auto& segment : s.segments)
-    if (const Status sound = segment->verify(); !sound.ok()) report_damage(segment->info().id, sound.error().message);
+  for (const auto& segment : s.segments) {
+    // Opened anew: one in use remembers what it has checked, and the disk may have changed since.
+    auto fresh = segment::Segment::open(segment->info().path);
+    const Status sound = fresh.ok() ? (*fresh)->verify() : Status(fresh.error());
+    if (!sound.ok()) report_damage(segment->info().id, sound.error().message);
+  }
   std::lock_guard lock(mutex_);
   return view_->damaged;
 }
