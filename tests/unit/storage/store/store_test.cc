@@ -8,7 +8,7 @@
 #include <random>
 #include <thread>
 
-#include "rows.h"
+#include "tests/unit/storage/store/rows.h"
 #include "storage/catalog/catalog.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/records.h"
