@@ -10,6 +10,8 @@
 
 #include "bench/generate/aws_objects.h"
 #include "bench/generate/company.h"
+#include "bench/generate/packet.h"
+#include "ingest/source/netflow.h"
 #include "ingest/source/source.h"
 
 namespace sluice {
@@ -107,6 +109,68 @@ TEST(GeneratedSources, AwsObjectsReadBack) {
   EXPECT_EQ(no_data, objects.totals().no_data);
   EXPECT_EQ(skipped, 1u);
 }
+
+// Each router's packets through the decoder: every flow comes out as it went in, with its time and sampling, and nothing
+// counts as lost.
+class GeneratedPackets : public ::testing::TestWithParam<generate::PacketFormat> {};
+
+TEST_P(GeneratedPackets, ReadBack) {
+  const generate::Company company = std::move(generate::make_company({1, kStart, 24, 0.1})).value();
+  for (size_t i = 0; i < company.reporters.routers.size(); ++i) {
+    const generate::Router& router = company.reporters.routers[i];
+    const bool v5 = GetParam() == generate::PacketFormat::netflow5;
+    if (!(v5 ? router.speaks_v5 : router.speaks_templates)) continue;
+
+    ingest::PacketDecoder decoder;
+    const ingest::PacketSender sender{router.address, 50'000, 2'055, 0};
+    Sums found, expected;
+    uint64_t bad = 0, starts_found = 0, starts = 0, sampled = 0;
+    const auto take = [&](Batch&& batch) -> Status {
+      count(found, batch);
+      for (size_t row = 0; row < batch.rows; ++row) {
+        starts_found += value(batch, ColumnId::flow_start, row) / kMillisecond;
+        sampled += value(batch, ColumnId::sampling_rate, row) == router.sampling;
+      }
+      return {};
+    };
+    FlowBatchBuilder rows;
+    generate::Packetizer packetizer(GetParam(), router, kStart - 9 * kDay, [&](const generate::Datagram& d) -> Status {
+      auto counts = decoder.decode(d.payload, sender, d.exported_at + 20 * kMillisecond, rows, take);
+      if (!counts) return counts.error();
+      bad += counts->bad + counts->pending_sets + counts->clamped_times;
+      return {};
+    });
+    for (const generate::Flow& flow : company.flows) {
+      if (flow.cloud_interface != generate::kNoInterface || flow.router != i) continue;
+      ASSERT_TRUE(packetizer.add(flow).ok());
+      ++expected.flows;
+      expected.bytes += flow.bytes;
+      expected.packets += flow.packets;
+      expected.ends += static_cast<uint64_t>(flow.end / kSecond);
+      expected.addresses += hash_of(flow.src) ^ hash_of(flow.dst) * 3;
+      const bool icmp = flow.protocol == generate::kIcmp || flow.protocol == generate::kIcmp6;
+      expected.ports += flow.src_port + (icmp ? 0u : flow.dst_port) * 3u;
+      expected.syn_only += flow.tcp_flags == generate::kSyn;
+      starts += static_cast<uint64_t>(flow.start / kMillisecond);
+    }
+    ASSERT_TRUE(packetizer.flush().ok());
+    if (rows.rows() > 0) {
+      ASSERT_TRUE(take(rows.finish()).ok());
+    }
+    EXPECT_EQ(found, expected) << router.name;
+    EXPECT_EQ(starts_found, starts) << router.name;
+    EXPECT_EQ(sampled, expected.flows) << router.name;
+    EXPECT_EQ(bad, 0u) << router.name;
+    const auto stats = decoder.exporter_stats();
+    ASSERT_EQ(stats.size(), 1u);
+    EXPECT_EQ(stats[0].lost, 0u) << router.name;
+    EXPECT_EQ(stats[0].flows, expected.flows);
+    EXPECT_TRUE(decoder.loss_ranges().empty());
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Formats, GeneratedPackets,
+                         ::testing::Values(generate::PacketFormat::netflow5, generate::PacketFormat::netflow9, generate::PacketFormat::ipfix),
+                         [](const auto& format) { return std::string(to_string(format.param)); });
 
 }  // namespace
 }  // namespace sluice
