@@ -5,6 +5,7 @@
 #include <span>
 
 #include "grammar/literals.h"
+#include "grammar/words.h"
 
 namespace sluice::grammar {
 namespace {
@@ -96,9 +97,9 @@ bool begins_with_infix_word(std::string_view text) {
 // Words that mean something of their own behind an operand, among the arguments of a stage.
 bool begins_with_joining_word(std::string_view text) {
   static constexpr std::string_view kWords[] = {
-      "not",  "by",   "as",     "asc",   "desc", "nulls", "with", "every", "limit", "fill",  "spread", "window", "slide",
-      "gap",  "on",   "to",     "of",    "within", "using", "over", "for", "then",  "from",  "until",  "into",   "last",
-      "since", "at",  "active", "where", "alert", "suppress", "message",
+      "by", "as", "asc",    "desc",  "nulls", "with", "every", "limit", "fill",  "spread", "window", "slide",
+      "gap", "on", "to", "of",     "within", "using", "over", "for",  "then",  "from",  "until",  "into",   "last",
+      "since", "at", "where",
   };
   return begins_with_infix_word(text) || is_one_of(first_word(text), kWords);
 }
@@ -204,10 +205,11 @@ class Printer {
     out_ += stage.name.text;
     const size_t start = out_.size();
     std::visit([this](const auto& node) { this->body(node); }, stage.node);
-    // `where in(x)`: the name of a stage before `in` would be read as a column.
+    // `where in(x)`: the name of a stage before `in` would be read as a column. (An unknown name before a parenthesis
+    // would be a function; its arguments never begin so that it matters.)
     const bool leads_with_expr = stage.as<WhereStage>() || stage.as<StatsStage>() || stage.as<SelectStage>() ||
                                  stage.as<SortStage>() || stage.as<DistinctStage>() || stage.as<TimeseriesStage>() ||
-                                 stage.as<GenericStage>();
+                                 (stage.as<GenericStage>() && is_stage_name(stage.name.text));
     if (leads_with_expr && out_.size() > start) protect_first(stage, start + 1);
   }
 

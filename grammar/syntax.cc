@@ -11,6 +11,8 @@ std::string Name::text() const {
   return joined;
 }
 
+bool Bracketed::operator==(const Bracketed& other) const { return items == other.items; }
+
 bool StageArg::is_word(std::string_view word) const {
   if (const auto* keyword = std::get_if<Keyword>(&node)) return keyword->text == word;
   const auto* expr = std::get_if<ExprPtr>(&node);

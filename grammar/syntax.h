@@ -424,7 +424,7 @@ struct Subquery {  // ( … ) holding a source or a pipe
 };
 struct Bracketed {  // [ … ]
   std::vector<StageArg> items;
-  bool operator==(const Bracketed&) const;
+  bool operator==(const Bracketed& other) const;  // syntax.cc: StageArg is not complete here
 };
 struct StageArg {
   std::variant<Comma, ExprPtr, Keyword, Subquery, Bracketed> node;
@@ -434,7 +434,6 @@ struct StageArg {
   bool is_word(std::string_view word) const;
   bool operator==(const StageArg&) const = default;
 };
-inline bool Bracketed::operator==(const Bracketed&) const = default;
 
 // `render timechart`, with whatever hints follow the kind.
 struct RenderStage {

@@ -297,6 +297,17 @@ class Tokenizer {
     position_ = Position::kOperand;
   }
 
+  void push_and(size_t start, size_t end) {
+    Frame& f = frame();
+    if (f.between) {
+      f.between = false;  // `between low and high`
+    } else {
+      f.compared = false;
+      f.condition = true;
+    }
+    push_operator(TokenKind::kAnd, start, end);
+  }
+
   // A prefix operator. Right after a parenthesis it is counted with it, so that print()'s parentheses never make a
   // text deeper than the tree it came from.
   void push_prefix(TokenKind kind, size_t start, size_t end) {
@@ -424,7 +435,8 @@ class Tokenizer {
       case '|':
         if (d == '|') {
           length = 2;
-          frame().compared = false;
+          frame().compared = frame().between = false;
+          frame().condition = true;
           push_operator(TokenKind::kOr, i, i + 2);
         } else if (!at_query_level()) {
           const Span opened = span_at(text_, frame().opened_at, 1);
@@ -442,8 +454,7 @@ class Tokenizer {
           fail(i, 1, "unexpected '&'", "conditions are combined with 'and' or '&&'");
         } else {
           length = 2;
-          frame().compared = false;
-          push_operator(TokenKind::kAnd, i, i + 2);
+          push_and(i, i + 2);
         }
         break;
       case ',':
@@ -483,7 +494,7 @@ class Tokenizer {
         } else if (d == '~') {
           length = 2;
           push_compare(CompareOp::kMatches, i, i + 2);
-        } else if (at_query_level() && frame().item_token + 1 == out_.tokens.size()) {
+        } else if (at_query_level() && !out_.tokens.empty() && frame().item_token == out_.tokens.size() - 1) {
           out_.tokens.back().kind = TokenKind::kNamed;
           push_operator(TokenKind::kNaming, i, i + 1);
           frame().item_token = SIZE_MAX;
@@ -622,8 +633,9 @@ class Tokenizer {
 
   // ------------------------------------------------------------------------------------------------ words
 
-  // Whether an operator stands at i, so that what is before it must be a value or column.
-  bool operator_at(size_t i, bool minus) const {
+  // Whether an operator stands at i, so that what is before it must be a value or column. '-' and '/' may also begin a
+  // value; `either` says what to take them for.
+  bool operator_at(size_t i, bool either) const {
     const char c = at(i);
     const char d = at(i + 1);
     switch (c) {
@@ -635,7 +647,7 @@ class Tokenizer {
       case '%':
         return true;
       case '/':
-        return d != '*';
+        return either && d != '*';
       case '!':
         return d == '=' || d == '~' || is_negatable_word(word_at(i + 1));
       case '&':
@@ -643,7 +655,7 @@ class Tokenizer {
       case '|':
         return d == '|';
       case '-':
-        return minus;
+        return either;
       default:
         break;
     }
@@ -653,8 +665,8 @@ class Tokenizer {
   }
   // The same behind a stage's name, where `in` may also be a column (`sort in desc`, `where has == 1`): an operator has
   // something to its right that is not an operator itself.
-  bool operator_behind_stage(size_t i, bool minus) const {
-    if (!operator_at(i, minus)) return false;
+  bool operator_behind_stage(size_t i, bool either) const {
+    if (!operator_at(i, either)) return false;
     const std::string word = word_at(i);
     const bool star = at(i) == '*';  // `select *` is an error of its own, not a product
     if (!is_infix_word(word) && !star) return true;
@@ -852,6 +864,7 @@ class Tokenizer {
 
   bool stage_word(const std::string& word, size_t start, size_t end, size_t after) {
     const bool known = is_stage_name(word);
+    if (word == "not" || word == "true" || word == "false" || word == "null") return false;
     if (operator_behind_stage(after, !known)) return false;
     if (!known && (position_ != Position::kStage || at(after) == '(')) return false;
     const auto row = stage_table().find(word);
@@ -896,7 +909,8 @@ class Tokenizer {
 
   void operator_word(const std::string& word, size_t start, size_t end, size_t after) {
     Frame& f = frame();
-    if (rule_ == RulePhase::kTrailer && frames_.size() == 1 && word != "by" && word != "as") {
+    if (rule_ == RulePhase::kTrailer && frames_.size() == 1 && word != "by" && word != "as" && word != "not" &&
+        !is_infix_word(word)) {
       option_key(word, start, end);
       return;
     }
@@ -933,7 +947,12 @@ class Tokenizer {
     if (at_query_level() && !command_ && !(f.generic && !f.head)) {
       // `dst_port == 53 last 1h`. Behind a '|' it is out of place, and the parser says so.
       auto kind = time_word(word, after);
-      if (!kind && word == "last" && !f.generic && f.head) kind = TokenKind::kLast;
+      if (!kind && f.head && !f.generic && (after >= text_.size() || at(after) == '|')) {
+        // Nothing follows: a range begun, not a column.
+        if (word == "last") kind = TokenKind::kLast;
+        if (word == "since") kind = TokenKind::kSince;
+        if (word == "at") kind = TokenKind::kAt;
+      }
       if (kind) {
         push_time_word(*kind, start, end);
         return;
@@ -961,16 +980,11 @@ class Tokenizer {
         push_compare(found.compare, start, end);
         return;
       case TokenKind::kAnd:
-        if (f.between) {
-          f.between = false;
-        } else {
-          f.compared = false;
-        }
-        push_operator(TokenKind::kAnd, start, end);
+        push_and(start, end);
         return;
       case TokenKind::kOr:
-        f.compared = false;
-        f.between = false;
+        f.compared = f.between = false;
+        f.condition = true;
         push_operator(TokenKind::kOr, start, end);
         return;
       case TokenKind::kIn:

@@ -1,0 +1,128 @@
+// Hostile and merely large texts: each bound of limits.h at the bound and one past it, and no crash or long wait beyond.
+#include "grammar/limits.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "grammar/parse.h"
+#include "grammar/print.h"
+
+namespace sluice::grammar {
+namespace {
+
+std::string repeat(std::string_view part, size_t times) {
+  std::string text;
+  text.reserve(part.size() * times);
+  for (size_t i = 0; i < times; ++i) text += part;
+  return text;
+}
+
+bool parses(std::string_view text) { return std::holds_alternative<Statement>(parse(text)); }
+
+std::string error_of(std::string_view text) {
+  const ParseResult result = parse(text);
+  const auto* error = std::get_if<SyntaxError>(&result);
+  return error == nullptr ? "accepted" : error->message;
+}
+
+// Generous, for slow and sanitized builds; what matters is that nothing is quadratic.
+template <class Call>
+void within_seconds(double seconds, Call call) {
+  const auto start = std::chrono::steady_clock::now();
+  call();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::printf("%.3f s\n", took.count());
+  EXPECT_LT(took.count(), seconds);
+}
+
+constexpr const char* kDeep = "the query is nested deeper than 200 levels (kMaxNestingDepth)";
+constexpr const char* kDeepTree = "this expression is nested deeper than 200 levels (kMaxNestingDepth)";
+
+TEST(Limits, Nesting) {
+  const auto parens = [](size_t n) { return repeat("(", n) + "a" + repeat(")", n); };
+  EXPECT_TRUE(parses(parens(kMaxNestingDepth)));
+  EXPECT_EQ(error_of(parens(kMaxNestingDepth + 1)), kDeep);
+  EXPECT_EQ(error_of(parens(1'000)), kDeep);
+  const auto result = parse(parens(1'000));
+  EXPECT_EQ(std::get<SyntaxError>(result).span.column, 201u);
+  within_seconds(2, [&] { EXPECT_EQ(error_of(parens(100'000)), kDeep); });
+  within_seconds(2, [&] { EXPECT_EQ(error_of(repeat("(", 500'000)), kDeep); });
+  EXPECT_TRUE(parses(repeat("not ", 199) + "a"));
+  EXPECT_EQ(error_of(repeat("not ", 100'000) + "a"), kDeep);
+  EXPECT_EQ(error_of("a == " + repeat("- ", 100'000) + "1"), kDeep);
+  EXPECT_EQ(error_of(repeat("!", 100'000) + "a"), kDeep);
+  EXPECT_EQ(error_of(repeat("(not ", 100'000) + "a"), kDeep);
+  EXPECT_EQ(error_of(repeat("f(", 100'000) + "a"), kDeep);
+  EXPECT_EQ(error_of("sequence " + repeat("[", 100'000)), kDeep);
+  EXPECT_EQ(error_of(repeat("join (", 100'000)), kDeep);
+  EXPECT_EQ(error_of(repeat("join (from flows | ", 50'000)), kDeep);
+  EXPECT_EQ(error_of(repeat("a in (f(", 100'000)), kDeep);
+  EXPECT_TRUE(parses("a == " + repeat("1 + ", 190) + "1"));
+  within_seconds(5, [&] { EXPECT_EQ(error_of("a == " + repeat("1 + ", 100'000) + "1"), kDeepTree); });
+  within_seconds(5, [&] { EXPECT_EQ(error_of("a == " + repeat("1 * ", 100'000) + "1"), kDeepTree); });
+}
+
+TEST(Limits, LongChainsAndListsAreFlat) {
+  within_seconds(10, [&] {
+    const std::string text = repeat("a == 1 or ", 60'000) + "a == 1";
+    ASSERT_TRUE(parses(text));
+  });
+  within_seconds(10, [&] {
+    std::string text = "ip in (";
+    for (int i = 0; i < 50'000; ++i)
+      text += (i > 0 ? "," : "") + std::string("10.") + std::to_string(i % 250) + "." + std::to_string(i / 250) + ".77";
+    const ParseResult result = parse(text + ")");
+    ASSERT_TRUE(std::holds_alternative<Statement>(result)) << std::get<SyntaxError>(result).text();
+    const auto* query = std::get<Statement>(result).as<Query>();
+    EXPECT_EQ(query->stages.at(0).as<WhereStage>()->predicate->as<In>()->items.size(), 50'000u);
+  });
+}
+
+TEST(Limits, Tokens) {
+  // a, then pairs of ", a"
+  const std::string most = "select a" + repeat(",a", kMaxTokens / 2 - 1);
+  EXPECT_TRUE(parses(most));
+  within_seconds(10, [&] {
+    EXPECT_EQ(error_of(most + ",a"), "the query has more than 262144 words and symbols (kMaxTokens)");
+  });
+}
+
+TEST(Limits, Bytes) {
+  const std::string query = "a == 1 ";
+  EXPECT_TRUE(parses(query + repeat(" ", kMaxQueryBytes - query.size())));
+  EXPECT_EQ(error_of(query + repeat(" ", kMaxQueryBytes - query.size() + 1)),
+            "the query text has 1048577 bytes, the limit is 1048576 (kMaxQueryBytes)");
+}
+
+TEST(Limits, Stages) {
+  EXPECT_TRUE(parses("from flows" + repeat(" | limit 1", kMaxStages)));
+  EXPECT_EQ(error_of("from flows" + repeat(" | limit 1", kMaxStages + 1)), "the query has more than 256 stages (kMaxStages)");
+}
+
+TEST(Limits, NamesAndRegularExpressions) {
+  EXPECT_TRUE(parses(repeat("a", kMaxNameBytes)));
+  EXPECT_EQ(error_of(repeat("a", kMaxNameBytes + 1)), "this word is longer than 1024 bytes (kMaxNameBytes)");
+  EXPECT_TRUE(parses("`" + repeat("a", kMaxNameBytes) + "` == 1"));
+  EXPECT_EQ(error_of("`" + repeat("a", kMaxNameBytes + 1) + "` == 1"), "this name is longer than 1024 bytes (kMaxNameBytes)");
+  EXPECT_TRUE(parses("a =~ /" + repeat("a", kMaxRegexBytes) + "/"));
+  EXPECT_EQ(error_of("a =~ /" + repeat("a", kMaxRegexBytes + 1) + "/"),
+            "this regular expression is longer than 4096 bytes (kMaxRegexBytes)");
+}
+
+TEST(Limits, NothingIsQuadratic) {
+  for (const char* part : {"a /* c */ ", "-- c\n", "a.", "1e+", "'", "\\", "`", "/", "a not ", "$a ", "@a ", "::", "1-", "a,", "[", "{",
+                           "| where a ", "a(", "in ", "between 1 and ", "by ", "\xc2\xa0", "1.1.1.1-", "2026-11-20-", "from ",
+                           "create rule a as ", ";", "| foo ", "active ", "is not "}) {
+    SCOPED_TRACE(part);
+    const std::string text = repeat(part, kMaxQueryBytes / std::string_view(part).size());
+    within_seconds(8, [&] {
+      (void)parse(text);
+      (void)parse_script(text);
+      (void)parse_expression(text);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace sluice::grammar
