@@ -65,8 +65,9 @@ struct DictionaryEntry {
 static_assert(sizeof(DictionaryEntry) == 32);
 
 struct PostingsEntry {
-  ChunkRef chunk;
-  uint64_t zero;
+  ChunkRef chunk;  // the checksum is of the head only; the rest has its own
+  uint32_t head_bytes;
+  uint32_t zero;
 };
 static_assert(sizeof(PostingsEntry) == 32);
 

@@ -20,6 +20,7 @@
 #include "storage/segment/dictionary.h"
 #include "storage/segment/format.h"
 #include "storage/segment/open_options.h"
+#include "storage/segment/postings.h"
 #include "storage/segment/segment.h"
 
 namespace sluice::segment {
@@ -121,7 +122,7 @@ class MappedSegment final : public Segment {
       if (d.size > 2 * limits::kSegmentRowsMax) return bad("footer: dictionary larger than the rows");
     }
     for (const PostingsEntry& e : postings_)
-      if (!inside(e.chunk.offset, e.chunk.length)) return bad("footer: postings outside the file");
+      if (!inside(e.chunk.offset, e.chunk.length) || e.head_bytes > e.chunk.length) return bad("footer: postings outside the file");
     for (uint32_t b = 0; b < blocks; ++b)
       if (block_entries_[b].pairs > block_rows(b) / 2) return bad("footer: more pairs than rows");
     for (size_t i = 0; i < columns_.size(); ++i) SLUICE_TRY(check_column(i));
@@ -166,8 +167,17 @@ class MappedSegment final : public Segment {
     return std::optional<uint32_t>();
   }
 
-  Result<std::optional<Bitmap>> candidates(ColumnId, std::span<const ValueRange>, ReadStats*) const override {
-    return std::optional<Bitmap>();
+  Result<std::optional<Bitmap>> candidates(ColumnId id, std::span<const ValueRange> ranges, ReadStats* stats) const override {
+    const size_t index = index_of(id);
+    // Null in every row: no granule holds anything.
+    if (index == kNoColumn) return std::optional<Bitmap>(Bitmap(granule_count(), false));
+    const uint16_t which = columns_[index].postings;
+    if (which == kAbsent) return std::optional<Bitmap>();
+    SLUICE_ASSIGN(const Bytes chunk, posting_bytes(index, stats));
+    Bitmap found(granule_count(), false);
+    Status status = find_granules(chunk, postings_[which].head_bytes, ranges, columns_[index].side, options_.verify, found, stats);
+    if (!status.ok()) return bad("postings of column " + name_of(index) + ": " + status.error().message);
+    return std::optional<Bitmap>(std::move(found));
   }
 
   Result<Column> read(ColumnId id, uint32_t block, uint32_t from, uint32_t to, ReadStats* stats) const override {
@@ -218,6 +228,11 @@ class MappedSegment final : public Segment {
       for (uint32_t b = 0; b < block_count(); ++b) {
         SLUICE_ASSIGN(const Column c, column(i, b, Selection{0, block_rows(b), {}}, nullptr));
         (void)c;
+      }
+      if (columns_[i].postings != kAbsent) {
+        SLUICE_ASSIGN(const Bytes chunk, posting_bytes(i, nullptr));
+        if (Status s = verify_postings(chunk, postings_[columns_[i].postings].head_bytes, granule_count(), options_.verify); !s.ok())
+          return bad("postings of column " + name_of(i) + ": " + s.error().message);
       }
     }
     return {};
@@ -337,6 +352,20 @@ class MappedSegment final : public Segment {
       ++stats->chunks_read;
     }
     return bytes;
+  }
+
+  // The chunk, its head checked.
+  Result<Bytes> posting_bytes(size_t index, ReadStats* stats) const {
+    const uint16_t which = columns_[index].postings;
+    const PostingsEntry& e = postings_[which];
+    const Bytes chunk = mapping_->bytes().subspan(e.chunk.offset, e.chunk.length);
+    if (!intact(chunks_.size() + dictionaries_.size() + which, chunk.first(e.head_bytes), e.chunk.checksum))
+      return bad("postings of column " + name_of(index) + ": checksum does not match");
+    if (stats) {
+      stats->bytes_read += e.head_bytes;
+      ++stats->chunks_read;
+    }
+    return chunk;
   }
 
   Result<std::shared_ptr<const MappedDictionary>> load_dictionary(size_t index, ReadStats* stats) const {

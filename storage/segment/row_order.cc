@@ -6,6 +6,8 @@
 #include <numeric>
 #include <utility>
 
+#include "storage/model/limits.h"
+
 namespace sluice::segment {
 
 std::vector<uint32_t> order_by_time(std::span<const uint64_t> flow_end) {
@@ -42,6 +44,102 @@ std::vector<uint32_t> order_by_time(std::span<const uint64_t> flow_end) {
   }
   for (size_t i = 0; i < from.size(); ++i) order[i] = from[i].row;
   return order;
+}
+
+namespace {
+
+struct Row {
+  uint32_t src = 0, dst = 0;
+  uint16_t src_port = 0, dst_port = 0;
+  uint8_t protocol = 0;
+
+  Row reversed() const { return {dst, src, dst_port, src_port, protocol}; }
+  bool operator==(const Row&) const = default;
+};
+
+// A row alone, or a row and its answer.
+struct Unit {
+  uint64_t major;  // protocol, service port, server
+  uint64_t minor;  // client, place in time
+  uint32_t first, second;
+  bool operator<(const Unit& o) const { return major != o.major ? major < o.major : minor < o.minor; }
+};
+constexpr uint32_t kNone = UINT32_MAX;
+
+// Towards the service: the side with the lower port serves.
+bool is_question(const Row& r) { return r.dst_port <= r.src_port; }
+
+uint64_t major_of(const Row& r) {
+  const bool question = is_question(r);
+  return uint64_t{r.protocol} << 56 | uint64_t{question ? r.dst_port : r.src_port} << 40 | (question ? r.dst : r.src);
+}
+
+}  // namespace
+
+void order_blocks(const OrderKeys& keys, RowOrder& order) {
+  const size_t blocks = (order.rows.size() + limits::kBlockRows - 1) / limits::kBlockRows;
+  order.pairs.assign(blocks, 0);
+  auto row_of = [&](uint32_t i) {
+    Row r;
+    if (!keys.src.empty()) r.src = keys.src[i];
+    if (!keys.dst.empty()) r.dst = keys.dst[i];
+    if (!keys.src_port.empty()) r.src_port = keys.src_port[i];
+    if (!keys.dst_port.empty()) r.dst_port = keys.dst_port[i];
+    if (!keys.protocol.empty()) r.protocol = keys.protocol[i];
+    return r;
+  };
+  const bool two_sided = !keys.src.empty() && !keys.dst.empty();
+
+  std::vector<Row> rows;
+  std::vector<uint32_t> partner, slots(4 * limits::kBlockRows);
+  std::vector<Unit> pairs, singles;
+  for (size_t b = 0; b < blocks; ++b) {
+    const auto block = std::span<uint32_t>(order.rows).subspan(b * limits::kBlockRows, std::min<size_t>(limits::kBlockRows, order.rows.size() - b * limits::kBlockRows));
+    const auto n = static_cast<uint32_t>(block.size());
+    rows.resize(n);
+    for (uint32_t i = 0; i < n; ++i) rows[i] = row_of(block[i]);
+
+    // A row is paired with the latest row before it that is its reverse and still alone. Slots hold row + 1 under a hash
+    // that both directions share; a slot taken by another conversation is overwritten, which only costs a pair.
+    partner.assign(n, kNone);
+    if (two_sided) {
+      std::fill(slots.begin(), slots.end(), 0);
+      for (uint32_t i = 0; i < n; ++i) {
+        const Row& r = rows[i];
+        const uint64_t a = uint64_t{r.src} << 16 | r.src_port, c = uint64_t{r.dst} << 16 | r.dst_port;
+        const uint64_t mixed = (std::min(a, c) * 0x9e3779b97f4a7c15ull + std::max(a, c)) * 0xc2b2ae3d27d4eb4full;
+        uint32_t& slot = slots[mixed >> 46];
+        if (slot != 0 && rows[slot - 1] == r.reversed()) {
+          partner[i] = slot - 1;
+          partner[slot - 1] = i;
+          slot = 0;
+        } else {
+          slot = i + 1;
+        }
+      }
+    }
+
+    pairs.clear();
+    singles.clear();
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint32_t other = partner[i];
+      if (other != kNone && other < i) continue;  // placed with its partner
+      const bool swap = other != kNone && !is_question(rows[i]);
+      const Row& head = rows[swap ? other : i];
+      const Unit unit{major_of(head), uint64_t{is_question(head) ? head.src : head.dst} << 32 | i, block[swap ? other : i],
+                      other == kNone ? kNone : block[swap ? i : other]};
+      (other == kNone ? singles : pairs).push_back(unit);
+    }
+    std::sort(pairs.begin(), pairs.end());
+    std::sort(singles.begin(), singles.end());
+    order.pairs[b] = static_cast<uint32_t>(pairs.size());
+    size_t at = 0;
+    for (const Unit& u : pairs) {
+      block[at++] = u.first;
+      block[at++] = u.second;
+    }
+    for (const Unit& u : singles) block[at++] = u.first;
+  }
 }
 
 }  // namespace sluice::segment

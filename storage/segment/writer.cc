@@ -10,6 +10,7 @@
 #include "storage/segment/dictionary.h"
 #include "storage/segment/file_writer.h"
 #include "storage/segment/format.h"
+#include "storage/segment/postings.h"
 #include "storage/segment/row_column.h"
 #include "storage/segment/row_order.h"
 #include "storage/segment/segment.h"
@@ -22,6 +23,12 @@ using codec::Bytes;
 // Text of this many bytes in one dictionary at most; beyond, the columns are stored as text.
 constexpr uint64_t kDictionaryTextBytesMax = 1u << 30;
 
+// Lists of more values than this are never built (only codes come near: their dictionaries are this small).
+constexpr uint64_t kPostingValuesMax = uint64_t{2} * limits::kSegmentRowsMax;
+// Ports are indexed up to where each further one costs more than it helps: ephemeral ones are everywhere, and asking for
+// one is rare. One item per this many rows is about 0.1 bytes per row.
+constexpr size_t kRowsPerPortItem = 12;
+
 Bytes as_bytes(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
 
 std::string_view as_text(const void* p, size_t size) { return {static_cast<const char*>(p), size}; }
@@ -30,6 +37,11 @@ std::string_view as_text(const std::vector<T>& v) {
   return as_text(v.data(), v.size() * sizeof(T));
 }
 
+struct OpenDictionary {
+  std::string bytes;
+  uint32_t size = 0;
+};
+
 // One column while it is written.
 struct OpenColumn {
   ColumnId id{};
@@ -37,6 +49,7 @@ struct OpenColumn {
   RowColumn rows;
   ColumnEntry entry{};
   std::vector<ChunkEntry> chunks;
+  OpenDictionary dictionary;  // of the first column of a group of codes
 };
 
 class Writer {
@@ -117,7 +130,16 @@ class Writer {
       last_ = std::max(last_, static_cast<TimestampNs>(t));
     }
     order_.rows = order_by_time(times);
-    order_.pairs.assign(blocks_, 0);
+
+    addresses_ = open_group({ColumnId::src_ip, ColumnId::dst_ip});
+    OrderKeys keys;
+    for (const OpenColumn& c : addresses_)
+      (c.id == ColumnId::src_ip ? keys.src : keys.dst) = std::get<std::vector<uint32_t>>(c.rows.values);
+    const RowColumn src_port = numbers(ColumnId::src_port), dst_port = numbers(ColumnId::dst_port), protocol = numbers(ColumnId::protocol);
+    if (const auto* v = std::get_if<std::vector<uint16_t>>(&src_port.values)) keys.src_port = *v;
+    if (const auto* v = std::get_if<std::vector<uint16_t>>(&dst_port.values)) keys.dst_port = *v;
+    if (const auto* v = std::get_if<std::vector<uint8_t>>(&protocol.values)) keys.protocol = *v;
+    order_blocks(keys, order_);
   }
 
   std::span<const uint32_t> block_order(uint32_t block) const {
@@ -132,7 +154,8 @@ class Writer {
     return ref;
   }
 
-  Status write_group(std::initializer_list<ColumnId> ids) {
+  // The columns of a group that have rows, with their values; codes are final, the dictionary's bytes wait in `dictionary`.
+  std::vector<OpenColumn> open_group(std::initializer_list<ColumnId> ids) {
     std::vector<OpenColumn> columns;
     for (ColumnId id : ids) {
       if (parts_[static_cast<size_t>(id)].empty()) continue;
@@ -143,12 +166,12 @@ class Writer {
       c.entry = {static_cast<uint8_t>(id), static_cast<uint8_t>(spec.physical), static_cast<uint8_t>(ColumnKind::integers), 0, kAbsent, kAbsent};
       columns.push_back(std::move(c));
     }
-    if (columns.empty()) return {};
+    if (columns.empty()) return columns;
     const ColumnSpec& spec = column_spec(columns[0].id);
     if (spec.physical == PhysicalType::Ip) {
       IpDictionaryBuilder builder;
       for (OpenColumn& c : columns) c.rows = join_codes(c.parts, batches_, rows_, builder);
-      finish_dictionary(columns, builder, PhysicalType::Ip);
+      finish_dictionary(columns, builder);
     } else if (spec.physical == PhysicalType::Str) {
       TextDictionaryBuilder builder;
       size_t valid = 0;
@@ -159,7 +182,7 @@ class Writer {
       // A dictionary that holds nearly every value once only adds codes to the text.
       const bool worth = builder.size() <= std::max<size_t>(256, valid / 2) && builder.text_bytes() <= kDictionaryTextBytesMax;
       if (worth) {
-        finish_dictionary(columns, builder, PhysicalType::Str);
+        finish_dictionary(columns, builder);
       } else {
         for (OpenColumn& c : columns) {
           c.rows = join_text(c.parts, batches_, rows_);
@@ -169,10 +192,21 @@ class Writer {
     } else {
       for (OpenColumn& c : columns) c.rows = join_numbers(c.parts, batches_, rows_);
     }
-    for (OpenColumn& c : columns) {
-      c.chunks.resize(blocks_);
-      for (uint32_t block = 0; block < blocks_; ++block) SLUICE_TRY(write_block(c, block));
+    return columns;
+  }
+
+  Status write_group(std::initializer_list<ColumnId> ids) {
+    const bool prepared = *ids.begin() == ColumnId::src_ip;
+    std::vector<OpenColumn> columns = prepared ? std::move(addresses_) : open_group(ids);
+    if (columns.empty()) return {};
+    if (columns[0].entry.kind == static_cast<uint8_t>(ColumnKind::codes)) {
+      const OpenDictionary& d = columns[0].dictionary;
+      for (OpenColumn& c : columns) c.entry.dictionary = static_cast<uint16_t>(dictionaries_.size());
+      dictionaries_.push_back({append_chunk(d.bytes), d.size, columns[0].entry.physical, {}});
     }
+    for (OpenColumn& c : columns) c.chunks.resize(blocks_);
+    for (uint32_t block = 0; block < blocks_; ++block) SLUICE_TRY(write_block(columns, block));
+    if (options_.postings) write_postings(columns);
     for (OpenColumn& c : columns) {
       columns_.push_back(c.entry);
       chunks_.insert(chunks_.end(), c.chunks.begin(), c.chunks.end());
@@ -181,7 +215,7 @@ class Writer {
   }
 
   template <typename Builder>
-  void finish_dictionary(std::vector<OpenColumn>& columns, Builder& builder, PhysicalType type) {
+  void finish_dictionary(std::vector<OpenColumn>& columns, Builder& builder) {
     builder.finish();
     const std::vector<uint32_t>& ranks = builder.ranks();
     for (OpenColumn& c : columns) {
@@ -192,15 +226,82 @@ class Writer {
         for (size_t i = 0; i < codes.size(); ++i) codes[i] = c.rows.validity.get(i) ? ranks[codes[i]] : 0;
       }
       c.entry.kind = static_cast<uint8_t>(ColumnKind::codes);
-      c.entry.dictionary = static_cast<uint16_t>(dictionaries_.size());
     }
-    std::string bytes;
-    builder.write(bytes);
-    dictionaries_.push_back({append_chunk(bytes), builder.size(), static_cast<uint8_t>(type), {}});
+    builder.write(columns[0].dictionary.bytes);
+    columns[0].dictionary.size = builder.size();
   }
 
-  Status write_block(OpenColumn& c, uint32_t block) {
+  Status write_block(std::vector<OpenColumn>& columns, uint32_t block) {
+    const bool paired = mirrored(columns, block);
+    for (OpenColumn& c : columns) SLUICE_TRY(write_chunk(c, block, paired));
+    return {};
+  }
+
+  // One structure for both sides: what talks also answers, so most granules hold a value on both.
+  void write_postings(std::vector<OpenColumn>& columns) {
+    const ColumnSpec& spec = column_spec(columns[0].id);
+    if ((spec.index != IndexKind::postings && spec.index != IndexKind::address) || columns[0].entry.kind == static_cast<uint8_t>(ColumnKind::text)) return;
+    const bool codes = columns[0].entry.kind == static_cast<uint8_t>(ColumnKind::codes);
+    uint64_t largest = 0;
+    for (const OpenColumn& c : columns)
+      for (const ChunkEntry& chunk : c.chunks) largest = std::max(largest, chunk.max);
+    const uint64_t values = codes ? columns[0].dictionary.size : largest + 1;
+    if (values > kPostingValuesMax) return;
+    PostingsBuilder builder(static_cast<uint32_t>(values), static_cast<uint32_t>((rows_ + kGranuleRows - 1) / kGranuleRows));
+    for (size_t at = 0; at < rows_; at += kGranuleRows) {
+      const auto granule = static_cast<uint32_t>(at / kGranuleRows);
+      const auto rows = std::span<const uint32_t>(order_.rows).subspan(at, std::min<size_t>(kGranuleRows, rows_ - at));
+      for (size_t i = 0; i < columns.size(); ++i) {
+        const RowColumn& c = columns[i].rows;
+        std::visit(
+            [&](const auto& v) {
+              if constexpr (std::is_integral_v<typename std::remove_cvref_t<decltype(v)>::value_type>)
+                for (uint32_t row : rows)
+                  if (!c.is_null(row)) builder.add(static_cast<uint32_t>(v[row]), granule, i == 0 ? 1 : 2);
+            },
+            c.values);
+      }
+    }
+    uint32_t limit = UINT32_MAX;
+    if (spec.type == LogicalType::port) {
+      constexpr uint32_t kLimits[] = {1'024, 10'000, 32'768, 65'536};
+      limit = builder.limit_within(kLimits, std::max<size_t>(1'000, rows_ / kRowsPerPortItem));
+      if (limit == 0) return;
+      if (limit == 65'536) limit = UINT32_MAX;
+    }
+    std::string bytes;
+    const uint32_t head = builder.write(limit, bytes);
+    ChunkRef ref = append_chunk(bytes);
+    ref.checksum = checksum_of(as_bytes(bytes).first(head));
+    for (size_t i = 0; i < columns.size(); ++i) {
+      columns[i].entry.postings = static_cast<uint16_t>(postings_.size());
+      columns[i].entry.side = i == 0 ? 1 : 2;
+    }
+    postings_.push_back({ref, head, 0});
+  }
+
+  // Whether in every pair of the block each side's value is the other side's of the other row.
+  bool mirrored(const std::vector<OpenColumn>& columns, uint32_t block) const {
+    const uint32_t pairs = order_.pairs[block];
+    if (pairs == 0 || columns.size() != 2 || columns[0].entry.kind == static_cast<uint8_t>(ColumnKind::text)) return false;
     const auto order = block_order(block);
+    for (const OpenColumn& c : columns)
+      if (!c.rows.validity.empty())
+        for (uint32_t row : order)
+          if (!c.rows.validity.get(row)) return false;
+    return std::visit(
+        [&](const auto& a) {
+          const auto& b = std::get<std::remove_cvref_t<decltype(a)>>(columns[1].rows.values);
+          for (uint32_t i = 0; i < 2 * pairs; i += 2)
+            if (a[order[i]] != b[order[i + 1]] || b[order[i]] != a[order[i + 1]]) return false;
+          return true;
+        },
+        columns[0].rows.values);
+  }
+
+  Status write_chunk(OpenColumn& c, uint32_t block, bool paired) {
+    const auto order = block_order(block);
+    const uint32_t pairs = order_.pairs[block];
     const auto rows = static_cast<uint32_t>(order.size());
     ChunkEntry& chunk = c.chunks[block];
     chunk = {};
@@ -239,7 +340,12 @@ class Writer {
         values_.resize(n);
       }
       set_range(c, chunk);
-      encode_values(c, chunk, order, validity);
+      make_relative(c, chunk, order, validity);
+      if (chunk.nulls == 0 && pairs > 0) {
+        chunk.flags |= paired ? kPaired : kSplit;
+        take_pairs_apart(chunk, pairs);
+      }
+      codec::encode_integers(values_, scratch_, static_cast<PhysicalType>(c.entry.physical) == PhysicalType::I64);
     }
     if (scratch_.size() > UINT32_MAX) return Error{ErrorCode::too_large, "a block of a column beyond 4 GiB"};
     const ChunkRef ref = append_chunk(scratch_);
@@ -247,6 +353,17 @@ class Writer {
     chunk.length = static_cast<uint32_t>(ref.length);
     chunk.checksum = ref.checksum;
     return {};
+  }
+
+  // Lays values_ out as its flags say: the pairs' first rows, unless the partner has them their second rows, then the rest.
+  void take_pairs_apart(const ChunkEntry& chunk, uint32_t pairs) {
+    apart_.clear();
+    apart_.reserve(values_.size());
+    for (uint32_t i = 0; i < pairs; ++i) apart_.push_back(values_[2 * i]);
+    if (chunk.flags & kSplit)
+      for (uint32_t i = 0; i < pairs; ++i) apart_.push_back(values_[2 * i + 1]);
+    apart_.insert(apart_.end(), values_.begin() + 2 * pairs, values_.end());
+    values_.swap(apart_);
   }
 
   void set_range(const OpenColumn& c, ChunkEntry& chunk) const {
@@ -284,9 +401,8 @@ class Writer {
     return &flow_end_;
   }
 
-  // Appends values_ (those of rows that have one) to scratch_ as a stream, as they are or as a distance to another column.
-  void encode_values(const OpenColumn& c, ChunkEntry& chunk, std::span<const uint32_t> order, const Bitmap& validity) {
-    const bool time = static_cast<PhysicalType>(c.entry.physical) == PhysicalType::I64;
+  // Turns values_ (those of rows that have one) into distances to another column where that is known to be close.
+  void make_relative(const OpenColumn& c, ChunkEntry& chunk, std::span<const uint32_t> order, const Bitmap& validity) {
     if (const RowColumn* base = base_of(c, chunk, order)) {
       const auto& bases = std::get<std::vector<uint64_t>>(base->values);
       uint64_t all = 0;
@@ -301,7 +417,6 @@ class Writer {
         for (uint64_t& v : values_) v = codec::zigzag(v);
       }
     }
-    codec::encode_integers(values_, scratch_, time);
   }
 
   void write_footer(uint64_t id, TimestampNs partition_start) {
@@ -337,12 +452,13 @@ class Writer {
   uint32_t blocks_ = 0;
   std::array<ColumnParts, kColumnCount> parts_;
   RowColumn flow_end_, exported_at_;
+  std::vector<OpenColumn> addresses_;
   RowOrder order_;
   TimestampNs first_ = 0, last_ = 0;
 
   FileWriter file_;
   std::string scratch_;
-  std::vector<uint64_t> values_;
+  std::vector<uint64_t> values_, apart_;
   std::vector<DictionaryEntry> dictionaries_;
   std::vector<PostingsEntry> postings_;
   std::vector<ColumnEntry> columns_;
