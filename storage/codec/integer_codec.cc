@@ -16,10 +16,10 @@ std::span<const Row> rows() {
   static const std::array<Row, 6> table = {{
       {&constant_codec(), 100},
       {&packed_codec(), 100},
-      {&delta_codec(), 105},
+      {&delta_codec(), 130},
       {&runs_codec(), 105},
-      {&local_codec(), 110},
-      {&frame_codec(), 125},
+      {&local_codec(), 115},
+      {&frame_codec(), 160},
   }};
   return table;
 }

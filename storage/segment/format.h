@@ -99,7 +99,8 @@ enum ChunkFlags : uint32_t {
   kZigzag = 8,            // of that difference
   kSplit = 16,            // the pairs' first rows, then their second rows, then the rest
   kHasRange = 32,         // min and max say something
-  kKnownFlags = 63,
+  kTwin = 64,             // the pairs' first rows and the rest; then what the second rows differ by from the first
+  kKnownFlags = 127,
 };
 
 struct ChunkEntry {

@@ -326,8 +326,9 @@ class MappedSegment final : public Segment {
             columns_[other].dictionary != c.dictionary || columns_[other].kind != c.kind)
           return damaged(i, b, "footer: paired with a column that cannot be");
       }
-      if (e.flags & (kPaired | kSplit) && (kind == ColumnKind::text || e.nulls != 0)) return damaged(i, b, "footer: pairs in a form that has none");
-      if (e.flags & kPaired && e.flags & kSplit) return damaged(i, b, "footer: impossible flags");
+      const uint32_t layout = e.flags & (kPaired | kSplit | kTwin);
+      if (layout != 0 && (kind == ColumnKind::text || e.nulls != 0)) return damaged(i, b, "footer: pairs in a form that has none");
+      if (std::popcount(layout) > 1) return damaged(i, b, "footer: impossible flags");
     }
     return {};
   }
@@ -427,7 +428,26 @@ class MappedSegment final : public Segment {
     const ChunkEntry& e = chunk(index, block);
     if (e.flags & kPaired) return paired_values(index, block, o, s, stats, out);
     if (e.flags & kSplit) return split_values(index, block, o, s, out);
+    if (e.flags & kTwin) return twin_values(index, block, o, s, out);
     return decode(index, block, o.stream, o.values, s, out);
+  }
+
+  // Rows [from, end) of pairs, whose first and second rows begin at from / 2. Returns the end of what was written.
+  template <typename T>
+  static T* interleave(const T* even, const T* odd, uint32_t from, uint32_t end, T* out) {
+    if (from < end && from % 2 == 1) {
+      *out++ = *odd++;
+      ++even;
+      ++from;
+    }
+    const size_t n = (end - from) / 2;
+    for (size_t i = 0; i < n; ++i) {
+      out[2 * i] = even[i];
+      out[2 * i + 1] = odd[i];
+    }
+    out += 2 * n;
+    if ((end - from) % 2 == 1) *out++ = even[n];
+    return out;
   }
 
   // Row 2i of a source column is value i of its own stream, row 2i + 1 value i of the destination's; a destination column the
@@ -453,12 +473,8 @@ class MappedSegment final : public Segment {
         std::vector<T> even(last - first), odd(last - first);
         SLUICE_TRY(decode(index, block, own.stream, own.values, Selection{first, last, {}}, even.data()));
         SLUICE_TRY(decode(other_index, block, other->stream, other->values, Selection{first, last, {}}, odd.data()));
-        if (from % 2 == 1) *out++ = odd[from++ / 2 - first];
-        for (; from + 1 < end; from += 2, out += 2) {
-          out[0] = even[from / 2 - first];
-          out[1] = odd[from / 2 - first];
-        }
-        if (from < end) *out++ = even[from++ / 2 - first];
+        out = interleave(even.data(), odd.data(), from, end, out);
+        from = end;
       }
       return from < s.to ? decode(index, block, own.stream, own.values, Selection{from - pairs, s.to - pairs, {}}, out) : Status{};
     }
@@ -480,6 +496,45 @@ class MappedSegment final : public Segment {
     return {};
   }
 
+  // The first stream holds the pairs' first rows and the rest, the second what each second row adds to its first.
+  template <typename T>
+  Status twin_values(size_t index, uint32_t block, const Opened& o, const Selection& s, T* out) const {
+    const uint32_t pairs = block_entries_[block].pairs, count = o.values - pairs;
+    codec::ByteReader in(o.stream);
+    const auto bias = static_cast<T>(in.get<uint64_t>());
+    const Bytes heads = in.take(in.get<uint32_t>());
+    const Bytes steps = in.rest();
+    if (!in.ok()) return damaged(index, block, "twin: streams beyond the chunk");
+    if (!s.listed) {
+      uint32_t from = s.from;
+      const uint32_t end = std::min(s.to, 2 * pairs);
+      if (from < end) {
+        const uint32_t first = from / 2, last = (end + 1) / 2;
+        std::vector<T> even(last - first), odd(last - first);
+        SLUICE_TRY(decode(index, block, heads, count, Selection{first, last, {}}, even.data()));
+        SLUICE_TRY(decode(index, block, steps, pairs, Selection{first, last, {}}, odd.data()));
+        for (size_t i = 0; i < odd.size(); ++i) odd[i] = static_cast<T>(odd[i] + even[i] + bias);
+        out = interleave(even.data(), odd.data(), from, end, out);
+        from = end;
+      }
+      return from < s.to ? decode(index, block, heads, count, Selection{from - pairs, s.to - pairs, {}}, out) : Status{};
+    }
+    // Rows ascend, and so do their places in the first stream; second rows need an entry of both.
+    std::vector<uint32_t> head_rows(s.rows.size()), step_rows;
+    for (size_t i = 0; i < s.rows.size(); ++i) {
+      const uint32_t row = s.rows[i];
+      head_rows[i] = row < 2 * pairs ? row / 2 : row - pairs;
+      if (row < 2 * pairs && row % 2 == 1) step_rows.push_back(row / 2);
+    }
+    SLUICE_TRY(decode(index, block, heads, count, Selection{0, 0, head_rows, true}, out));
+    std::vector<T> added(step_rows.size());
+    SLUICE_TRY(decode(index, block, steps, pairs, Selection{0, 0, step_rows, true}, added.data()));
+    size_t next = 0;
+    for (size_t i = 0; i < s.rows.size(); ++i)
+      if (s.rows[i] < 2 * pairs && s.rows[i] % 2 == 1) out[i] = static_cast<T>(out[i] + added[next++] + bias);
+    return {};
+  }
+
   // The stream holds the pairs' first rows, then their second rows, then the rest.
   template <typename T>
   Status split_values(size_t index, uint32_t block, const Opened& o, const Selection& s, T* out) const {
@@ -492,7 +547,8 @@ class MappedSegment final : public Segment {
         std::vector<T> even(last - first), odd(last - first);
         SLUICE_TRY(decode(index, block, o.stream, o.values, Selection{first, last, {}}, even.data()));
         SLUICE_TRY(decode(index, block, o.stream, o.values, Selection{pairs + first, pairs + last, {}}, odd.data()));
-        for (; from < end; ++from) *out++ = (from % 2 == 0 ? even : odd)[from / 2 - first];
+        out = interleave(even.data(), odd.data(), from, end, out);
+        from = end;
       }
       return from < s.to ? decode(index, block, o.stream, o.values, Selection{from, s.to, {}}, out) : Status{};
     }
@@ -692,6 +748,13 @@ class MappedSegment final : public Segment {
     std::string name(skip < e.length ? codec::codec_name(Bytes(p + skip, e.length - skip)) : "?");
     if (e.flags & kPaired) name = "paired " + name;
     if (e.flags & kSplit) name = "split " + name;
+    if (e.flags & kTwin && e.length > 12) {
+      const size_t first = codec::load<uint32_t>(p + 8);
+      name = "twin ";
+      name += codec::codec_name(Bytes(p + 12, e.length - 12));
+      name += '/';
+      name += first < e.length - 12 ? codec::codec_name(Bytes(p + 12 + first, e.length - 12 - first)) : "?";
+    }
     return name;
   }
 

@@ -2,6 +2,7 @@
 // only one group of columns is held whole in memory.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <memory>
 
 #include "storage/codec/integer_codec.h"
@@ -342,10 +343,23 @@ class Writer {
       set_range(c, chunk);
       make_relative(c, chunk, order, validity);
       if (chunk.nulls == 0 && pairs > 0) {
-        chunk.flags |= paired ? kPaired : kSplit;
+        chunk.flags |= paired ? kPaired : twins(pairs) ? kTwin : kSplit;
         take_pairs_apart(chunk, pairs);
       }
-      codec::encode_integers(values_, scratch_, static_cast<PhysicalType>(c.entry.physical) == PhysicalType::I64);
+      const bool time = static_cast<PhysicalType>(c.entry.physical) == PhysicalType::I64;
+      if (chunk.flags & kTwin) {
+        // bias, length of the first stream, first stream, differences
+        const auto bias = static_cast<uint64_t>(*std::min_element(differences_.begin(), differences_.end()));
+        codec::put(scratch_, bias);
+        const size_t length_at = scratch_.size();
+        codec::put(scratch_, uint32_t{0});
+        codec::encode_integers(values_, scratch_, time);
+        const auto length = static_cast<uint32_t>(scratch_.size() - length_at - 4);
+        std::memcpy(scratch_.data() + length_at, &length, 4);
+        values_.resize(pairs);
+        for (uint32_t i = 0; i < pairs; ++i) values_[i] = static_cast<uint64_t>(differences_[i]) - bias;
+      }
+      codec::encode_integers(values_, scratch_, time);
     }
     if (scratch_.size() > UINT32_MAX) return Error{ErrorCode::too_large, "a block of a column beyond 4 GiB"};
     const ChunkRef ref = append_chunk(scratch_);
@@ -355,14 +369,36 @@ class Writer {
     return {};
   }
 
-  // Lays values_ out as its flags say: the pairs' first rows, unless the partner has them their second rows, then the rest.
+  // Whether second rows are closer to their first rows than to the smallest value.
+  bool twins(uint32_t pairs) const {
+    const uint64_t min = *std::min_element(values_.begin(), values_.end());
+    int64_t difference_min = INT64_MAX, difference_max = INT64_MIN;
+    uint64_t plain = 0, near = 0;
+    for (uint32_t i = 0; i < pairs; ++i) {
+      const uint64_t first = values_[2 * i], second = values_[2 * i + 1];
+      const auto difference = static_cast<int64_t>(second - first);
+      difference_min = std::min(difference_min, difference);
+      difference_max = std::max(difference_max, difference);
+      plain += static_cast<uint64_t>(std::bit_width(second - min));
+      near += static_cast<uint64_t>(std::bit_width(codec::zigzag(second - first)));
+    }
+    // Differences wider than 63 bits have no bias.
+    int64_t range = 0;
+    return !__builtin_sub_overflow(difference_max, difference_min, &range) && near < plain;
+  }
+
+  // Lays values_ out as the chunk's flags say: the pairs' first rows, of a split one their second rows, then the rest. A
+  // twin's second rows go to differences_.
   void take_pairs_apart(const ChunkEntry& chunk, uint32_t pairs) {
     apart_.clear();
     apart_.reserve(values_.size());
     for (uint32_t i = 0; i < pairs; ++i) apart_.push_back(values_[2 * i]);
     if (chunk.flags & kSplit)
       for (uint32_t i = 0; i < pairs; ++i) apart_.push_back(values_[2 * i + 1]);
-    apart_.insert(apart_.end(), values_.begin() + 2 * pairs, values_.end());
+    apart_.insert(apart_.end(), values_.begin() + 2 * static_cast<ptrdiff_t>(pairs), values_.end());
+    differences_.clear();
+    if (chunk.flags & kTwin)
+      for (uint32_t i = 0; i < pairs; ++i) differences_.push_back(static_cast<int64_t>(values_[2 * i + 1] - values_[2 * i]));
     values_.swap(apart_);
   }
 
@@ -459,6 +495,7 @@ class Writer {
   FileWriter file_;
   std::string scratch_;
   std::vector<uint64_t> values_, apart_;
+  std::vector<int64_t> differences_;
   std::vector<DictionaryEntry> dictionaries_;
   std::vector<PostingsEntry> postings_;
   std::vector<ColumnEntry> columns_;
