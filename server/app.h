@@ -23,7 +23,4 @@ class App {
   virtual Status stop() = 0;
 };
 
-// Whether this may listen as configured: beyond loopback only with tokens and TLS. `has_tokens` from the catalogue.
-Status check_exposure(const Config& config, bool has_tokens);
-
 }  // namespace sluice::server

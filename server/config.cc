@@ -251,4 +251,19 @@ Status load_config_file(Config& config, const std::string& path) {
   return load_config_text(config, text.str(), path);
 }
 
+Status check_exposure(const Config& config, bool has_tokens) {
+  if (!config.http.is_loopback) {
+    std::string missing;
+    if (config.tls_cert.empty()) missing = "TLS (--tls-cert and --tls-key)";
+    if (!has_tokens) missing += std::string(missing.empty() ? "" : " and ") + "a token (sluiced token add --role admin --name NAME)";
+    if (!missing.empty())
+      return Error{ErrorCode::forbidden, "refusing to serve HTTP beyond loopback on " + to_string(config.http) + " without " + missing};
+  }
+  for (const Endpoint& endpoint : config.netflow)
+    if (!endpoint.is_loopback && config.netflow_allow.empty())
+      return Error{ErrorCode::forbidden, "refusing to receive NetFlow beyond loopback on " + to_string(endpoint) +
+                                             " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  return {};
+}
+
 }  // namespace sluice::server

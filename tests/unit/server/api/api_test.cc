@@ -1,0 +1,268 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "server/api/json_text.h"
+#include "server/api/query_body.h"
+#include "server/api/result_writer.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::api {
+namespace {
+
+using nlohmann::json;
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  append_json_string(out, text);
+  return out;
+}
+
+TEST(JsonText, EscapesAndRepairs) {
+  EXPECT_EQ(quoted("a\"b\\c\n\r\t\x01\x7f"), "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u007f\"");
+  EXPECT_EQ(quoted("gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a"), "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8a\"");
+  // Overlong, surrogate, beyond U+10FFFF, cut short, stray continuation.
+  for (const char* bad : {"\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80", "\xff\xfe"}) {
+    const std::string text = quoted(bad);
+    EXPECT_TRUE(json::accept(text)) << text;
+    EXPECT_NE(text.find("\xef\xbf\xbd"), std::string::npos);
+  }
+}
+
+TEST(JsonText, EveryByteBecomesValidJson) {
+  for (int a = 0; a < 256; ++a)
+    for (int b = 0; b < 256; ++b) {
+      const char two[] = {static_cast<char>(a), static_cast<char>(b)};
+      ASSERT_TRUE(json::accept(quoted(std::string_view(two, 2)))) << a << " " << b;
+    }
+}
+
+TEST(JsonText, MillisecondsAreExact) {
+  for (const auto& [ns, text] : std::initializer_list<std::pair<int64_t, const char*>>{
+           {0, "0"}, {1, "0.000001"}, {1'500'000, "1.5"}, {-1'500'000, "-1.5"}, {60 * kSecond, "60000"}, {999'999, "0.999999"},
+           {INT64_MIN, "-9223372036854.775808"}, {INT64_MAX, "9223372036854.775807"}}) {
+    std::string out;
+    append_milliseconds(out, ns);
+    EXPECT_EQ(out, text);
+  }
+}
+
+http::Request request_of(std::string method, std::string target, http::HeaderList headers = {}) {
+  http::Request r;
+  r.method = std::move(method);
+  EXPECT_TRUE(http::parse_target(target, r));
+  r.headers = std::move(headers);
+  return r;
+}
+const http::HeaderList kJson{{"content-type", "application/json; charset=utf-8"}};
+
+TEST(QueryBody, ReadsJson) {
+  const auto call = read_query_call(request_of("POST", "/v1/query", kJson), R"({"query":"from flows","from":"2026-11-20T08:00:00Z","to":"now","limit":7,
+    "timeout_ms":250,"params":{"a":"10.0.0.0/8","b":443,"c":["x",1,true],"d":-2}})", {}, 1'000 * kSecond);
+  ASSERT_TRUE(call.ok()) << call.error().message;
+  EXPECT_EQ(call->request.text, "from flows");
+  EXPECT_EQ(format_timestamp(*call->request.from), "2026-11-20T08:00:00Z");
+  EXPECT_EQ(*call->request.to, 1'000 * kSecond);
+  EXPECT_EQ(call->limit, 7u);
+  EXPECT_EQ(call->request.limits.timeout, 250 * kMillisecond);
+  EXPECT_EQ(call->request.parameters.at("a").values, std::vector<std::string>{"10.0.0.0/8"});
+  EXPECT_EQ(call->request.parameters.at("b").values, std::vector<std::string>{"443"});
+  EXPECT_TRUE(call->request.parameters.at("c").is_list);
+  EXPECT_EQ(call->request.parameters.at("c").values, (std::vector<std::string>{"x", "1", "true"}));
+  EXPECT_EQ(call->request.parameters.at("d").values, std::vector<std::string>{"-2"});
+}
+
+TEST(QueryBody, ReadsTextAndQueryStrings) {
+  for (const char* type : {"", "text/plain", "application/x-www-form-urlencoded"}) {
+    const auto call = read_query_call(request_of("POST", "/v1/query?limit=3&format=csv", {{"content-type", type}}), "dst_port == 53", {}, 0);
+    ASSERT_TRUE(call.ok()) << type;
+    EXPECT_EQ(call->request.text, "dst_port == 53");
+    EXPECT_EQ(call->limit, 3u);
+    EXPECT_EQ(call->format, AnswerFormat::csv);
+  }
+  const auto call = read_query_call(request_of("GET", "/v1/query?q=x&from=now-15m&param.p=1&param.p=2&param.q=3", {{"accept", "application/x-ndjson"}}), "", {},
+                                    kDay);
+  ASSERT_TRUE(call.ok());
+  EXPECT_EQ(call->format, AnswerFormat::ndjson);
+  EXPECT_EQ(call->request.from, kDay - 15 * kMinute);
+  EXPECT_EQ(call->request.parameters.at("p").values.size(), 2u);
+  EXPECT_TRUE(call->request.parameters.at("p").is_list);
+  EXPECT_FALSE(call->request.parameters.at("q").is_list);
+}
+
+TEST(QueryBody, AMayAskForLessTimeNeverForMore) {
+  QueryBounds bounds;
+  bounds.limits.timeout = kSecond;
+  EXPECT_EQ(read_query_call(request_of("GET", "/v1/query?q=x&timeout_ms=999999999999999999"), "", bounds, 0)->request.limits.timeout, kSecond);
+  EXPECT_EQ(read_query_call(request_of("GET", "/v1/query?q=x&timeout_ms=5"), "", bounds, 0)->request.limits.timeout, 5 * kMillisecond);
+}
+
+TEST(QueryBody, RefusesNonsense) {
+  for (const char* body : {"", "{", "[]", "\"x\"", "{}", "{\"query\":1}", "{\"query\":null}", "{\"query\":\"x\",\"frm\":1}", "{\"query\":\"x\",\"limit\":-1}",
+                           "{\"query\":\"x\",\"limit\":1.5}", "{\"query\":\"x\",\"timeout_ms\":0}", "{\"query\":\"x\",\"params\":[]}",
+                           "{\"query\":\"x\",\"params\":{\"a\":{}}}", "{\"query\":\"x\",\"params\":{\"a\":[[1]]}}", "{\"query\":\"x\",\"from\":\"noon\"}",
+                           "{\"query\":\"x\",\"from\":[]}", "{\"query\":\"\"}", "{\"query\":\"\xff\"}"}) {
+    EXPECT_FALSE(read_query_call(request_of("POST", "/v1/query", kJson), body, {}, 0).ok()) << body;
+  }
+  const std::string deep(100'000, '[');
+  EXPECT_FALSE(read_query_call(request_of("POST", "/v1/query", kJson), "{\"query\":" + deep, {}, 0).ok());
+  EXPECT_EQ(read_query_call(request_of("POST", "/v1/query", {{"content-type", "image/png"}}), "x", {}, 0).error().code, ErrorCode::unsupported);
+  EXPECT_EQ(read_query_call(request_of("GET", "/v1/query?q=x", {{"accept", "image/png"}}), "", {}, 0).error().code, ErrorCode::unsupported);
+  EXPECT_FALSE(read_query_call(request_of("GET", "/v1/query?p=x"), "", {}, 0).ok());
+  EXPECT_FALSE(read_query_call(request_of("GET", "/v1/query?q=x&limit=x"), "", {}, 0).ok());
+  EXPECT_FALSE(read_query_call(request_of("GET", "/v1/query?q=x&format=xml"), "", {}, 0).ok());
+}
+
+TEST(ParseBound, ReadsTimesAndMilliseconds) {
+  EXPECT_EQ(parse_bound("now", 5), 5);
+  EXPECT_EQ(parse_bound("now+1s", 5), kSecond + 5);
+  EXPECT_EQ(parse_bound("1763625600000", 0), 1'763'625'600'000 * kMillisecond);
+  EXPECT_EQ(parse_bound("2026-11-20", 0), *parse_timestamp("2026-11-20"));
+  for (const char* bad : {"now-", "now-x", "now--1s", "99999999999999999999", "9223372036854775807", "tomorrow", "now*2"})
+    EXPECT_FALSE(parse_bound(bad, 0)) << bad;
+}
+
+TEST(ReadCompletion, TakesACursorInside) {
+  EXPECT_EQ(read_completion_call(R"({"query":"abc","cursor":2})")->cursor, 2u);
+  EXPECT_EQ(read_completion_call(R"({"query":"abc","cursor":99})")->cursor, 3u);
+  EXPECT_EQ(read_completion_call(R"({"query":"abc"})")->cursor, 3u);
+  EXPECT_FALSE(read_completion_call(R"({"query":"abc","cursor":-1})").ok());
+  EXPECT_FALSE(read_completion_call("x").ok());
+}
+
+struct EveryType {
+  EveryType() {
+    Schema schema;
+    const auto add = [&](const char* name, LogicalType type, Column column, const EnumSpec* e = nullptr) {
+      Field f;
+      f.name = name;
+      f.type = type;
+      f.physical = column.type();
+      f.enumeration = e;
+      schema.push_back(f);
+      column.append_null();
+      batch.columns.push_back(std::move(column));
+    };
+    const auto text = [](std::string_view t) {
+      Column c(PhysicalType::Str);
+      c.append_string(t);
+      return c;
+    };
+    const auto number = [](PhysicalType t, uint64_t v) {
+      Column c(t);
+      c.append_uint(v);
+      return c;
+    };
+    Column ip(PhysicalType::Ip), real(PhysicalType::F64), nan(PhysicalType::F64);
+    ip.append(*parse_ip("10.0.0.1"));
+    real.append(0.25);
+    nan.append(std::numeric_limits<double>::quiet_NaN());
+    add("big", LogicalType::uint, number(PhysicalType::U64, UINT64_MAX));
+    add("neg", LogicalType::int64, number(PhysicalType::I64, static_cast<uint64_t>(-5)));
+    add("real", LogicalType::float64, std::move(real));
+    add("nan", LogicalType::float64, std::move(nan));
+    add("yes", LogicalType::boolean, number(PhysicalType::U8, 1));
+    add("text", LogicalType::string, text("a,\"b\"\n"));
+    add("ip", LogicalType::ip, std::move(ip));
+    add("mac", LogicalType::mac, number(PhysicalType::U64, 0x001b213c9df8));
+    add("time", LogicalType::timestamp, number(PhysicalType::I64, 1'500'000'000));
+    add("span", LogicalType::duration, number(PhysicalType::I64, 1'500'000));
+    add("flags", LogicalType::flags, number(PhysicalType::U16, 0x12));
+    add("action", LogicalType::enumeration, number(PhysicalType::U8, 1), &kAction);
+    std::string list, extra;
+    append_list_item(list, "x");
+    append_list_item(list, "y\nz");
+    append_extra(extra, "k", "v=1");
+    append_extra(extra, "k", "again");
+    append_extra(extra, "k2", "");
+    add("list", LogicalType::list, text(list));
+    add("extra", LogicalType::extra, text(extra));
+    add("port", LogicalType::port, number(PhysicalType::U16, 443));
+    batch.schema = std::make_shared<const Schema>(schema);
+    batch.rows = 2;
+  }
+  Batch batch;
+};
+
+std::string written(AnswerFormat format, const Batch& batch, bool failed = false) {
+  std::string out;
+  ResultWriter w(format, [&](std::string&& t) {
+    out += t;
+    return true;
+  });
+  w.begin(*batch.schema);
+  w.rows(batch, batch.rows);
+  query::QuerySummary summary;
+  summary.range = TimeRange{0, kSecond};
+  summary.warnings = {"mind \"this\""};
+  summary.stats.rows_scanned = 9;
+  if (failed) {
+    query::QueryError e;
+    e.code = ErrorCode::deadline;
+    e.message = "too slow";
+    w.fail(e);
+  } else {
+    w.finish(summary);
+  }
+  return out + w.buffer();
+}
+
+TEST(ResultWriter, WritesJson) {
+  const std::string text = written(AnswerFormat::json, EveryType().batch);
+  const json j = json::parse(text);
+  EXPECT_EQ(j["columns"][0], json({{"name", "big"}, {"type", to_string(LogicalType::uint)}}));
+  EXPECT_EQ(j["rows"][0].dump(),
+            R"([18446744073709551615,-5,0.25,null,true,"a,\"b\"\n","10.0.0.1","00:1b:21:3c:9d:f8","1970-01-01T00:00:01.500Z",1.5,"SA","reject",["x","y\nz"],{"k":"v=1","k2":""},443])");
+  for (const auto& cell : j["rows"][1]) EXPECT_TRUE(cell.is_null());
+  EXPECT_EQ(j["range"]["to"], "1970-01-01T00:00:01Z");
+  EXPECT_EQ(j["warnings"][0], "mind \"this\"");
+  EXPECT_EQ(j["stats"]["rows_scanned"], 9);
+}
+
+TEST(ResultWriter, AnErrorAfterRowsIsInTheAnswer) {
+  const json j = json::parse(written(AnswerFormat::json, EveryType().batch, true));
+  EXPECT_EQ(j["rows"].size(), 2u);
+  EXPECT_EQ(j["error"]["code"], "deadline");
+  EXPECT_FALSE(j.contains("stats"));
+  const std::string lines = written(AnswerFormat::ndjson, EveryType().batch, true);
+  const std::string last = lines.substr(lines.rfind('\n', lines.size() - 2) + 1);
+  EXPECT_EQ(json::parse(last)["error"]["message"], "too slow");
+}
+
+TEST(ResultWriter, WritesNdjsonAndCsv) {
+  const std::string lines = written(AnswerFormat::ndjson, EveryType().batch);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2);
+  EXPECT_EQ(json::parse(lines.substr(0, lines.find('\n')))["ip"], "10.0.0.1");
+  const std::string csv = written(AnswerFormat::csv, EveryType().batch);
+  EXPECT_EQ(csv,
+            "big,neg,real,nan,yes,text,ip,mac,time,span,flags,action,list,extra,port\r\n"
+            "18446744073709551615,-5,0.25,,true,\"a,\"\"b\"\"\n\",10.0.0.1,00:1b:21:3c:9d:f8,1970-01-01T00:00:01.500Z,1.5,SA,reject,\"x;y\nz\","
+            "\"{\"\"k\"\":\"\"v=1\"\",\"\"k2\"\":\"\"\"\"}\",443\r\n"
+            ",,,,,,,,,,,,,,\r\n");
+}
+
+TEST(ResultWriter, FlushesInPiecesAndStopsWhenNobodyWantsMore) {
+  Schema schema(1);
+  schema[0].name = "n";
+  schema[0].type = LogicalType::uint;
+  Batch batch;
+  batch.schema = std::make_shared<const Schema>(schema);
+  Column c(PhysicalType::U64);
+  for (uint64_t i = 0; i < 100'000; ++i) c.append(i);
+  batch.columns.push_back(std::move(c));
+  batch.rows = 100'000;
+  size_t pieces = 0, largest = 0;
+  ResultWriter w(AnswerFormat::json, [&](std::string&& t) {
+    largest = std::max(largest, t.size());
+    return ++pieces < 3;
+  });
+  w.begin(*batch.schema);
+  EXPECT_FALSE(w.rows(batch, batch.rows));
+  EXPECT_EQ(pieces, 3u);
+  EXPECT_LT(largest, 80u << 10);
+  EXPECT_LT(w.rows_written(), 100'000u);
+}
+
+}  // namespace
+}  // namespace sluice::api
