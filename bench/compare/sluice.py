@@ -58,6 +58,9 @@ class Server:
                 host, port = self.address.rsplit(":", 1)
                 self.connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
             try:
+                self.connection.timeout = timeout
+                if self.connection.sock is not None:
+                    self.connection.sock.settimeout(timeout)
                 self.connection.request(method, path, body=body.encode() if body else None, headers={"Content-Type": "text/plain"} if body else {})
                 response = self.connection.getresponse()
                 return response.status, response.read()
@@ -72,6 +75,14 @@ class Server:
         if status != 200:
             raise MeasureError(f"{status}: {body[:300].decode(errors='replace')}")
         return json.loads(body)
+
+    def get_json(self, path):
+        """A page of facts for the record, or None where it is not to be had."""
+        try:
+            status, body = self.request("GET", path)
+            return json.loads(body) if status == 200 else None
+        except (MeasureError, ValueError):
+            return None
 
     def count(self):
         return int(self.query("from flows | stats flows = count()")["rows"][0][0] or 0)
@@ -145,7 +156,7 @@ def measure(options, data, queries):
         if result["ingest"]["stored"] == 0:
             raise MeasureError(f"sluiced stored nothing; see {log_path}")
         stored = result["ingest"]["stored"]
-        result["exporters"] = json.loads(server.request("GET", "/v1/exporters")[1] or b"null")
+        result["exporters"] = server.get_json("/v1/exporters")
         log("sluice: flush")
         started = time.monotonic()
         status, body = server.request("POST", "/v1/admin/flush", timeout=600)
@@ -158,8 +169,7 @@ def measure(options, data, queries):
         if status < 300:
             result["compact_seconds"] = time.monotonic() - started
             result["bytes_per_flow"]["compacted"] = size_of(server.data) / stored
-        status, body = server.request("GET", "/v1/storage")
-        result["storage"] = json.loads(body) if status == 200 else None
+        result["storage"] = server.get_json("/v1/storage")
         result["queries"] = {}
         for query in queries:
             log(f"sluice: {query.name}")
@@ -179,7 +189,7 @@ def measure(options, data, queries):
                             times.clear()
                             break
                 result["queries"][query.name] = {"answer": rows, "stats": stats, **statistics_of(times)}
-            except MeasureError as error:
+            except (MeasureError, ValueError, KeyError, TypeError) as error:
                 result["queries"][query.name] = {"error": str(error)}
         result["memory_mb"] = server.memory_mb()
     finally:
