@@ -781,7 +781,7 @@ class Tokenizer {
     const bool word_follows = is_letter(at(after)) && !operator_at(after, true);
     const std::string next = word_at(after);
     if (word == "explain") {
-      if (after >= text_.size() || operator_at(after, true)) return false;
+      if (operator_at(after, true)) return false;
       push(TokenKind::kExplain, start, end);
       position_ = Position::kQuery;
       const size_t next_end = word_end(after);
@@ -792,7 +792,7 @@ class Tokenizer {
       return true;
     }
     if (word == "show") {
-      if (!word_follows) return false;
+      if (!word_follows && after < text_.size()) return false;
       push(TokenKind::kShow, start, end);
       start_generic("show");
       return true;

@@ -106,6 +106,8 @@ const Case kCases[] = {
     {"a == $", 1, 6, "$", "expected a parameter's name after '$'"},
     {"a in @", 1, 6, "@", "expected a list's name after '@'"},
     {"a == @tor", 1, 6, "@tor", "expected a value or column after '=='"},
+    {"show", 1, 5, "", "expected what to show, such as columns after 'show'"},
+    {"explain", 1, 8, "", "expected a query after 'explain'"},
     // Rules
     {"create rule r severity a severity b as x", 1, 26, "severity", "the rule has 'severity' already"},
     {"create rule r severity", 1, 23, "", "expected a value after 'severity'"},
