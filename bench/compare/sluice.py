@@ -20,6 +20,7 @@ class Server:
         shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(parents=True)
         self.log_path = log_path
+        self.connection = None
         self.log = open(log_path, "wb")
         self.process = subprocess.Popen(
             [str(binary), "--data", str(self.data), "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"],
@@ -34,7 +35,6 @@ class Server:
             raise MeasureError(f"sluiced was not ready within 60 s; see {log_path}")
         self.netflow = words["netflow"].split(",")[0]
         self.address = words["http"]
-        self.connection = None
 
     def __enter__(self):
         return self
@@ -50,6 +50,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        if self.connection is not None:
+            self.connection.close()
+        self.process.stdout.close()
         self.log.close()
 
     def request(self, method, path, body=None, timeout=120):
