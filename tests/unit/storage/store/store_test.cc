@@ -13,6 +13,7 @@
 #include "storage/store/crash_points.h"
 #include "storage/store/records.h"
 #include "storage/store/rows.h"
+#include "tests/unit/storage/store/rows.h"
 
 namespace sluice::store {
 namespace {
