@@ -17,11 +17,16 @@ constexpr size_t kBodyBatchBytesMax = 1u << 30;
 
 }  // namespace
 
-bool is_known_source(std::string_view name) { return name == kAnyPackets || ingest::find_source(name) != nullptr; }
+bool is_known_source(std::string_view name) {
+  if (name == kAnyPackets) return true;
+  const ingest::SourceSpec* source = ingest::find_source(name);
+  return source && source->decode;  // a row without a decoder is a format that is not read yet
+}
 
 std::vector<std::string_view> source_names() {
   std::vector<std::string_view> names;
-  for (const auto& source : ingest::sources()) names.push_back(source.name);
+  for (const auto& source : ingest::sources())
+    if (is_known_source(source.name)) names.push_back(source.name);
   if (std::find(names.begin(), names.end(), kAnyPackets) == names.end()) names.push_back(kAnyPackets);
   return names;
 }
@@ -31,7 +36,7 @@ std::shared_ptr<void> IngestService::reserve(size_t bytes) {
   do {
     if (now + bytes > in_flight_max_) return nullptr;
   } while (!in_flight_.compare_exchange_weak(now, now + bytes));
-  return std::shared_ptr<void>(nullptr, [this, bytes](void*) { in_flight_ -= bytes; });
+  return std::shared_ptr<void>(this, [this, bytes](void*) { in_flight_ -= bytes; });
 }
 
 Result<IngestOutcome> IngestService::take(IngestBody body) {

@@ -1,0 +1,546 @@
+#!/usr/bin/env python3
+"""The whole server from outside: every route, what it refuses, and what survives. Run: app_test.py PATH-OF-SLUICED [TEST…]"""
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import sluiced
+from sluiced import Sluiced, aws_lines, ipfix, netflow5, netflow9, run, wait_until
+
+AWS = "/v1/ingest/aws_vpc"
+
+
+class Routes(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Sluiced()
+        assert cls.s.post(AWS, aws_lines(100)).json()["accepted"] == 100
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.s.__exit__()
+
+    def test_ready_line_names_what_listens(self):
+        self.assertEqual(set(self.s.ready), {"http", "netflow", "data"})
+
+    def test_health(self):
+        self.assertEqual(self.s.get("/healthz").body, b"ok\n")
+        self.assertEqual(self.s.get("/readyz").body, b"ready\n")
+        self.assertEqual(self.s.post("/healthz").status, 405)
+
+    def test_every_get_route_of_the_openapi_page_answers(self):
+        page = self.s.get("/openapi.json").json()
+        self.assertGreater(len(page["paths"]), 15)
+        for path, methods in page["paths"].items():
+            if "get" in methods:
+                answer = self.s.get(path + ("?q=from+flows+%7C+limit+1" if path == "/v1/query" else ""))
+                self.assertEqual(answer.status, 200, path)
+                if answer.headers["content-type"] == "application/json":
+                    answer.json()
+            for method in ("get", "post", "put", "delete", "patch"):
+                if method not in methods:
+                    refused = self.s.ask(method.upper(), path.replace("{", "").replace("}", ""))
+                    self.assertEqual(refused.status, 405, (method, path))
+                    self.assertIn("allow", refused.headers)
+
+    def test_unknown_route_names_the_nearest(self):
+        answer = self.s.post("/v1/qurey")
+        self.assertEqual(answer.status, 404)
+        self.assertIn("/v1/query", answer.error["hint"])
+
+    def test_schema_sources_storage_segments(self):
+        schema = self.s.get("/v1/schema").json()
+        self.assertIn("src_ip", [c["name"] for c in schema["columns"]])
+        self.assertIn("sourceIPv4Address", next(c for c in schema["columns"] if c["name"] == "src_ip")["ipfix"])
+        sources = {x["name"]: x for x in self.s.get("/v1/sources").json()["sources"]}
+        self.assertTrue(sources["aws_vpc"]["lines"])
+        self.assertGreaterEqual(sources["aws_vpc"]["accepted"], 100)
+        self.assertIn("netflow", sources)
+        self.assertEqual(self.s.post("/v1/admin/flush").status, 200)
+        storage = self.s.get("/v1/storage").json()
+        self.assertGreaterEqual(storage["flows"], 100)
+        self.assertGreater(storage["bytes_per_flow"], 0)
+        self.assertIn("src_ip", [c["column"] for c in storage["columns"]])
+        self.assertGreaterEqual(len(self.s.get("/v1/segments").json()["segments"]), 1)
+        self.assertEqual(self.s.post("/v1/admin/verify").json()["damaged"], [])
+        self.assertIn("merges", self.s.post("/v1/admin/compact").json())
+
+    def test_metrics_are_prometheus_text(self):
+        answer = self.s.get("/metrics")
+        self.assertTrue(answer.headers["content-type"].startswith("text/plain; version=0.0.4"))
+        sample = re.compile(r'^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (NaN|[-+0-9.e]+)$')
+        for line in answer.body.decode().splitlines():
+            self.assertTrue(line.startswith("# ") or sample.match(line), line)
+        self.assertGreaterEqual(self.s.metric("sluice_ingest_accepted_total"), 100)
+
+    def test_query_in_every_format(self):
+        text = "from flows | where dst_port == 443 | stats n = count() by dst_ip"
+        answer = self.s.post("/v1/query", text)
+        self.assertEqual(answer.json()["columns"][0]["name"], "dst_ip")
+        self.assertEqual(answer.json()["rows"], [["172.31.0.9", 100]])
+        for key in ("range", "warnings", "stats"):
+            self.assertIn(key, answer.json())
+        lines = self.s.post("/v1/query", text, headers={"Accept": "application/x-ndjson"})
+        self.assertEqual([json.loads(x) for x in lines.body.splitlines()], [{"dst_ip": "172.31.0.9", "n": 100}])
+        self.assertIn("stats", json.loads(lines.headers["x-sluice-summary"]))
+        csv = self.s.post("/v1/query", text, headers={"Accept": "text/csv"})
+        self.assertEqual(csv.body, b"dst_ip,n\r\n172.31.0.9,100\r\n")
+        got = self.s.get("/v1/query?q=dst_port+%3D%3D+443+%7C+stats+n+%3D+count()&format=csv")
+        self.assertEqual(got.body, b"n\r\n100\r\n")
+        self.assertEqual(self.s.post("/v1/query", text, headers={"Accept": "image/png"}).status, 415)
+
+    def test_query_parameters_range_and_limit(self):
+        text = "from flows | where dst_port == $port | stats n = count()"
+        self.assertEqual(self.s.query(text, params={"port": 443}).rows(), [[100]])
+        self.assertEqual(self.s.query(text, params={"port": "443"}).rows(), [[100]])
+        self.assertEqual(self.s.query(text).status, 400)
+        self.assertEqual(self.s.query(text, params={"port": 443}, **{"from": "2026-01-01T00:00:00Z"}).rows(), [[0]])
+        cut = self.s.query("from flows", limit=7).json()
+        self.assertEqual(len(cut["rows"]), 7)
+        self.assertIn("7", cut["warnings"][-1])
+
+    def test_query_errors_have_a_place(self):
+        answer = self.s.post("/v1/query", "from flows\n| where src_prt == 5")
+        self.assertEqual(answer.status, 400)
+        self.assertEqual((answer.error["line"], answer.error["column"]), (2, 9))
+        self.assertIn("src_port", answer.error["hint"] + answer.error["message"])
+        for body, headers, status in ((b"{", {"Content-Type": "application/json"}, 400), (b"x", {"Content-Type": "image/png"}, 415),
+                                      (b"", {}, 400), (b"x" * (3 << 20), {}, 413)):
+            self.assertEqual(self.s.post("/v1/query", body, headers=headers).status, status, headers)
+
+    def test_explain_validate_complete(self):
+        self.assertIn("plan", self.s.post("/v1/query/explain", "from flows | where dst_port == 53").json())
+        self.assertEqual(self.s.post("/v1/query/validate", "from flows").json(), {"valid": True, "errors": []})
+        bad = self.s.post("/v1/query/validate", "from flows | whre x").json()
+        self.assertFalse(bad["valid"])
+        self.assertEqual(bad["errors"][0]["line"], 1)
+        done = self.s.post("/v1/query/complete", json.dumps({"query": "from flows | where src_p", "cursor": 24})).json()
+        self.assertIn("src_port", [i["text"] for i in done["items"]])
+
+    def test_system_tables(self):
+        for table in ("sources", "exporters", "queries"):
+            self.assertEqual(self.s.query("show " + table).status, 200, table)
+        self.assertIn("aws_vpc", [r[0] for r in self.s.query("show sources").rows()])
+
+
+class Ingest(unittest.TestCase):
+    def test_counts_errors_and_idempotency(self):
+        with Sluiced() as s:
+            body = aws_lines(3) + b"2 broken\n" + aws_lines(1)
+            first = s.post(AWS, body, headers={"X-Sluice-Object": "a"}).json()
+            self.assertEqual((first["accepted"], first["rejected"], first["duplicate"]), (4, 1, False))
+            self.assertEqual(first["errors"][0]["record"], 4)
+            again = s.post(AWS, body, headers={"X-Sluice-Object": "a"}).json()
+            self.assertEqual((again["accepted"], again["duplicate"]), (0, True))
+            self.assertEqual(s.count(), 4)
+            self.assertEqual(s.post(AWS, body).json()["accepted"], 4)
+
+    def test_encodings(self):
+        with Sluiced() as s:
+            body = aws_lines(1000)
+            packed = gzip.compress(body)
+            self.assertEqual(s.post(AWS, packed, headers={"Content-Encoding": "gzip"}).json()["accepted"], 1000)
+            self.assertEqual(s.post(AWS, packed).json()["accepted"], 1000)  # known by its first bytes
+            if shutil.which("zstd"):
+                z = subprocess.run(["zstd", "-c"], input=body, capture_output=True).stdout
+                self.assertEqual(s.post(AWS, z, headers={"Content-Encoding": "zstd"}).json()["accepted"], 1000)
+            self.assertEqual(s.post(AWS, packed[:-20], headers={"Content-Encoding": "gzip"}).status, 422)
+            self.assertEqual(s.post(AWS, body, headers={"Content-Encoding": "br"}).status, 415)
+            before = s.count()
+            bomb = gzip.compress(b"2 123456789012 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 1 1763625600 1763625660 ACCEPT OK\n" * 7_000_000, 1)
+            self.assertEqual(s.post(AWS, bomb, headers={"Content-Encoding": "gzip"}).status, 413)
+            self.assertEqual(s.count(), before, "a refused body must leave nothing")
+
+    def test_field_lists(self):
+        with Sluiced() as s:
+            body = b"10.1.1.1 10.2.2.2 1763625600 1763625660\n"
+            fields = "${srcaddr} ${dstaddr} ${start} ${end}"
+            self.assertEqual(s.post(AWS, body, headers={"X-Sluice-Format": fields}).json()["accepted"], 1)
+            self.assertEqual(s.wait_count(1, "| where src_ip == 10.1.1.1"), 1)
+
+    def test_refusals(self):
+        with Sluiced("--ingest-body-bytes", "100KB") as s:
+            unknown = s.post("/v1/ingest/aws_vcp", b"x")
+            self.assertEqual(unknown.status, 404)
+            self.assertIn("aws_vpc", unknown.error["hint"])
+            self.assertEqual(s.post(AWS, b"x" * 100_001).status, 413)
+            self.assertEqual(s.post("/v1/ingest/netflow", b"nonsense").status, 422)
+            self.assertEqual(s.post(AWS, b"", headers={"X-Sluice-Object": "o" * 2000}).status, 422)
+            self.assertEqual(s.post("/v1/ingest/netflow", netflow5(flows=3)).json()["accepted"], 3)
+
+    def test_full_answers_503_and_recovers(self):
+        with Sluiced("--open-bytes", "2MB", "--seal-age", "1h") as s:
+            statuses = set()
+            for i in range(60):
+                answer = s.post(AWS, aws_lines(2000, start=1763625600 + 3600 * i))
+                statuses.add(answer.status)
+                if answer.status == 503:
+                    self.assertIn("retry-after", answer.headers)
+                    break
+            self.assertTrue(statuses <= {200, 503}, statuses)
+            s.post("/v1/admin/flush")
+            self.assertEqual(s.post(AWS, aws_lines(10)).status, 200)
+
+    def test_known_loss_is_told(self):
+        with Sluiced() as s:
+            s.post(AWS, aws_lines(5) + b"2 123456789012 eni-1 - - - - - - - 1763625600 1763625660 - SKIPDATA\n")
+            warnings = s.query("from flows | stats n = count()").json()["warnings"]
+            self.assertTrue(any("aws_vpc" in w for w in warnings), warnings)
+            self.assertEqual(len(s.get("/v1/sources").json()["losses"]), 1)
+
+
+class Queries(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Sluiced("--query-concurrency", "2", "--query-waiting", "0")
+        for i in range(10):
+            assert cls.s.post(AWS, aws_lines(60_000, first=i * 60_000)).status == 200
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.s.__exit__()
+
+    def test_a_slow_reader_holds_its_query_and_bounds_memory(self):
+        self.s.count()
+        before = self.s.metric("process_resident_memory_bytes")
+        c = self.s.slow_query("from flows", "slow-1")
+        self.assertTrue(wait_until(lambda: self.s.running()))
+        time.sleep(1)
+        self.assertEqual([q["id"] for q in self.s.running()], ["slow-1"])
+        self.assertLess(self.s.metric("process_resident_memory_bytes") - before, 150e6)
+        self.assertEqual(self.s.ask("DELETE", "/v1/queries/slow-1").status, 200)
+        tail = b""
+        while piece := c.recv(1 << 20):
+            tail = (tail + piece)[-3000:]
+            if tail.endswith(b"0\r\n\r\n"):
+                break
+        line = [x for x in tail.split(b"\n") if b'"error"' in x][-1]
+        self.assertEqual(json.loads(line)["error"]["code"], "cancelled")
+        c.close()
+        self.assertTrue(wait_until(lambda: not self.s.running()))
+        self.assertEqual(self.s.ask("DELETE", "/v1/queries/slow-1").status, 404)
+
+    def test_a_client_that_goes_away_cancels_its_query(self):
+        before = self.s.metric("sluice_queries_cancelled_total")
+        c = self.s.slow_query("from flows", "gone-1")
+        self.assertTrue(wait_until(lambda: self.s.running()))
+        c.close()
+        self.assertTrue(wait_until(lambda: not self.s.running()), self.s.running())
+        self.assertEqual(self.s.metric("sluice_queries_cancelled_total"), before + 1)
+
+    def test_too_many_queries_are_refused_and_health_still_answers(self):
+        held = [self.s.slow_query("from flows", f"held-{i}") for i in range(2)]
+        self.assertTrue(wait_until(lambda: len(self.s.running()) == 2))
+        answer = self.s.post("/v1/query", "from flows | limit 1")
+        self.assertEqual(answer.status, 503)
+        self.assertIn("retry-after", answer.headers)
+        self.assertEqual(self.s.get("/healthz").status, 200)
+        for c in held:
+            c.close()
+        self.assertTrue(wait_until(lambda: not self.s.running()))
+        self.assertEqual(self.s.post("/v1/query", "from flows | limit 1").status, 200)
+
+    def test_streamed_json_and_csv_are_whole(self):
+        answer = self.s.post("/v1/query", "from flows | select src_ip, bytes").json()
+        self.assertEqual(len(answer["rows"]), 600_000)
+        csv = self.s.post("/v1/query", "from flows | select src_ip", headers={"Accept": "text/csv"})
+        self.assertEqual(csv.body.count(b"\r\n"), 600_001)
+
+
+class Access(unittest.TestCase):
+    def test_roles(self):
+        with Sluiced() as s:
+            self.assertEqual(s.post("/v1/admin/tokens", b'{"name":"r","role":"read"}').status, 409)
+            admin = s.post("/v1/admin/tokens", b'{"name":"boss","role":"admin"}')
+            self.assertEqual(admin.status, 201)
+            boss = admin.json()["token"]
+            make = lambda role: s.post("/v1/admin/tokens", json.dumps({"name": role, "role": role}), token=boss).json()["token"]
+            read, ingest = make("read"), make("ingest")
+            self.assertEqual(s.get("/healthz").status, 200)
+            for path in ("/v1/sources", "/metrics", "/openapi.json", "/nowhere"):
+                refused = s.get(path)
+                self.assertEqual(refused.status, 401, path)
+                self.assertIn("Bearer", refused.headers["www-authenticate"])
+            self.assertEqual(s.get("/v1/sources", token="sluice_" + "0" * 64).status, 401)
+            self.assertEqual(s.post(AWS, aws_lines(2), token=ingest).status, 200)
+            self.assertEqual(s.post(AWS, aws_lines(2), token=read).status, 403)
+            self.assertEqual(s.post("/v1/query", "from flows | limit 1", token=ingest).status, 403)
+            self.assertEqual(s.post("/v1/query", "from flows | limit 1", token=read).status, 200)
+            self.assertEqual(s.post("/v1/admin/flush", token=read).status, 403)
+            self.assertEqual(s.post("/v1/admin/flush", token=boss).status, 200)
+            self.assertEqual(len(s.get("/v1/admin/tokens", token=boss).json()["tokens"]), 3)
+            self.assertNotIn(boss, s.stderr())
+            self.assertEqual(s.ask("DELETE", "/v1/admin/tokens/read", token=boss).status, 200)
+            self.assertEqual(s.post("/v1/query", "from flows | limit 1", token=read).status, 401)
+
+    def test_token_command(self):
+        data = tempfile.mkdtemp()
+        try:
+            code, token, _ = run("token", "add", "--role", "read", "--name", "x", "--data", data)
+            self.assertEqual(code, 0)
+            self.assertEqual(run("token", "add", "--role", "king", "--name", "y", "--data", data)[0], 2)
+            self.assertEqual(run("token", "add", "--role", "read", "--name", "x", "--data", data)[0], 1)
+            self.assertIn("x\tread", run("token", "list", "--data", data)[1])
+            with Sluiced(data=data) as s:
+                self.assertEqual(s.get("/v1/sources").status, 401)
+                self.assertEqual(s.get("/v1/sources", token=token.strip()).status, 200)
+                code, _, error = run("token", "add", "--role", "read", "--name", "z", "--data", data)
+                self.assertEqual(code, 1)
+                self.assertIn("/v1/admin/tokens", error)
+            self.assertEqual(run("token", "remove", "--name", "x", "--data", data)[0], 0)
+            self.assertEqual(run("token", "list", "--data", data)[1], "")
+        finally:
+            shutil.rmtree(data)
+
+    def test_beyond_loopback_needs_tokens_and_tls(self):
+        data = tempfile.mkdtemp()
+        try:
+            for flags in (["--http", "0.0.0.0:0", "--netflow", "none"], ["--http", "127.0.0.1:0", "--netflow", "0.0.0.0:0"]):
+                code, _, error = run("--data", data, *flags)
+                self.assertEqual(code, 1)
+                self.assertIn("refusing", error)
+            if not shutil.which("openssl"):
+                self.skipTest("no openssl command to make a certificate with")
+            cert, key = data + "/c.pem", data + "/k.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                            "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+            flags = ["--http", "0.0.0.0:0", "--tls-cert", cert, "--tls-key", key]
+            code, _, error = run("--data", data + "/d", "--netflow", "none", *flags)
+            self.assertEqual((code, "token" in error), (1, True))
+            token = run("token", "add", "--role", "admin", "--name", "a", "--data", data + "/d")[1].strip()
+            with Sluiced(*flags, data=data + "/d", tls=cert, token=token) as s:
+                self.assertEqual(s.post(AWS, aws_lines(5)).json()["accepted"], 5)
+                self.assertEqual(s.count(), 5)
+                self.assertEqual(s.get("/v1/sources", token="nope").status, 401)
+                self.assertEqual(s.ask("DELETE", "/v1/admin/tokens/a").status, 409)  # the last one
+                plain = s.raw()
+                plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                try:
+                    self.assertNotIn(b"HTTP/1.1 2", plain.recv(100))
+                except OSError:
+                    pass  # cut without a word, as TLS does
+                plain.close()
+                old = subprocess.run(["openssl", "s_client", "-connect", s.http, "-tls1_1"], input=b"", capture_output=True)
+                self.assertNotIn(b"Cipher is ECDHE", old.stdout)
+                self.assertEqual(s.stop(), 0)
+        finally:
+            shutil.rmtree(data)
+
+
+class Packets(unittest.TestCase):
+    def test_netflow5_v9_and_ipfix_are_seen_soon(self):
+        with Sluiced() as s:
+            s.send_packet(netflow5(flows=30))
+            self.assertEqual(s.wait_count(30, "| where dst_port == 53"), 30)
+            s.send_packet(netflow9())
+            self.assertEqual(s.wait_count(1, "| where dst_port == 5353"), 1)
+            s.send_packet(ipfix())
+            self.assertEqual(s.wait_count(1, "| where dst_port == 8443"), 1)
+            s.send_packet(b"\x00\x63junk")
+            self.assertEqual(s.query("from flows | where source == ipfix | select src_ip, dst_ip, bytes").rows()[0][0], "203.0.113.6")
+            self.assertTrue(wait_until(lambda: s.get("/v1/exporters").json()["exporters"]))
+            time.sleep(0.8)
+            exporters = s.get("/v1/exporters").json()["exporters"]
+            self.assertEqual(exporters[0]["exporter_ip"], "127.0.0.1")
+            self.assertEqual(sum(e["flows"] for e in exporters), 32)
+            self.assertEqual(s.metric("sluice_netflow_appended_flows_total"), 32)
+
+    def test_templates_survive_a_restart(self):
+        data = tempfile.mkdtemp()
+        try:
+            with Sluiced(data=data) as s:
+                s.send_packet(netflow9(data=False))
+                s.send_packet(ipfix(data=False))
+                time.sleep(1.5)
+                s.process.kill()
+                s.process.wait()
+            with Sluiced(data=data) as s:
+                s.send_packet(netflow9(template=False, sequence=2))
+                s.send_packet(ipfix(template=False))
+                self.assertEqual(s.wait_count(2), 2)
+        finally:
+            shutil.rmtree(data)
+
+    def test_data_before_its_template_waits(self):
+        with Sluiced() as s:
+            s.send_packet(ipfix(template=False))
+            time.sleep(0.3)
+            self.assertEqual(s.count(), 0)
+            s.send_packet(ipfix(data=False, sequence=1))
+            self.assertEqual(s.wait_count(1), 1)
+
+    def test_lost_sequence_numbers_are_told(self):
+        with Sluiced() as s:
+            s.send_packet(netflow5(sequence=0, flows=2))
+            time.sleep(0.2)
+            s.send_packet(netflow5(sequence=12, flows=2))
+            self.assertEqual(s.wait_count(4), 4)
+            warned = lambda: any("10 flows" in w for w in s.query("from flows | stats n = count()").json()["warnings"])
+            self.assertTrue(wait_until(warned), s.get("/v1/exporters").body)
+            self.assertEqual(s.get("/v1/exporters").json()["exporters"][0]["lost"], 10)
+
+    def test_only_allowed_exporters(self):
+        with Sluiced("--netflow-allow", "10.0.0.0/8") as s:
+            s.send_packet(netflow5(flows=5))
+            self.assertTrue(wait_until(lambda: s.metric("sluice_netflow_refused_senders_total") == 1))
+            self.assertEqual(s.count(), 0)
+
+
+class Lives(unittest.TestCase):
+    def setUp(self):
+        self.data = tempfile.mkdtemp(prefix="sluice-app-")
+
+    def tearDown(self):
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def test_sigterm_seals_and_everything_is_there_again(self):
+        with Sluiced(data=self.data) as s:
+            s.post(AWS, aws_lines(500), headers={"X-Sluice-Object": "o"})
+            s.send_packet(netflow5(flows=3))
+            idle = s.raw()
+            self.assertEqual(s.wait_count(503), 503)
+            self.assertEqual(s.stop(), 0)
+            idle.close()
+        with Sluiced(data=self.data) as s:
+            self.assertEqual(s.count(), 503)
+            self.assertEqual(s.metric("sluice_replayed_flows"), 0)
+            self.assertTrue(s.post(AWS, aws_lines(500), headers={"X-Sluice-Object": "o"}).json()["duplicate"])
+
+    def test_sigterm_finishes_a_request_that_is_being_read(self):
+        with Sluiced(data=self.data) as s:
+            s.post(AWS, aws_lines(60_000))
+            c = s.slow_query("from flows", "last")
+            self.assertTrue(wait_until(lambda: s.running()))
+            s.process.send_signal(signal.SIGTERM)
+            got = b""
+            while piece := c.recv(1 << 20):
+                got = (got + piece)[-2000:]
+            self.assertTrue(got.endswith(b"\r\n\r\n"), got[-100:])
+            self.assertNotIn(b'"error"', got)
+            self.assertEqual(s.process.wait(20), 0)
+
+    def test_a_second_signal_leaves_at_once(self):
+        with Sluiced(data=self.data) as s:
+            for _ in range(3):
+                s.post(AWS, aws_lines(60_000))
+            c = s.slow_query("from flows", "never")
+            self.assertTrue(wait_until(lambda: s.running()))
+            s.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            started = time.time()
+            self.assertEqual(s.stop(), 1)
+            self.assertLess(time.time() - started, 2)
+            c.close()
+
+    def test_kill_under_ingest_loses_nothing_acknowledged(self):
+        acknowledged, sent = 0, 0
+        for round in range(3):
+            with Sluiced("--seal-age", "1s", data=self.data) as s:
+                self.assertIn(s.count(), range(acknowledged, sent + 1))
+                acknowledged = sent = s.count()
+                state = {"ok": 0, "sent": 0}
+
+                def push():
+                    try:
+                        while True:
+                            state["sent"] += 1
+                            if s.post(AWS, aws_lines(500, first=state["sent"])).status == 200:
+                                state["ok"] += 1
+                    except Exception:
+                        pass
+                t = threading.Thread(target=push)
+                t.start()
+                time.sleep(1.5)
+                s.process.kill()
+                s.process.wait()
+                t.join()
+                acknowledged += 500 * state["ok"]
+                sent += 500 * state["sent"]
+                self.assertGreater(state["ok"], 0)
+        with Sluiced(data=self.data) as s:
+            self.assertEqual(s.count() % 500, 0, "a body is there whole or not at all")
+            self.assertIn(s.count(), range(acknowledged, sent + 1))
+
+    def test_a_damaged_segment_leaves_the_rest(self):
+        with Sluiced(data=self.data) as s:
+            s.post(AWS, aws_lines(20_000, start=1763625600))
+            s.post(AWS, aws_lines(30_000, start=1763625600 + 7200, source="10.9"))
+            s.post("/v1/admin/flush")
+            segments = s.get("/v1/segments").json()["segments"]
+            self.assertEqual(sum(x["rows"] for x in segments), 50_000)
+            s.stop()
+        files = sorted((os.path.getsize(p), p) for p in (os.path.join(d, f) for d, _, fs in os.walk(self.data) for f in fs) if "catalog" not in p and p.endswith("seg"))
+        self.assertGreaterEqual(len(files), 2, files)
+        with open(files[0][1], "r+b") as f:
+            f.seek(files[0][0] // 3)
+            f.write(bytes(b ^ 0xFF for b in os.urandom(64)) * 8)
+        with Sluiced(data=self.data) as s:
+            answer = s.query("from flows | stats n = count(), b = sum(bytes), p = dcount(src_port), i = dcount(src_ip), s = min(flow_start)").json()
+            verify = s.post("/v1/admin/verify").json()
+            self.assertEqual(len(verify["damaged"]), 1, verify)
+            self.assertIn(files[0][1].split("/")[-1], verify["damaged"][0]["path"] + verify["damaged"][0]["reason"])
+            answer = s.query("from flows | stats n = count()").json()
+            self.assertEqual(answer["rows"][0][0], 50_000 - verify["damaged"][0]["rows"])
+            self.assertTrue(answer["warnings"])
+            self.assertEqual(s.metric("sluice_damaged_segments"), 1)
+
+
+class Starts(unittest.TestCase):
+    def setUp(self):
+        self.data = tempfile.mkdtemp(prefix="sluice-app-")
+
+    def tearDown(self):
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def fails(self, code, needle, *flags):
+        got, out, error = run(*flags)
+        self.assertEqual(got, code, error)
+        self.assertIn(needle, error)
+        self.assertEqual(out, "")
+        if code == 1:
+            self.assertEqual(len([l for l in error.splitlines() if l.startswith("sluiced: ")]), 1, error)
+
+    def test_what_stops_a_start_is_said_in_one_line(self):
+        free = ["--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0"]
+        with Sluiced(data=self.data + "/a") as s:
+            self.fails(1, "in use", "--data", self.data + "/b", "--http", s.http, "--netflow", "127.0.0.1:0")
+            self.fails(1, "in use", "--data", self.data + "/b", "--http", "127.0.0.1:0", "--netflow", "%s:%d" % s.netflow)
+            self.fails(1, "in use", "--data", self.data + "/a", *free)
+        with open(self.data + "/file", "w") as f:
+            f.write("x")
+        self.fails(1, self.data + "/file", "--data", self.data + "/file/d", *free)
+        self.fails(1, "certificate", "--data", self.data + "/b", "--tls-cert", "/no.pem", "--tls-key", "/no.key", *free)
+        self.fails(1, "go together", "--data", self.data + "/b", "--tls-cert", "/no.pem", *free)
+        self.fails(2, "--htttp", "--htttp", "x")
+        self.fails(2, "retain-age", "--retain-age", "soon")
+        with open(self.data + "/bad.toml", "w") as f:
+            f.write("data = 'x'\nhtttp = 'y'\n")
+        self.fails(1, "bad.toml:2", "--config", self.data + "/bad.toml")
+        self.assertEqual(run("--version")[0], 0)
+
+    def test_configuration_file(self):
+        with open(self.data + "/s.toml", "w") as f:
+            f.write(f"data = '{self.data}/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nlog-format = 'json'\n")
+        with Sluiced("--config", self.data + "/s.toml", data=self.data + "/x") as s:
+            self.assertEqual(set(s.ready), {"http", "data"})
+            self.assertEqual(s.stop(), 0)
+            for line in s.stderr().splitlines():
+                self.assertIn("level", json.loads(line))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: app_test.py PATH-OF-SLUICED [TEST…]")
+    sluiced.PROGRAM = os.path.abspath(sys.argv.pop(1))
+    sys.dont_write_bytecode = True
+    unittest.main(verbosity=2)
