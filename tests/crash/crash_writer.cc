@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/crash/crash_rows.h"
+#include "crash_rows.h"
 #include "storage/store/crash_points.h"
 
 using namespace sluice;

@@ -13,7 +13,6 @@
 #include "storage/store/crash_points.h"
 #include "storage/store/records.h"
 #include "storage/store/rows.h"
-#include "tests/unit/storage/store/rows.h"
 
 namespace sluice::store {
 namespace {

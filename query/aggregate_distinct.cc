@@ -1,0 +1,291 @@
+// dcount (HyperLogLog), count_distinct, entropy, values.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <set>
+#include <unordered_map>
+
+#include "query/aggregate.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::query::aggregate_detail {
+namespace {
+
+// HyperLogLog (Flajolet et al. 2007) of 2^14 registers with Ertl's improved estimator ("New cardinality estimation
+// algorithms for HyperLogLog sketches", 2017, algorithm 6): standard error 1.04 / sqrt(2^14) = 0.81 %, without the bias
+// of the original at small and middling counts. A group keeps its hashes themselves while it has few, and is exact then.
+class HyperLogLog {
+ public:
+  static constexpr int kBits = 14;
+  static constexpr size_t kRegisters = size_t{1} << kBits;
+  static constexpr size_t kExactMax = 1'024;
+
+  void add(uint64_t hash) {
+    if (!registers_.empty()) return add_register(hash);
+    if (hash == 0) hash = 1;  // 0 marks an empty place
+    if (hashes_.empty()) hashes_.assign(8, 0);
+    for (size_t i = hash & (hashes_.size() - 1);; i = (i + 1) & (hashes_.size() - 1)) {
+      if (hashes_[i] == hash) return;
+      if (hashes_[i] != 0) continue;
+      hashes_[i] = hash;
+      break;
+    }
+    if (++count_ > kExactMax) {
+      registers_.assign(kRegisters, 0);
+      for (uint64_t h : hashes_)
+        if (h != 0) add_register(h);
+      hashes_ = {};
+    } else if (count_ * 2 > hashes_.size()) {
+      std::vector<uint64_t> old(hashes_.size() * 2, 0);
+      old.swap(hashes_);
+      for (uint64_t h : old) {
+        if (h == 0) continue;
+        size_t i = h & (hashes_.size() - 1);
+        while (hashes_[i] != 0) i = (i + 1) & (hashes_.size() - 1);
+        hashes_[i] = h;
+      }
+    }
+  }
+  void merge(const HyperLogLog& o) {
+    if (o.registers_.empty()) {
+      for (uint64_t h : o.hashes_)
+        if (h != 0) add(h);
+      return;
+    }
+    if (registers_.empty()) {
+      registers_.assign(kRegisters, 0);
+      for (uint64_t h : hashes_)
+        if (h != 0) add_register(h);
+      hashes_ = {};
+    }
+    for (size_t i = 0; i < kRegisters; ++i) registers_[i] = std::max(registers_[i], o.registers_[i]);
+  }
+  uint64_t estimate() const {
+    if (registers_.empty()) return count_;
+    constexpr int q = 64 - kBits;
+    std::array<double, q + 2> histogram{};
+    for (uint8_t r : registers_) ++histogram[r];
+    const double m = kRegisters;
+    double z = m * tau(1 - histogram[q + 1] / m);
+    for (int k = q; k >= 1; --k) z = 0.5 * (z + histogram[static_cast<size_t>(k)]);
+    z += m * sigma(histogram[0] / m);
+    return static_cast<uint64_t>(std::llround(m * m / (2 * std::log(2.0) * z)));
+  }
+  size_t byte_size() const { return hashes_.capacity() * 8 + registers_.capacity(); }
+
+ private:
+  void add_register(uint64_t hash) {
+    const size_t index = hash >> (64 - kBits);
+    const uint64_t rest = hash << kBits;
+    const auto rank = static_cast<uint8_t>(rest == 0 ? 64 - kBits + 1 : std::countl_zero(rest) + 1);
+    registers_[index] = std::max(registers_[index], rank);
+  }
+  static double sigma(double x) {
+    if (x == 1) return INFINITY;
+    double y = 1, z = x, before;
+    do {
+      x *= x;
+      before = z;
+      z += x * y;
+      y += y;
+    } while (z != before);
+    return z;
+  }
+  static double tau(double x) {
+    if (x == 0 || x == 1) return 0;
+    double y = 1, z = 1 - x, before;
+    do {
+      x = std::sqrt(x);
+      before = z;
+      y *= 0.5;
+      z -= (1 - x) * (1 - x) * y;
+    } while (z != before);
+    return z / 3;
+  }
+
+  std::vector<uint64_t> hashes_;
+  std::vector<uint8_t> registers_;
+  size_t count_ = 0;
+};
+
+class Dcount final : public Aggregate {
+ public:
+  void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+    const Column& c = *args[0];
+    for (size_t i = 0; i < rows; ++i) {
+      if (c.is_null(i)) continue;
+      HyperLogLog& sketch = groups_[groups ? groups[i] : 0];
+      sketch.add(hash_at(c, i));
+    }
+    stale_ = true;
+  }
+  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
+    auto& theirs = static_cast<Dcount&>(other).groups_;
+    for (size_t g = 0; g < map.size(); ++g) groups_[map[g]].merge(theirs[g]);
+    stale_ = true;
+  }
+  Column finish(std::span<const uint32_t> groups) const override {
+    std::vector<uint64_t> out(groups.size());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = groups_[groups[i]].estimate();
+    return Column::of<uint64_t>(PhysicalType::U64, std::move(out));
+  }
+  size_t byte_size() const override {
+    if (stale_) {
+      bytes_ = groups_.capacity() * sizeof(HyperLogLog);
+      for (const auto& g : groups_) bytes_ += g.byte_size();
+      stale_ = false;
+    }
+    return bytes_;
+  }
+
+ private:
+  std::vector<HyperLogLog> groups_;
+  mutable size_t bytes_ = 0;
+  mutable bool stale_ = true;
+};
+
+// The value of a row as bytes that are equal exactly when values are.
+std::string key_of(const Column& c, size_t row) {
+  switch (c.type()) {
+    case PhysicalType::Ip: {
+      const IpAddress ip = c.ip_at(row);
+      return std::string(reinterpret_cast<const char*>(ip.bytes.data()), 16);
+    }
+    case PhysicalType::Str: return std::string(c.string_at(row));
+    case PhysicalType::F64: {
+      const double d = c.float_at(row) == 0 ? 0.0 : c.float_at(row);
+      return std::string(reinterpret_cast<const char*>(&d), 8);
+    }
+    default: {
+      const uint64_t v = c.uint_at(row);
+      return std::string(reinterpret_cast<const char*>(&v), 8);
+    }
+  }
+}
+
+// Exact counts of each value: count_distinct and entropy. Memory is what the query's limit says.
+class ValueCounts final : public Aggregate {
+ public:
+  explicit ValueCounts(bool entropy) : entropy_(entropy) {}
+  void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+    const Column& c = *args[0];
+    for (size_t i = 0; i < rows; ++i)
+      if (!c.is_null(i)) add(groups ? groups[i] : 0, key_of(c, i), 1);
+  }
+  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
+    auto& theirs = static_cast<ValueCounts&>(other).groups_;
+    for (size_t g = 0; g < map.size(); ++g) {
+      for (auto& [key, count] : theirs[g]) add(map[g], key, count);
+      theirs[g] = {};
+    }
+  }
+  Column finish(std::span<const uint32_t> groups) const override {
+    Column out(entropy_ ? PhysicalType::F64 : PhysicalType::U64);
+    for (uint32_t g : groups) {
+      const auto& counts = groups_[g];
+      if (!entropy_) {
+        out.append<uint64_t>(counts.size());
+      } else if (counts.empty()) {
+        out.append_null();
+      } else {
+        std::vector<uint64_t> sorted;  // so that rounding does not depend on the order of the table
+        uint64_t total = 0;
+        for (const auto& [key, count] : counts) sorted.push_back(count), total += count;
+        std::sort(sorted.begin(), sorted.end());
+        double bits = 0;
+        for (uint64_t n : sorted) {
+          const double p = static_cast<double>(n) / static_cast<double>(total);
+          bits -= p * std::log2(p);
+        }
+        out.append(bits == 0 ? 0.0 : bits);
+      }
+    }
+    return out;
+  }
+  size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(groups_[0]); }
+
+ private:
+  void add(uint32_t group, std::string key, uint64_t count) {
+    const size_t size = key.size();
+    const auto [it, added] = groups_[group].try_emplace(std::move(key), 0);
+    if (added) bytes_ += sizeof(std::string) + 24 + (size > 15 ? size : 0);
+    it->second += count;
+  }
+  bool entropy_;
+  std::vector<std::unordered_map<std::string, uint64_t>> groups_;
+  size_t bytes_ = 0;
+};
+
+// The n least distinct values, as a list: the same whatever the order of rows.
+class Values final : public Aggregate {
+ public:
+  Values(Type type, uint64_t most) : type_(std::move(type)), most_(most) {}
+  void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+    for (size_t i = 0; i < rows; ++i)
+      if (!args[0]->is_null(i)) add(groups ? groups[i] : 0, value_at(*args[0], type_, i));
+  }
+  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
+    auto& theirs = static_cast<Values&>(other).groups_;
+    for (size_t g = 0; g < map.size(); ++g)
+      for (const Value& v : theirs[g]) add(map[g], v);
+  }
+  Column finish(std::span<const uint32_t> groups) const override {
+    Column out(PhysicalType::Str);
+    for (uint32_t g : groups) {
+      std::string list;
+      for (const Value& v : groups_[g]) append_list_item(list, format_value(v, type_.enumeration));
+      out.append_string(list);
+    }
+    return out;
+  }
+  size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(groups_[0]); }
+
+ private:
+  struct Less {
+    bool operator()(const Value& a, const Value& b) const { return compare_values(a, b) < 0; }
+  };
+  void add(uint32_t group, Value value) {
+    auto& values = groups_[group];
+    if (values.size() == most_ && !Less()(value, *values.rbegin())) return;
+    if (values.insert(std::move(value)).second) bytes_ += sizeof(Value) + 48;
+    if (values.size() > most_) values.erase(std::prev(values.end()));
+  }
+  Type type_;
+  uint64_t most_;
+  std::vector<std::set<Value, Less>> groups_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace
+
+extern const AggregateSpec kDcount{
+    "dcount", "dcount(x)", "How many distinct values, within 0.8 % (HyperLogLog); exact up to 1,024", 1, 1, nullptr, false,
+    [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
+      return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<Dcount>(); },
+                           "dcount() is an estimate above 1,024 distinct values, with a standard error of 0.8 %", true};
+    }};
+extern const AggregateSpec kCountDistinct{
+    "count_distinct", "count_distinct(x)", "How many distinct values, exactly", 1, 1, nullptr, false,
+    [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
+      return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<ValueCounts>(false); }, {}, true};
+    }};
+extern const AggregateSpec kEntropy{
+    "entropy", "entropy(x)", "Shannon entropy of the values in bits", 1, 1, nullptr, false,
+    [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
+      return AggregateMake{Type::of(LogicalType::float64), [] { return std::make_unique<ValueCounts>(true); }, {}, false};
+    }};
+extern const AggregateSpec kValues{
+    "values", "values(x [, n])", "The distinct values as a list, sorted, at most n (100)", 1, 2, nullptr, false,
+    [](std::span<const NodePtr> args, bool) -> Result<AggregateMake> {
+      uint64_t most = 100;
+      if (args.size() > 1) {
+        SLUICE_ASSIGN(most, constant_count("values", args, 1, 10'000));
+      }
+      return AggregateMake{Type::of(LogicalType::list), [type = args[0]->type, most] { return std::make_unique<Values>(type, most); }, {}, false};
+    }};
+
+}  // namespace sluice::query::aggregate_detail

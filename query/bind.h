@@ -1,0 +1,166 @@
+// Binding: what the names, words and literals of a syntax tree mean, and the plan that follows.
+//
+// A Binder binds one query once. Errors carry the place in the text. Nothing here reads rows.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "grammar/syntax.h"
+#include "query/aggregate.h"
+#include "query/engine.h"
+#include "query/group.h"
+#include "query/plan.h"
+#include "query/run_state.h"
+
+namespace sluice::query {
+
+struct BindOptions {
+  TimestampNs now = 0;
+  const std::map<std::string, ParameterValue>* parameters = nullptr;
+  std::optional<TimeRange> narrow;              // the request's from and to
+  const std::set<ColumnId>* present = nullptr;  // columns that the data has: what `from flows` shows; null: all
+  RunState* run = nullptr;                      // for operators' memory; null: bound to be checked, not run
+  bool widen = false;                           // integer arithmetic in floats
+};
+
+// Values collected from the right side of ==, != and in, in the form that the left side's type compares.
+struct ValueSet {
+  IntRanges ints;
+  IpRanges ips;
+  std::unordered_set<std::string> words;
+  std::vector<double> floats;
+  std::vector<FloatRange> float_ranges;
+  std::vector<std::shared_ptr<const Regex>> regexes;
+  std::vector<grammar::ExprPtr> computed;  // not constant: compared row by row
+};
+
+class Binder {
+ public:
+  Binder(const BindOptions& options) : options_(options) {}
+
+  // The plan of a flow query.
+  std::optional<Plan> bind(const grammar::Query& query);
+  // Stages over a table of the system's.
+  std::optional<Plan> bind_table(const Schema& table, const std::vector<grammar::Stage>& stages);
+
+  // Why bind() gave nothing.
+  const QueryError& error() const { return *error_; }
+
+  // For completion: the columns in scope behind the stages bound so far.
+  std::vector<OutputColumn> visible_columns() const;
+
+ private:
+  struct Visible {
+    std::string name;
+    std::optional<size_t> slot;
+    std::optional<ScanSource> source;  // not yet in a slot
+  };
+  enum class Side { none, source, destination };
+
+  // bind.cc: stages
+  bool bind_time(const grammar::Query& query);
+  bool bind_stages(const std::vector<grammar::Stage>& stages);
+  bool bind_stage(const grammar::Stage& stage, const grammar::Stage* next);
+  bool bind_where(const grammar::WhereStage& stage, const std::string& text);
+  bool bind_extend(const std::vector<grammar::NamedExpr>& columns, const std::string& text);
+  bool bind_select(const grammar::SelectStage& stage, const std::string& text);
+  bool bind_drop(const grammar::DropStage& stage);
+  bool bind_rename(const grammar::RenameStage& stage);
+  bool bind_sort(const grammar::SortStage& stage, const grammar::Stage* next, const std::string& text);
+  std::optional<Plan> finish();
+  std::optional<uint64_t> count_of(const grammar::Expr& expr, std::string_view what);
+  std::optional<DurationNs> duration_of(const grammar::Expr& expr, std::string_view what);
+  std::optional<TimestampNs> time_of(const grammar::Expr& expr);
+  void push_conjuncts(PredicatePtr predicate, const std::string& text);
+
+  // bind_group.cc: stats, top, timeseries, distinct
+  struct BoundGroup {
+    std::shared_ptr<GroupSpec> spec;
+    std::vector<Visible> outputs;  // in the frame after
+    std::vector<SlotSpec> slots;
+    std::vector<Computed> after;   // expressions over aggregates
+    std::vector<std::string> names;  // of slots that a result shows, keys first
+  };
+  bool bind_keys(const std::vector<grammar::NamedExpr>& keys, BoundGroup& group);
+  bool bind_aggregates(const std::vector<grammar::NamedExpr>& aggregates, BoundGroup& group);
+  bool bind_stats(const grammar::StatsStage& stage, const grammar::Stage* next, const std::string& text);
+  bool bind_top(const grammar::TopStage& stage, const std::string& text);
+  bool bind_timeseries(const grammar::TimeseriesStage& stage, const std::string& text);
+  bool bind_distinct(const grammar::DistinctStage& stage, const std::string& text);
+  void enter_group_frame(BoundGroup& group, const std::string& text);
+  NodePtr bind_aggregate(const grammar::Call& call, const grammar::Span& span);
+  bool has_aggregate(const grammar::Expr& expr) const;
+
+  // bind_expression.cc: values
+  NodePtr bind_value(const grammar::ExprPtr& expr) { return bind_value(*expr); }
+  NodePtr bind_value(const grammar::Expr& expr);
+  NodePtr bind_name(const grammar::Name& name);
+  NodePtr bind_call(const grammar::Call& call, const grammar::Span& span);
+  NodePtr bind_parameter_value(const grammar::Parameter& parameter, const grammar::Span& span);
+  // The column that a name means; nullptr and no error when there is none.
+  NodePtr find_name(const grammar::Name& name);
+  bool is_either(const grammar::Name& name) const;
+  bool mentions_either(const grammar::Expr& expr) const;
+  NodePtr slot_of(const ScanSource& source);
+  NodePtr slot_of(Visible& column);
+  NodePtr unknown_name(const grammar::Name& name, std::string_view what = "column");
+  std::string name_of(const grammar::NamedExpr& named, const NodePtr& node) const;
+
+  // bind_condition.cc: conditions
+  PredicatePtr bind_condition(const grammar::ExprPtr& expr) { return bind_condition(*expr); }
+  PredicatePtr bind_condition(const grammar::Expr& expr);
+  PredicatePtr bind_sides(const grammar::Expr& expr);
+  PredicatePtr bind_compare(const grammar::Compare& compare, const grammar::Span& span);
+  PredicatePtr bind_in(const grammar::In& in, const grammar::Span& span);
+  PredicatePtr bind_between(const grammar::Between& between, const grammar::Span& span);
+  PredicatePtr bind_text_test(grammar::CompareOp op, NodePtr left, const grammar::Expr& right);
+  PredicatePtr bind_has(NodePtr left, const grammar::Expr& right);
+  PredicatePtr bind_icmp(const grammar::Expr& right, bool negated, bool with_protocol);
+  PredicatePtr bind_order(Comparison op, NodePtr left, const grammar::Expr& right);
+  PredicatePtr test_of(NodePtr left, ValueSet set, bool negated, const grammar::Span& span);
+
+  // bind_literal.cc: constants by the type of what they are compared with
+  // Adds what the expression says; false: an error is set.
+  bool add_value(const grammar::Expr& expr, const Type& type, ValueSet& set);
+  bool add_text(std::string_view text, const Type& type, const grammar::Span& span, bool word, ValueSet& set);
+  bool add_constant(const Value& value, const Type& type, const grammar::Span& span, ValueSet& set);
+  // A word that means something beside this type: tcp beside a protocol. nullopt: it does not.
+  std::optional<uint64_t> word_value(std::string_view word, const Type& type) const;
+  std::optional<Value> text_value(std::string_view text, const Type& type) const;
+  // One constant of the type; null pointer for "not a constant". An error sets error_.
+  std::optional<Value> constant_of(const grammar::Expr& expr, const Type& type);
+  std::shared_ptr<const Regex> regex_of(const grammar::Expr& expr);
+  const ParameterValue* parameter(const grammar::Parameter& parameter, const grammar::Span& span);
+  std::string word_hint(std::string_view word, const Type& type) const;
+
+  // Sets the error, unless there is one already. Returns nullptr, to be returned on.
+  std::nullptr_t fail(const grammar::Span& span, std::string message, std::string hint = {}, ErrorCode code = ErrorCode::parse);
+
+  BindOptions options_;
+  std::optional<QueryError> error_;
+  Plan plan_;
+
+  // The frame that stages work on now.
+  bool flows_ = false;                      // names may be columns of flows that are not yet in a slot
+  bool closed_ = false;                     // after select: only what is visible
+  bool pushable_ = true;                    // a `where` here still filters the scan
+  std::vector<SlotSpec> scan_slots_;        // of the scan's frame
+  std::vector<SlotSpec> frame_slots_;       // of the frame after the last grouping
+  bool in_scan_frame_ = true;
+  std::vector<Visible> visible_;
+  std::set<std::string> dropped_;           // lower case
+  size_t scan_operators_ = 0;               // operators that read the scan's frame, once another frame follows
+  std::optional<DurationNs> bin_width_;     // for rate()
+  Side side_ = Side::none;
+  BoundGroup* group_ = nullptr;             // while binding aggregates
+  int depth_ = 0;
+
+  std::vector<SlotSpec>& slots() { return in_scan_frame_ ? scan_slots_ : frame_slots_; }
+};
+
+TextSpan to_text_span(const grammar::Span& span);
+
+}  // namespace sluice::query

@@ -1,0 +1,299 @@
+// Values: names, literals, calls and arithmetic.
+#include <algorithm>
+
+#include "grammar/nearest.h"
+#include "grammar/print.h"
+#include "query/bind.h"
+#include "query/function.h"
+#include "query/words.h"
+
+namespace sluice::query {
+namespace {
+
+namespace g = grammar;
+
+Type type_of(const ScanSource& source) {
+  switch (source.kind) {
+    case ScanSource::Kind::stored: return Type::of(source.id);
+    case ScanSource::Kind::extra: return Type::of(LogicalType::string);
+    case ScanSource::Kind::derived: break;
+  }
+  for (const DerivedSpec& d : derived_columns())
+    if (d.id == source.derived) {
+      Type type = Type::of(d.type);
+      type.unit = d.unit;
+      return type;
+    }
+  return {};
+}
+
+std::string name_of_source(const ScanSource& source) {
+  switch (source.kind) {
+    case ScanSource::Kind::stored: return std::string(column_spec(source.id).name);
+    case ScanSource::Kind::extra: return "extra." + source.key;
+    case ScanSource::Kind::derived: break;
+  }
+  for (const DerivedSpec& d : derived_columns())
+    if (d.id == source.derived) return std::string(d.name);
+  return {};
+}
+
+}  // namespace
+
+NodePtr Binder::slot_of(const ScanSource& source) {
+  SLUICE_CHECK(in_scan_frame_);
+  for (size_t i = 0; i < scan_slots_.size(); ++i)
+    if (scan_slots_[i].source == source) return make_slot(i, scan_slots_[i].type);
+  scan_slots_.push_back({name_of_source(source), type_of(source), source});
+  return make_slot(scan_slots_.size() - 1, scan_slots_.back().type);
+}
+
+NodePtr Binder::slot_of(Visible& column) {
+  if (!column.slot) {
+    const NodePtr node = slot_of(*column.source);
+    column.slot = node->slot();
+    return node;
+  }
+  return make_slot(*column.slot, slots()[*column.slot].type);
+}
+
+bool Binder::is_either(const g::Name& name) const {
+  if (!flows_ || closed_) return false;
+  const std::string text = name.text();
+  for (const Visible& v : visible_)
+    if (equal_ignoring_case(v.name, text)) return false;
+  const auto column = find_column(text);
+  return column && column->kind == ColumnName::Kind::either;
+}
+
+bool Binder::mentions_either(const g::Expr& expr) const {
+  if (!flows_ || closed_) return false;
+  auto any = [&](const auto& list) { return std::any_of(list.begin(), list.end(), [&](const g::ExprPtr& e) { return mentions_either(*e); }); };
+  return std::visit(g::Overloaded{
+                        [&](const g::Name& n) { return is_either(n); },
+                        [&](const g::Unary& u) { return mentions_either(*u.operand); },
+                        [&](const g::Arithmetic& a) { return mentions_either(*a.left) || mentions_either(*a.right); },
+                        [&](const g::Compare& c) { return mentions_either(*c.left) || mentions_either(*c.right); },
+                        [&](const g::Logical& l) { return any(l.operands); },
+                        [&](const g::In& i) { return mentions_either(*i.value) || any(i.items); },
+                        [&](const g::Between& b) { return mentions_either(*b.value) || mentions_either(*b.low) || mentions_either(*b.high); },
+                        [&](const g::IsNull& n) { return mentions_either(*n.operand); },
+                        [&](const g::Call& c) { return any(c.arguments); },
+                        [](const auto&) { return false; },
+                    },
+                    expr.node);
+}
+
+NodePtr Binder::find_name(const g::Name& name) {
+  const std::string text = name.text();
+  for (Visible& v : visible_)
+    if (equal_ignoring_case(v.name, text)) return slot_of(v);
+  const auto column = find_column(text);
+  // After grouping or select a column still answers to its other names.
+  if (column && column->kind != ColumnName::Kind::either && !dropped_.contains(lower_case(text))) {
+    const std::string canonical = column->kind == ColumnName::Kind::stored ? std::string(column_spec(column->stored).name)
+                                                                          : name_of_source({ScanSource::Kind::derived, {}, column->derived, {}});
+    for (Visible& v : visible_)
+      if (equal_ignoring_case(v.name, canonical)) return slot_of(v);
+    if (column->kind == ColumnName::Kind::stored && column->stored == ColumnId::flow_end)
+      for (Visible& v : visible_)
+        if (v.name == "ts") return slot_of(v);
+    if (flows_ && !closed_ && !dropped_.contains(canonical)) {
+      if (column->kind == ColumnName::Kind::stored) return slot_of(ScanSource{ScanSource::Kind::stored, column->stored, {}, {}});
+      return slot_of(ScanSource{ScanSource::Kind::derived, {}, column->derived, {}});
+    }
+  }
+  if (flows_ && !closed_ && column && column->kind == ColumnName::Kind::either && side_ != Side::none)
+    return slot_of(ScanSource{ScanSource::Kind::stored, side_ == Side::source ? column->either->src : column->either->dst, {}, {}});
+  if (flows_ && !closed_ && name.parts.size() >= 2 && equal_ignoring_case(name.parts[0], "extra")) {
+    std::string key = name.parts[1];
+    for (size_t i = 2; i < name.parts.size(); ++i) key += "." + name.parts[i];
+    return slot_of(ScanSource{ScanSource::Kind::extra, ColumnId::extra, {}, key});
+  }
+  // `sort count` after `stats count()`.
+  for (Visible& v : visible_)
+    if (v.name.size() == text.size() + 2 && v.name.ends_with("()") && equal_ignoring_case(v.name.substr(0, text.size()), text)) return slot_of(v);
+  return nullptr;
+}
+
+NodePtr Binder::unknown_name(const g::Name& name, std::string_view what) {
+  std::vector<std::string> known;
+  for (const Visible& v : visible_) known.push_back(v.name);
+  if (flows_ && !closed_) {
+    for (const ColumnSpec& c : flow_columns()) known.emplace_back(c.name);
+    for (const DerivedSpec& d : derived_columns()) known.emplace_back(d.name);
+    for (const EitherSpec& e : either_columns()) known.emplace_back(e.name);
+  }
+  const std::vector<std::string_view> views(known.begin(), known.end());
+  std::string hint = g::did_you_mean(name.text(), views);
+  if (hint.empty() && !flows_ && !visible_.empty() && visible_.size() <= 12) {
+    hint = "there are";
+    for (size_t i = 0; i < known.size(); ++i) hint += (i == 0 ? " " : ", ") + known[i];
+  }
+  return fail(name.span, "unknown " + std::string(what) + " '" + name.text() + "'", std::move(hint));
+}
+
+NodePtr Binder::bind_name(const g::Name& name) {
+  if (group_) return fail(name.span, "'" + name.text() + "' has many values here: put it inside an aggregate", "such as max(" + name.text() + ")");
+  if (NodePtr node = find_name(name)) return node;
+  if (error_) return nullptr;
+  if (is_either(name)) {
+    const auto column = find_column(name.text());
+    return fail(name.span, "'" + name.text() + "' means source or destination, and this place wants one of them",
+                "say '" + std::string(column_spec(column->either->src).name) + "' or '" + std::string(column_spec(column->either->dst).name) + "'");
+  }
+  return unknown_name(name);
+}
+
+NodePtr Binder::bind_parameter_value(const g::Parameter& p, const g::Span& span) {
+  const ParameterValue* value = parameter(p, span);
+  if (!value) return nullptr;
+  if (value->values.size() != 1) return fail(span, "'$" + p.name + "' must be one value here");
+  // Without a type to read it as, by its looks: a number, a duration, a time, an address; else text.
+  const std::string& text = value->values[0];
+  for (const LogicalType type : {LogicalType::float64, LogicalType::duration, LogicalType::timestamp, LogicalType::ip})
+    if (auto v = text_value(text, Type::of(type))) {
+      // 20261120 is a number, not a day.
+      if (v->type == LogicalType::int64 && std::get<int64_t>(v->data) >= 0) v = Value::uint(static_cast<uint64_t>(std::get<int64_t>(v->data)));
+      return make_constant(std::move(*v));
+    }
+  return make_constant(Value::text(text));
+}
+
+NodePtr Binder::bind_value(const g::Expr& expr) {
+  return std::visit(
+      g::Overloaded{
+          [&](const g::Name& n) -> NodePtr { return bind_name(n); },
+          [&](const g::NullLiteral&) -> NodePtr { return make_constant(Value::null()); },
+          [&](const g::BoolLiteral& b) -> NodePtr { return make_constant(Value::boolean(b.value)); },
+          [&](const g::IntegerLiteral& i) -> NodePtr { return make_constant(Value::uint(i.value)); },
+          [&](const g::FloatLiteral& f) -> NodePtr { return make_constant(Value::float64(f.value)); },
+          [&](const g::StringLiteral& s) -> NodePtr { return make_constant(Value::text(s.value)); },
+          [&](const g::DurationLiteral& d) -> NodePtr { return make_constant(Value::duration(d.nanoseconds)); },
+          [&](const g::SizeLiteral& s) -> NodePtr { return make_constant(Value::uint(s.bytes)); },
+          [&](const g::BitRateLiteral& b) -> NodePtr { return make_constant(Value::uint(b.bits_per_second)); },
+          [&](const g::AddressLiteral& a) -> NodePtr { return make_constant(Value::ip(IpAddress::v6_bytes(a.address.data()))); },
+          [&](const g::MacLiteral& m) -> NodePtr {
+            uint64_t v = 0;
+            for (uint8_t o : m.octets) v = v << 8 | o;
+            return make_constant(Value{LogicalType::mac, v});
+          },
+          [&](const g::TimestampLiteral& t) -> NodePtr { return make_constant(Value::time(t.nanoseconds)); },
+          [&](const g::RegexLiteral& r) -> NodePtr { return make_constant(Value::text(r.ignore_case ? "(?i)" + r.pattern : r.pattern)); },
+          [&](const g::Parameter& p) -> NodePtr { return bind_parameter_value(p, expr.span); },
+          [&](const g::Unary& u) -> NodePtr {
+            if (u.op == g::UnaryOp::kNot) {
+              PredicatePtr p = bind_condition(expr);
+              return p ? make_predicate_node(std::move(p)) : nullptr;
+            }
+            NodePtr node = bind_value(*u.operand);
+            if (!node) return nullptr;
+            if (!is_number(node->type.logical) && node->type.logical != LogicalType::duration)
+              return fail(expr.span, "only numbers and durations can be negated");
+            const bool constant = node->constant();
+            NodePtr negated = make_negate(std::move(node), options_.widen);
+            return constant ? fold(std::move(negated)) : negated;
+          },
+          [&](const g::Arithmetic& a) -> NodePtr {
+            NodePtr left = bind_value(*a.left);
+            if (!left) return nullptr;
+            NodePtr right = bind_value(*a.right);
+            if (!right) return nullptr;
+            const bool constant = left->constant() && right->constant();
+            auto node = make_arithmetic(static_cast<Arithmetic>(a.op), std::move(left), std::move(right), options_.widen);
+            if (!node.ok()) return fail(expr.span, node.error().message);
+            return constant ? fold(std::move(node).value()) : std::move(node).value();
+          },
+          [&](const g::Call& c) -> NodePtr { return bind_call(c, expr.span); },
+          [&](const g::CidrLiteral&) -> NodePtr { return fail(expr.span, "an address block can only stand beside == or in"); },
+          [&](const g::AddressRangeLiteral&) -> NodePtr { return fail(expr.span, "a range of addresses can only stand beside == or in"); },
+          [&](const g::IntegerRangeLiteral&) -> NodePtr { return fail(expr.span, "a range of numbers can only stand beside in"); },
+          [&](const g::ListReference& l) -> NodePtr { return fail(expr.span, "a list such as '@" + l.name + "' can only stand beside in"); },
+          [&](const auto&) -> NodePtr {  // compare, logical, in, between, is null
+            PredicatePtr p = bind_condition(expr);
+            return p ? make_predicate_node(std::move(p)) : nullptr;
+          },
+      },
+      expr.node);
+}
+
+NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
+  const std::string name = lower_case(call.function.text());
+  if (find_aggregate(name) || name == "rate") {
+    if (group_) return bind_aggregate(call, span);
+    // `sort count()` after `stats count()`: the column of that name.
+    const std::string printed = g::print(g::Expr{call, span});
+    for (Visible& v : visible_)
+      if (equal_ignoring_case(v.name, printed)) return slot_of(v);
+    if (!find_function(name)) return fail(span, name + "() is an aggregate: it stands in stats, top or timeseries");
+  }
+  if (name == "now") {
+    if (!call.arguments.empty()) return fail(span, "now() takes no arguments");
+    return make_constant(Value::time(options_.now));
+  }
+  if (name == "has" || name == "matches") {
+    if (call.arguments.size() != 2) return fail(span, name + "() takes 2 arguments");
+    const g::Expr compare{g::Compare{name == "has" ? g::CompareOp::kHas : g::CompareOp::kMatches, call.arguments[0], call.arguments[1]}, span};
+    PredicatePtr p = bind_condition(compare);
+    return p ? make_predicate_node(std::move(p)) : nullptr;
+  }
+  const FunctionSpec* function = find_function(name);
+  if (!function) {
+    std::vector<std::string_view> known;
+    for (const FunctionSpec* f : functions()) known.push_back(f->name);
+    for (const AggregateSpec* a : aggregates()) known.push_back(a->name);
+    return fail(call.function.span, "unknown function '" + name + "'", g::did_you_mean(name, known));
+  }
+  std::vector<NodePtr> args;
+  if (name == "bin" && call.arguments.size() == 1) {
+    const g::Name ts{{"ts"}, false, call.function.span};
+    NodePtr time = find_name(ts);
+    if (!time) return error_ ? nullptr : fail(span, "bin() of a width alone needs the column ts");
+    args.push_back(std::move(time));
+  }
+  for (const auto& a : call.arguments) {
+    NodePtr node = bind_value(*a);
+    if (!node) return nullptr;
+    args.push_back(std::move(node));
+  }
+  if (args.size() < function->args_min || args.size() > function->args_max)
+    return fail(span, name + "() takes " + std::to_string(function->args_min) +
+                          (function->args_max == function->args_min ? "" : " to " + std::to_string(function->args_max)) +
+                          (function->args_max == 1 ? " argument" : " arguments"),
+                std::string(function->signature));
+  auto result = function->bind(args);
+  if (!result.ok()) return fail(span, result.error().message, std::string(function->signature));
+  if (name == "bin" && args[0]->type.logical == LogicalType::timestamp)
+    bin_width_ = std::get<int64_t>(args[1]->constant()->data);
+  return make_call(*function, std::move(args), *result);
+}
+
+std::string Binder::name_of(const g::NamedExpr& named, const NodePtr& node) const {
+  if (named.name) return named.name->text();
+  if (const auto* name = named.value->as<g::Name>()) {
+    // Columns go by their own name whatever they were called here.
+    if (node->slot()) {
+      const auto& frame = in_scan_frame_ ? scan_slots_ : frame_slots_;
+      const std::string text = name->text();
+      for (const Visible& v : visible_)
+        if (equal_ignoring_case(v.name, text)) return v.name;
+      if (const SlotSpec& slot = frame[*node->slot()]; slot.source) return slot.name;
+    }
+    return name->text();
+  }
+  if (const auto* call = named.value->as<g::Call>(); call && equal_ignoring_case(call->function.text(), "bin") && node->type.logical == LogicalType::timestamp) {
+    if (call->arguments.size() == 1) return "ts";
+    if (const auto* of = call->arguments[0]->as<g::Name>())
+      if (const auto column = find_column(of->text()); column && column->kind == ColumnName::Kind::stored && column->stored == ColumnId::flow_end) return "ts";
+  }
+  return g::print(*named.value);
+}
+
+std::nullptr_t Binder::fail(const g::Span& span, std::string message, std::string hint, ErrorCode code) {
+  if (!error_) error_ = QueryError{code, std::move(message), std::move(hint), to_text_span(span), {}};
+  return nullptr;
+}
+
+TextSpan to_text_span(const g::Span& span) { return TextSpan{span.offset, span.length, span.line, span.column}; }
+
+}  // namespace sluice::query

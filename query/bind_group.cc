@@ -1,0 +1,299 @@
+// Stages that group: stats, top, timeseries, distinct.
+#include <algorithm>
+
+#include "grammar/print.h"
+#include "query/bind.h"
+#include "query/words.h"
+
+namespace sluice::query {
+namespace {
+namespace g = grammar;
+}
+
+bool Binder::has_aggregate(const g::Expr& expr) const {
+  if (const auto* call = expr.as<g::Call>()) {
+    const std::string name = lower_case(call->function.text());
+    if (find_aggregate(name) || name == "rate") return true;
+    return std::any_of(call->arguments.begin(), call->arguments.end(), [&](const g::ExprPtr& a) { return has_aggregate(*a); });
+  }
+  if (const auto* a = expr.as<g::Arithmetic>()) return has_aggregate(*a->left) || has_aggregate(*a->right);
+  if (const auto* u = expr.as<g::Unary>()) return has_aggregate(*u->operand);
+  return false;
+}
+
+bool Binder::bind_keys(const std::vector<g::NamedExpr>& keys, BoundGroup& group) {
+  for (const auto& k : keys) {
+    GroupKey key;
+    std::string name;
+    if (has_aggregate(*k.value)) {
+      fail(k.span, "a key cannot be an aggregate");
+      return false;
+    }
+    if (mentions_either(*k.value)) {
+      side_ = Side::source;
+      key.node = bind_value(k.value);
+      side_ = Side::destination;
+      if (key.node) key.other_side = bind_value(k.value);
+      side_ = Side::none;
+      if (!key.node || !key.other_side) return false;
+      name = k.name ? k.name->text() : g::print(*k.value);
+      if (const auto* n = k.value->as<g::Name>(); n && !k.name)
+        if (const auto column = find_column(n->text())) name = column->either->name;
+    } else {
+      key.node = bind_value(k.value);
+      if (!key.node) return false;
+      name = name_of(k, key.node);
+    }
+    for (const std::string& n : group.names)
+      if (equal_ignoring_case(n, name)) {
+        fail(k.span, "two columns are called '" + name + "'", "name one of them: other = …");
+        return false;
+      }
+    Type type = key.node->type;
+    if (key.other_side || !key.node->slot()) type.column.reset();
+    group.slots.push_back({name, type, std::nullopt});
+    group.names.push_back(name);
+    group.outputs.push_back({name, group.slots.size() - 1, std::nullopt});
+    group.spec->keys.push_back(std::move(key));
+  }
+  return true;
+}
+
+NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
+  const std::string name = lower_case(call.function.text());
+  BoundGroup& group = *group_;
+  if (name == "rate") {
+    // Per second of the bin, or of the whole range.
+    if (call.arguments.size() != 1 || !has_aggregate(*call.arguments[0])) return fail(span, "rate() takes an aggregate, as in rate(sum(bytes))");
+    std::optional<DurationNs> width = bin_width_;
+    if (!width && plan_.scan.range.from != kTimestampMin && plan_.scan.range.to != kTimestampMax)
+      width = plan_.scan.range.to - plan_.scan.range.from;
+    if (!width || *width <= 0) return fail(span, "rate() needs to know over what time", "give the query a range, such as last 1h, or group by bin(1m)");
+    NodePtr inner = bind_value(call.arguments[0]);
+    if (!inner) return nullptr;
+    auto node = make_arithmetic(Arithmetic::divide, std::move(inner),
+                                make_constant(Value::float64(static_cast<double>(*width) / static_cast<double>(kSecond))), options_.widen);
+    return node.ok() ? std::move(node).value() : fail(span, node.error().message);
+  }
+  const AggregateSpec* spec = find_aggregate(name);
+  const size_t given = call.arguments.size();
+  if (given < spec->args_min || given > spec->args_max)
+    return fail(span, name + "() takes " + std::to_string(spec->args_min) +
+                          (spec->args_max == spec->args_min ? "" : " to " + std::to_string(spec->args_max)) +
+                          (spec->args_max == 1 ? " argument" : " arguments"),
+                std::string(spec->signature));
+  // Arguments are of the rows, not of the groups.
+  group_ = nullptr;
+  GroupAggregate aggregate;
+  bool ok = true;
+  const size_t values = spec->base ? given - 1 : given;
+  for (size_t i = 0; i < values && ok; ++i) {
+    NodePtr node = bind_value(call.arguments[i]);
+    ok = node != nullptr;
+    if (ok) aggregate.args.push_back(std::move(node));
+  }
+  if (ok && spec->base) {
+    aggregate.filter = bind_condition(call.arguments[given - 1]);
+    ok = aggregate.filter != nullptr;
+  }
+  if (ok && spec->needs_time) {
+    NodePtr time = find_name(g::Name{{"ts"}, false, call.function.span});
+    if (!time) fail(span, name + "() needs the column ts");
+    ok = time != nullptr;
+    if (ok) aggregate.args.push_back(std::move(time));
+  }
+  group_ = &group;
+  if (!ok || error_) return nullptr;
+  auto make = (spec->base ? spec->base : spec)->bind(aggregate.args, options_.widen);
+  if (!make.ok()) return fail(span, make.error().message, std::string(spec->signature));
+  aggregate.make = std::move(make).value();
+  if (!aggregate.make.note.empty() && std::find(plan_.notes.begin(), plan_.notes.end(), aggregate.make.note) == plan_.notes.end())
+    plan_.notes.push_back(aggregate.make.note);
+  // The constants n and q have been read.
+  if (name == "quantile" || name == "values") aggregate.args.resize(1);
+  const size_t slot = group.slots.size();
+  group.slots.push_back({g::print(g::Expr{call, span}), aggregate.make.result, std::nullopt});
+  group.spec->aggregates.push_back(std::move(aggregate));
+  return make_slot(slot, group.slots[slot].type);
+}
+
+bool Binder::bind_aggregates(const std::vector<g::NamedExpr>& aggregates, BoundGroup& group) {
+  struct Outer {
+    std::string name;
+    NodePtr node;
+  };
+  std::vector<Outer> outer;
+  for (const auto& a : aggregates) {
+    if (!has_aggregate(*a.value)) {
+      fail(a.span, "expected an aggregate such as count() or sum(bytes)");
+      return false;
+    }
+    group_ = &group;
+    NodePtr node = bind_value(a.value);
+    group_ = nullptr;
+    if (!node) return false;
+    const std::string name = a.name ? a.name->text() : g::print(*a.value);
+    for (const std::string& n : group.names)
+      if (equal_ignoring_case(n, name)) {
+        fail(a.span, "two columns are called '" + name + "'", "name one of them: other = …");
+        return false;
+      }
+    group.names.push_back(name);
+    outer.push_back({name, std::move(node)});
+  }
+  for (Outer& o : outer) {
+    std::optional<size_t> slot = o.node->slot();
+    if (!slot) {
+      slot = group.slots.size();
+      Type type = o.node->type;
+      type.column.reset();
+      group.slots.push_back({o.name, type, std::nullopt});
+      group.after.push_back({*slot, o.node});
+    } else {
+      group.slots[*slot].name = o.name;
+    }
+    group.outputs.push_back({o.name, slot, std::nullopt});
+  }
+  return true;
+}
+
+void Binder::enter_group_frame(BoundGroup& group, const std::string& text) {
+  flows_ = false;
+  closed_ = false;
+  pushable_ = false;
+  dropped_.clear();
+  frame_slots_ = std::move(group.slots);
+  visible_ = std::move(group.outputs);
+  // (Stages that follow read the groups' frame, whose slots are all filled.)
+  if (!group.after.empty()) plan_.operators.push_back(make_compute(std::move(group.after), text));
+}
+
+bool Binder::bind_stats(const g::StatsStage& stage, const g::Stage* next, const std::string& text) {
+  if (stage.window) {
+    fail(stage.window->span, "windows belong to rules; over stored flows, group by bin(5m)", {}, ErrorCode::unsupported);
+    return false;
+  }
+  bin_width_.reset();
+  BoundGroup group;
+  group.spec = std::make_shared<GroupSpec>();
+  if (!bind_keys(stage.keys, group) || !bind_aggregates(stage.aggregates, group)) return false;
+  // A sort that follows orders by all columns anyway.
+  const bool sorted = !(next && next->as<g::SortStage>());
+  OperatorPtr op = make_group(group.spec, options_.run, sorted, text);
+  const size_t at = plan_.operators.size();
+  plan_.operators.push_back(std::move(op));
+  if (in_scan_frame_) scan_operators_ = at + 1, in_scan_frame_ = false;
+  enter_group_frame(group, text);
+  return true;
+}
+
+bool Binder::bind_top(const g::TopStage& stage, const std::string& text) {
+  const auto count = count_of(*stage.count, "how many groups to keep");
+  if (!count) return false;
+  bin_width_.reset();
+  BoundGroup group;
+  group.spec = std::make_shared<GroupSpec>();
+  std::vector<g::NamedExpr> aggregates = stage.aggregates;
+  if (aggregates.empty()) {
+    const g::Name name{{"count"}, false, {}};
+    aggregates.push_back({std::nullopt, g::ExprPtr(g::Expr{g::Call{name, {}}, {}}), {}});
+  }
+  if (!bind_keys(stage.keys, group) || !bind_aggregates(aggregates, group)) return false;
+  OperatorPtr op;
+  const bool plain = group.after.empty();
+  if (!plain) {
+    // Ranked by an expression over aggregates: all groups, then a sort.
+    if (stage.with_others) {
+      fail(stage.count->span, "'with others' needs a plain aggregate to rank by", "use by sum(…) and compute the rest with extend");
+      return false;
+    }
+    op = make_group(group.spec, options_.run, false, text);
+  } else {
+    op = make_top(group.spec, options_.run, *count, stage.with_others, text);
+  }
+  const size_t rank = *group.outputs[stage.keys.size()].slot;
+  const size_t keys = stage.keys.size();
+  const size_t at = plan_.operators.size();
+  plan_.operators.push_back(std::move(op));
+  if (in_scan_frame_) scan_operators_ = at + 1, in_scan_frame_ = false;
+  enter_group_frame(group, text);
+  if (!plain) {
+    std::vector<SortKeySpec> by = {{make_slot(rank, frame_slots_[rank].type), true, false}};
+    std::vector<size_t> tiebreak;
+    for (size_t k = 0; k < keys; ++k) tiebreak.push_back(k);
+    plan_.operators.push_back(make_sort(options_.run, std::move(by), std::move(tiebreak), *count, text));
+  }
+  return true;
+}
+
+bool Binder::bind_distinct(const g::DistinctStage& stage, const std::string& text) {
+  std::vector<g::NamedExpr> keys = stage.columns;
+  if (keys.empty())
+    for (const Visible& v : visible_) {
+      const g::Name name{{v.name}, true, {}};
+      keys.push_back({std::nullopt, g::ExprPtr(g::Expr{name, {}}), {}});
+    }
+  BoundGroup group;
+  group.spec = std::make_shared<GroupSpec>();
+  if (!bind_keys(keys, group)) return false;
+  OperatorPtr op = make_group(group.spec, options_.run, true, text);
+  const size_t at = plan_.operators.size();
+  plan_.operators.push_back(std::move(op));
+  if (in_scan_frame_) scan_operators_ = at + 1, in_scan_frame_ = false;
+  enter_group_frame(group, text);
+  return true;
+}
+
+bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string& text) {
+  if (stage.spread) {
+    fail(stage.every->span, "'spread' is not available in this version", {}, ErrorCode::unsupported);
+    return false;
+  }
+  const auto every = duration_of(*stage.every, "every");
+  if (!every) return false;
+  bin_width_ = *every;
+  auto spec = std::make_shared<TimeseriesSpec>();
+  spec->every = *every;
+  spec->range = plan_.scan.range;
+  BoundGroup group;
+  group.spec = std::shared_ptr<GroupSpec>(spec, &spec->group);
+  // The bin is the first key.
+  const g::Span span = stage.every->span;
+  const g::ExprPtr bin(g::Expr{g::Call{g::Name{{"bin"}, false, span}, {stage.every}}, span});
+  std::vector<g::NamedExpr> keys = {{g::Name{{"ts"}, false, span}, bin, span}};
+  keys.insert(keys.end(), stage.keys.begin(), stage.keys.end());
+  if (!bind_keys(keys, group) || !bind_aggregates(stage.aggregates, group)) return false;
+  if (stage.limit) {
+    const auto n = count_of(**stage.limit, "how many series to keep");
+    if (!n) return false;
+    spec->series_max = *n;
+  }
+  for (const auto& a : spec->group.aggregates) {
+    // How many there were in an empty bin is known: none. What their sum, least or mean was is not.
+    spec->zero.push_back(a.make.empty_is_zero);
+  }
+  using Fill = g::TimeseriesStage::Fill;
+  switch (stage.fill) {
+    case Fill::kUnsaid: spec->fill = TimeseriesSpec::Fill::unsaid; break;
+    case Fill::kNull: spec->fill = TimeseriesSpec::Fill::null; break;
+    case Fill::kPrevious: spec->fill = TimeseriesSpec::Fill::previous; break;
+    case Fill::kValue: {
+      spec->fill = TimeseriesSpec::Fill::value;
+      const auto v = constant_of(**stage.fill_value, Type::of(LogicalType::float64));
+      if (error_) return false;
+      if (!v || !v->is_number()) {
+        fail((*stage.fill_value)->span, "expected a number to fill gaps with");
+        return false;
+      }
+      spec->fill_value = v->as_double();
+    }
+  }
+  OperatorPtr op = make_timeseries(spec, options_.run, text);
+  const size_t at = plan_.operators.size();
+  plan_.operators.push_back(std::move(op));
+  if (in_scan_frame_) scan_operators_ = at + 1, in_scan_frame_ = false;
+  enter_group_frame(group, text);
+  return true;
+}
+
+}  // namespace sluice::query

@@ -1,0 +1,241 @@
+#include "query/engine.h"
+
+#include <algorithm>
+
+#include "grammar/parse.h"
+#include "grammar/print.h"
+#include "query/bind.h"
+#include "query/execute.h"
+#include "query/explain.h"
+#include "query/show.h"
+
+namespace sluice::query {
+namespace {
+
+namespace g = grammar;
+
+// The marked line below the message, where there is a place.
+QueryError marked(QueryError error, std::string_view text) {
+  if (error.span)
+    error.caret = g::caret_view(text, g::Span{static_cast<uint32_t>(error.span->offset), static_cast<uint32_t>(error.span->length),
+                                              error.span->line, error.span->column});
+  return error;
+}
+
+QueryError of_status(const Error& error) { return QueryError{error.code, error.message, {}, std::nullopt, {}}; }
+
+std::variant<g::Statement, QueryError> parse(const QueryRequest& request) {
+  auto parsed = g::parse(request.text);
+  if (auto* statement = std::get_if<g::Statement>(&parsed)) return std::move(*statement);
+  const auto& e = std::get<g::SyntaxError>(parsed);
+  return marked(QueryError{ErrorCode::parse, e.message, e.hint, to_text_span(e.span), {}}, request.text);
+}
+
+std::set<ColumnId> present_columns(const store::Snapshot& snapshot) {
+  std::set<ColumnId> present;
+  for (const auto& batch : snapshot.open)
+    for (const Field& f : *batch->schema)
+      if (f.column) present.insert(*f.column);
+  for (const ColumnSpec& c : flow_columns()) {
+    if (present.contains(c.id)) continue;
+    for (const auto& s : snapshot.segments)
+      if (s->has(c.id)) {
+        present.insert(c.id);
+        break;
+      }
+  }
+  return present;
+}
+
+BindOptions bind_options(const QueryRequest& request, TimestampNs now) {
+  BindOptions options;
+  options.now = now;
+  options.parameters = &request.parameters;
+  if (request.from || request.to)
+    options.narrow = TimeRange{request.from.value_or(kTimestampMin), request.to.value_or(kTimestampMax)};
+  return options;
+}
+
+QueryError not_run(const g::Statement& statement) {
+  std::string what = "this statement";
+  if (const auto* c = statement.as<g::Command>()) what = "'" + c->verb.text + "'";
+  if (statement.as<g::CreateRule>()) what = "'create rule'";
+  if (statement.as<g::CreateList>()) what = "'create list'";
+  return QueryError{ErrorCode::unsupported, what + " is not available as a query in this version", {}, to_text_span(statement.span), {}};
+}
+
+// What was retained, when the query named no range.
+TimeRange covered(const TimeRange& asked, const store::Snapshot& snapshot) {
+  TimestampNs first = kTimestampMax, last = kTimestampMin;
+  for (const auto& s : snapshot.segments) {
+    first = std::min(first, s->info().first);
+    last = std::max(last, s->info().last);
+  }
+  for (const auto& b : snapshot.open)
+    if (const auto at = b->find(ColumnId::flow_end))
+      for (const int64_t t : b->columns[*at].values<int64_t>()) {
+        first = std::min(first, t);
+        last = std::max(last, t);
+      }
+  TimeRange out = asked;
+  if (first > last) {  // nothing is retained: an empty range where none was named
+    if (out.from == kTimestampMin) out.from = out.to == kTimestampMax ? 0 : out.to;
+    if (out.to == kTimestampMax) out.to = out.from;
+    return out;
+  }
+  if (out.from == kTimestampMin) out.from = std::min(first, out.to);
+  if (out.to == kTimestampMax) out.to = std::max(last == kTimestampMax ? last : last + 1, out.from);
+  return out;
+}
+
+struct Answer {
+  ExecuteReport report;
+  TimeRange range;
+  std::vector<std::string> plan;
+};
+
+std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
+                                    QuerySummary& summary, bool timed, Answer& answer) {
+  const std::set<ColumnId> present = present_columns(*context.snapshot);
+  const TimestampNs now = context.clock->now();
+  // The second try, if integers overflowed, computes them in floats.
+  for (const bool widen : {false, true}) {
+    RunState run(request, context);
+    BindOptions options = bind_options(request, now);
+    options.present = &present;
+    options.run = &run;
+    options.widen = widen;
+    Binder binder(options);
+    auto plan = binder.bind(query);
+    if (!plan) return marked(binder.error(), request.text);
+    answer.report = {};
+    const Status status = execute(*plan, run, sink, timed, !widen, answer.report);
+    summary.stats = answer.report.stats;
+    summary.rows = answer.report.rows;
+    if (!status.ok()) return of_status(status.error());
+    if (answer.report.overflow && !widen) {
+      if (!answer.report.began) continue;
+      return QueryError{ErrorCode::invalid_argument, "an integer became too large after rows had been sent", "compute with floats: 1.0 * x", std::nullopt, {}};
+    }
+    answer.range = covered(plan->scan.range, *context.snapshot);
+    summary.range = answer.range;
+    summary.render = plan->render;
+    summary.warnings = plan->notes;
+    if (widen) summary.warnings.push_back("an integer became too large: integers were computed as floats, which keep about 15 digits");
+    if (answer.report.unknown_sampling_rows > 0)
+      summary.warnings.push_back(std::to_string(answer.report.unknown_sampling_rows) +
+                                 " rows have no known sampling rate: their bytes and packets are as reported");
+    for (auto& w : answer.report.warnings) summary.warnings.push_back(std::move(w));
+    for (const auto& d : context.snapshot->damaged)
+      if (answer.range.meets(d.info.first, d.info.last))
+        summary.warnings.push_back("segment " + std::to_string(d.info.id) + " is damaged, its rows are missing: " + d.reason);
+    if (context.known_loss)
+      for (auto& loss : context.known_loss(answer.range)) summary.warnings.push_back(std::move(loss));
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
+                                   QuerySummary& summary) {
+  auto table = system_table(show.subject.text, context);
+  if (!table.ok()) {
+    QueryError error = of_status(table.error());
+    error.span = to_text_span(show.subject.span);
+    return marked(std::move(error), request.text);
+  }
+  if (!show.arguments.empty())
+    return marked(QueryError{ErrorCode::parse, "'show " + show.subject.text + "' takes no arguments here", {}, to_text_span(show.arguments[0].span), {}},
+                  request.text);
+  RunState run(request, context);
+  BindOptions options = bind_options(request, context.clock->now());
+  options.run = &run;
+  Binder binder(options);
+  auto plan = binder.bind_table(*table->schema, show.stages);
+  if (!plan) return marked(binder.error(), request.text);
+  ExecuteReport report;
+  const Status status = execute_table(*plan, *table, run, sink, report);
+  summary.rows = report.rows;
+  summary.render = plan->render;
+  summary.stats.elapsed = context.clock->now() - run.started;
+  if (!status.ok()) return of_status(status.error());
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<QueryError> run(const QueryRequest& request, const QueryContext& context, ResultSink& sink, QuerySummary& summary) {
+  auto parsed = parse(request);
+  if (auto* error = std::get_if<QueryError>(&parsed)) return std::move(*error);
+  const auto& statement = std::get<g::Statement>(parsed);
+  if (const auto* query = statement.as<g::Query>()) {
+    Answer answer;
+    return run_query(*query, request, context, sink, summary, false, answer);
+  }
+  if (const auto* show = statement.as<g::Show>()) return run_show(*show, request, context, sink, summary);
+  if (const auto* explained = statement.as<g::Explain>()) {
+    if (!explained->analyze) {
+      RunState state(request, context);
+      const std::set<ColumnId> present = present_columns(*context.snapshot);
+      BindOptions options = bind_options(request, context.clock->now());
+      options.present = &present;
+      Binder binder(options);
+      auto plan = binder.bind(explained->query);
+      if (!plan) return marked(binder.error(), request.text);
+      return send_plan(*plan, sink, summary);
+    }
+    NullSink nowhere;
+    Answer answer;
+    if (auto error = run_query(explained->query, request, context, nowhere, summary, true, answer)) return error;
+    return send_report(answer.report, sink, summary);
+  }
+  return marked(not_run(statement), request.text);
+}
+
+std::optional<QueryError> explain(const QueryRequest& request, const QueryContext& context, std::string& plan_text) {
+  auto parsed = parse(request);
+  if (auto* error = std::get_if<QueryError>(&parsed)) return std::move(*error);
+  const auto& statement = std::get<g::Statement>(parsed);
+  const g::Query* query = statement.as<g::Query>();
+  if (const auto* e = statement.as<g::Explain>()) query = &e->query;
+  if (const auto* show = statement.as<g::Show>()) {
+    plan_text = "show " + show->subject.text + "\n";
+    for (const auto& s : show->stages) plan_text += g::print(s) + "\n";
+    return std::nullopt;
+  }
+  if (!query) return marked(not_run(statement), request.text);
+  std::set<ColumnId> present;
+  BindOptions options = bind_options(request, context.clock ? context.clock->now() : 0);
+  if (context.snapshot) {
+    present = present_columns(*context.snapshot);
+    options.present = &present;
+  }
+  Binder binder(options);
+  auto plan = binder.bind(*query);
+  if (!plan) return marked(binder.error(), request.text);
+  plan_text.clear();
+  for (const std::string& line : plan_lines(*plan)) plan_text += line + "\n";
+  return std::nullopt;
+}
+
+std::vector<QueryError> validate(const QueryRequest& request) {
+  auto parsed = parse(request);
+  if (auto* error = std::get_if<QueryError>(&parsed)) return {std::move(*error)};
+  const auto& statement = std::get<g::Statement>(parsed);
+  const g::Query* query = statement.as<g::Query>();
+  if (const auto* e = statement.as<g::Explain>()) query = &e->query;
+  if (const auto* rule = statement.as<g::CreateRule>()) query = &rule->query;
+  if (!query) {
+    if (const auto* show = statement.as<g::Show>(); show && show->subject.text == "columns") {
+      Binder binder(bind_options(request, 0));
+      if (!binder.bind_table(*columns_table().schema, show->stages)) return {marked(binder.error(), request.text)};
+    }
+    return {};
+  }
+  // Any moment will do for `last 15m`; a day after the epoch keeps ranges from being empty.
+  Binder binder(bind_options(request, 4'000'000'000 * kSecond));
+  if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
+  return {};
+}
+
+}  // namespace sluice::query

@@ -1,0 +1,328 @@
+#include "query/execute.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace sluice::query {
+namespace {
+
+// The operators from one place on, run by one thread, with the answer at the end.
+class Chain {
+ public:
+  Chain(Plan& plan, RunState& run, ResultSink* sink, bool timed, ExecuteReport& report)
+      : plan_(plan), run_(run), sink_(sink), timed_(timed), report_(report) {}
+
+  // Pushes through operators [from, end) of the plan; `last` takes what comes out of operator end - 1.
+  Status feed(size_t from, size_t end, Chunk chunk, Worker& worker, const Emit& last) {
+    if (chunk.rows == 0) return {};
+    if (from == end) return last(std::move(chunk));
+    Operator& op = *plan_.operators[from];
+    return step(op, from, std::move(chunk), worker, [&](Chunk out) { return feed(from + 1, end, std::move(out), worker, last); });
+  }
+
+  Status step(Operator& op, size_t index, Chunk chunk, Worker& worker, const Emit& next) {
+    StepCount& count = worker.steps[index];
+    count.rows_in += chunk.rows;
+    const TimestampNs start = timed_ ? run_.context.clock->now() : 0;
+    DurationNs below = 0;
+    const Status status = op.push(std::move(chunk), worker, [&](Chunk out) {
+      count.rows_out += out.rows;
+      const TimestampNs before = timed_ ? run_.context.clock->now() : 0;
+      Status s = next(std::move(out));
+      if (timed_) below += run_.context.clock->now() - before;
+      return s;
+    });
+    if (timed_) count.time += run_.context.clock->now() - start - below;
+    return status;
+  }
+
+  Status finish(size_t from, Worker& worker) {
+    for (size_t i = from; i < plan_.operators.size(); ++i) {
+      StepCount& count = worker.steps[i];
+      const TimestampNs start = timed_ ? run_.context.clock->now() : 0;
+      SLUICE_TRY(plan_.operators[i]->finish(worker, [&](Chunk out) {
+        count.rows_out += out.rows;
+        return feed(i + 1, plan_.operators.size(), std::move(out), worker, deliver_);
+      }));
+      if (timed_) count.time += run_.context.clock->now() - start;
+      if (worker.eval.overflow && stop_on_overflow && !report_.began) return {};
+    }
+    return {};
+  }
+
+  Status begin() {
+    if (report_.began) return {};
+    report_.began = true;
+    auto schema = std::make_shared<Schema>();
+    for (const OutputColumn& c : plan_.output)
+      schema->push_back(Field{c.name, c.type.logical, c.type.physical, c.type.enumeration, std::string(c.type.unit), c.type.column});
+    schema_ = schema;
+    return sink_->begin(*schema);
+  }
+
+  Status deliver(Chunk chunk) {
+    if (report_.rows + chunk.rows > run_.limits.rows_max)
+      return Error{ErrorCode::too_large, "the answer has more rows than the limit: rows_max = " + std::to_string(run_.limits.rows_max)};
+    SLUICE_TRY(begin());
+    Batch batch;
+    batch.schema = schema_;
+    batch.rows = chunk.rows;
+    for (const OutputColumn& c : plan_.output) batch.columns.push_back(*chunk.slots[c.slot]);
+    report_.rows += chunk.rows;
+    return sink_->batch(batch);
+  }
+
+  // No operator from `from` on wants more rows.
+  bool done(size_t from) const {
+    for (size_t i = from; i < plan_.operators.size(); ++i)
+      if (plan_.operators[i]->done()) return true;
+    return false;
+  }
+
+  const Emit& deliver_emit() const { return deliver_; }
+  bool stop_on_overflow = false;
+
+ private:
+  Plan& plan_;
+  RunState& run_;
+  ResultSink* sink_;
+  bool timed_;
+  ExecuteReport& report_;
+  std::shared_ptr<const Schema> schema_;
+  Emit deliver_ = [this](Chunk chunk) { return deliver(std::move(chunk)); };
+};
+
+void add_up(ExecuteReport& report, Worker& worker, std::vector<StepCount>& steps) {
+  ScanStats& a = report.stats;
+  const ScanStats& b = worker.stats;
+  a.rows_scanned += b.rows_scanned;
+  a.rows_matched += b.rows_matched;
+  a.bytes_read += b.bytes_read;
+  a.segments += b.segments;
+  a.segments_pruned += b.segments_pruned;
+  a.blocks += b.blocks;
+  a.blocks_pruned += b.blocks_pruned;
+  a.granules_pruned += b.granules_pruned;
+  a.open_rows += b.open_rows;
+  report.unknown_sampling_rows += worker.eval.unknown_sampling_rows;
+  report.overflow = report.overflow || worker.eval.overflow;
+  report.warnings.insert(report.warnings.end(), worker.warnings.begin(), worker.warnings.end());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    steps[i].rows_in += worker.steps[i].rows_in;
+    steps[i].rows_out += worker.steps[i].rows_out;
+    steps[i].time += worker.steps[i].time;
+  }
+}
+
+struct Execution {
+  Plan& plan;
+  RunState& run;
+  ExecuteReport& report;
+  Chain chain;
+  Scan scan;
+  std::vector<std::unique_ptr<Worker>> workers;
+  bool timed;
+  size_t split = 0;  // operators before it are stateless
+  std::atomic<DurationNs> scan_time{0};
+
+  size_t width() const { return std::max<size_t>(1, run.context.executor->width()); }
+
+  // fn(worker, i) for each i, by as many workers as pay. The first failure stops the others.
+  template <typename F>
+  Status parallel(size_t count, F fn) {
+    const size_t threads = std::min(width(), count);
+    std::vector<Status> statuses(threads);
+    std::atomic<size_t> next{0};
+    run.context.executor->run(threads, [&](size_t t) {
+      while (!run.stop.load(std::memory_order_relaxed)) {
+        const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+        if (i >= count) return;
+        Status s = fn(*workers[t], i);
+        if (!s.ok()) {
+          statuses[t] = std::move(s);
+          run.stop.store(true, std::memory_order_relaxed);
+        }
+      }
+    });
+    for (Status& s : statuses)
+      if (!s.ok()) return std::move(s);
+    return {};
+  }
+
+  Status prepare(size_t segment, Worker& worker) {
+    SLUICE_TRY(run.check());
+    scan.prepare(segment, worker);
+    return {};
+  }
+
+  // Everything is aggregated or sorted: all segments at once, partial results per worker.
+  Status run_partial() {
+    const Status prepared = parallel(scan.segment_count(), [&](Worker& w, size_t i) { return prepare(i, w); });
+    if (!prepared.ok()) return prepared;
+    std::vector<ScanUnit> units;
+    for (size_t s = 0; s < scan.segment_count(); ++s) scan.add_units(s, units);
+    scan.add_open_units(units);
+    Operator& whole = *plan.operators[split];
+    std::vector<OperatorPtr> forks(std::min(width(), std::max<size_t>(units.size(), 1)));
+    for (size_t i = 1; i < forks.size(); ++i) forks[i] = whole.fork(run);
+    SLUICE_TRY(parallel(units.size(), [&](Worker& w, size_t i) {
+      const size_t t = worker_index(w);
+      Operator& mine = t == 0 ? whole : *forks[t];
+      return timed_scan(units[i], w, [&](Chunk chunk) {
+        return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) {
+          return chain.step(mine, split, std::move(out), w, [](Chunk) { return Status(); });
+        });
+      });
+    }));
+    for (size_t i = 1; i < forks.size(); ++i) SLUICE_TRY(whole.join(std::move(forks[i]), *workers[0]));
+    return {};
+  }
+
+  size_t worker_index(const Worker& w) const {
+    for (size_t i = 0; i < workers.size(); ++i)
+      if (workers[i].get() == &w) return i;
+    return 0;
+  }
+
+  Status timed_scan(const ScanUnit& unit, Worker& w, const Emit& emit) {
+    w.enough = false;
+    if (!timed) return scan.scan(unit, w, emit);
+    const TimestampNs start = run.context.clock->now();
+    DurationNs below = 0;
+    const Status s = scan.scan(unit, w, [&](Chunk chunk) {
+      const TimestampNs before = run.context.clock->now();
+      Status out = emit(std::move(chunk));
+      below += run.context.clock->now() - before;
+      return out;
+    });
+    scan_time += run.context.clock->now() - start - below;
+    return s;
+  }
+
+  // Rows go through in order: a few units at a time, so that `limit` reads little and memory stays bounded.
+  Status run_ordered(std::optional<uint64_t> wanted) {
+    size_t segment = 0;
+    bool open_added = false;
+    std::vector<ScanUnit> units;
+    size_t at = 0, wave = 1;
+    MemoryClaim claim(&run);
+    while (!chain.done(split)) {
+      if (at == units.size()) {
+        units.clear();
+        at = 0;
+        if (segment < scan.segment_count()) {
+          const size_t from = segment, to = std::min(scan.segment_count(), segment + std::max(width(), wave));
+          const Status prepared = parallel(to - from, [&](Worker& w, size_t i) { return prepare(from + i, w); });
+          if (!prepared.ok()) return prepared;
+          for (; segment < to; ++segment) scan.add_units(segment, units);
+          if (units.empty()) {
+            wave = std::min<size_t>(wave * 2, 256);
+            continue;
+          }
+        } else if (!open_added) {
+          open_added = true;
+          scan.add_open_units(units);
+          if (units.empty()) break;
+        } else {
+          break;
+        }
+      }
+      const size_t count = std::min({wave, width() * 4, units.size() - at});
+      std::vector<std::vector<Chunk>> results(count);
+      std::atomic<size_t> bytes{0};
+      SLUICE_TRY(parallel(count, [&](Worker& w, size_t i) {
+        uint64_t rows = 0;
+        return timed_scan(units[at + i], w, [&](Chunk chunk) {
+          return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) -> Status {
+            rows += out.rows;
+            if (wanted && rows >= *wanted) w.enough = true;
+            bytes += out.byte_size();
+            results[i].push_back(std::move(out));
+            return {};
+          });
+        });
+      }));
+      SLUICE_TRY(claim.set(bytes));
+      at += count;
+      wave = std::min<size_t>(wave * 2, 256);
+      for (auto& chunks : results)
+        for (Chunk& chunk : chunks) {
+          if (chain.done(split)) break;
+          SLUICE_TRY(chain.feed(split, plan.operators.size(), std::move(chunk), *workers[0], chain.deliver_emit()));
+        }
+    }
+    return {};
+  }
+};
+
+}  // namespace
+
+Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  Execution e{plan, run, report, Chain(plan, run, &sink, timed, report), Scan(plan.scan, *run.context.snapshot, run), {}, timed};
+  e.chain.stop_on_overflow = stop_on_overflow;
+  for (size_t i = 0; i < e.width(); ++i) {
+    e.workers.push_back(std::make_unique<Worker>(run));
+    e.workers.back()->steps.resize(plan.operators.size());
+  }
+  while (e.split < plan.operators.size() && plan.operators[e.split]->stateless()) ++e.split;
+  const bool partial = e.split < plan.operators.size() && plan.operators[e.split]->fork(run) != nullptr;
+
+  Status status;
+  if (partial) {
+    status = e.run_partial();
+  } else {
+    // `limit` right behind: a unit need not yield more than that.
+    std::optional<uint64_t> wanted;
+    if (e.split < plan.operators.size()) wanted = plan.operators[e.split]->rows_wanted();
+    if (wanted && *wanted < limits::kBlockRows)
+      e.scan.set_piece(std::max<uint64_t>(segment::kGranuleRows, (*wanted + segment::kGranuleRows - 1) / segment::kGranuleRows * segment::kGranuleRows));
+    status = e.run_ordered(wanted);
+  }
+  bool overflow = false;
+  for (const auto& w : e.workers) overflow = overflow || w->eval.overflow;
+  const bool again = overflow && stop_on_overflow && !report.began;
+  if (status.ok() && !again) status = e.chain.finish(e.split, *e.workers[0]);
+
+  std::vector<StepCount> steps(plan.operators.size());
+  for (const auto& w : e.workers) add_up(report, *w, steps);
+  report.stats.elapsed = run.context.clock->now() - run.started;
+  if (!status.ok()) return status;
+  if (report.overflow && stop_on_overflow && !report.began) return {};
+  SLUICE_TRY(e.chain.begin());
+
+  if (timed) {
+    PruneCounts prunes;
+    for (size_t s = 0; s < e.scan.segment_count(); ++s) {
+      const PruneCounts p = e.scan.prunes(s);
+      prunes.segments_by_time += p.segments_by_time;
+      prunes.segments_by_values += p.segments_by_values;
+      prunes.blocks_by_zone += p.blocks_by_zone;
+      prunes.blocks_by_posting += p.blocks_by_posting;
+    }
+    const ScanStats& s = report.stats;
+    StepReport scan{"scan flows", {s.rows_scanned, s.rows_matched, e.scan_time.load()}, {}};
+    scan.detail = std::to_string(s.segments) + " segments (" + std::to_string(prunes.segments_by_time) + " pruned by time, " +
+                  std::to_string(prunes.segments_by_values) + " by dictionary or posting), " + std::to_string(s.blocks) + " blocks (" +
+                  std::to_string(s.blocks_pruned) + " pruned; " + std::to_string(prunes.blocks_by_zone) + " by zone, " +
+                  std::to_string(prunes.blocks_by_posting) + " by posting), " + std::to_string(s.granules_pruned) +
+                  " more granules pruned by posting, " + std::to_string(s.open_rows) + " open rows, " + std::to_string(s.bytes_read) + " bytes read";
+    report.steps.push_back(std::move(scan));
+    for (size_t i = 0; i < plan.operators.size(); ++i) report.steps.push_back({plan.operators[i]->describe(), steps[i], {}});
+  }
+  return {};
+}
+
+Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, ExecuteReport& report) {
+  Chain chain(plan, run, &sink, false, report);
+  Worker worker(run);
+  worker.steps.resize(plan.operators.size());
+  Chunk chunk;
+  chunk.rows = table.rows;
+  for (const Column& c : table.columns) chunk.slots.push_back(std::make_shared<Column>(c));
+  SLUICE_TRY(chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit()));
+  SLUICE_TRY(chain.finish(0, worker));
+  report.overflow = worker.eval.overflow;
+  return chain.begin();
+}
+
+}  // namespace sluice::query

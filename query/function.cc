@@ -1,0 +1,56 @@
+#include "query/function.h"
+
+#include <array>
+
+namespace sluice::query {
+namespace {
+
+using namespace function_detail;
+
+constexpr std::array kFunctions = {
+    &kBin,      &kCidr,       &kIsPrivate, &kIsMulticast, &kIpVersion,   &kService,  &kProtocolName, &kIf,    &kCase,   &kCoalesce,
+    &kMinOf,    &kMaxOf,      &kLower,     &kUpper,       &kContains,    &kStartsWith, &kEndsWith,   &kExtract, &kConcat, &kLength,
+    &kToString, &kFormatBytes, &kHour,     &kDayOfWeek,   &kSeconds,     &kAbs,      &kFloor,        &kCeil,  &kRound,  &kLog,
+    &kLog2,     &kLog10,      &kSqrt,      &kPow,
+};
+
+class CallNode final : public Node {
+ public:
+  CallNode(const FunctionSpec& spec, std::vector<NodePtr> args, const Type& result) : Node(result), spec_(spec), args_(std::move(args)) {}
+  ColumnPtr eval(const Chunk& chunk, EvalContext& context) const override {
+    std::vector<ColumnPtr> columns;
+    columns.reserve(args_.size());
+    for (const auto& a : args_) columns.push_back(a->eval(chunk, context));
+    return std::make_shared<Column>(spec_.eval(args_, columns, chunk.rows, type, context));
+  }
+  void collect_slots(std::vector<size_t>& slots) const override {
+    for (const auto& a : args_) a->collect_slots(slots);
+  }
+
+ private:
+  const FunctionSpec& spec_;
+  std::vector<NodePtr> args_;
+};
+
+}  // namespace
+
+std::span<const FunctionSpec* const> functions() { return kFunctions; }
+
+const FunctionSpec* find_function(std::string_view name) {
+  for (const FunctionSpec* f : kFunctions)
+    if (f->name == name) return f;
+  return nullptr;
+}
+
+NodePtr make_call(const FunctionSpec& spec, std::vector<NodePtr> args, const Type& result) {
+  bool constant = true;
+  for (const auto& a : args) constant = constant && a->constant();
+  NodePtr node = std::make_shared<CallNode>(spec, std::move(args), result);
+  return constant ? fold(std::move(node)) : node;
+}
+
+Error wrong_argument(std::string_view name, size_t index, std::string_view what) {
+  return Error{ErrorCode::parse, std::string(name) + "() wants " + std::string(what) + " as argument " + std::to_string(index + 1)};
+}
+
+}  // namespace sluice::query

@@ -1,0 +1,311 @@
+#include "query/group.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace sluice::query {
+namespace {
+
+std::vector<Type> key_types(const GroupSpec& spec) {
+  std::vector<Type> types;
+  for (const auto& k : spec.keys) types.push_back(k.node->type);
+  return types;
+}
+
+bool same_value(const Column& a, const Column& b, size_t row) {
+  const bool an = a.is_null(row), bn = b.is_null(row);
+  if (an || bn) return an == bn;
+  switch (a.type()) {
+    case PhysicalType::Ip: return a.ip_at(row) == b.ip_at(row);
+    case PhysicalType::Str: return a.string_at(row) == b.string_at(row);
+    case PhysicalType::F64: return a.float_at(row) == b.float_at(row);
+    default: return a.uint_at(row) == b.uint_at(row);
+  }
+}
+
+}  // namespace
+
+int compare_rows(const Column& column, uint32_t a, uint32_t b) {
+  const bool an = column.is_null(a), bn = column.is_null(b);
+  if (an || bn) return an == bn ? 0 : an ? 1 : -1;
+  auto order = [](const auto& x, const auto& y) { return x < y ? -1 : y < x ? 1 : 0; };
+  switch (column.type()) {
+    case PhysicalType::I64: return order(column.int_at(a), column.int_at(b));
+    case PhysicalType::F64: return order(column.float_at(a), column.float_at(b));
+    case PhysicalType::Ip: return order(column.ip_at(a), column.ip_at(b));
+    case PhysicalType::Str: return order(column.string_at(a), column.string_at(b));
+    default: return order(column.uint_at(a), column.uint_at(b));
+  }
+}
+
+bool row_less(std::span<const Column> columns, uint32_t a, uint32_t b) {
+  for (const Column& c : columns)
+    if (const int order = compare_rows(c, a, b)) return order < 0;
+  return false;
+}
+
+Grouping::Grouping(const GroupSpec& spec, RunState& run) : spec_(spec), table_(key_types(spec)), claim_(&run) {
+  for (const auto& a : spec.aggregates) {
+    aggregates_.push_back(a.make.make());
+    aggregates_.back()->resize(1);
+  }
+}
+
+Status Grouping::push(const Chunk& chunk, Worker& worker) {
+  std::vector<ColumnPtr> keys;
+  bool either = false;
+  for (const auto& k : spec_.keys) {
+    keys.push_back(k.node->eval(chunk, worker.eval));
+    either = either || k.other_side;
+  }
+  if (!either) return push_side(chunk, std::move(keys), worker);
+
+  // A flow counts once for each side; where both sides say the same, once. A side of nulls counts only if the other is null too.
+  std::vector<ColumnPtr> others = keys;
+  for (size_t i = 0; i < keys.size(); ++i)
+    if (spec_.keys[i].other_side) others[i] = spec_.keys[i].other_side->eval(chunk, worker.eval);
+  std::vector<uint32_t> first, second;
+  for (uint32_t row = 0; row < chunk.rows; ++row) {
+    bool same = true, first_null = true, second_null = true;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (!spec_.keys[i].other_side) continue;
+      same = same && same_value(*keys[i], *others[i], row);
+      first_null = first_null && keys[i]->is_null(row);
+      second_null = second_null && others[i]->is_null(row);
+    }
+    if (!first_null || second_null) first.push_back(row);
+    if (!same && !second_null) second.push_back(row);
+  }
+  auto push_rows = [&](const std::vector<ColumnPtr>& columns, const std::vector<uint32_t>& rows) -> Status {
+    if (rows.empty()) return {};
+    if (rows.size() == chunk.rows) return push_side(chunk, columns, worker);
+    std::vector<ColumnPtr> picked;
+    for (const auto& c : columns) picked.push_back(std::make_shared<Column>(c->gather(rows)));
+    return push_side(chunk.gather(rows), std::move(picked), worker);
+  };
+  SLUICE_TRY(push_rows(keys, first));
+  return push_rows(others, second);
+}
+
+Status Grouping::push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker) {
+  const uint32_t* groups = nullptr;
+  if (!keys.empty()) {
+    table_.find(keys, chunk.rows, groups_);
+    groups = groups_.data();
+  }
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    const GroupAggregate& spec = spec_.aggregates[a];
+    aggregates_[a]->resize(size());
+    if (!spec.filter) {
+      std::vector<ColumnPtr> args;
+      for (const auto& n : spec.args) args.push_back(n->eval(chunk, worker.eval));
+      aggregates_[a]->update(groups, args, chunk.rows, worker.eval);
+      continue;
+    }
+    std::vector<uint8_t> mask(chunk.rows);
+    evaluate(*spec.filter, chunk, worker.eval, nullptr, mask.data());
+    std::vector<uint32_t> rows, their_groups;
+    for (uint32_t i = 0; i < chunk.rows; ++i) {
+      if (!mask[i]) continue;
+      rows.push_back(i);
+      if (groups) their_groups.push_back(groups[i]);
+    }
+    if (rows.empty()) continue;
+    std::vector<ColumnPtr> args;
+    for (const auto& n : spec.args) args.push_back(std::make_shared<Column>(n->eval(chunk, worker.eval)->gather(rows)));
+    aggregates_[a]->update(groups ? their_groups.data() : nullptr, args, rows.size(), worker.eval);
+  }
+  // The account walks what grew; not more often than it pays.
+  rows_since_account_ += chunk.rows;
+  if (rows_since_account_ < size()) return {};
+  rows_since_account_ = 0;
+  size_t bytes = table_.byte_size() + groups_.capacity() * 4;
+  for (const auto& a : aggregates_) bytes += a->byte_size();
+  return claim_.set(bytes);
+}
+
+Status Grouping::join(Grouping& other, Worker& worker) {
+  std::vector<uint32_t> map = {0};
+  if (!spec_.keys.empty()) map = table_.merge(other.table_);
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    aggregates_[a]->resize(size());
+    other.aggregates_[a]->resize(other.size());
+    aggregates_[a]->merge(*other.aggregates_[a], map, worker.eval);
+  }
+  size_t bytes = table_.byte_size();
+  for (const auto& a : aggregates_) bytes += a->byte_size();
+  return claim_.set(bytes);
+}
+
+Chunk Grouping::rows(std::span<const uint32_t> groups) const {
+  Chunk out;
+  out.rows = groups.size();
+  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(std::make_shared<Column>(table_.keys(k, groups)));
+  for (const auto& a : aggregates_) out.slots.push_back(std::make_shared<Column>(a->finish(groups)));
+  return out;
+}
+
+std::vector<Column> Grouping::combined(std::span<const uint32_t> part_of, size_t parts, Worker& worker) {
+  std::vector<uint32_t> all(parts);
+  std::iota(all.begin(), all.end(), 0u);
+  std::vector<Column> out;
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    auto whole = spec_.aggregates[a].make.make();
+    whole->resize(std::max<size_t>(1, parts));
+    whole->merge(*aggregates_[a], part_of, worker.eval);
+    out.push_back(whole->finish(all));
+  }
+  return out;
+}
+
+namespace {
+
+class Group final : public Operator {
+ public:
+  Group(std::shared_ptr<const GroupSpec> spec, RunState* run, bool sorted, std::string text)
+      : spec_(std::move(spec)), run_(run), sorted_(sorted), text_(std::move(text)) {
+    if (run) grouping_.emplace(*spec_, *run);
+  }
+  Status push(Chunk chunk, Worker& worker, const Emit&) override { return grouping_->push(chunk, worker); }
+  Status finish(Worker& worker, const Emit& emit) override {
+    std::vector<uint32_t> order(grouping_->size());
+    std::iota(order.begin(), order.end(), 0u);
+    if (sorted_ && !spec_->keys.empty()) {
+      std::vector<Column> keys;
+      for (size_t k = 0; k < spec_->keys.size(); ++k) keys.push_back(grouping_->table().keys(k, order));
+      std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return row_less(keys, a, b); });
+    }
+    constexpr size_t kPiece = 16'384;
+    for (size_t i = 0; i < order.size(); i += kPiece) {
+      SLUICE_TRY(worker.run.check());
+      SLUICE_TRY(emit(grouping_->rows(std::span(order).subspan(i, std::min(kPiece, order.size() - i)))));
+    }
+    return {};
+  }
+  std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Group>(spec_, &run, sorted_, text_); }
+  Status join(std::unique_ptr<Operator> other, Worker& worker) override {
+    return grouping_->join(*static_cast<Group&>(*other).grouping_, worker);
+  }
+  void collect_slots(std::vector<size_t>& slots) const override { collect_group_slots(*spec_, slots); }
+  std::string describe() const override { return text_; }
+
+  static void collect_group_slots(const GroupSpec& spec, std::vector<size_t>& slots) {
+    for (const auto& k : spec.keys) {
+      k.node->collect_slots(slots);
+      if (k.other_side) k.other_side->collect_slots(slots);
+    }
+    for (const auto& a : spec.aggregates) {
+      for (const auto& n : a.args) n->collect_slots(slots);
+      if (a.filter) query::collect_slots(*a.filter, slots);
+    }
+  }
+
+ private:
+  std::shared_ptr<const GroupSpec> spec_;
+  RunState* run_;
+  bool sorted_;
+  std::string text_;
+  std::optional<Grouping> grouping_;
+};
+
+class Top final : public Operator {
+ public:
+  Top(std::shared_ptr<const GroupSpec> spec, RunState* run, uint64_t count, bool others, std::string text)
+      : spec_(std::move(spec)), count_(count), others_(others), text_(std::move(text)) {
+    if (run) grouping_.emplace(*spec_, *run);
+  }
+  Status push(Chunk chunk, Worker& worker, const Emit&) override { return grouping_->push(chunk, worker); }
+  Status finish(Worker& worker, const Emit& emit) override {
+    const size_t total = grouping_->size();
+    std::vector<uint32_t> order(total);
+    std::iota(order.begin(), order.end(), 0u);
+    const Column rank = grouping_->aggregate(0, order);
+    const size_t kept = std::min<uint64_t>(count_, total);
+    // By rank alone first; keys are compared only where ranks are equal, and made only for those.
+    auto rank_order = [&](uint32_t a, uint32_t b) {
+      const bool an = rank.is_null(a), bn = rank.is_null(b);
+      if (an || bn) return an == bn ? 0 : an ? 1 : -1;
+      return -compare_rows(rank, a, b);
+    };
+    std::vector<std::optional<Column>> keys(spec_->keys.size());
+    auto less = [&](uint32_t a, uint32_t b) {
+      if (const int c = rank_order(a, b)) return c < 0;
+      for (size_t k = 0; k < keys.size(); ++k) {
+        const uint32_t both[2] = {a, b};
+        const Column pair = grouping_->table().keys(k, both);
+        if (const int c = compare_rows(pair, 0, 1)) return c < 0;
+      }
+      return false;
+    };
+    if (kept < total) {
+      // Those above the rank of the last that stays are in; those equal to it are decided by their keys.
+      std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(kept), order.end(),
+                       [&](uint32_t a, uint32_t b) { return rank_order(a, b) < 0; });
+      if (kept > 0) {
+        uint32_t last = order[0];
+        for (size_t i = 1; i < kept; ++i)
+          if (rank_order(last, order[i]) < 0) last = order[i];
+        const auto tied = std::partition(order.begin(), order.end(), [&](uint32_t g) { return rank_order(g, last) < 0; });
+        const auto ties_end = std::partition(tied, order.end(), [&](uint32_t g) { return rank_order(g, last) == 0; });
+        sort_by_keys(tied, ties_end);
+      }
+    }
+    std::vector<uint32_t> top(order.begin(), order.begin() + static_cast<ptrdiff_t>(kept));
+    std::sort(top.begin(), top.end(), less);
+    Chunk rows = grouping_->rows(top);
+    if (others_ && kept < total) {
+      std::vector<uint32_t> part(total, 1);
+      for (uint32_t g : top) part[g] = 0;
+      const std::vector<Column> rest = grouping_->combined(part, 2, worker);
+      bool said = false;
+      for (size_t s = 0; s < rows.slots.size(); ++s) {
+        Column column = rows.slots[s]->decoded();
+        if (s >= spec_->keys.size()) {
+          column.append_from(rest[s - spec_->keys.size()], 1);
+        } else if (!said && spec_->keys[s].node->type.logical == LogicalType::string) {
+          column.append_string("other");
+          said = true;
+        } else {
+          column.append_null();
+        }
+        rows.slots[s] = std::make_shared<Column>(std::move(column));
+      }
+      ++rows.rows;
+    }
+    return rows.rows > 0 ? emit(std::move(rows)) : Status();
+  }
+  std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Top>(spec_, &run, count_, others_, text_); }
+  Status join(std::unique_ptr<Operator> other, Worker& worker) override {
+    return grouping_->join(*static_cast<Top&>(*other).grouping_, worker);
+  }
+  void collect_slots(std::vector<size_t>& slots) const override { Group::collect_group_slots(*spec_, slots); }
+  std::string describe() const override { return text_; }
+
+ private:
+  void sort_by_keys(std::vector<uint32_t>::iterator from, std::vector<uint32_t>::iterator to) {
+    const std::vector<uint32_t> groups(from, to);
+    std::vector<Column> keys;
+    for (size_t k = 0; k < spec_->keys.size(); ++k) keys.push_back(grouping_->table().keys(k, groups));
+    std::vector<uint32_t> order(groups.size());
+    std::iota(order.begin(), order.end(), 0u);
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return row_less(keys, a, b); });
+    for (size_t i = 0; i < order.size(); ++i) from[static_cast<ptrdiff_t>(i)] = groups[order[i]];
+  }
+
+  std::shared_ptr<const GroupSpec> spec_;
+  uint64_t count_;
+  bool others_;
+  std::string text_;
+  std::optional<Grouping> grouping_;
+};
+
+}  // namespace
+
+OperatorPtr make_group(std::shared_ptr<const GroupSpec> spec, RunState* run, bool sorted, std::string text) {
+  return std::make_unique<Group>(std::move(spec), run, sorted, std::move(text));
+}
+OperatorPtr make_top(std::shared_ptr<const GroupSpec> spec, RunState* run, uint64_t count, bool others, std::string text) {
+  return std::make_unique<Top>(std::move(spec), run, count, others, std::move(text));
+}
+
+}  // namespace sluice::query

@@ -1,0 +1,99 @@
+// Grouping: keys to dense group numbers, and the operators that aggregate by them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "query/aggregate.h"
+#include "query/operator.h"
+
+namespace sluice::query {
+
+// Key tuples to dense numbers 0, 1, 2 …, in order of first sight. Addresses and text become numbers first: one table of
+// values per key column, looked up once per code of a segment's dictionary, so that all further work is on packed integers.
+// Not thread safe.
+class GroupTable {
+ public:
+  explicit GroupTable(std::vector<Type> keys);
+  ~GroupTable();
+  GroupTable(GroupTable&&) noexcept;
+
+  // Writes the group of each row. `columns` are laid out as the key types say.
+  void find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups);
+  // Takes all groups of another table of the same make; map[g] is the number here of its group g.
+  std::vector<uint32_t> merge(const GroupTable& other);
+  size_t size() const;
+  // The value of key `key` for the groups given.
+  Column keys(size_t key, std::span<const uint32_t> groups) const;
+  size_t byte_size() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct GroupKey {
+  NodePtr node;
+  NodePtr other_side;  // of an either-side key: the destination's; else null
+};
+struct GroupAggregate {
+  std::vector<NodePtr> args;
+  PredicatePtr filter;  // countif and its kin; null: all rows
+  AggregateMake make;
+};
+struct GroupSpec {
+  std::vector<GroupKey> keys;
+  std::vector<GroupAggregate> aggregates;
+};
+
+// Groups and their aggregates; shared by stats, top, distinct and timeseries.
+class Grouping {
+ public:
+  Grouping(const GroupSpec& spec, RunState& run);
+  Status push(const Chunk& chunk, Worker& worker);
+  Status join(Grouping& other, Worker& worker);
+  size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
+  // Keys, then aggregates, one slot each.
+  Chunk rows(std::span<const uint32_t> groups) const;
+  Column aggregate(size_t index, std::span<const uint32_t> groups) const { return aggregates_[index]->finish(groups); }
+  const GroupTable& table() const { return table_; }
+  // All groups given, as one: the aggregates' values over all of them. REQUIRES: called once, last
+  std::vector<Column> combined(std::span<const uint32_t> part_of, size_t parts, Worker& worker);
+
+ private:
+  Status push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker);
+  const GroupSpec& spec_;
+  GroupTable table_;
+  std::vector<std::unique_ptr<Aggregate>> aggregates_;
+  std::vector<uint32_t> groups_;
+  MemoryClaim claim_;
+  uint64_t rows_since_account_ = 0;
+};
+
+// Output slots: keys, then aggregates, in key order.
+OperatorPtr make_group(std::shared_ptr<const GroupSpec> spec, RunState* run, bool sorted, std::string text);
+
+// The `count` groups with the greatest value of aggregate 0; ties by the lesser keys. With others: one more row, its keys
+// null (the first text key says "other").
+OperatorPtr make_top(std::shared_ptr<const GroupSpec> spec, RunState* run, uint64_t count, bool others, std::string text);
+
+struct TimeseriesSpec {
+  GroupSpec group;  // key 0 is the bin
+  DurationNs every = 0;
+  std::optional<uint64_t> series_max;
+  enum class Fill { unsaid, null, previous, value } fill = Fill::unsaid;
+  double fill_value = 0;
+  TimeRange range;        // the grid; open ends are taken from the rows
+  std::vector<bool> zero;  // by aggregate: an empty bin is 0 rather than null when fill is unsaid
+};
+OperatorPtr make_timeseries(std::shared_ptr<const TimeseriesSpec> spec, RunState* run, std::string text);
+
+// The start of t's bin; weeks begin on Monday.
+TimestampNs bin_start(TimestampNs t, DurationNs width);
+
+// Less than, over rows of key columns; nulls last. For orders that must not depend on arrival.
+bool row_less(std::span<const Column> columns, uint32_t a, uint32_t b);
+int compare_rows(const Column& column, uint32_t a, uint32_t b);  // nulls last
+
+}  // namespace sluice::query

@@ -1,0 +1,60 @@
+// A plan: what to scan, and the operators that the rows go through. Made by bind.h, run by execute.h.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "query/operator.h"
+#include "query/predicate.h"
+
+namespace sluice::query {
+
+// Where a slot's values come from when the scan fills it.
+struct ScanSource {
+  enum class Kind { stored, derived, extra } kind = Kind::stored;
+  ColumnId id{};
+  DerivedColumn derived{};
+  std::string key;  // extra.NAME
+
+  bool operator==(const ScanSource&) const = default;
+};
+
+struct SlotSpec {
+  std::string name;
+  Type type;
+  std::optional<ScanSource> source;  // absent: an operator computes it
+};
+
+struct Conjunct {
+  PredicatePtr predicate;
+  std::vector<size_t> slots;  // that it reads
+  std::string text;
+};
+
+struct ScanPlan {
+  TimeRange range;                  // of flow_end; what the answer covers
+  bool overlap = false;             // `active between`: flows that overlap the range
+  std::vector<Conjunct> conjuncts;  // all must hold; cheap and selective ones first
+  std::vector<SlotSpec> slots;
+  std::vector<bool> output;         // slots that operators or the answer read
+  size_t leaves = 0;                // tests of stored columns, numbered (Predicate::leaf)
+  bool scales = false;              // some output is scaled by the sampling rate
+};
+
+struct OutputColumn {
+  std::string name;
+  size_t slot;
+  Type type;
+};
+
+struct Plan {
+  bool reads_flows = false;
+  ScanPlan scan;
+  std::vector<OperatorPtr> operators;
+  std::vector<OutputColumn> output;
+  std::vector<std::string> notes;  // for the answer's warnings
+  std::string render;
+};
+
+}  // namespace sluice::query

@@ -1,0 +1,68 @@
+// Reading flows: what can be left out by time, zone, dictionary and posting, then predicate columns, then the rest.
+//
+//   ( prepare scan* )*      for each segment; scan alone for open batches
+//
+// Thread rule: different segments may be prepared, and different units scanned, by different workers at once; a segment is
+// prepared before any of its units is scanned.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "query/plan.h"
+#include "query/run_state.h"
+#include "storage/store/store.h"
+
+namespace sluice::query {
+
+// One block of a segment, or one open batch.
+struct ScanUnit {
+  size_t segment = SIZE_MAX;  // in the snapshot; SIZE_MAX: open
+  size_t index = 0;           // of the block's work, or of the open batch
+};
+
+// What pruning did, for explain.
+struct PruneCounts {
+  uint64_t segments_by_time = 0, segments_by_values = 0, blocks_by_zone = 0, blocks_by_posting = 0;
+};
+
+class Scan {
+ public:
+  Scan(const ScanPlan& plan, const store::Snapshot& snapshot, RunState& run);
+  ~Scan();
+
+  size_t segment_count() const { return snapshot_.segments.size(); }
+  // Decides what of the segment must be read.
+  void prepare(size_t segment, Worker& worker);
+  // Units of a prepared segment, in order; then of the open batches.
+  void add_units(size_t segment, std::vector<ScanUnit>& units) const;
+  void add_open_units(std::vector<ScanUnit>& units) const;
+  // Emits the matching rows of a unit. Errors: of emit, deadline, memory. Damage is a warning, not an error.
+  Status scan(const ScanUnit& unit, Worker& worker, const Emit& emit);
+  // A prepared segment's dictionaries and bitmaps are not needed any more.
+  void release(size_t segment);
+
+  PruneCounts prunes(size_t segment) const;
+
+  // Rows read at a time where nothing else says; for queries that want few rows.
+  void set_piece(size_t rows) { piece_ = rows; }
+
+ private:
+  struct SegmentWork;
+  struct BlockReader;
+  Status scan_block(SegmentWork& work, size_t index, Worker& worker, const Emit& emit);
+  Status scan_open(size_t index, Worker& worker, const Emit& emit);
+  void damaged(SegmentWork& work, const Error& error, Worker& worker);
+
+  const ScanPlan& plan_;
+  const store::Snapshot& snapshot_;
+  RunState& run_;
+  size_t piece_ = limits::kBlockRows;
+  std::vector<std::unique_ptr<SegmentWork>> work_;
+};
+
+// raw × rate for derived columns; rate null or column absent: 1.
+ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* second, size_t rows, EvalContext& context);
+
+}  // namespace sluice::query

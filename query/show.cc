@@ -1,0 +1,165 @@
+#include "query/show.h"
+
+#include <algorithm>
+#include <map>
+
+#include "grammar/nearest.h"
+#include "query/value.h"
+
+namespace sluice::query {
+namespace {
+
+// Builds a small table column by column.
+class TableBuilder {
+ public:
+  void add(std::string name, LogicalType type, Column column, std::string unit = {}) {
+    schema_->push_back(Field{std::move(name), type, column.type(), nullptr, std::move(unit), std::nullopt});
+    batch_.rows = column.size();
+    batch_.columns.push_back(std::move(column));
+  }
+  Batch take() {
+    batch_.schema = schema_;
+    return std::move(batch_);
+  }
+
+ private:
+  std::shared_ptr<Schema> schema_ = std::make_shared<Schema>();
+  Batch batch_;
+};
+
+std::string joined(std::initializer_list<std::string_view> words) {
+  std::string out;
+  for (auto w : words) {
+    if (w.empty()) continue;
+    if (!out.empty()) out += ' ';
+    out += w;
+  }
+  return out;
+}
+
+}  // namespace
+
+Batch columns_table() {
+  Column name(PhysicalType::Str), kind(PhysicalType::Str), type(PhysicalType::Str), unit(PhysicalType::Str), doc(PhysicalType::Str),
+      aliases(PhysicalType::Str), values(PhysicalType::Str);
+  auto row = [&](std::string_view n, std::string_view k, std::string_view t, std::string_view u, std::string_view d, const std::string& a,
+                 const std::string& v) {
+    name.append_string(n);
+    kind.append_string(k);
+    type.append_string(t);
+    unit.append_string(u);
+    doc.append_string(d);
+    aliases.append_string(a);
+    values.append_string(v);
+  };
+  for (const ColumnSpec& c : flow_columns()) {
+    std::string names;
+    if (c.enumeration)
+      for (auto n : c.enumeration->names) names += (names.empty() ? "" : " ") + std::string(n);
+    row(c.name, "stored", to_string(c.type), c.unit, c.doc, joined({c.aliases, c.ipfix, c.ecs, c.ocsf}), names);
+  }
+  for (const DerivedSpec& d : derived_columns())
+    row(d.name, "derived", to_string(d.type), d.unit, d.doc, joined({d.aliases, d.ipfix, d.ecs, d.ocsf}), "");
+  for (const EitherSpec& e : either_columns()) {
+    const ColumnSpec& src = column_spec(e.src);
+    row(e.name, "either side", to_string(src.type), src.unit, std::string(src.name) + " or " + std::string(column_spec(e.dst).name),
+        std::string(e.aliases), "");
+  }
+  TableBuilder table;
+  table.add("name", LogicalType::string, std::move(name));
+  table.add("kind", LogicalType::string, std::move(kind));
+  table.add("type", LogicalType::string, std::move(type));
+  table.add("unit", LogicalType::string, std::move(unit));
+  table.add("doc", LogicalType::string, std::move(doc));
+  table.add("aliases", LogicalType::string, std::move(aliases));
+  table.add("values", LogicalType::string, std::move(values));
+  return table.take();
+}
+
+Batch segments_table(const store::Snapshot& snapshot) {
+  Column id(PhysicalType::U64), state(PhysicalType::Str), partition(PhysicalType::I64), first(PhysicalType::I64), last(PhysicalType::I64),
+      rows(PhysicalType::U64), bytes(PhysicalType::U64), per_row(PhysicalType::F64), path(PhysicalType::Str);
+  auto row = [&](const segment::SegmentInfo& s, const std::string& what) {
+    id.append(s.id);
+    state.append_string(what);
+    partition.append(s.partition_start);
+    first.append(s.first);
+    last.append(s.last);
+    rows.append(s.rows);
+    bytes.append(s.file_bytes);
+    if (s.rows > 0)
+      per_row.append(static_cast<double>(s.file_bytes) / static_cast<double>(s.rows));
+    else
+      per_row.append_null();
+    path.append_string(s.path);
+  };
+  for (const auto& s : snapshot.segments) row(s->info(), "sealed");
+  for (const auto& d : snapshot.damaged) row(d.info, "damaged: " + d.reason);
+  TableBuilder table;
+  table.add("id", LogicalType::uint, std::move(id));
+  table.add("state", LogicalType::string, std::move(state));
+  table.add("partition", LogicalType::timestamp, std::move(partition));
+  table.add("first", LogicalType::timestamp, std::move(first));
+  table.add("last", LogicalType::timestamp, std::move(last));
+  table.add("rows", LogicalType::uint, std::move(rows));
+  table.add("bytes", LogicalType::uint, std::move(bytes), "bytes");
+  table.add("bytes_per_row", LogicalType::float64, std::move(per_row), "bytes");
+  table.add("path", LogicalType::string, std::move(path));
+  return table.take();
+}
+
+Batch storage_table(const store::Snapshot& snapshot) {
+  struct Sum {
+    uint64_t segments = 0, data = 0, dictionary = 0, posting = 0, distinct = 0, rows = 0;
+    std::string codecs;
+  };
+  std::map<ColumnId, Sum> sums;
+  for (const auto& s : snapshot.segments)
+    for (const auto& c : s->column_stats()) {
+      Sum& sum = sums[c.id];
+      ++sum.segments;
+      sum.rows += s->info().rows;
+      sum.data += c.data_bytes;
+      sum.dictionary += c.dictionary_bytes;
+      sum.posting += c.posting_bytes;
+      sum.distinct = std::max(sum.distinct, c.distinct);
+      if (sum.codecs.empty()) sum.codecs = c.codecs;
+    }
+  Column name(PhysicalType::Str), segments(PhysicalType::U64), rows(PhysicalType::U64), data(PhysicalType::U64), dictionary(PhysicalType::U64),
+      posting(PhysicalType::U64), per_row(PhysicalType::F64), distinct(PhysicalType::U64), codecs(PhysicalType::Str);
+  for (const auto& [column, sum] : sums) {
+    name.append_string(column_spec(column).name);
+    segments.append(sum.segments);
+    rows.append(sum.rows);
+    data.append(sum.data);
+    dictionary.append(sum.dictionary);
+    posting.append(sum.posting);
+    per_row.append(static_cast<double>(sum.data + sum.dictionary + sum.posting) / static_cast<double>(std::max<uint64_t>(1, sum.rows)));
+    distinct.append(sum.distinct);
+    codecs.append_string(sum.codecs);
+  }
+  TableBuilder table;
+  table.add("column", LogicalType::string, std::move(name));
+  table.add("segments", LogicalType::uint, std::move(segments));
+  table.add("rows", LogicalType::uint, std::move(rows));
+  table.add("data_bytes", LogicalType::uint, std::move(data), "bytes");
+  table.add("dictionary_bytes", LogicalType::uint, std::move(dictionary), "bytes");
+  table.add("posting_bytes", LogicalType::uint, std::move(posting), "bytes");
+  table.add("bytes_per_row", LogicalType::float64, std::move(per_row), "bytes");
+  table.add("distinct_max", LogicalType::uint, std::move(distinct));
+  table.add("codecs", LogicalType::string, std::move(codecs));
+  return table.take();
+}
+
+Result<Batch> system_table(std::string_view subject, const QueryContext& context) {
+  if (subject == "columns") return columns_table();
+  if (context.system_tables)
+    if (auto table = context.system_tables(subject)) return std::move(*table);
+  if (subject == "segments" && context.snapshot) return segments_table(*context.snapshot);
+  if (subject == "storage" && context.snapshot) return storage_table(*context.snapshot);
+  constexpr std::string_view kSubjects[] = {"columns", "sources", "exporters", "segments", "storage", "queries"};
+  const std::string hint = grammar::did_you_mean(subject, kSubjects);
+  return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'" + (hint.empty() ? "" : " (" + hint + ")")};
+}
+
+}  // namespace sluice::query

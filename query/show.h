@@ -1,0 +1,18 @@
+// `show …`: tables about the system. Columns and segments are the engine's own; the rest the server knows.
+#pragma once
+
+#include <string_view>
+
+#include "query/engine.h"
+
+namespace sluice::query {
+
+// Error not_found when there is no such table.
+Result<Batch> system_table(std::string_view subject, const QueryContext& context);
+
+Batch columns_table();
+Batch segments_table(const store::Snapshot& snapshot);
+// Bytes by column over all segments.
+Batch storage_table(const store::Snapshot& snapshot);
+
+}  // namespace sluice::query

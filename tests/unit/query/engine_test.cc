@@ -1,0 +1,325 @@
+// The engine over a small company's flows: each answer must be the same from open batches and from segments, with and
+// without postings and zones, in batches of three rows, and by two threads.
+#include "query/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "query/value.h"
+
+namespace sluice::query {
+namespace {
+
+constexpr TimestampNs kStart = 1'763'712'000 * kSecond;  // 2025-11-21T08:00:00Z
+
+class TwoThreads final : public Executor {
+ public:
+  size_t width() const override { return 2; }
+  void run(size_t count, const std::function<void(size_t)>& task) override {
+    std::vector<std::thread> threads;
+    for (size_t i = 1; i < count; ++i) threads.emplace_back([&, i] { task(i); });
+    if (count > 0) task(0);
+    for (auto& t : threads) t.join();
+  }
+};
+
+class TextSink final : public ResultSink {
+ public:
+  Status begin(const Schema& columns) override {
+    ++begins;
+    for (const Field& f : columns) header += (header.empty() ? "" : " ") + f.name;
+    schema = columns;
+    return {};
+  }
+  Status batch(const Batch& rows) override {
+    for (size_t r = 0; r < rows.rows; ++r) {
+      std::string line;
+      for (size_t c = 0; c < schema.size(); ++c) {
+        const Type type{schema[c].type, schema[c].physical, schema[c].enumeration, {}, {}};
+        if (c > 0) line += ' ';
+        const Value value = value_at(rows.columns[c], type, r);
+        if (const auto* d = std::get_if<double>(&value.data)) {
+          // The last digits of a floating-point sum depend on the order of its rows.
+          char text[40];
+          std::snprintf(text, sizeof text, "%.10g", *d);
+          line += text;
+        } else {
+          line += format_value(value, schema[c].enumeration);
+        }
+      }
+      lines.push_back(line);
+    }
+    return {};
+  }
+  int begins = 0;
+  std::string header;
+  Schema schema;
+  std::vector<std::string> lines;
+};
+
+IpAddress ip(const char* text) { return *parse_ip(text); }
+
+// 300 flows: hosts 10.0.0.0-9 ask the DNS server, a web server and each other; some ICMP; some sampled; some one-sided.
+std::vector<Batch> flows() {
+  std::vector<Batch> out;
+  FlowBatchBuilder b;
+  for (uint32_t i = 0; i < 300; ++i) {
+    b.begin_row();
+    const uint32_t host = i % 10;
+    b.set_time(ColumnId::flow_end, kStart + static_cast<int64_t>(i) * 10 * kSecond);
+    b.set_time(ColumnId::flow_start, kStart + static_cast<int64_t>(i) * 10 * kSecond - (i % 4) * kSecond);
+    b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + host));
+    if (i % 29 != 0) b.set_ip(ColumnId::dst_ip, i % 3 == 0 ? ip("192.0.2.53") : i % 3 == 1 ? ip("2001:db8::80") : IpAddress::v4(0x0a000000 + (i / 10) % 10));
+    if (i % 7 == 6) {
+      b.set_uint(ColumnId::protocol, i % 14 == 6 ? 1 : 58);
+      b.set_uint(ColumnId::icmp_type, i % 14 == 6 ? 8 : 128);
+    } else {
+      b.set_uint(ColumnId::protocol, i % 3 == 0 ? 17 : 6);
+      b.set_uint(ColumnId::src_port, 40'000 + i);
+      b.set_uint(ColumnId::dst_port, i % 3 == 0 ? 53 : 443);
+    }
+    if (i % 3 != 0) b.set_uint(ColumnId::tcp_flags, i % 5 == 0 ? 2 : 0x1b);
+    b.set_uint(ColumnId::raw_bytes, 100 + i);
+    b.set_uint(ColumnId::raw_packets, 1 + i % 4);
+    if (i % 50 != 0) b.set_uint(ColumnId::sampling_rate, i % 20 == 0 ? 10 : 1);
+    b.set_enum(ColumnId::action, i % 11 == 0 ? Action::reject : Action::accept);
+    if (i % 2 == 0) b.set_string(ColumnId::app, i % 4 == 0 ? "web-shop" : "Dns Resolver");
+    if (i % 5 == 0) b.set_string(ColumnId::src_labels, "red\nblue");
+    if (i % 6 == 0) b.set_string(ColumnId::extra, "vendor=acme\ncode=" + std::to_string(i % 4));
+    if (i % 70 == 69) out.push_back(b.finish());
+  }
+  out.push_back(b.finish());
+  return out;
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (Batch& b : flows()) open_.open.push_back(std::make_shared<const Batch>(std::move(b)));
+    directory_ = std::filesystem::temp_directory_path() / ("sluice_query_" + std::to_string(getpid()));
+    std::filesystem::create_directories(directory_);
+    // Two segments and an open rest.
+    const auto batches = flows();
+    const std::vector<Batch> first(batches.begin(), batches.begin() + 2), second(batches.begin() + 2, batches.begin() + 4);
+    segment::WriteOptions options;
+    options.sync = false;
+    for (int i = 0; i < 2; ++i) {
+      const std::string path = directory_ / ("segment" + std::to_string(i));
+      auto info = segment::write_segment(path, static_cast<uint64_t>(i + 1), kStart, i == 0 ? first : second, options);
+      ASSERT_TRUE(info.ok()) << info.error().message;
+      auto opened = segment::Segment::open(path);
+      ASSERT_TRUE(opened.ok()) << opened.error().message;
+      sealed_.segments.push_back(*opened);
+    }
+    sealed_.open.push_back(std::make_shared<const Batch>(batches[4]));
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::optional<QueryError> run_on(const store::Snapshot& snapshot, QueryRequest request, TextSink& sink, bool threads = false) {
+    QueryContext context;
+    context.snapshot = &snapshot;
+    context.clock = &clock_;
+    InlineExecutor inline_executor;
+    TwoThreads two;
+    context.executor = threads ? static_cast<Executor*>(&two) : &inline_executor;
+    summary_ = {};
+    return run(request, context, sink, summary_);
+  }
+
+  // The answer, which must be the same in every set-up. Rows are compared as sets unless they have an order.
+  std::vector<std::string> ask(const std::string& text, bool ordered = false) {
+    std::vector<std::string> expected;
+    std::string header;
+    for (int setup = 0; setup < 7; ++setup) {
+      QueryRequest request;
+      request.text = text;
+      request.parameters = parameters_;
+      request.options.use_postings = setup != 2;
+      request.options.use_zones = setup != 3;
+      request.options.batch_rows = setup == 4 || setup == 5 ? 3 : 0;
+      TextSink sink;
+      const auto error = run_on(setup == 0 || setup == 5 ? open_ : sealed_, request, sink, setup == 6);
+      EXPECT_FALSE(error) << text << ": " << (error ? error->message + "\n" + error->caret : "");
+      if (error) return {};
+      EXPECT_EQ(sink.begins, 1);
+      auto lines = sink.lines;
+      if (!ordered) std::sort(lines.begin(), lines.end());
+      if (setup == 0) {
+        expected = lines;
+        header = sink.header;
+        header_ = header;
+      } else {
+        EXPECT_EQ(lines, expected) << text << " in set-up " << setup;
+        EXPECT_EQ(sink.header, header) << text << " in set-up " << setup;
+      }
+    }
+    return expected;
+  }
+  std::string one(const std::string& text) {
+    const auto lines = ask(text);
+    EXPECT_EQ(lines.size(), 1u) << text;
+    return lines.empty() ? "" : lines[0];
+  }
+  std::string error_of(const std::string& text) {
+    QueryRequest request;
+    request.text = text;
+    TextSink sink;
+    const auto error = run_on(open_, request, sink);
+    if (!error) return "no error";
+    return error->message + (error->hint.empty() ? "" : " (" + error->hint + ")");
+  }
+
+  ManualClock clock_{kStart + kHour};
+  store::Snapshot open_, sealed_;
+  std::filesystem::path directory_;
+  std::map<std::string, ParameterValue> parameters_;
+  QuerySummary summary_;
+  std::string header_;
+};
+
+TEST_F(EngineTest, CountsAndFilters) {
+  EXPECT_EQ(one("from flows | stats count()"), "300");
+  EXPECT_EQ(one("stats count() by protocol | where protocol == udp | select n = count()"), one("proto == udp | stats count()"));
+  EXPECT_EQ(one("src_ip == 10.0.0.3 | stats count()"), "30");
+  EXPECT_EQ(one("src_ip in 10.0.0.0/30 | stats count()"), "120");
+  EXPECT_EQ(one("src_ip in 10.0.0.8-10.0.0.200 | stats count()"), "60");
+  EXPECT_EQ(one("dst_ip == 2001:db8::/32 | stats count()"), one("dst_ip == 2001:db8::80 | stats count()"));
+  EXPECT_EQ(one("dst_port == https and proto == tcp | stats count()"), one("443 == dst_port && protocol = 6 | stats count()"));
+  EXPECT_EQ(one("icmp == echo_request | stats count()"), one("proto in (icmp, icmpv6) | stats count()"));
+  EXPECT_EQ(one("tcp_flags == S | stats count()"), one("tcp_flags has syn and not tcp_flags has ack | stats count()"));
+  EXPECT_EQ(one("action == reject | stats count()"), "28");
+  EXPECT_EQ(one("action != reject | stats count()"), "272");
+  EXPECT_EQ(one("app contains 'shop' | stats count()"), "75");
+  EXPECT_EQ(one("app =~ /^dns/i | stats count()"), "75");
+  EXPECT_EQ(one("app has 'resolver' | stats count()"), "75");
+  EXPECT_EQ(one("src_labels has 'blue' | stats count()"), "60");
+  EXPECT_EQ(one("extra.vendor == 'acme' and extra.code == '2' | stats count()"), "25");
+  EXPECT_EQ(one("where app == null | stats count()"), "150");
+  EXPECT_EQ(one("raw_bytes between 110 and 119 | stats count()"), "10");
+  EXPECT_EQ(one("duration >= 2s | stats count()"), "150");
+}
+
+TEST_F(EngineTest, NullIsNotZero) {
+  // Eleven flows have no destination: they satisfy neither == nor !=.
+  EXPECT_EQ(one("dst_ip == null | stats count()"), "11");
+  EXPECT_EQ(one("dst_ip == 192.0.2.53 or dst_ip != 192.0.2.53 | stats count()"), "289");
+  EXPECT_EQ(one("dst_ip in (192.0.2.53) or dst_ip not in (192.0.2.53) | stats count()"), "289");
+  EXPECT_EQ(one("stats count(app), count(), sum(reverse_bytes)"), "150 300 null");
+}
+
+TEST_F(EngineTest, EitherSide) {
+  const std::string either = one("ip == 10.0.0.3 | stats count()");
+  EXPECT_EQ(either, one("src_ip == 10.0.0.3 or dst_ip == 10.0.0.3 | stats count()"));
+  EXPECT_EQ(std::stoi(either) + std::stoi(one("ip != 10.0.0.3 | stats count()")), 300);
+  EXPECT_EQ(std::stoi(either) + std::stoi(one("ip not in (10.0.0.3) | stats count()")), 300);
+  EXPECT_EQ(one("stats n = count() by ip | where ip == 10.0.0.3 | select n"), either);
+  EXPECT_EQ(one("is_private(ip) | stats count()"), "300");
+}
+
+TEST_F(EngineTest, ScalesBySamplingRate) {
+  EXPECT_EQ(one("stats sum(raw_bytes)"), "74850");
+  // Every 20th is one of 10, unless its rate is not known.
+  EXPECT_EQ(one("stats sum(bytes)"), one("stats a = sum(raw_bytes), b = sumif(raw_bytes, sampling_rate == 10) | select a + b * 9"));
+  TextSink sink;
+  QueryRequest request;
+  request.text = "stats sum(bytes)";
+  ASSERT_FALSE(run_on(sealed_, request, sink));
+  ASSERT_EQ(summary_.warnings.size(), 1u);
+  EXPECT_TRUE(summary_.warnings[0].starts_with("6 rows have no known sampling rate")) << summary_.warnings[0];
+}
+
+TEST_F(EngineTest, GroupsSortsAndLimits) {
+  EXPECT_EQ(ask("stats count() by src_ip | sort src_ip desc | limit 2", true), (std::vector<std::string>{"10.0.0.9 30", "10.0.0.8 30"}));
+  EXPECT_EQ(ask("top 2 src_ip by sum(raw_bytes)", true), (std::vector<std::string>{"10.0.0.9 7620", "10.0.0.8 7590"}));
+  EXPECT_EQ(ask("top 1 src_ip by sum(raw_bytes) with others", true), (std::vector<std::string>{"10.0.0.9 7620", "null 67230"}));
+  EXPECT_EQ(ask("stats total = sum(raw_bytes) / count() by action", true).size(), 2u);
+  EXPECT_EQ(ask("distinct protocol", true), (std::vector<std::string>{"1", "6", "17", "58"}));
+  EXPECT_EQ(ask("select src_ip, raw_bytes | sort raw_bytes desc | limit 2", true), (std::vector<std::string>{"10.0.0.9 399", "10.0.0.8 398"}));
+  ask("stats count(), avg(raw_bytes), min(src_ip), max(app), dcount(src_port), count_distinct(dst_ip), p95(raw_bytes), stdev(raw_packets) by proto, dst_port", true);
+  ask("stats first(src_port), last(app), any(dst_ip), values(dst_port, 3), entropy(dst_ip), arg_max(src_ip, raw_bytes) by action", true);
+  ask("stats count() by src_ip, dst_ip, src_port, dst_port, proto", true);
+  ask("stats count() by extra.code, app", true);
+  EXPECT_EQ(one("limit 7 | stats count()"), "7");
+  EXPECT_EQ(one("sample 20 | stats count()"), "20");
+}
+
+TEST_F(EngineTest, Time) {
+  EXPECT_EQ(one("last 30m | stats count()"), "120");
+  EXPECT_EQ(one("between 2025-11-21T08:00Z and 2025-11-21T08:10Z | stats count()"), "60");
+  EXPECT_EQ(one("active between 2025-11-21T08:00:18Z and 2025-11-21T08:00:21Z | stats count()"), "1");
+  const auto lines = ask("between 2025-11-21T08:00Z and 2025-11-21T10:00Z | timeseries count() every 30m", true);
+  EXPECT_EQ(lines, (std::vector<std::string>{"2025-11-21T08:00:00Z 180", "2025-11-21T08:30:00Z 120", "2025-11-21T09:00:00Z 0",
+                                             "2025-11-21T09:30:00Z 0"}));
+  EXPECT_EQ(ask("timeseries sum(raw_bytes) every 30m by app limit 1", true).size(), 4u);
+  EXPECT_EQ(ask("stats count() by bin(10m)", true).size(), 5u);
+  EXPECT_EQ(header_, "ts count()");
+}
+
+TEST_F(EngineTest, Parameters) {
+  parameters_["net"] = {{"10.0.0.0/30"}, false};
+  parameters_["ports"] = {{"https", "53"}, true};
+  parameters_["evil"] = {{"x' or true --"}, false};
+  EXPECT_EQ(one("src_ip in $net | stats count()"), "120");
+  EXPECT_EQ(one("dst_port in $ports | stats count()"), one("dst_port in (443, 53) | stats count()"));
+  EXPECT_EQ(one("app == $evil | stats count()"), "0");
+}
+
+TEST_F(EngineTest, Overflow) {
+  EXPECT_EQ(one("stats sum(raw_bytes * 1000000000000000000)"), "7.485e+22");
+}
+
+TEST_F(EngineTest, Errors) {
+  EXPECT_EQ(error_of("src_prt == 1"), "unknown column 'src_prt' (did you mean 'src_port'?)");
+  EXPECT_EQ(error_of("proto == tpc"), "'tpc' is not a protocol (did you mean 'tcp'?)");
+  EXPECT_EQ(error_of("stats sum(app)"), "sum() wants a number or a duration as argument 1 (sum(x))");
+  EXPECT_EQ(error_of("stitch"), "stage 'stitch' is not available in this version");
+  EXPECT_EQ(error_of("select ip"), "'ip' means source or destination, and this place wants one of them (say 'src_ip' or 'dst_ip')");
+  EXPECT_EQ(error_of("src_ip == 5"), "this place wants an address, and this is a number");
+  EXPECT_EQ(error_of("app =~ /(/"), "bad regular expression: a '(' without its ')' at character 2");
+  QueryRequest request;
+  request.text = "from flows";
+  request.limits.rows_max = 10;
+  TextSink sink;
+  auto error = run_on(open_, request, sink);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->message, "the answer has more rows than the limit: rows_max = 10");
+  request.limits = {};
+  request.limits.memory_bytes = 1'000;
+  request.text = "sort app";
+  TextSink sink2;
+  error = run_on(open_, request, sink2);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::too_large);
+}
+
+TEST_F(EngineTest, StatementsOfTheSystem) {
+  EXPECT_FALSE(ask("show columns | where name == 'src_ip'").empty());
+  EXPECT_FALSE(ask("explain src_ip == 10.0.0.1 | stats count()", true).empty());
+  TextSink sink;
+  QueryRequest request;
+  request.text = "explain analyze src_ip == 10.0.0.1 | stats count()";
+  ASSERT_FALSE(run_on(sealed_, request, sink));
+  EXPECT_EQ(sink.header, "step rows_in rows_out time detail");
+  EXPECT_EQ(sink.lines.size(), 2u);
+  request.text = "proto == t";
+  EXPECT_EQ(validate(request).size(), 1u);
+  QueryContext context;
+  const auto list = complete("proto == t", 10, context);
+  EXPECT_EQ(list.replace_offset, 9u);
+  ASSERT_FALSE(list.items.empty());
+  EXPECT_EQ(list.items[0].text, "tcp");
+}
+
+TEST_F(EngineTest, PrunesWhatCannotMatch) {
+  TextSink sink;
+  QueryRequest request;
+  request.text = "src_ip == 203.0.113.9 | stats count()";
+  ASSERT_FALSE(run_on(sealed_, request, sink));
+  EXPECT_EQ(summary_.stats.segments, 2u);
+  EXPECT_EQ(summary_.stats.segments_pruned, 2u);
+}
+
+}  // namespace
+}  // namespace sluice::query
