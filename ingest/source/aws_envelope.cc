@@ -14,8 +14,6 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-// One JSON object at most, as sent: a CloudWatch batch has 1 MiB, a Firehose record less.
-constexpr size_t kObjectBytesMax = limits::kIngestBodyBytesMax;
 constexpr std::string_view kBlanks = " \t\r\n";
 
 // Standard base64 with or without padding; nullopt for anything else.
@@ -92,8 +90,8 @@ class Unwrapper {
         return {};
       }
       body.remove_prefix(object.size());
-      if (object.size() > kObjectBytesMax) {
-        report_.reject(number_, "JSON object is longer than " + std::to_string(kObjectBytesMax) + " bytes");
+      if (object.size() > limits::kEnvelopeBytesMax) {
+        report_.reject(number_, "JSON object is longer than " + std::to_string(limits::kEnvelopeBytesMax) + " bytes");
         continue;
       }
       SLUICE_TRY(one(object, depth));
@@ -105,7 +103,7 @@ class Unwrapper {
  private:
   // An object; what is wrong with it costs only itself.
   Status one(std::string_view object, int depth) {
-    const size_t lines_before = out_.lines.size(), text_before = out_.text.size();
+    const size_t messages_before = out_.messages.size(), text_before = out_.text.size();
     std::string packed;
     const char* reason = nullptr;
     std::string detail;
@@ -122,7 +120,7 @@ class Unwrapper {
       }
     }
     if (reason != nullptr || control) {
-      out_.lines.resize(lines_before);
+      out_.messages.resize(messages_before);
       out_.text.resize(text_before);
     }
     if (reason != nullptr) {
@@ -196,14 +194,9 @@ class Unwrapper {
     return simdjson::SUCCESS;
   }
 
-  // A message may hold several lines.
   void add(std::string_view message, TimestampNs time) {
-    LineReader reader(message);
-    std::string_view line;
-    while (reader.next(line)) {
-      out_.lines.push_back({out_.text.size(), line.size(), time});
-      out_.text += line;
-    }
+    out_.messages.push_back({out_.text.size(), message.size(), time});
+    out_.text += message;
   }
 
   Status unpack(const std::string& packed, int depth) {

@@ -21,14 +21,15 @@ namespace sluice::ingest::aws {
 // Whether the body is JSON rather than lines: its first byte that is not blank is '{'.
 bool is_json(std::string_view body);
 
-struct UnwrappedLine {
-  size_t offset = 0, length = 0;   // in `text`
-  TimestampNs event_time = 0;      // the envelope's own time of the event; 0: none
+// A message holds one line, or several.
+struct Message {
+  size_t offset = 0, length = 0;  // in `text`
+  TimestampNs event_time = 0;     // the envelope's own time of the event; 0: none
 };
 
 struct Unwrapped {
   std::string text;
-  std::vector<UnwrappedLine> lines;
+  std::vector<Message> messages;
 };
 
 // Records that cannot be read are rejected in `report` with the number of the object (from 1) in the body. too_large when

@@ -889,9 +889,10 @@ Result<DecodeReport> decode(std::string_view body, const DecodeContext& context,
     Decoder decoder(context, sink, fallback, false, unwrapped.text.size(), unwrapped.text.data() + unwrapped.text.size(), report);
     if (!context.format.empty()) SLUICE_TRY(decoder.configure(context.format));
     uint64_t number = 0;
-    for (const auto& line : unwrapped.lines) {
-      std::string_view text = std::string_view(unwrapped.text).substr(line.offset, line.length);
-      SLUICE_TRY(decoder.line(text, ++number, line.event_time));
+    for (const auto& message : unwrapped.messages) {
+      LineReader reader(std::string_view(unwrapped.text).substr(message.offset, message.length));
+      std::string_view line;
+      while (reader.next(line)) SLUICE_TRY(decoder.line(line, ++number, message.event_time));
     }
     SLUICE_TRY(decoder.flush());
     return report;

@@ -32,6 +32,8 @@ inline constexpr size_t kTextLineBytesMax = 1u << 20;
 inline constexpr size_t kStringBytesMax = 64u << 10;
 // Record errors that one answer lists; all are counted.
 inline constexpr size_t kReportedErrorsMax = 100;
+// One JSON object around AWS lines: a CloudWatch batch that Lambda gets has 6 MiB at most. Beyond: rejected and counted.
+inline constexpr size_t kEnvelopeBytesMax = 16u << 20;
 // Columns of one AWS header: today's newest has fewer than 60.
 inline constexpr size_t kHeaderColumnsMax = 256;
 // Network interfaces of one AWS body whose address is learned, to tell which side of a flow they stand on. Beyond: not learned.

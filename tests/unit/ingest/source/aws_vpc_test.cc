@@ -305,6 +305,21 @@ TEST(AwsVpc, PutsTheInterfaceOnItsSide) {
   EXPECT_EQ(side(run(decode_aws_vpc, fields + "\ne 10.0.0.2 10.0.0.1 1\ne 10.0.0.3 10.0.0.4 1\n")), "e||");
 }
 
+TEST(AwsVpc, LearnsTheAddressesOfABoundedNumberOfInterfaces) {
+  // Two records each, between private addresses, that share 10.0.0.1: enough to learn from.
+  std::string body = "interface-id srcaddr dstaddr end\n";
+  const auto add = [&](size_t i) {
+    for (const char* peer : {"10.0.0.2", "10.0.0.3"}) body += "e" + std::to_string(i) + " " + peer + " 10.0.0.1 1\n";
+  };
+  for (size_t i = 0; i <= limits::kAwsInterfacesMax; ++i) add(i);
+  const Decoded d = run(decode_aws_vpc, body);
+  ASSERT_EQ(d.rows.size(), 2 * (limits::kAwsInterfacesMax + 1));
+  const size_t last_learned = 2 * (limits::kAwsInterfacesMax - 1), beyond = 2 * limits::kAwsInterfacesMax;
+  EXPECT_EQ(d.at(last_learned + 1, "dst_interface_id"), "e" + std::to_string(limits::kAwsInterfacesMax - 1));
+  EXPECT_EQ(d.at(beyond + 1, "src_interface_id"), "e" + std::to_string(limits::kAwsInterfacesMax));
+  EXPECT_EQ(d.at(beyond + 1, "reporter"), "");
+}
+
 TEST(AwsVpc, TellsTheInitiatorFromFlags) {
   const auto initiator = [](const char* flags, const char* protocol = "6") {
     return one("srcaddr dstaddr protocol tcp-flags end", std::string("10.0.0.1 1.1.1.1 ") + protocol + " " + flags + " 1").at(0, "initiator");
@@ -429,6 +444,19 @@ TEST(AwsJson, RejectsBadObjectsAndKeepsTheirNeighbours) {
   EXPECT_EQ(run(decode_aws_vpc, good + R"({"message":"cut)").report->rejected, 1u);
   EXPECT_TRUE(run(decode_aws_vpc, std::string(100'000, '{')).report.ok());
   EXPECT_TRUE(run(decode_aws_vpc, "{" + std::string(100'000, '[') + std::string(100'000, ']') + "}").report.ok());
+}
+
+TEST(AwsJson, BoundsObjects) {
+  const std::string good = R"({"message":"2 1 eni-1 172.31.16.139 8.8.8.8 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK"})";
+  // At the bound and one past it.
+  for (const size_t beyond : {0u, 1u}) {
+    std::string large = good.substr(0, good.size() - 1) + R"(,"padding":")";
+    large += std::string(limits::kEnvelopeBytesMax - large.size() - 2 + beyond, 'x') + "\"}";
+    const Decoded d = run(decode_aws_vpc, good + large + good);
+    ASSERT_TRUE(d.report.ok());
+    EXPECT_EQ(d.report->accepted, 3u - beyond);
+    EXPECT_EQ(d.report->rejected, beyond);
+  }
 }
 
 TEST(SourceTable, FindsSources) {
