@@ -143,6 +143,9 @@ rocksdb::DBOptions db_options() {
   o.stats_persist_period_sec = 0;
   o.avoid_flush_during_recovery = true;  // a quick start: the journal is read once and then sealed away
   o.bytes_per_sync = 1u << 20;
+  // A record cut off at the log's end is what a crash leaves, and was never acknowledged. Anything else is damage, which is
+  // to be seen (open_database then asks for what can be had).
+  o.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   return o;
 }
 
@@ -234,13 +237,22 @@ struct Database {
   }
 };
 
-rocksdb::Status open_database(const std::string& path, const std::shared_ptr<rocksdb::Cache>& cache, std::shared_ptr<Database>& out) {
+// `damage` is set when the log was damaged and what follows the damage is missing.
+rocksdb::Status open_database(const std::string& path, const std::shared_ptr<rocksdb::Cache>& cache, std::shared_ptr<Database>& out,
+                              std::string& damage) {
   auto database = std::make_shared<Database>();
   rocksdb::DB* raw = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   const std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {{rocksdb::kDefaultColumnFamilyName, small_options(cache)},
                                                                     {kJournalFamily, journal_options(cache)}};
-  const auto status = rocksdb::DB::Open(db_options(), path, descriptors, &handles, &raw);
+  rocksdb::DBOptions options = db_options();
+  auto status = rocksdb::DB::Open(options, path, descriptors, &handles, &raw);
+  if (status.IsCorruption()) {
+    const std::string text = status.ToString();
+    options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+    status = rocksdb::DB::Open(options, path, descriptors, &handles, &raw);
+    if (status.ok()) damage = text;
+  }
   if (!status.ok()) return status;
   database->db.reset(raw);
   database->small = handles[0];
@@ -254,6 +266,7 @@ rocksdb::Status open_database(const std::string& path, const std::shared_ptr<roc
 struct Catalog::Impl {
   std::string directory, path;
   bool created = false;
+  std::string damage;  // as found at open
   std::shared_ptr<rocksdb::Cache> cache;
   mutable std::mutex mutex;            // guards `database` and opening it anew
   std::shared_ptr<Database> database;  // nullptr: opening anew has failed so far
@@ -275,7 +288,8 @@ struct Catalog::Impl {
     if (!broken.load() || free_bytes(path) < kReopenFreeBytes) return;
     if (database && database.use_count() > 1) return;
     database.reset();
-    if (!open_database(path, cache, database).ok()) return;
+    std::string again;  // the end of the log may be in any state after a full disk, and was not acknowledged
+    if (!open_database(path, cache, database, again).ok()) return;
     broken.store(false);
     resumed.fetch_add(1, std::memory_order_relaxed);
   }
@@ -286,6 +300,7 @@ Catalog::~Catalog() = default;
 
 const std::string& Catalog::directory() const { return impl_->directory; }
 bool Catalog::created() const { return impl_->created; }
+const std::string& Catalog::damage() const { return impl_->damage; }
 
 Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   auto impl = std::make_unique<Impl>();
@@ -323,7 +338,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
     }
   }
 
-  const auto opened = open_database(database, impl->cache, impl->database);
+  const auto opened = open_database(database, impl->cache, impl->database, impl->damage);
   if (!opened.ok()) {
     const std::string text = opened.ToString();
     if (text.find("lock") != std::string::npos && opened.IsIOError()) return locked_error(directory, database, text);

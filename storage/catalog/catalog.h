@@ -98,6 +98,8 @@ class Catalog {
   const std::string& directory() const;
   // True when this open made the catalogue.
   bool created() const;
+  // Not empty: the log was damaged in its middle (not just cut off by a crash), and the changes after that place are lost.
+  const std::string& damage() const;
 
   // nullopt: no such key.
   Result<std::optional<std::string>> get(Keyspace keyspace, std::string_view key) const;

@@ -15,7 +15,7 @@ using catalog::Sync;
 namespace {
 
 // Appends stop this far from a full disk, so that sealing, merging and above all retention can still write.
-constexpr uint64_t kDiskReserveBytes = 64u << 20;
+constexpr uint64_t kDiskReserveBytes = 256u << 20;
 
 // Many small appends become few batches: each kind of small is joined when this many have come together, so that a row is
 // copied at most once per kind and a query sees a bounded number of batches.

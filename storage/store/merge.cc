@@ -85,21 +85,32 @@ Result<bool> StoreImpl::merge_once() {
   std::lock_guard merging(merge_mutex_);
   SLUICE_TRY(decide_undecided());
   const TimestampNs now = clock_.now();
-  std::vector<std::shared_ptr<SegmentFile>> inputs;
-  TimestampNs start = 0;
+  struct Candidate {
+    TimestampNs start;
+    bool cold;
+    std::vector<std::shared_ptr<SegmentFile>> sound;
+  };
+  std::vector<Candidate> candidates;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [partition_start, partition] : partitions_) {
-      std::vector<std::shared_ptr<SegmentFile>> sound;
-      for (const SegmentEntry& e : partition.segments)
-        if (e.damage.empty()) sound.push_back(e.file);
+      if (partition.segments.size() < kColdSegments) continue;
       TimestampNs end = 0;
       const bool ended = !__builtin_add_overflow(partition_start, options_.partition_width, &end) && end <= now - kColdAge;
-      inputs = choose(sound, ended && partition.open.empty());
-      start = partition_start;
-      if (!inputs.empty()) break;
+      Candidate c{partition_start, ended && partition.open.empty(), {}};
+      for (const SegmentEntry& e : partition.segments)
+        if (e.damage.empty()) c.sound.push_back(e.file);
+      candidates.push_back(std::move(c));
     }
   }
+  std::vector<std::shared_ptr<SegmentFile>> inputs;
+  TimestampNs start = 0;
+  for (const Candidate& c : candidates) {
+    inputs = choose(c.sound, c.cold);
+    start = c.start;
+    if (!inputs.empty()) break;
+  }
+  candidates.clear();
   if (inputs.empty()) return false;
 
   const TimestampNs began = clock_.now();

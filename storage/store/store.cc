@@ -129,6 +129,12 @@ Result<std::shared_ptr<SegmentFile>> StoreImpl::open_segment(const SegmentInfo& 
 
 Status StoreImpl::replay_journal() {
   Status failed;
+  if (!catalog_->damage().empty()) {
+    DamagedSegment damaged;
+    damaged.info.path = "the journal's log";
+    damaged.reason = "rows appended last may be lost: " + catalog_->damage();
+    damaged_entries_.push_back(std::move(damaged));
+  }
   SLUICE_TRY(catalog_->scan(Keyspace::journal, {}, [&](std::string_view key, std::string_view entry) {
     const auto sequence = parse_number_key(key);
     if (!sequence) {

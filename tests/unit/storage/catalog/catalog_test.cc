@@ -186,6 +186,19 @@ TEST(Catalog, RefusesDamage) {
   EXPECT_EQ(c.error().code, ErrorCode::corrupt) << c.error().message;
 }
 
+TEST(Catalog, ALogCutOffByACrashIsNoDamage) {
+  Folder f;
+  {
+    auto c = must_open(f.path);
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(c->put(Keyspace::lists, "k" + std::to_string(i), std::string(1000, 'v'), Sync::yes).ok());
+  }
+  for (const auto& e : fs::directory_iterator(f.path + "/catalog"))
+    if (e.path().extension() == ".log" && e.file_size() > 0) fs::resize_file(e.path(), e.file_size() - 100);
+  auto c = must_open(f.path);
+  EXPECT_EQ(c->damage(), "");
+  EXPECT_EQ(keys(*c, Keyspace::lists).size(), 9u);
+}
+
 TEST(Catalog, RefusesAFolderThatCannotBe) {
   auto c = Catalog::open("/proc/no/such/place");
   ASSERT_FALSE(c.ok());

@@ -380,6 +380,36 @@ TEST(Store, ADamagedJournalEntryIsSaidAndKept) {
   EXPECT_NE(s.damaged[0].info.path.find("journal entry"), std::string::npos);
 }
 
+TEST(Store, ADamagedLogIsSaid) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    for (uint64_t i = 0; i < 30; ++i) must_append(*store, rows(i * 1000, 1000));
+  }
+  fs::path log;
+  for (const auto& e : fs::directory_iterator(f.path + "/catalog"))
+    if (e.path().extension() == ".log" && (log.empty() || fs::file_size(e.path()) > fs::file_size(log))) log = e.path();
+  ASSERT_GT(fs::file_size(log), 100'000u);
+  {
+    std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(fs::file_size(log) / 2));
+    file << "a bad sector";
+  }
+  auto store = must_open(options_for(f), clock);
+  Snapshot s = store->snapshot();
+  ASSERT_EQ(s.damaged.size(), 1u);
+  EXPECT_NE(s.damaged[0].reason.find("lost"), std::string::npos);
+  const auto left = numbers(s);
+  EXPECT_GT(left.size(), 5'000u);
+  EXPECT_LT(left.size(), 30'000u);
+  EXPECT_EQ(left, range(0, left.size()));
+  // And it goes on.
+  must_append(*store, rows(100'000, 10));
+  ASSERT_TRUE(store->flush().ok());
+  EXPECT_EQ(numbers(store->snapshot()).size(), left.size() + 10);
+}
+
 TEST(Store, NeverUsesAnIdOrSequenceAgain) {
   Folder f;
   ManualClock clock(kStart);
