@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "crash_rows.h"
+#include "tests/crash/crash_rows.h"
 #include "storage/store/crash_points.h"
 
 using namespace sluice;

@@ -19,7 +19,7 @@
 #include <random>
 #include <set>
 
-#include "crash_rows.h"
+#include "tests/crash/crash_rows.h"
 #include "storage/catalog/catalog.h"
 #include "storage/store/crash_points.h"
 
