@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""The prompt, as a person meets it: a real `sluice` in a real terminal (tmux) against a real `sluiced`.
+
+Usage: prompt_test.py BIN_FOLDER. Exit 77 (skipped) where tmux is not installed.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+LOG = """version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status
+2 123456789012 eni-1 10.0.0.5 198.51.100.7 40001 443 6 10 5000 1763625600 1763625660 ACCEPT OK
+2 123456789012 eni-1 198.51.100.7 10.0.0.5 443 40001 6 20 90000 1763625600 1763625660 ACCEPT OK
+2 123456789012 eni-1 203.0.113.9 10.0.0.5 50000 22 6 1 60 1763625610 1763625670 REJECT OK
+2 123456789012 eni-1 - - - - - - - 1763625600 1763625660 - NODATA
+"""
+
+failures = []
+
+
+def check(what, condition, seen=""):
+    print(("ok      " if condition else "FAILED  ") + what)
+    if not condition:
+        failures.append(what)
+        print("    on the screen:\n" + "\n".join("    | " + line for line in seen.rstrip().splitlines()))
+
+
+class Terminal:
+    """A tmux window of its own server, 100 by 30, so that nobody's sessions are touched."""
+
+    def __init__(self, folder, command, environment):
+        self.socket = os.path.join(folder, "tmux.sock")
+        env = dict(os.environ, TERM="xterm-256color", **environment)
+        env.pop("TMUX", None)
+        self.run("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", command, env=env)
+
+    def run(self, *args, env=None):
+        return subprocess.run(["tmux", "-S", self.socket, *args], check=True, capture_output=True, text=True, env=env).stdout
+
+    def type(self, text, enter=True):
+        self.run("send-keys", "-l", text)
+        if enter:
+            self.run("send-keys", "Enter")
+
+    def key(self, name):
+        self.run("send-keys", name)
+
+    def screen(self):
+        return self.run("capture-pane", "-p")
+
+    def wait(self, pattern, seconds=15):
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                screen = self.screen()
+            except subprocess.CalledProcessError:
+                screen = ""
+            if re.search(pattern, screen, re.M | re.S) or time.monotonic() > end:
+                return screen
+            time.sleep(0.05)
+
+    def close(self):
+        subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True)
+
+
+def main():
+    bin_folder = os.path.abspath(sys.argv[1])
+    if shutil.which("tmux") is None:
+        print("tmux is not installed, so the prompt was not tried")
+        return 77
+    folder = tempfile.mkdtemp(prefix="sluice-prompt-")
+    server = subprocess.Popen(
+        [f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0"],
+        stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "w"), text=True)
+    terminal = None
+    try:
+        ready = server.stdout.readline()
+        address = re.search(r"http=(\S+)", ready)
+        if not address:
+            print("the server did not start: " + open(f"{folder}/log").read())
+            return 1
+        env = {"SLUICE_SERVER": "http://" + address.group(1), "XDG_STATE_HOME": f"{folder}/state", "LC_ALL": "C.UTF-8", "PAGER": ""}
+        log = f"{folder}/flows.log"
+        with open(log, "w") as f:
+            f.write(LOG)
+        sent = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", log], env=dict(os.environ, **env), capture_output=True, text=True)
+        check("ingest tells what was taken", sent.returncode == 0 and "3 flows accepted, 0 records rejected, 1 without data" in sent.stdout, sent.stdout + sent.stderr)
+        again = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", log], env=dict(os.environ, **env), capture_output=True, text=True)
+        check("the same file counts once", "1 bodies known already" in again.stdout, again.stdout + again.stderr)
+
+        terminal = Terminal(folder, f"{bin_folder}/sluice", env)
+        screen = terminal.wait(r"^sluice> ")
+        check("greets and shows the prompt", "Sluice at http://" in screen and "\\help" in screen, screen)
+
+        terminal.type("stats n = count(), b = sum(bytes) by proto")
+        screen = terminal.wait(r"1 row in")
+        check("answers with a table and an account", re.search(r"^\s*6\s+3\s+95060\s*$", screen, re.M) is not None and "1 row in" in screen, screen)
+
+        terminal.type("from flows |")
+        terminal.wait(r"-> $")
+        terminal.type("where src_prt == 53")
+        screen = terminal.wait(r"did you mean")
+        check("a query may have two lines, and an error points at its place",
+              re.search(r"where src_prt == 53\n\s+\^~~~~~~", screen) is not None and "did you mean 'src_port'?" in screen, screen)
+
+        terminal.type("where dst_po", enter=False)
+        terminal.key("Tab")
+        screen = terminal.wait(r"where dst_port ")
+        check("TAB completes a column", "where dst_port " in screen, screen)
+        terminal.type("== 22 | select src_ip, action")
+        screen = terminal.wait(r"203\.0\.113\.9")
+        check("the completed question is answered", re.search(r"203\.0\.113\.9\s+reject", screen) is not None, screen)
+
+        terminal.key("Up")
+        screen = terminal.wait(r"sluice> where dst_port == 22 \| select src_ip, action\s*$")
+        check("the arrow key brings back the last question", re.search(r"sluice> where dst_port == 22 \| select", screen) is not None, screen)
+        terminal.key("C-c")
+        screen = terminal.wait(r"\^C\s+sluice> *$")
+        check("Ctrl-C clears the line and stays", "^C" in screen, screen)
+
+        terminal.type("\\set who 10.0.0.5")
+        terminal.type("ip == $who | stats n = count()")
+        screen = terminal.wait(r"^\s*3\s*$")
+        check("parameters are bound", re.search(r"^\s*3\s*$", screen, re.M) is not None, screen)
+
+        terminal.type("\\format csv")
+        terminal.type("distinct action | sort action")
+        screen = terminal.wait(r"^reject")
+        check("csv on demand", re.search(r"^accept\s*\nreject", screen, re.M) is not None, screen)
+        terminal.type("\\format table")
+
+        terminal.type("\\d vlan")
+        screen = terminal.wait(r"inner_vlan")
+        check("\\d lists columns by a part of their name", "inner_vlan" in screen, screen)
+
+        terminal.key("C-l")
+        terminal.type("\\watch 200ms stats n = count()")
+        screen = terminal.wait(r"every 0\.2s")
+        time.sleep(0.6)
+        terminal.key("C-c")
+        screen = terminal.wait(r"sluice> *$")
+        check("\\watch repeats until Ctrl-C", "every 0.2s" in screen, screen)
+
+        terminal.type("from flows | limit 2")
+        screen = terminal.wait(r"2 rows in")
+        check("wide rows fit the terminal", "2 rows in" in screen and all(len(line) <= 100 for line in screen.splitlines()), screen)
+
+        terminal.type("\\nonsense")
+        screen = terminal.wait(r"unknown command")
+        check("unknown commands are named", "unknown command \\nonsense" in screen, screen)
+
+        terminal.key("C-d")
+        for _ in range(50):
+            if not os.path.exists(terminal.socket) or subprocess.run(["tmux", "-S", terminal.socket, "ls"], capture_output=True).returncode != 0:
+                break
+            time.sleep(0.1)
+        history = f"{folder}/state/sluice/history"
+        check("Ctrl-D leaves, and the history is kept for its owner alone",
+              os.path.exists(history) and os.stat(history).st_mode & 0o077 == 0 and "dst_port" in open(history).read())
+
+        # One-shot ways and exit codes.
+        def run(*args, text=None):
+            return subprocess.run([f"{bin_folder}/sluice", *args], env=dict(os.environ, **env), capture_output=True, text=True, input=text)
+
+        result = run("query", "stats n = count()", "--format", "csv")
+        check("query --format csv", result.returncode == 0 and result.stdout.split() == ["n", "3"], result.stdout + result.stderr)
+        result = run("query", "ip == $who | stats n = count()", "--param", "who=10.0.0.5 or true", "--format", "csv")
+        check("a parameter is never syntax", result.returncode == 1, result.stdout + result.stderr)
+        result = run("query", "where src_prt == 1")
+        check("a query error is exit code 1 with its caret on standard error", result.returncode == 1 and "^~~" in result.stderr and result.stdout == "", result.stderr)
+        result = run("nonsense")
+        check("wrong usage is exit code 2", result.returncode == 2, result.stderr)
+        result = run(text="stats n = count()")
+        check("a question by a pipe", result.returncode == 0 and "3" in result.stdout, result.stdout + result.stderr)
+        result = run("--server", "http://127.0.0.1:1", "query", "stats count()")
+        check("an absent server is exit code 3", result.returncode == 3 and "Is the server running" in result.stderr, result.stderr)
+        result = run("sources")
+        check("sources are listed", result.returncode == 0 and "aws_vpc" in result.stdout, result.stdout + result.stderr)
+        result = run("ingest", "--source", "nonsense", log)
+        check("an unknown source names the known ones", result.returncode == 2 and "aws_vpc" in result.stderr, result.stderr)
+        bad = f"{folder}/bad.log"
+        with open(bad, "w") as f:
+            f.write(LOG.splitlines()[0] + "\n2 1 eni-1 10.0.0.5 nowhere 1 2 6 1 1 1763625600 1763625660 ACCEPT OK\n" + "x" * 3_000_000 + "\n" + LOG.splitlines()[3] + "\n")
+        result = run("ingest", "--source", "aws_vpc", bad)
+        check("a bad record and an endless line cost only themselves",
+              result.returncode == 1 and "1 flows accepted" in result.stdout and "record 2" in result.stderr, result.stdout + result.stderr)
+    finally:
+        if terminal:
+            terminal.close()
+        server.send_signal(signal.SIGTERM)
+        code = server.wait(timeout=30)
+        check("the server ends well", code == 0)
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{len(failures)} failed" if failures else "all well")
+    return 1 if failures else 0
+
+
+sys.exit(main())
