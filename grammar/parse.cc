@@ -268,6 +268,11 @@ class Explanation {
     }
     const Token& before = input_.tokens[at - 1];
     std::string wanted = wanted_after(before.kind);
+    if (before.kind == TokenKind::kAs) {
+      const bool of_rule = input_.tokens[0].kind == TokenKind::kCreate && !has_before(TokenKind::kPipe, at);
+      wanted = of_rule ? "a query" : "a name";
+    }
+    if (at > 1 && input_.tokens[at - 2].kind == TokenKind::kTop) wanted = "a column";
     const bool calls_empty = before.kind == TokenKind::kLeftParen && found.kind == TokenKind::kRightParen;
     if (!wanted.empty() && (operand_wanted() || before.kind != TokenKind::kSort) && !calls_empty) {
       error.expected = {wanted};
@@ -294,6 +299,11 @@ class Explanation {
     return std::find(stop_.wanted.begin(), stop_.wanted.end(), type) != stop_.wanted.end();
   }
   bool operand_wanted() const { return wants(FlowQL::LITERAL) || wants(FlowQL::WORD); }
+
+  bool has_before(TokenKind kind, size_t at) const {
+    return std::any_of(input_.tokens.begin(), input_.tokens.begin() + static_cast<ptrdiff_t>(at),
+                       [&](const Token& token) { return token.kind == kind; });
+  }
 
   // The stage that the error stands in, if nothing knows its name.
   const Token* unknown_stage(size_t at) const {
@@ -369,6 +379,15 @@ class Explanation {
     const Token& found = input_.tokens[at];
     const Token& before = input_.tokens[at - 1];
     const std::string word = lower_case(input_.text_of(found));
+    const std::string word_before = lower_case(input_.text_of(before));
+    if (word == "from" || word_before == "from") return "the source comes first: from flows | where … | select …";
+    if (word == "like") return "'contains', 'starts_with' and 'matches /…/' compare texts";
+    if (found.kind == TokenKind::kBy) return "grouping needs a stage: | stats … by …";
+    if (found.kind == TokenKind::kComma) return "conditions are joined with 'and' or 'or'";
+    if (found.kind == TokenKind::kWord && (word_before == "src" || word_before == "dst"))
+      return "did you mean '" + word_before + "_" + word + "'?";
+    if (found.kind == TokenKind::kLiteral && before.kind == TokenKind::kWord && !open_bracket(at))
+      return "a comparison needs an operator: " + word_before + " == …";
     if (before.kind == TokenKind::kWord && (at == 1 || begins_query(at - 1))) {
       // `form flows`, `wher x == 1`
       std::vector<std::string_view> openers(stage_names().begin(), stage_names().end());
@@ -1161,7 +1180,8 @@ std::variant<std::vector<Statement>, SyntaxError> parse_statements(std::string_v
     if (empty && (!only_one || !statements.empty())) continue;
     if (only_one && !statements.empty()) {
       const Span span = input.tokens.front().span;
-      return earlier(tokens.error, SyntaxError{"only one statement can stand here", "a second one begins after the ';'", span, {"the end of the query"}});
+      return earlier(tokens.error, SyntaxError{"only one statement can stand here", "a second one begins after the ';'",
+                                               span, {"the end of the query"}});
     }
     std::optional<SyntaxError> error = run(input, true, [&](antlr4::ParserRuleContext* tree) {
       statements.push_back(Builder(input).statement(tree));

@@ -743,8 +743,8 @@ class Tokenizer {
   void word(size_t start, size_t end) {
     const std::string lower = lower_case(text_.substr(start, end - start));
     const size_t after = skip_blank(end);
-    if (rule_ >= RulePhase::kBody && frames_.size() == 1 && lower == "alert" && word_at(after) == "by" &&
-        position_ != Position::kOptionValue) {
+    if (rule_ >= RulePhase::kBody && frames_.size() == 1 && lower == "alert" &&
+        (word_at(after) == "by" || (after >= text_.size() && position_ == Position::kOperator)) && position_ != Position::kOptionValue) {
       push(TokenKind::kAlert, start, end);
       start_stage_frame();
       frame().stage = "alert";
@@ -781,7 +781,7 @@ class Tokenizer {
     const bool word_follows = is_letter(at(after)) && !operator_at(after, true);
     const std::string next = word_at(after);
     if (word == "explain") {
-      if (after >= text_.size() || operator_at(after, true)) return false;
+      if (operator_at(after, true)) return false;
       push(TokenKind::kExplain, start, end);
       position_ = Position::kQuery;
       const size_t next_end = word_end(after);
@@ -792,7 +792,7 @@ class Tokenizer {
       return true;
     }
     if (word == "show") {
-      if (!word_follows) return false;
+      if (!word_follows && after < text_.size()) return false;
       push(TokenKind::kShow, start, end);
       start_generic("show");
       return true;
@@ -899,6 +899,13 @@ class Tokenizer {
       push_prefix(TokenKind::kNot, start, end);
       return;
     }
+    if ((last_kind() == TokenKind::kStats && word == "by") || (last_kind() == TokenKind::kTimeseries && word == "every")) {
+      // `stats by src_ip` lacks its aggregate; no column `by` is meant unless a connecting word follows.
+      const std::string next = word_at(after);
+      const bool value_follows = is_digit(at(after)) || (!next.empty() && next != "alert" && !operator_at(after, true) &&
+                                                         operator_table().find(next) == operator_table().end());
+      if (value_follows) return push_operator(operator_table().at(word).kind, start, end);
+    }
     if (at(after) != '(') {
       if (word == "null") return push_operand(TokenKind::kLiteral, start, end, NullLiteral{});
       if (word == "true") return push_operand(TokenKind::kLiteral, start, end, BoolLiteral{true});
@@ -947,9 +954,9 @@ class Tokenizer {
     if (at_query_level() && !command_ && !(f.generic && !f.head)) {
       // `dst_port == 53 last 1h`. Behind a '|' it is out of place, and the parser says so.
       auto kind = time_word(word, after);
+      if (!kind && f.head && !f.generic && word == "last" && !operator_at(after, true)) kind = TokenKind::kLast;
       if (!kind && f.head && !f.generic && (after >= text_.size() || at(after) == '|')) {
         // Nothing follows: a range begun, not a column.
-        if (word == "last") kind = TokenKind::kLast;
         if (word == "since") kind = TokenKind::kSince;
         if (word == "at") kind = TokenKind::kAt;
       }
@@ -1377,7 +1384,9 @@ class Tokenizer {
              "write " + std::string(text_.substr(date.offset, date.length)) + "T" + shown + ", or put both in quotes");
         return;
       }
-      fail(start, end - start, "'" + shown + "' is not an IPv6 address or MAC address");
+      const bool port = text.find('.') != std::string_view::npos && std::count(text.begin(), text.end(), ':') == 1;
+      fail(start, end - start, "'" + shown + "' is not an IPv6 address or MAC address",
+           port ? "an address and a port are two conditions, joined with 'and'" : "");
       return;
     }
     if (std::count(text.begin(), text.end(), '.') >= 2) {

@@ -114,12 +114,9 @@ def main():
             continue
         try:
             results[name] = SYSTEMS[name](options, data, asked)
-        except MeasureError as error:
-            left_out[name] = str(error)
-            log(f"left out: {name}: {error}")
-        except OSError as error:
-            left_out[name] = str(error)
-            log(f"left out: {name}: {error}")
+        except (MeasureError, OSError, ValueError, KeyError, TypeError) as error:
+            left_out[name] = str(error) or type(error).__name__
+            log(f"left out: {name}: {left_out[name]}")
     if not results:
         raise SystemExit("nothing could be measured")
     run = {

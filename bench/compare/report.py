@@ -110,6 +110,8 @@ def table(run, queries, results, truth):
         if len(attempts) > 1:
             lines.append(f"- {system}, UDP rates tried: " + "; ".join(f"{rate(a['asked'])} asked, {rate(a['rate'])} reached, {a['lost']:,} lost" for a in attempts) + ".")
     if ours and ours.get("memory_mb"):
+        lines.append(f"- sluice: the whole data folder has {ours['folder_bytes'] / 1e6:.0f} MB, of them {ours['journal_bytes'] / 1e6:.0f} MB are the catalogue and the "
+                     "journal's last pieces, which do not grow with the rows.")
         lines.append(f"- sluice: {ours['memory_mb']:.0f} MB resident after the queries; flush took {ours['flush_seconds']:.1f} s"
                      + (f", compact {ours['compact_seconds']:.1f} s" if "compact_seconds" in ours else "") + ".")
     for text in check_truth(queries, results, truth):

@@ -20,6 +20,7 @@ class Server:
         shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(parents=True)
         self.log_path = log_path
+        self.connection = None
         self.log = open(log_path, "wb")
         self.process = subprocess.Popen(
             [str(binary), "--data", str(self.data), "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"],
@@ -34,7 +35,6 @@ class Server:
             raise MeasureError(f"sluiced was not ready within 60 s; see {log_path}")
         self.netflow = words["netflow"].split(",")[0]
         self.address = words["http"]
-        self.connection = None
 
     def __enter__(self):
         return self
@@ -50,6 +50,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        if self.connection is not None:
+            self.connection.close()
+        self.process.stdout.close()
         self.log.close()
 
     def request(self, method, path, body=None, timeout=120):
@@ -58,6 +61,9 @@ class Server:
                 host, port = self.address.rsplit(":", 1)
                 self.connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
             try:
+                self.connection.timeout = timeout
+                if self.connection.sock is not None:
+                    self.connection.sock.settimeout(timeout)
                 self.connection.request(method, path, body=body.encode() if body else None, headers={"Content-Type": "text/plain"} if body else {})
                 response = self.connection.getresponse()
                 return response.status, response.read()
@@ -72,6 +78,14 @@ class Server:
         if status != 200:
             raise MeasureError(f"{status}: {body[:300].decode(errors='replace')}")
         return json.loads(body)
+
+    def get_json(self, path):
+        """A page of facts for the record, or None where it is not to be had."""
+        try:
+            status, body = self.request("GET", path)
+            return json.loads(body) if status == 200 else None
+        except (MeasureError, ValueError):
+            return None
 
     def count(self):
         return int(self.query("from flows | stats flows = count()")["rows"][0][0] or 0)
@@ -145,21 +159,24 @@ def measure(options, data, queries):
         if result["ingest"]["stored"] == 0:
             raise MeasureError(f"sluiced stored nothing; see {log_path}")
         stored = result["ingest"]["stored"]
-        result["exporters"] = json.loads(server.request("GET", "/v1/exporters")[1] or b"null")
+        result["exporters"] = server.get_json("/v1/exporters")
         log("sluice: flush")
         started = time.monotonic()
         status, body = server.request("POST", "/v1/admin/flush", timeout=600)
         if status >= 300:
             raise MeasureError(f"flush: {status} {body[:200]!r}")
         result["flush_seconds"] = time.monotonic() - started
-        result["bytes_per_flow"] = {"flushed": size_of(server.data) / stored}
+        # What the rows take for good; the journal beside them is of bounded size and empties itself. Both are told.
+        segments = server.data / "segments" if (server.data / "segments").is_dir() else server.data
+        result["bytes_per_flow"] = {"flushed": size_of(segments) / stored}
         started = time.monotonic()
         status, body = server.request("POST", "/v1/admin/compact", timeout=900)
         if status < 300:
             result["compact_seconds"] = time.monotonic() - started
-            result["bytes_per_flow"]["compacted"] = size_of(server.data) / stored
-        status, body = server.request("GET", "/v1/storage")
-        result["storage"] = json.loads(body) if status == 200 else None
+            result["bytes_per_flow"]["compacted"] = size_of(segments) / stored
+        result["folder_bytes"] = size_of(server.data)
+        result["journal_bytes"] = result["folder_bytes"] - size_of(segments)
+        result["storage"] = server.get_json("/v1/storage")
         result["queries"] = {}
         for query in queries:
             log(f"sluice: {query.name}")
@@ -179,7 +196,7 @@ def measure(options, data, queries):
                             times.clear()
                             break
                 result["queries"][query.name] = {"answer": rows, "stats": stats, **statistics_of(times)}
-            except MeasureError as error:
+            except (MeasureError, ValueError, KeyError, TypeError) as error:
                 result["queries"][query.name] = {"error": str(error)}
         result["memory_mb"] = server.memory_mb()
     finally:

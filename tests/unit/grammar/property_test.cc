@@ -148,7 +148,7 @@ void check(std::string_view text, int& accepted) {
 
 TEST(Property, PrintedTreesParseToThemselves) {
   int accepted = 0;
-  constexpr int kTexts = 20'000;
+  constexpr int kTexts = 4'000;
   for (int seed = 0; seed < kTexts; ++seed) check(Texts(static_cast<uint64_t>(seed)).statement(), accepted);
   std::printf("%d of %d texts accepted\n", accepted, kTexts);
   EXPECT_GT(accepted, kTexts / 5);
@@ -157,7 +157,7 @@ TEST(Property, PrintedTreesParseToThemselves) {
 TEST(Property, AlsoAfterWordsAreThrownAbout) {
   int accepted = 0;
   std::mt19937_64 random(11);
-  for (uint64_t seed = 0; seed < 20'000; ++seed) {
+  for (uint64_t seed = 0; seed < 4'000; ++seed) {
     std::string text = Texts(seed).statement();
     for (int edit = 0; edit < 3; ++edit) {
       const size_t at = random() % (text.size() + 1);
@@ -171,7 +171,7 @@ TEST(Property, AlsoAfterWordsAreThrownAbout) {
     check(text, accepted);
   }
   std::printf("%d accepted\n", accepted);
-  EXPECT_GT(accepted, 100);
+  EXPECT_GT(accepted, 40);
 }
 
 }  // namespace

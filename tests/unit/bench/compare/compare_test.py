@@ -1,6 +1,7 @@
 import pathlib
 import sys
 import tempfile
+import types
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[4] / "bench" / "compare"))
@@ -119,6 +120,92 @@ class Report(unittest.TestCase):
             self.assertNotIn("one\n", text)
             self.assertIn("kept", text)
             self.assertEqual(text.count(report.BEGIN), 1)
+
+
+# A server and a generator that keep the contract and nothing else: `ready …`, UDP in, count and errors out, SIGTERM.
+FAKE_SERVER = """#!{python}
+import http.server, json, os, signal, socket, struct, threading, time
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 0))
+flows = 0
+def receive():
+    global flows
+    while True:
+        packet = udp.recv(2048)
+        flows += struct.unpack(">HH", packet[:4])[1]
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def answer(self, status, body):
+        body = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(404 if self.path == "/v1/storage" else 200, {{"path": self.path}})
+    def do_POST(self):
+        text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        if self.path.startswith("/v1/admin/"):
+            self.answer(200, {{}})
+        elif text == "from flows | stats flows = count()":
+            self.answer(200, {{"columns": [{{"name": "flows", "type": "uint"}}], "rows": [[flows]]}})
+        elif "ip ==" in text and "sum(bytes)" in text:
+            self.answer(200, {{"columns": [{{"name": "flows"}}, {{"name": "total"}}], "rows": [[1000, 5000]], "stats": {{"rows_scanned": 7}}}})
+        else:
+            self.answer(400, {{"error": {{"code": "parse", "message": "no"}}}})
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=receive, daemon=True).start()
+threading.Thread(target=server.serve_forever, daemon=True).start()
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+print(f"ready http=127.0.0.1:{{server.server_port}} netflow=127.0.0.1:{{udp.getsockname()[1]}} sflow=- data=x", flush=True)
+while True: time.sleep(1)
+"""
+FAKE_GENERATOR = """#!{python}
+import json, socket, struct, sys
+host, port = sys.argv[3].rsplit(":", 1)
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(20 if int(sys.argv[5]) <= 1000 else 19):  # above 1,000 flows/s one packet is lost
+    out.sendto(struct.pack(">HH", 5, 30), (host, int(port)))
+print(json.dumps({{"flows": 600, "packets": 20, "seconds": 0.1, "flows_per_second": 6000}}))
+"""
+
+
+class Measuring(unittest.TestCase):
+    def setUp(self):
+        measure.log = nfdump.log = sluice.log = lambda _: None
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = pathlib.Path(self.folder.name)
+        for name, text in (("server", FAKE_SERVER), ("generator", FAKE_GENERATOR)):
+            (self.path / name).write_text(text.format(python=sys.executable))
+            (self.path / name).chmod(0o755)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def options(self, **other):
+        return types.SimpleNamespace(**{"server": self.path / "server", "generator": self.path / "generator", "work": self.path, "runs": 3,
+                                        "budget_s": 1, "rates": [5000, 1000], "commit": "abc", **other})
+
+    def test_rates_are_lowered_until_nothing_is_lost(self):
+        data = types.SimpleNamespace(flows=600, pcap=self.path / "x.pcap")
+        result = sluice.measure(self.options(), data, queries.queries(TRUTH))
+        self.assertEqual([a["lost"] for a in result["ingest"]["attempts"]], [30, 0])
+        self.assertEqual(result["ingest"]["stored"], 600)
+        self.assertEqual(result["queries"]["address"]["answer"], [[1000, 5000]])
+        self.assertEqual(result["queries"]["address"]["runs"], 3)
+        self.assertIn("400", result["queries"]["pairs"]["error"])
+        self.assertIsNone(result["storage"])
+        self.assertEqual(result["exporters"], {"path": "/v1/exporters"})
+        text = report.table(Report.RUN, queries.queries(TRUTH), {"sluice": result}, TRUTH)
+        self.assertIn("no loss", text)
+        self.assertIn("| top 10 sources by bytes | ERROR |", text)
+
+    def test_a_server_that_does_not_start_is_an_error(self):
+        (self.path / "server").write_text("#!/bin/sh\nexit 3\n")
+        data = types.SimpleNamespace(flows=600, pcap=self.path / "x.pcap")
+        with self.assertRaises(measure.MeasureError):
+            sluice.measure(self.options(), data, [])
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ Batch random_batch(uint64_t seed, size_t rows) {
 }
 
 TEST(BatchBytes, RoundTrips) {
-  for (size_t rows : {1, 2, 7, 8, 9, 63, 64, 65, 500, 3000}) {
+  for (size_t rows : {1, 2, 7, 8, 9, 63, 64, 65, 500}) {
     const Batch batch = random_batch(rows, rows);
     std::string bytes = "before";
     append_batch_bytes(batch, bytes);
@@ -96,11 +96,11 @@ TEST(BatchBytes, RoundTripsCodedColumns) {
 
 TEST(BatchBytes, RefusesEveryCutAndSurvivesEveryFlippedByte) {
   std::string bytes;
-  append_batch_bytes(random_batch(3, 40), bytes);
+  append_batch_bytes(random_batch(3, 12), bytes);
   for (size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(read_batch_bytes(std::string_view(bytes).substr(0, n)).ok()) << n;
   EXPECT_FALSE(read_batch_bytes(bytes + "x").ok());
   for (size_t n = 0; n < bytes.size(); ++n)
-    for (const int bit : {0, 3, 7}) {
+    for (const int bit : {0, 7}) {
       std::string broken = bytes;
       broken[n] = static_cast<char>(broken[n] ^ 1 << bit);
       const auto r = read_batch_bytes(broken);

@@ -68,13 +68,14 @@ TEST(Postings, NameExactlyTheGranules) {
         ASSERT_EQ((*found)->size(), segment.granule_count());
         for (uint32_t g : granules) ASSERT_TRUE((*found)->get(g)) << spec.name << " misses " << value;
         // Ports beyond the limit may be anywhere; all else has a list.
-        if (spec.type != LogicalType::port || value < 1'024) ASSERT_EQ((*found)->count(), granules.size()) << spec.name << " " << value;
+        const bool listed = spec.type != LogicalType::port || value < 1'024;
+        ASSERT_TRUE(!listed || (*found)->count() == granules.size()) << spec.name << " " << value;
         ASSERT_GT(stats.bytes_read, 0u);
       }
       // Values that do not occur.
       const uint64_t beyond = truth.rbegin()->first + 1;
       const ValueRange range{beyond, beyond};
-      if (spec.type != LogicalType::port) EXPECT_EQ((*segment.candidates(spec.id, {&range, 1}, nullptr))->count(), 0u);
+      EXPECT_TRUE(spec.type == LogicalType::port || (*segment.candidates(spec.id, {&range, 1}, nullptr))->count() == 0);
       // Ranges.
       for (int k = 0; k < 50; ++k) {
         ValueRange ranges[2];
