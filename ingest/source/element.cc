@@ -1,8 +1,8 @@
 #include "ingest/source/element.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
+#include <utility>
 
 namespace sluice::ingest {
 namespace {
@@ -537,8 +537,8 @@ constexpr Element kElements[] = {
     {5951, 165, T::text, V::none, C::extra, 0, "httpClientRenderStartTime"},
     {5951, 167, T::text, V::none, C::extra, 0, "appTemplateName"},
     {5951, 168, T::text, V::none, C::extra, 0, "httpClientInteractionEndTime"},
-    {5951, 169, T::number, V::none, C::extra, 0, "httpResponseRequestFirstByteTime"},
-    {5951, 192, T::text, V::none, C::extra, 0, "aaaUserName"},
+    {5951, 169, T::microseconds, V::none, C::extra, 0, "httpResponseReceivedLastByte"},
+    {5951, 171, T::number, V::none, C::extra, 0, "appUnitNameAppId"},
     // CERT: YAF and SiLK
     {pen::kCert, 14, T::number, V::flags_part, C::tcp_flags, 0, "initialTCPFlags"},
     {pen::kCert, 15, T::number, V::flags_part, C::tcp_flags, 0, "unionTCPFlags"},
