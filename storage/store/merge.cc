@@ -139,7 +139,11 @@ Result<bool> StoreImpl::merge_once() {
   crash_point("merge_before_publish");
   {
     std::lock_guard publishing(publish_mutex_);
-    // Retention or damage may have taken one of them meanwhile.
+    // Retention or damage may have taken one of them meanwhile, or be about to, once an open outcome is decided.
+    if (Status decided = decide_undecided(); !decided.ok()) {
+      file->retire();
+      return std::move(decided).error();
+    }
     bool all_there = true;
     {
       std::lock_guard lock(mutex_);

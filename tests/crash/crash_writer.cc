@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "tests/crash/crash_rows.h"
 #include "storage/store/crash_points.h"
+#include "tests/crash/crash_rows.h"
 
 using namespace sluice;
 

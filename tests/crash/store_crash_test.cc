@@ -19,9 +19,9 @@
 #include <random>
 #include <set>
 
-#include "tests/crash/crash_rows.h"
 #include "storage/catalog/catalog.h"
 #include "storage/store/crash_points.h"
+#include "tests/crash/crash_rows.h"
 
 namespace sluice::crash {
 namespace {

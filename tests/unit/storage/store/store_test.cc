@@ -8,11 +8,11 @@
 #include <random>
 #include <thread>
 
-#include "tests/unit/storage/store/rows.h"
 #include "storage/catalog/catalog.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/records.h"
 #include "storage/store/rows.h"
+#include "tests/unit/storage/store/rows.h"
 
 namespace sluice::store {
 namespace {
