@@ -1,6 +1,10 @@
 #include "storage/codec/bitpack.h"
 
+#include <algorithm>
+#include <iterator>
 #include <type_traits>
+
+#include "storage/codec/unpack_simd.h"
 
 namespace sluice::codec {
 namespace {
@@ -57,17 +61,41 @@ void pack_bits(const uint64_t* values, size_t count, unsigned width, std::string
   out.resize(start + size);
 }
 
+namespace {
+
+// The part that begins at a multiple of eight values and is whole groups goes eight at a time, the rest one by one.
+template <typename T>
+void unpack_fast(const uint8_t* bytes, unsigned width, unsigned width_max, size_t first, size_t count, T* out, T add) {
+  if (width == 0 || width > width_max || width == 8 * sizeof(T) || count < 16) return unpack_plain(bytes, width, first, count, out, add);
+  const size_t before = std::min(count, (8 - first % 8) % 8);
+  unpack_plain(bytes, width, first, before, out, add);
+  const size_t groups = (count - before) / 8;
+  unpack_groups(bytes + (first + before) / 8 * width, width, groups, out + before, add);
+  const size_t done = before + groups * 8;
+  unpack_plain(bytes, width, first + done, count - done, out + done, add);
+}
+
+}  // namespace
+
 void unpack_bits(const uint8_t* bytes, unsigned width, size_t first, size_t count, uint8_t* out, uint8_t add) {
-  unpack_plain(bytes, width, first, count, out, add);
+  if (width == 0 || width == 8 || count < 64) return unpack_plain(bytes, width, first, count, out, add);
+  // By way of wider values: narrowing them is nearly free.
+  uint16_t buffer[1'024];
+  for (size_t done = 0; done < count;) {
+    const size_t n = std::min(count - done, std::size(buffer));
+    unpack_fast(bytes, width, kSimdWidth16, first + done, n, buffer, uint16_t{add});
+    for (size_t i = 0; i < n; ++i) out[done + i] = static_cast<uint8_t>(buffer[i]);
+    done += n;
+  }
 }
 void unpack_bits(const uint8_t* bytes, unsigned width, size_t first, size_t count, uint16_t* out, uint16_t add) {
-  unpack_plain(bytes, width, first, count, out, add);
+  unpack_fast(bytes, width, kSimdWidth16, first, count, out, add);
 }
 void unpack_bits(const uint8_t* bytes, unsigned width, size_t first, size_t count, uint32_t* out, uint32_t add) {
-  unpack_plain(bytes, width, first, count, out, add);
+  unpack_fast(bytes, width, kSimdWidth32, first, count, out, add);
 }
 void unpack_bits(const uint8_t* bytes, unsigned width, size_t first, size_t count, uint64_t* out, uint64_t add) {
-  unpack_plain(bytes, width, first, count, out, add);
+  unpack_fast(bytes, width, kSimdWidth64, first, count, out, add);
 }
 
 }  // namespace sluice::codec
