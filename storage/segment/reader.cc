@@ -196,6 +196,7 @@ class MappedSegment final : public Segment {
     std::vector<bool> dictionary_shown(dictionaries_.size()), postings_shown(postings_.size());
     for (size_t i = 0; i < columns_.size(); ++i) {
       const ColumnEntry& c = columns_[i];
+      if (!known(c)) continue;
       ColumnStats s;
       s.id = static_cast<ColumnId>(c.id);
       std::map<std::string, size_t> names;
@@ -224,6 +225,7 @@ class MappedSegment final : public Segment {
 
   Status verify() const override {
     for (size_t i = 0; i < columns_.size(); ++i) {
+      if (!known(columns_[i])) continue;
       if (columns_[i].dictionary != kAbsent) SLUICE_TRY(load_dictionary(i, nullptr));
       for (uint32_t b = 0; b < block_count(); ++b) {
         SLUICE_ASSIGN(const Column c, column(i, b, Selection{0, block_rows(b), {}}, nullptr));
@@ -275,10 +277,12 @@ class MappedSegment final : public Segment {
   }
   const ChunkEntry& chunk(size_t index, uint32_t block) const { return chunks_[index * block_count() + block]; }
 
+  // A column of a later schema in a format that we know is nothing to us, and its entry is not checked; the rest reads as ever.
+  static bool known(const ColumnEntry& c) { return c.id < kColumnCount; }
+
   Status check_column(size_t i) {
     const ColumnEntry& c = columns_[i];
-    // A column of a later schema in a format that we know is nothing to us; the rest reads as ever.
-    if (c.id >= kColumnCount) return {};
+    if (!known(c)) return {};
     const auto id = static_cast<ColumnId>(c.id);
     const PhysicalType type = column_spec(id).physical;
     const bool texts = type == PhysicalType::Ip || type == PhysicalType::Str;
@@ -305,7 +309,7 @@ class MappedSegment final : public Segment {
   // Flags that name another column: it must be there, and in a form that makes reading end.
   Status check_flags(size_t i) const {
     const ColumnEntry& c = columns_[i];
-    if (c.id >= kColumnCount) return {};
+    if (!known(c)) return {};
     const auto id = static_cast<ColumnId>(c.id);
     for (uint32_t b = 0; b < block_count(); ++b) {
       const ChunkEntry& e = chunk(i, b);
