@@ -126,11 +126,13 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
       summary.warnings.push_back(std::to_string(answer.report.unknown_sampling_rows) +
                                  " rows have no known sampling rate: their bytes and packets are as reported");
     for (auto& w : answer.report.warnings) summary.warnings.push_back(std::move(w));
+    // What is missing may lie beyond what is there, so it is held against the range that was asked for.
+    const TimeRange asked = plan->scan.range;
     for (const auto& d : context.snapshot->damaged)
-      if (answer.range.meets(d.info.first, d.info.last))
+      if (asked.meets(d.info.first, d.info.last))
         summary.warnings.push_back("segment " + std::to_string(d.info.id) + " is damaged, its rows are missing: " + d.reason);
     if (context.known_loss)
-      for (auto& loss : context.known_loss(answer.range)) summary.warnings.push_back(std::move(loss));
+      for (auto& loss : context.known_loss(asked)) summary.warnings.push_back(std::move(loss));
     return std::nullopt;
   }
   return std::nullopt;
