@@ -479,7 +479,7 @@ class Lives(unittest.TestCase):
             segments = s.get("/v1/segments").json()["segments"]
             self.assertEqual(sum(x["rows"] for x in segments), 50_000)
             s.stop()
-        files = sorted((os.path.getsize(p), p) for p in (os.path.join(d, f) for d, _, fs in os.walk(self.data) for f in fs) if "catalog" not in p and p.endswith("seg"))
+        files = sorted((os.path.getsize(p), p) for p in (os.path.join(d, f) for d, _, fs in os.walk(self.data) for f in fs) if "catalog" not in p and p.endswith(".slc"))
         self.assertGreaterEqual(len(files), 2, files)
         with open(files[0][1], "r+b") as f:
             f.seek(files[0][0] // 3)
