@@ -1,6 +1,7 @@
 #include "ingest/source/netflow.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ingest/source/netflow_decoder.h"
 #include "storage/model/limits.h"
@@ -56,6 +57,12 @@ void PacketDecoder::set_overrides(std::unordered_map<IpAddress, ExporterOverride
 }
 
 std::vector<std::pair<std::string, std::string>> PacketDecoder::take_state_changes() {
+  // Rates change record by record; they are put into bytes only now.
+  for (Exporter& e : impl_->exporters) {
+    if (!std::exchange(e.unsaved, false)) continue;
+    for (Domain& d : e.domains)
+      if (std::exchange(d.unsaved, false)) impl_->changed(e, state::domain_key(e.key, d), state::encode_domain(d));
+  }
   std::vector<std::pair<std::string, std::string>> taken;
   taken.reserve(impl_->changes.size());
   while (!impl_->changes.empty()) {
@@ -70,7 +77,7 @@ size_t PacketDecoder::load_state(std::span<const std::pair<std::string, std::str
   const bool track = std::exchange(impl_->options.track_state, false);
   // Element descriptions and profiles decide how templates are compiled, but that happens at first use: any order will do.
   for (const auto& [key, value] : entries) skipped += !impl_->load(key, value);
-  for (Exporter& e : impl_->exporters) impl_->share_rate(e);
+  for (Exporter& e : impl_->exporters) e.shared_stale = true;
   impl_->options.track_state = track;
   return skipped;
 }
@@ -217,6 +224,8 @@ void Impl::forget(Exporter& e, std::list<Domain>::iterator d) {
     drop(d->pending.begin()->second.front());
   }
   changed(e, state::domain_key(e.key, *d), {});
+  e.selectors -= d->selectors.size();
+  e.shared_stale = true;
   e.domains.erase(d);
 }
 
@@ -382,7 +391,10 @@ bool Impl::load(const std::string& key, const std::string& value) {
     case 's': {
       Domain decoded;
       if (!state::decode_domain(value, decoded)) return false;
-      Domain& d = domain(exporter(who), static_cast<uint8_t>(k->first), static_cast<uint32_t>(k->second));
+      Exporter& e = exporter(who);
+      if (e.selectors + decoded.selectors.size() > limits::kSelectorsPerExporterMax) return false;
+      Domain& d = domain(e, static_cast<uint8_t>(k->first), static_cast<uint32_t>(k->second));
+      e.selectors += decoded.selectors.size() - d.selectors.size();
       d.rate = decoded.rate;
       d.algorithm = decoded.algorithm;
       d.system_init_ms = decoded.system_init_ms;

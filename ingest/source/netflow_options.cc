@@ -27,7 +27,10 @@ ElementType type_of_code(uint64_t code) {
 }  // namespace
 
 void Impl::share_rate(Exporter& e) {
+  if (!e.shared_stale) return;
+  e.shared_stale = false;
   e.shared_rate.reset();
+  e.shared_selectors.clear();
   bool agree = true;
   auto meet = [&](uint32_t rate) {
     if (e.shared_rate && *e.shared_rate != rate) agree = false;
@@ -36,7 +39,11 @@ void Impl::share_rate(Exporter& e) {
   for (const Domain& d : e.domains) {
     if (d.version < 9) continue;
     if (d.rate) meet(*d.rate);
-    for (const auto& [selector, rate] : d.selectors) meet(rate.rate);
+    for (const auto& [selector, rate] : d.selectors) {
+      meet(rate.rate);
+      const auto [it, added] = e.shared_selectors.try_emplace(selector, rate.rate);
+      if (!added && it->second != rate.rate) it->second.reset();
+    }
   }
   if (!agree) e.shared_rate.reset();
 }
@@ -46,16 +53,17 @@ void Impl::remember_rate(Exporter& e, Domain& d, std::optional<uint64_t> selecto
   if (selector) {
     const auto it = d.selectors.find(*selector);
     if (it != d.selectors.end() && it->second.rate == r && it->second.algorithm == algorithm) return;
-    if (it == d.selectors.end() && d.selectors.size() >= limits::kSelectorsPerDomainMax)
+    if (it == d.selectors.end() && (d.selectors.size() >= limits::kSelectorsPerDomainMax || e.selectors >= limits::kSelectorsPerExporterMax))
       return error(e, d.id, 0, "more samplers than are kept");
+    e.selectors += it == d.selectors.end();
     d.selectors[*selector] = {*selector, true, r, algorithm};
   } else {
     if (d.rate == r && d.algorithm == algorithm) return;
     d.rate = r;
     d.algorithm = algorithm;
   }
-  share_rate(e);
-  changed(e, state::domain_key(e.key, d), state::encode_domain(d));
+  e.shared_stale = true;
+  d.unsaved = e.unsaved = true;
 }
 
 void Impl::remember_name(Exporter& e, NameKind kind, uint64_t number, std::string name, std::string description) {
@@ -175,7 +183,7 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
         name_bytes_total += name.size() - old_bytes;
         changed(e, state::element_key(e.key, key.first, key.second), state::encode_element(info));
         e.elements[key] = info;
-        ++e.generation;
+        e.elements_changed = true;
       }
     }
   }
@@ -184,7 +192,7 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
   if (const auto init = number(160); init && *init > 0 && *init < static_cast<uint64_t>(kTimestampMax / kMillisecond) &&
                                      d.system_init_ms != static_cast<int64_t>(*init)) {
     d.system_init_ms = static_cast<int64_t>(*init);
-    changed(e, state::domain_key(e.key, d), state::encode_domain(d));
+    d.unsaved = e.unsaved = true;
   }
   if (const auto v = number(42)) e.stats.reported_flows = *v;
   if (const auto v = number(41)) e.stats.reported_messages = *v;

@@ -2,6 +2,7 @@
 // that was cut to what is there.
 
 #include <algorithm>
+#include <utility>
 
 #include "ingest/source/netflow_decoder.h"
 #include "storage/model/limits.h"
@@ -87,13 +88,9 @@ class Lookup final : public RecordLookup {
     if (const auto it = d_.selectors.find(selector); it != d_.selectors.end()) return it->second.rate;
     if (const auto it = d_.selectors.find(0); it != d_.selectors.end()) return it->second.rate;
     // The sampler may have been announced in another domain of the exporter; it counts if those who know it agree.
-    std::optional<uint32_t> rate;
-    for (const Domain& other : e_.domains)
-      if (const auto it = other.selectors.find(selector); it != other.selectors.end()) {
-        if (rate && *rate != it->second.rate) return std::nullopt;
-        rate = it->second.rate;
-      }
-    return rate;
+    impl_.share_rate(e_);
+    const auto it = e_.shared_selectors.find(selector);
+    return it == e_.shared_selectors.end() ? std::nullopt : it->second;
   }
   const std::string* application(uint64_t app_id) override {
     const auto it = e_.names.find({static_cast<uint8_t>(NameKind::application), app_id});
@@ -114,6 +111,7 @@ class Lookup final : public RecordLookup {
 
 Status Impl::decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at) {
   Exporter& e = exporter(sender, received_at);
+  if (std::exchange(e.elements_changed, false)) ++e.generation;
   ++e.stats.packets;
   e.stats.bytes += packet.size();
   ++counts.packets;
@@ -204,7 +202,10 @@ Status Impl::rows(const Template& t, const std::vector<Place>& at, const uint8_t
   if (!context.sampling_rate && h.version >= 9) {
     // A single unselected sampler numbered 0 serves the whole domain.
     if (const auto zero = d.selectors.find(0); zero != d.selectors.end()) context.sampling_rate = zero->second.rate;
-    else if (e.shared_rate) context.sampling_rate = e.shared_rate;
+    else {
+      share_rate(e);
+      context.sampling_rate = e.shared_rate;
+    }
   }
   if (!context.sampling_rate && o && o->sampling_rate > 0) context.sampling_rate = o->sampling_rate;
   Lookup lookup(*this, e, d);

@@ -93,6 +93,7 @@ struct Domain {
   std::optional<uint32_t> rate;  // without a selector
   uint8_t algorithm = 0;
   std::optional<int64_t> system_init_ms;
+  bool unsaved = false;  // rates or time of boot changed since they were last given out to be kept
   SequenceTracker sequence;
   TimestampNs last_packet_at = 0;
   std::optional<uint32_t> last_uptime;
@@ -108,7 +109,14 @@ struct Exporter {
   size_t pending_bytes = 0;
   std::map<std::pair<uint8_t, uint64_t>, std::pair<std::string, std::string>> names;  // (kind, number) -> name, description
   std::map<std::pair<uint32_t, uint16_t>, ElementInfo> elements;                       // RFC 5610
-  std::optional<uint32_t> shared_rate;  // what all domains agree on, for domains that were told nothing
+  // What domains agree on, for those that were told nothing: a rate for all, and rates by sampler (nullopt: they differ).
+  // Made anew when first asked for after a change.
+  std::optional<uint32_t> shared_rate;
+  std::unordered_map<uint64_t, std::optional<uint32_t>> shared_selectors;
+  bool shared_stale = false;
+  size_t selectors = 0;      // of all domains
+  bool unsaved = false;      // some domain is
+  bool elements_changed = false;  // plans are made anew from the next packet on
   bool fortinet = false;
   uint32_t generation = 1;  // goes up when plans must be made anew
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 namespace sluice::ingest {
 
@@ -142,6 +143,8 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
   Plan plan;
   std::vector<ResolvedElement> elements;
   elements.reserve(n);
+  // How often each element appears: hostile templates have a thousand fields, so no field is compared with each other.
+  std::map<std::pair<uint32_t, uint16_t>, size_t> appearances;
   for (const TemplateField& f : d.fields) {
     elements.push_back(resolve_element(f, options, teller));
     if (!fits(elements.back(), f.length)) {
@@ -149,9 +152,8 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       elements.back().type = ElementType::unknown;
     }
     // Of identical elements the first fills the column; all of them go to `extra` (below).
-    const size_t i = elements.size() - 1;
-    for (size_t j = 0; j < i && elements.back().convert != Convert::skip; ++j)
-      if (d.fields[j].pen == f.pen && d.fields[j].id == f.id && d.fields[j].length != 0) elements.back().convert = Convert::none;
+    if (f.length != 0 && ++appearances[{f.pen, f.id}] > 1 && elements.back().convert != Convert::skip)
+      elements.back().convert = Convert::none;
   }
   // Per column: the best rank, how many fields share it.
   std::array<uint8_t, kColumnCount> best;
@@ -168,16 +170,8 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       ++contenders[c];
     }
   }
-  // The n-th appearance of the same element.
-  auto repeated = [&](size_t i) {
-    for (size_t j = 0; j < n; ++j)
-      if (j != i && d.fields[j].pen == d.fields[i].pen && d.fields[j].id == d.fields[i].id && d.fields[j].length != 0) return true;
-    return false;
-  };
-  auto has = [&](uint32_t enterprise, uint16_t id) {
-    return std::ranges::any_of(d.fields,
-                               [&](const TemplateField& f) { return f.pen == enterprise && f.id == id && f.length != 0; });
-  };
+  auto repeated = [&](size_t i) { return appearances[{d.fields[i].pen, d.fields[i].id}] > 1; };
+  auto has = [&](uint32_t enterprise, uint16_t id) { return appearances.contains({enterprise, id}); };
 
   // Times first: the best of each kind that can be used.
   auto choose = [&](TimeSource& slot, std::string* name, auto&& wanted) {

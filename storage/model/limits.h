@@ -71,6 +71,7 @@ inline constexpr size_t kTemplateFieldsKeptMax = 1u << 20;
 inline constexpr size_t kDomainsPerExporterMax = 256;
 // Samplers of one observation domain. Beyond: not kept, their flows' rate is not known.
 inline constexpr size_t kSelectorsPerDomainMax = 1'024;
+inline constexpr size_t kSelectorsPerExporterMax = 4'096;
 // Interface, VRF and application names of one exporter, and element descriptions; and their bytes over all. Beyond: not kept.
 inline constexpr size_t kExporterNamesMax = 65'536;
 inline constexpr size_t kExporterElementsMax = 4'096;
