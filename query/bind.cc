@@ -300,7 +300,7 @@ bool Binder::bind_extend(const std::vector<g::NamedExpr>& columns, const std::st
   for (const auto& c : columns) {
     NodePtr node = bind_value(c.value);
     if (!node) return false;
-    const std::string name = name_of(c, node);
+    const std::string name = name_of(c);
     const size_t slot = slots().size();
     Type type = node->type;
     if (!node->slot()) type.column.reset();
@@ -323,7 +323,7 @@ bool Binder::bind_select(const g::SelectStage& stage, const std::string& text) {
     if (const auto* call = c.value->as<g::Name>(); call && !c.name && call->text() == "*") continue;
     NodePtr node = bind_value(c.value);
     if (!node) return false;
-    const std::string name = name_of(c, node);
+    const std::string name = name_of(c);
     for (const Visible& v : selected)
       if (equal_ignoring_case(v.name, name)) {
         fail(c.span, "two columns are called '" + name + "'", "name one of them: other = …");

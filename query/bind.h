@@ -107,7 +107,8 @@ class Binder {
   NodePtr slot_of(const ScanSource& source);
   NodePtr slot_of(Visible& column);
   NodePtr unknown_name(const grammar::Name& name, std::string_view what = "column");
-  std::string name_of(const grammar::NamedExpr& named, const NodePtr& node) const;
+  std::string name_of(const grammar::NamedExpr& named) const;
+  static std::string default_name(const grammar::Call& call);
 
   // bind_condition.cc: conditions
   PredicatePtr bind_condition(const grammar::ExprPtr& expr) { return bind_condition(*expr); }

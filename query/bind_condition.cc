@@ -89,43 +89,34 @@ PredicatePtr Binder::bind_condition(const g::Expr& expr) {
   return make_condition(std::move(node));
 }
 
-// `ip == x` is src or dst; `ip != x`, `ip not in (…)` say that neither side is (and that some side is known).
+// `ip == x` is src or dst; `ip != x`, `ip not in (…)` say that neither side is.
 PredicatePtr Binder::bind_sides(const g::Expr& expr) {
   // The positive form, asked of both sides, then turned round.
   g::Expr positive = expr;
   bool negated = false;
-  const g::Expr* value = nullptr;
   if (const auto* c = expr.as<g::Compare>(); c && c->op == g::CompareOp::kNotEqual) {
     positive.node = g::Compare{g::CompareOp::kEqual, c->left, c->right};
     negated = true;
-    value = mentions_either(*c->left) ? c->left.get() : c->right.get();
   } else if (const auto* i = expr.as<g::In>(); i && i->negated) {
     positive.node = g::In{false, i->value, i->items};
     negated = true;
-    value = i->value.get();
   } else if (const auto* b = expr.as<g::Between>(); b && b->negated) {
     positive.node = g::Between{false, b->value, b->low, b->high};
     negated = true;
-    value = b->value.get();
   } else if (const auto* n = expr.as<g::IsNull>(); n && n->negated) {
     positive.node = g::IsNull{false, n->operand};
     negated = true;
   }
-  std::vector<PredicatePtr> sides, known;
+  std::vector<PredicatePtr> sides;
   for (const Side side : {Side::source, Side::destination}) {
     side_ = side;
     PredicatePtr p = bind_condition(positive);
-    if (p && value) {
-      if (NodePtr node = bind_value(*value)) known.push_back(make_test(std::move(node), NullTest{false}));
-    }
     side_ = Side::none;
     if (!p || error_) return nullptr;
     sides.push_back(std::move(p));
   }
   PredicatePtr either = make_or(std::move(sides));
-  if (!negated) return either;
-  PredicatePtr neither = make_not(std::move(either));
-  return value ? make_and({make_or(std::move(known)), std::move(neither)}) : neither;
+  return negated ? make_not(std::move(either)) : either;
 }
 
 // Types 8 and 128 are both echo_request: ICMP and ICMPv6 number their types apart.

@@ -94,7 +94,7 @@ NodePtr Binder::find_name(const g::Name& name) {
     const std::string canonical = column->kind == ColumnName::Kind::stored ? std::string(column_spec(column->stored).name)
                                                                           : name_of_source({ScanSource::Kind::derived, {}, column->derived, {}});
     for (Visible& v : visible_)
-      if (equal_ignoring_case(v.name, canonical)) return slot_of(v);
+      if (const auto theirs = find_column(v.name); theirs && *theirs == *column) return slot_of(v);
     if (column->kind == ColumnName::Kind::stored && column->stored == ColumnId::flow_end)
       for (Visible& v : visible_)
         if (v.name == "ts") return slot_of(v);
@@ -110,9 +110,6 @@ NodePtr Binder::find_name(const g::Name& name) {
     for (size_t i = 2; i < name.parts.size(); ++i) key += "." + name.parts[i];
     return slot_of(ScanSource{ScanSource::Kind::extra, ColumnId::extra, {}, key});
   }
-  // `sort count` after `stats count()`.
-  for (Visible& v : visible_)
-    if (v.name.size() == text.size() + 2 && v.name.ends_with("()") && equal_ignoring_case(v.name.substr(0, text.size()), text)) return slot_of(v);
   return nullptr;
 }
 
@@ -222,9 +219,9 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
   if (find_aggregate(name) || name == "rate") {
     if (group_) return bind_aggregate(call, span);
     // `sort count()` after `stats count()`: the column of that name.
-    const std::string printed = g::print(g::Expr{call, span});
+    const std::string wanted = default_name(call);
     for (Visible& v : visible_)
-      if (equal_ignoring_case(v.name, printed)) return slot_of(v);
+      if (equal_ignoring_case(v.name, wanted)) return slot_of(v);
     if (!find_function(name)) return fail(span, name + "() is an aggregate: it stands in stats, top or timeseries");
   }
   if (name == "now") {
@@ -268,25 +265,36 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
   return make_call(*function, std::move(args), *result);
 }
 
-std::string Binder::name_of(const g::NamedExpr& named, const NodePtr& node) const {
+std::string Binder::name_of(const g::NamedExpr& named) const {
   if (named.name) return named.name->text();
-  if (const auto* name = named.value->as<g::Name>()) {
-    // Columns go by their own name whatever they were called here.
-    if (node->slot()) {
-      const auto& frame = in_scan_frame_ ? scan_slots_ : frame_slots_;
-      const std::string text = name->text();
-      for (const Visible& v : visible_)
-        if (equal_ignoring_case(v.name, text)) return v.name;
-      if (const SlotSpec& slot = frame[*node->slot()]; slot.source) return slot.name;
-    }
-    return name->text();
-  }
-  if (const auto* call = named.value->as<g::Call>(); call && equal_ignoring_case(call->function.text(), "bin") && node->type.logical == LogicalType::timestamp) {
+  if (const auto* name = named.value->as<g::Name>()) return name->text();  // as it was called
+  const auto* call = named.value->as<g::Call>();
+  if (!call) return g::print(*named.value);
+  const std::string function = lower_case(call->function.text());
+  if (function == "bin") {  // bins of time go by the name that timeseries gives them
     if (call->arguments.size() == 1) return "ts";
     if (const auto* of = call->arguments[0]->as<g::Name>())
       if (const auto column = find_column(of->text()); column && column->kind == ColumnName::Kind::stored && column->stored == ColumnId::flow_end) return "ts";
   }
-  return g::print(*named.value);
+  return default_name(*call);
+}
+
+std::string Binder::default_name(const g::Call& call) {
+  // count, sum_bytes, dcount_dst_ip; what is more than names is written out.
+  std::string out = lower_case(call.function.text());
+  for (const auto& a : call.arguments) {
+    const auto* name = a->as<g::Name>();
+    const auto* inner = a->as<g::Call>();
+    if (name)
+      out += "_" + name->text();
+    else if (inner)
+      out += "_" + default_name(*inner);
+    else
+      return g::print(g::Expr{call, {}});
+  }
+  for (char& c : out)
+    if (c == '.') c = '_';
+  return out;
 }
 
 std::nullptr_t Binder::fail(const g::Span& span, std::string message, std::string hint, ErrorCode code) {

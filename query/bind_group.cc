@@ -36,13 +36,11 @@ bool Binder::bind_keys(const std::vector<g::NamedExpr>& keys, BoundGroup& group)
       if (key.node) key.other_side = bind_value(k.value);
       side_ = Side::none;
       if (!key.node || !key.other_side) return false;
-      name = k.name ? k.name->text() : g::print(*k.value);
-      if (const auto* n = k.value->as<g::Name>(); n && !k.name)
-        if (const auto column = find_column(n->text())) name = column->either->name;
+      name = name_of(k);
     } else {
       key.node = bind_value(k.value);
       if (!key.node) return false;
-      name = name_of(k, key.node);
+      name = name_of(k);
     }
     for (const std::string& n : group.names)
       if (equal_ignoring_case(n, name)) {
@@ -132,7 +130,7 @@ bool Binder::bind_aggregates(const std::vector<g::NamedExpr>& aggregates, BoundG
     NodePtr node = bind_value(a.value);
     group_ = nullptr;
     if (!node) return false;
-    const std::string name = a.name ? a.name->text() : g::print(*a.value);
+    const std::string name = name_of(a);
     for (const std::string& n : group.names)
       if (equal_ignoring_case(n, name)) {
         fail(a.span, "two columns are called '" + name + "'", "name one of them: other = …");

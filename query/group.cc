@@ -60,21 +60,17 @@ Status Grouping::push(const Chunk& chunk, Worker& worker) {
   }
   if (!either) return push_side(chunk, std::move(keys), worker);
 
-  // A flow counts once for each side; where both sides say the same, once. A side of nulls counts only if the other is null too.
+  // A flow counts once for each side; where both sides say the same, once. A side that is not known is a group of its own.
+  // Several such keys go together: an address with its own port, never with the other side's.
   std::vector<ColumnPtr> others = keys;
   for (size_t i = 0; i < keys.size(); ++i)
     if (spec_.keys[i].other_side) others[i] = spec_.keys[i].other_side->eval(chunk, worker.eval);
-  std::vector<uint32_t> first, second;
+  std::vector<uint32_t> second;
   for (uint32_t row = 0; row < chunk.rows; ++row) {
-    bool same = true, first_null = true, second_null = true;
-    for (size_t i = 0; i < keys.size(); ++i) {
-      if (!spec_.keys[i].other_side) continue;
-      same = same && same_value(*keys[i], *others[i], row);
-      first_null = first_null && keys[i]->is_null(row);
-      second_null = second_null && others[i]->is_null(row);
-    }
-    if (!first_null || second_null) first.push_back(row);
-    if (!same && !second_null) second.push_back(row);
+    bool same = true;
+    for (size_t i = 0; i < keys.size() && same; ++i)
+      if (spec_.keys[i].other_side) same = same_value(*keys[i], *others[i], row);
+    if (!same) second.push_back(row);
   }
   auto push_rows = [&](const std::vector<ColumnPtr>& columns, const std::vector<uint32_t>& rows) -> Status {
     if (rows.empty()) return {};
@@ -83,7 +79,7 @@ Status Grouping::push(const Chunk& chunk, Worker& worker) {
     for (const auto& c : columns) picked.push_back(std::make_shared<Column>(c->gather(rows)));
     return push_side(chunk.gather(rows), std::move(picked), worker);
   };
-  SLUICE_TRY(push_rows(keys, first));
+  SLUICE_TRY(push_side(chunk, keys, worker));
   return push_rows(others, second);
 }
 

@@ -151,7 +151,7 @@ class QueryWriter {
     if (dice_.one_in(4)) stage("where " + predicate(1));
     switch (dice_.below(4)) {
       case 0: stage("select src_ip, dst_port, n = " + std::string(x ? "x" : number(1)) + ", action, flow_end"); break;
-      case 1: stage("distinct " + key(false) + ", " + key(false)); break;
+      case 1: stage("distinct a = " + key(false) + ", b = " + key(false)); break;  // two columns of one name are an error
       default: {
         std::string s = "stats a = " + aggregate();
         if (dice_.one_in(2)) s += ", b = " + std::string(x && dice_.one_in(2) ? "sum(x)" : aggregate());
