@@ -199,7 +199,9 @@ NodePtr Binder::bind_value(const g::Expr& expr) {
             const bool constant = left->constant() && right->constant();
             auto node = make_arithmetic(static_cast<Arithmetic>(a.op), std::move(left), std::move(right), options_.widen);
             if (!node.ok()) return fail(expr.span, node.error().message);
-            return constant ? fold(std::move(node).value()) : std::move(node).value();
+            if (constant) return fold(std::move(node).value());
+            plan_.may_overflow = plan_.may_overflow || (*node)->type.physical != PhysicalType::F64;
+            return std::move(node).value();
           },
           [&](const g::Call& c) -> NodePtr { return bind_call(c, expr.span); },
           [&](const g::CidrLiteral&) -> NodePtr { return fail(expr.span, "an address block can only stand beside == or in"); },

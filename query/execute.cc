@@ -10,7 +10,7 @@ namespace {
 class Chain {
  public:
   Chain(Plan& plan, RunState& run, ResultSink* sink, bool timed, ExecuteReport& report)
-      : plan_(plan), run_(run), sink_(sink), timed_(timed), report_(report) {}
+      : plan_(plan), run_(run), sink_(sink), timed_(timed), report_(report), claim_(&run) {}
 
   // Pushes through operators [from, end) of the plan; `last` takes what comes out of operator end - 1.
   Status feed(size_t from, size_t end, Chunk chunk, Worker& worker, const Emit& last) {
@@ -63,12 +63,29 @@ class Chain {
   Status deliver(Chunk chunk) {
     if (report_.rows + chunk.rows > run_.limits.rows_max)
       return Error{ErrorCode::too_large, "the answer has more rows than the limit: rows_max = " + std::to_string(run_.limits.rows_max)};
+    report_.rows += chunk.rows;
+    if (plan_.may_overflow && stop_on_overflow) {  // sent by flush(), once all rows are known to be right
+      held_bytes_ += chunk.byte_size();
+      SLUICE_TRY(claim_.set(held_bytes_));
+      held_.push_back(std::move(chunk));
+      return {};
+    }
+    return send(std::move(chunk));
+  }
+
+  // What was held back.
+  Status flush() {
+    for (Chunk& chunk : held_) SLUICE_TRY(send(std::move(chunk)));
+    held_.clear();
+    return {};
+  }
+
+  Status send(Chunk chunk) {
     SLUICE_TRY(begin());
     Batch batch;
     batch.schema = schema_;
     batch.rows = chunk.rows;
     for (const OutputColumn& c : plan_.output) batch.columns.push_back(*chunk.slots[c.slot]);
-    report_.rows += chunk.rows;
     return sink_->batch(batch);
   }
 
@@ -89,6 +106,9 @@ class Chain {
   bool timed_;
   ExecuteReport& report_;
   std::shared_ptr<const Schema> schema_;
+  MemoryClaim claim_;
+  std::vector<Chunk> held_;
+  size_t held_bytes_ = 0;
   Emit deliver_ = [this](Chunk chunk) { return deliver(std::move(chunk)); };
 };
 
@@ -288,6 +308,7 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   report.stats.elapsed = run.context.clock->now() - run.started;
   if (!status.ok()) return status;
   if (report.overflow && stop_on_overflow && !report.began) return {};
+  SLUICE_TRY(e.chain.flush());
   SLUICE_TRY(e.chain.begin());
 
   if (timed) {

@@ -50,6 +50,7 @@ struct OutputColumn {
 
 struct Plan {
   bool reads_flows = false;
+  bool may_overflow = false;  // computes with integers row by row: the answer is held back until that is known to fit
   ScanPlan scan;
   std::vector<OperatorPtr> operators;
   std::vector<OutputColumn> output;

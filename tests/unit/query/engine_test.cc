@@ -271,6 +271,11 @@ TEST_F(EngineTest, Overflow) {
   EXPECT_EQ(one("stats sum(raw_bytes * 1000000000000000000)"), "7.485e+22");
 }
 
+TEST_F(EngineTest, OverflowOfRows) {
+  // Known only at the last row; what came before must not have been sent in integers.
+  EXPECT_EQ(ask("select n = raw_bytes * 46232000000000000").size(), 300u);
+}
+
 TEST_F(EngineTest, Errors) {
   EXPECT_EQ(error_of("src_prt == 1"), "unknown column 'src_prt' (did you mean 'src_port'?)");
   EXPECT_EQ(error_of("proto == tpc"), "'tpc' is not a protocol (did you mean 'tcp'?)");
