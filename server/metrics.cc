@@ -31,7 +31,9 @@ void MetricsText::sample(double value, Labels labels, std::string_view suffix) {
   }
   char number[32];
   // Counts are exact up to 2^53, as Prometheus keeps them.
-  const auto end = std::to_chars(number, number + sizeof number, value).ptr;
+  const bool is_whole = std::abs(value) < 9e15 && value == std::trunc(value);
+  const auto end = is_whole ? std::to_chars(number, number + sizeof number, static_cast<int64_t>(value)).ptr
+                            : std::to_chars(number, number + sizeof number, value).ptr;
   text_ += ' ';
   if (std::isnan(value))
     text_ += "NaN";

@@ -52,14 +52,14 @@ Result<std::unique_ptr<UdpIngest>> UdpIngest::start(const std::vector<Endpoint>&
 UdpIngest::~UdpIngest() { stop(); }
 
 Status UdpIngest::load_state() {
-  std::vector<std::pair<std::string, std::string>> entries;
+  // Each decoder gets what belongs to the exporters whose packets it will meet; the receivers' queues and shard_of agree.
+  std::vector<std::vector<std::pair<std::string, std::string>>> shards(workers_.size());
   SLUICE_TRY(parts_.store.catalog().scan(catalog::Keyspace::ingest_state, "", [&](std::string_view key, std::string_view value) {
-    if (!key.starts_with(kLossKeyPrefix)) entries.emplace_back(key, value);
+    if (!key.starts_with(kLossKeyPrefix)) shards[ingest::PacketDecoder::shard_of_state(key, shards.size())].emplace_back(key, value);
     return true;
   }));
-  // Each decoder gets all of it: which one an exporter's packets meet may change with the number of decoders.
-  for (auto& worker : workers_) {
-    const size_t skipped = worker->decoder->load_state(entries);
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const size_t skipped = workers_[i]->decoder->load_state(shards[i]);
     if (skipped > 0) log::warn("kept state of exporters could not be read; they will tell it again", {{"entries", skipped}});
   }
   return {};
@@ -289,14 +289,7 @@ std::vector<ingest::ExporterStats> UdpIngest::exporters() const {
   std::vector<ingest::ExporterStats> out;
   for (const auto& worker : workers_) {
     std::lock_guard lock(worker->mutex);
-    for (const auto& exporter : worker->exporters) {
-      // A decoder that only remembers an exporter from before the restart has nothing to say next to one that hears it.
-      const auto same = std::find_if(out.begin(), out.end(), [&](const auto& o) { return o.ip == exporter.ip && o.session == exporter.session && o.port == exporter.port; });
-      if (same == out.end())
-        out.push_back(exporter);
-      else if (exporter.packets > same->packets)
-        *same = exporter;
-    }
+    out.insert(out.end(), worker->exporters.begin(), worker->exporters.end());
   }
   return out;
 }

@@ -36,7 +36,7 @@ using ErrorCodeSys = boost::system::error_code;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 // Bytes that may arrive while an answer is being made (pipelined requests); beyond, the socket is left unread.
-constexpr size_t kReadAheadBytes = 64u << 10;
+constexpr size_t kReadAheadBytes = 8u << 10;
 // After a refusal the client may still be sending: so long its bytes are read and thrown away, for it to see the answer.
 constexpr std::chrono::milliseconds kLingerTime{3'000};
 
