@@ -131,7 +131,7 @@ def main():
     if options.write or complete:
         report.write_section(ROOT / "bench" / "RESULTS.md", text)
         log("written to bench/RESULTS.md")
-    return 1 if "WRONG ANSWER" in text or "DIFFERENT" in text else 0
+    return 1 if "WRONG ANSWER" in text or "DIFFERENT" in text or "were lost at the lowest rate" in text else 0
 
 
 if __name__ == "__main__":

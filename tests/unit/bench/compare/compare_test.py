@@ -109,6 +109,17 @@ class Report(unittest.TestCase):
         self.assertIn("DIFFERENT", text)
         self.assertIn("WRONG ANSWER: duckdb", text)
 
+    def test_answers_after_a_loss_are_not_compared(self):
+        results = self.results(5000)
+        results["sluice"]["ingest"]["lost"] = 7
+        results["sluice"]["queries"]["address"]["answer"] = [[993, 4000]]
+        results["sluice"].update(folder_bytes=1, journal_bytes=1, memory_mb=1, flush_seconds=1)
+        text = report.table(self.RUN, queries.queries(TRUTH), results, TRUTH)
+        self.assertIn("LOST 7", text)
+        self.assertIn("sluice: 7 flows were lost", text)
+        self.assertNotIn("DIFFERENT", text)
+        self.assertNotIn("WRONG", text)
+
     def test_the_section_is_replaced_and_the_rest_kept(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "RESULTS.md"
