@@ -1,8 +1,10 @@
 // Stages that group: stats, top, timeseries, distinct.
 #include <algorithm>
 
+#include "grammar/nearest.h"
 #include "grammar/print.h"
 #include "query/bind.h"
+#include "query/function.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -123,7 +125,17 @@ bool Binder::bind_aggregates(const std::vector<g::NamedExpr>& aggregates, BoundG
   std::vector<Outer> outer;
   for (const auto& a : aggregates) {
     if (!has_aggregate(*a.value)) {
-      fail(a.span, "expected an aggregate such as count() or sum(bytes)");
+      // A call of what is neither aggregate nor function is most likely a slip of the pen.
+      const auto* call = a.value->as<g::Call>();
+      std::string name = call ? call->function.text() : "";
+      for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+      if (call && !find_function(name)) {
+        std::vector<std::string_view> known;
+        for (const AggregateSpec* spec : query::aggregates()) known.push_back(spec->name);
+        fail(call->function.span, "unknown aggregate '" + call->function.text() + "'", g::did_you_mean(name, known));
+      } else {
+        fail(a.span, "expected an aggregate such as count() or sum(bytes)");
+      }
       return false;
     }
     group_ = &group;

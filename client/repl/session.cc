@@ -107,9 +107,12 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
   std::fflush(stdout);
   for (const auto& w : answer->warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
   if (timing) {
+    // A script that reads the table from standard output is not bothered with how long it took.
+    FILE* timing_out = terminal.is_terminal ? stdout : stderr;
     const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
     const std::string_view dim = terminal.colour() ? "\x1b[2m" : "", off = terminal.colour() ? "\x1b[0m" : "";
-    std::printf("%.*s%s · %.1f ms in all%.*s\n", static_cast<int>(dim.size()), dim.data(), account(*answer).c_str(), ms, static_cast<int>(off.size()), off.data());
+    std::fprintf(timing_out, "%.*s%s · %.1f ms in all%.*s\n", static_cast<int>(dim.size()), dim.data(), account(*answer).c_str(), ms,
+                 static_cast<int>(off.size()), off.data());
   }
   return 0;
 }
@@ -338,7 +341,7 @@ bool continues(const std::string& text) {
 }
 
 int run_query(Http& http, const std::string& text, const QueryOptions& options) {
-  return ask(http, text, options, isatty(STDOUT_FILENO) != 0, Wish::print);
+  return ask(http, text, options, true, Wish::print);
 }
 
 int run_repl(Http& http) { return Repl(http).run(); }

@@ -64,7 +64,7 @@ Batch random_flows(Dice& dice, size_t rows) {
       static const uint16_t flags[] = {2, 18, 27, 16, 4, 0};
       b.set_uint(ColumnId::tcp_flags, flags[dice.below(6)]);
     }
-    if (!dice.one_in(15)) b.set_uint(ColumnId::raw_bytes, dice.one_in(40) ? dice.below(1ull << 40) : dice.below(5000));
+    if (!dice.one_in(15)) b.set_uint(ColumnId::raw_bytes, dice.one_in(40) ? dice.below(1ull << 30) : dice.below(5000));
     if (!dice.one_in(15)) b.set_uint(ColumnId::raw_packets, 1 + dice.below(100));
     if (!dice.one_in(3)) b.set_uint(ColumnId::sampling_rate, dice.one_in(4) ? 100 : 1);
     if (!dice.one_in(6)) b.set_uint(ColumnId::action, dice.below(3));
@@ -117,7 +117,9 @@ class QueryWriter {
   }
 
   std::string number(int depth) {
-    if (depth > 0 && dice_.one_in(3)) return "(" + number(depth - 1) + dice_.pick({" + ", " - ", " * "}) + number(depth - 1) + ")";
+    // Factors stay small: what overflows is widened to floats, and whole numbers here keep their last digit.
+    if (depth > 0 && dice_.one_in(6)) return "(" + number(depth - 1) + " * " + dice_.pick({"3", "11", "raw_packets"}) + ")";
+    if (depth > 0 && dice_.one_in(3)) return "(" + number(depth - 1) + dice_.pick({" + ", " - "}) + number(depth - 1) + ")";
     return dice_.pick({"bytes", "packets", "src_port", "dst_port", "raw_packets", "input_if", "coalesce(bytes, 7)", "if(proto == tcp, packets, 3)",
                        "abs(src_port - dst_port)", "min_of(src_port, dst_port)", "11"});
   }
