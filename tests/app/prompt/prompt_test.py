@@ -110,8 +110,8 @@ def main():
 
         terminal.type("where dst_po", enter=False)
         terminal.key("Tab")
-        screen = terminal.wait(r"where dst_port ")
-        check("TAB completes a column", "where dst_port " in screen, screen)
+        screen = terminal.wait(r"^sluice> where dst_port")
+        check("TAB completes a column", "sluice> where dst_port" in screen, screen)
         terminal.type("== 22 | select src_ip, action")
         screen = terminal.wait(r"203\.0\.113\.9")
         check("the completed question is answered", re.search(r"203\.0\.113\.9\s+reject", screen) is not None, screen)
@@ -147,8 +147,14 @@ def main():
         check("\\watch repeats until Ctrl-C", "every 0.2s" in screen, screen)
 
         terminal.type("from flows | limit 2")
-        screen = terminal.wait(r"2 rows in")
-        check("wide rows fit the terminal", "2 rows in" in screen and all(len(line) <= 100 for line in screen.splitlines()), screen)
+        screen = terminal.wait(r"^:")
+        check("wide rows become records, and long answers are paged", re.search(r"^:", screen, re.M) is not None and "src_ip  " in screen, screen)
+        terminal.key("q")
+        terminal.wait(r"2 rows in")
+        terminal.type("\\pager off")
+        terminal.type("select src_ip, dst_ip, src_interface_id, flow_start, flow_end, received_at, cloud | limit 2")
+        screen = terminal.wait(r"pager is off.*2 rows in")
+        check("wide tables fit the terminal", "2 rows in" in screen and "…" in screen and all(len(line) <= 100 for line in screen.splitlines()), screen)
 
         terminal.type("\\nonsense")
         screen = terminal.wait(r"unknown command")
