@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "query/aggregate.h"
+#include "query/huge_vector.h"
 
 namespace sluice::query::aggregate_detail {
 namespace {
@@ -41,7 +42,7 @@ class Count final : public Aggregate {
   size_t byte_size() const override { return counts_.capacity() * 8; }
 
  private:
-  std::vector<uint64_t> counts_;
+  HugeVector<uint64_t> counts_;
 };
 
 // T is what is added up: uint64_t, int64_t or double. A group without values is null, so it has a seen bit.
@@ -52,7 +53,7 @@ class Sum final : public Aggregate {
   void resize(size_t count) override {
     if (count <= sums_.size()) return;
     sums_.resize(count);
-    seen_.resize(count);
+    seen_.resize((count + 63) / 64);
   }
   void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) override {
     const Column& c = *args[0];
@@ -69,16 +70,16 @@ class Sum final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) override {
     auto& o = static_cast<Sum&>(other);
     for (size_t g = 0; g < map.size(); ++g) {
-      if (!o.seen_[g]) continue;
+      if (!o.seen(g)) continue;
       plus(sums_[map[g]], o.sums_[g], context.overflow);
-      seen_[map[g]] = 1;
+      see(map[g]);
     }
   }
   Column finish(std::span<const uint32_t> groups) const override {
     Column out(result_);
     out.reserve(groups.size());
     for (uint32_t g : groups) {
-      if (!seen_[g]) {
+      if (!seen(g)) {
         out.append_null();
       } else if constexpr (std::is_same_v<T, double>) {
         out.append(sums_[g]);
@@ -88,9 +89,14 @@ class Sum final : public Aggregate {
     }
     return out;
   }
-  size_t byte_size() const override { return sums_.capacity() * 8 + seen_.capacity(); }
+  size_t byte_size() const override { return (sums_.capacity() + seen_.capacity()) * 8; }
 
  private:
+  bool seen(size_t g) const { return seen_[g / 64] >> (g % 64) & 1; }
+  // Mostly set already: reading is cheaper than writing.
+  void see(size_t g) {
+    if (!seen(g)) seen_[g / 64] |= uint64_t{1} << (g % 64);
+  }
   template <typename V>
   static void plus(T& sum, V value, bool& overflow) {
     if constexpr (std::is_same_v<T, double>)
@@ -111,19 +117,19 @@ class Sum final : public Aggregate {
         for (size_t i = 0; i < rows; ++i) plus(sum, values[i], overflow);
       }
       sums_[0] = sum;
-      seen_[0] = 1;
+      see(0);
     } else {
       each_valid(groups, &column, rows, [&](uint32_t g, size_t i) {
         plus(sums_[g], values[i], overflow);
-        seen_[g] = 1;
+        see(g);
       });
     }
     context.overflow |= overflow;
   }
 
   PhysicalType result_;
-  std::vector<T> sums_;
-  std::vector<uint8_t> seen_;
+  HugeVector<T> sums_;
+  std::vector<uint64_t> seen_;  // one bit per group, so that it stays in the cache beside millions of sums
 };
 
 // Mean and squared deviations by Welford, merged by Chan et al., "Updating Formulae and a Pairwise Algorithm for Computing

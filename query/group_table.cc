@@ -1,13 +1,17 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
 #include "query/group.h"
+#include "query/interner.h"
 
 namespace sluice::query {
 namespace {
 
-constexpr uint32_t kNone = UINT32_MAX;
+constexpr uint32_t kNone = NumberTable::kNone;
+// Rows whose packed keys are made and looked up at a time: they stay in the first-level cache.
+constexpr size_t kPiece = 1'024;
 
 uint64_t mix(uint64_t v) {
   v *= 0x9e3779b97f4a7c15ull;
@@ -16,106 +20,9 @@ uint64_t mix(uint64_t v) {
   return v ^ (v >> 32);
 }
 
-// Values of one key column (addresses or text) to dense numbers. Null is a value like any other here.
-class Interner {
- public:
-  explicit Interner(PhysicalType type) : values_(type) { slots_.assign(64, kNone); }
-
-  void ids(const Column& column, std::vector<uint32_t>& out) {
-    out.resize(column.size());
-    if (!column.is_coded()) {
-      for (size_t i = 0; i < out.size(); ++i) out[i] = column.is_null(i) ? null_id() : id_of(column, i);
-      return;
-    }
-    std::vector<uint32_t>& known = codes_of(column.dictionary());
-    const auto codes = column.codes();
-    const bool nulls = column.has_nulls();
-    for (size_t i = 0; i < out.size(); ++i) {
-      if (nulls && column.is_null(i)) {
-        out[i] = null_id();
-        continue;
-      }
-      uint32_t& id = known[codes[i]];
-      if (id == kNone) id = id_of(column, i);
-      out[i] = id;
-    }
-  }
-  // Numbers here of all values of another.
-  std::vector<uint32_t> merge(const Interner& other) {
-    std::vector<uint32_t> map(other.values_.size());
-    for (size_t i = 0; i < map.size(); ++i) map[i] = other.values_.is_null(i) ? null_id() : id_of(other.values_, i);
-    return map;
-  }
-  const Column& values() const { return values_; }
-  size_t size() const { return values_.size(); }
-  size_t byte_size() const {
-    size_t n = values_.byte_size() + slots_.capacity() * 4;
-    for (const auto& c : caches_) n += c.ids.capacity() * 4;
-    return n;
-  }
-
- private:
-  struct CodeCache {
-    std::shared_ptr<const Dictionary> dictionary;
-    std::vector<uint32_t> ids;
-  };
-
-  uint32_t null_id() {
-    if (null_ == kNone) {
-      null_ = static_cast<uint32_t>(values_.size());
-      values_.append_null();
-    }
-    return null_;
-  }
-  uint32_t id_of(const Column& column, size_t row) {
-    const uint64_t hash = hash_at(column, row);
-    for (size_t s = hash & (slots_.size() - 1);; s = (s + 1) & (slots_.size() - 1)) {
-      const uint32_t id = slots_[s];
-      if (id == kNone) {
-        const auto added = static_cast<uint32_t>(values_.size());
-        slots_[s] = added;
-        values_.append_from(column, row);
-        if (values_.size() * 2 > slots_.size()) grow();
-        return added;
-      }
-      if (equal(id, column, row)) return id;
-    }
-  }
-  bool equal(uint32_t id, const Column& column, size_t row) const {
-    if (values_.is_null(id)) return false;
-    return values_.type() == PhysicalType::Ip ? values_.values<IpAddress>()[id] == column.ip_at(row)
-                                              : values_.strings()[id] == column.string_at(row);
-  }
-  void grow() {
-    slots_.assign(slots_.size() * 2, kNone);
-    for (uint32_t id = 0; id < values_.size(); ++id) {
-      if (values_.is_null(id)) continue;
-      size_t s = hash_at(values_, id) & (slots_.size() - 1);
-      while (slots_[s] != kNone) s = (s + 1) & (slots_.size() - 1);
-      slots_[s] = id;
-    }
-  }
-  // Few at a time: workers go through one segment after the other, and a column's dictionary may serve two keys.
-  std::vector<uint32_t>& codes_of(const std::shared_ptr<const Dictionary>& dictionary) {
-    for (size_t i = 0; i < caches_.size(); ++i)
-      if (caches_[i].dictionary == dictionary) {
-        if (i > 0) std::swap(caches_[i], caches_[i - 1]);
-        return caches_[i > 0 ? i - 1 : 0].ids;
-      }
-    if (caches_.size() >= 4) caches_.pop_back();
-    caches_.insert(caches_.begin(), {dictionary, std::vector<uint32_t>(dictionary->size(), kNone)});
-    return caches_.front().ids;
-  }
-
-  Column values_;
-  std::vector<uint32_t> slots_;
-  uint32_t null_ = kNone;
-  std::vector<CodeCache> caches_;
-};
-
 struct Part {
   Type type;
-  std::optional<Interner> interner;
+  Interner* interner = nullptr;  // addresses and text; two keys of one type share it, as they share dictionaries
   int bits = 0;
   size_t word = 0;
   int shift = 0;
@@ -125,59 +32,206 @@ struct Part {
 
 int bits_of(PhysicalType type) { return static_cast<int>(width_of(type) * 8); }
 
+// Calls f with the values of a column of integers.
+template <typename F>
+auto with_integers(const Column& c, F f) {
+  switch (c.type()) {
+    case PhysicalType::U8: return f(c.values<uint8_t>());
+    case PhysicalType::U16: return f(c.values<uint16_t>());
+    case PhysicalType::U32: return f(c.values<uint32_t>());
+    case PhysicalType::U64: return f(c.values<uint64_t>());
+    default: return f(c.values<int64_t>());
+  }
+}
+
+// The few values of a wide column in one chunk (bins of a time, say) as small numbers.
+class FewValues {
+ public:
+  static constexpr uint32_t kMost = 64;
+  // False: there are more than kMost.
+  template <typename T>
+  bool codes(std::span<const T> values, uint32_t* out) {
+    slots_.fill(0);
+    count_ = 0;
+    uint64_t last = 0;
+    uint32_t code = kNone;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto v = static_cast<uint64_t>(values[i]);
+      // Neighbours are often alike.
+      if (v != last || code == kNone) {
+        if (!code_of(v, code)) return false;
+        last = v;
+      }
+      out[i] = code;
+    }
+    return true;
+  }
+  uint32_t count() const { return count_; }
+
+ private:
+  bool code_of(uint64_t v, uint32_t& code) {
+    for (size_t s = mix(v) >> 56;; s = (s + 1) % slots_.size()) {
+      if (slots_[s] == 0) {
+        if (count_ == kMost) return false;
+        values_[count_] = v;
+        code = count_++;
+        slots_[s] = static_cast<uint8_t>(count_);
+        return true;
+      }
+      if (values_[slots_[s] - 1u] == v) {
+        code = slots_[s] - 1u;
+        return true;
+      }
+    }
+  }
+  std::array<uint8_t, 256> slots_;  // code + 1; 0: free
+  std::array<uint64_t, kMost> values_;
+  uint32_t count_ = 0;
+};
+
 }  // namespace
 
 struct GroupTable::State {
   std::vector<Part> parts;
+  std::unique_ptr<Interner> addresses, texts;
   size_t words = 1;
-  int total_bits = 0;
-  bool ids_are_groups = false;     // one interned key: its number is the group
-  std::vector<uint32_t> direct;    // all keys within 17 bits: a table instead of a hash
-  std::vector<uint32_t> slots;     // open addressing, group numbers
-  std::vector<uint64_t> packed;    // `words` per group
+  bool ids_are_groups = false;  // one interned key: its number is the group
+  NumberTable table;
+  HugeVector<uint64_t> packed;  // `words` per group
   size_t groups = 0;
   std::vector<uint64_t> scratch;
-  std::vector<uint32_t> ids;
+  std::vector<std::vector<uint32_t>> ids;  // by part: of the rows at hand, where it is interned
+  std::vector<uint32_t> codes, more_codes, group_of_code;
+  int dense_failures = 0;
 
-  void grow() {
-    slots.assign(std::max<size_t>(1'024, slots.size() * 2), kNone);
-    for (uint32_t g = 0; g < groups; ++g) {
-      size_t s = hash(&packed[g * words]) & (slots.size() - 1);
-      while (slots[s] != kNone) s = (s + 1) & (slots.size() - 1);
-      slots[s] = g;
-    }
-  }
-  uint64_t hash(const uint64_t* key) const {
-    uint64_t h = mix(key[0]);
-    for (size_t w = 1; w < words; ++w) h = mix(h ^ key[w]);
-    return h;
-  }
-  bool equal(uint32_t group, const uint64_t* key) const {
-    const uint64_t* known = &packed[group * words];
-    for (size_t w = 0; w < words; ++w)
-      if (known[w] != key[w]) return false;
-    return true;
-  }
-  uint32_t add(const uint64_t* key) {
-    packed.insert(packed.end(), key, key + words);
-    return static_cast<uint32_t>(groups++);
-  }
-  uint32_t find(const uint64_t* key, uint64_t h) {
-    for (size_t s = h & (slots.size() - 1);; s = (s + 1) & (slots.size() - 1)) {
-      const uint32_t g = slots[s];
-      if (g == kNone) {
-        const uint32_t added = add(key);
-        slots[s] = added;
-        if (groups * 2 > slots.size()) grow();
-        return added;
+  // Groups of `count` packed keys.
+  template <size_t W>
+  void find_packed(const uint64_t* keys, size_t count, uint32_t* out) {
+    const size_t width = W == 0 ? words : W;
+    std::array<uint64_t, NumberTable::kStep> hashes;
+    for (size_t from = 0; from < count; from += hashes.size(), keys += hashes.size() * width) {
+      const size_t n = std::min(hashes.size(), count - from);
+      for (size_t i = 0; i < n; ++i) {
+        const uint64_t* key = keys + i * width;
+        uint64_t h = mix(key[0]);
+        for (size_t w = 1; w < width; ++w) h = mix(h ^ key[w]);
+        hashes[i] = h;
       }
-      if (equal(g, key)) return g;
+      table.find(
+          hashes.data(), n, out + from, [&](uint32_t g) { __builtin_prefetch(&packed[g * width]); },
+          [&](size_t i, uint32_t g) {
+            const uint64_t *known = &packed[g * width], *key = keys + i * width;
+            for (size_t w = 0; w < width; ++w)
+              if (known[w] != key[w]) return false;
+            return true;
+          },
+          [&](size_t i) {
+            const uint64_t* key = keys + i * width;
+            for (size_t w = 0; w < width; ++w) packed.push_back(key[w]);
+            return static_cast<uint32_t>(groups++);
+          });
     }
   }
-  uint32_t find_direct(uint64_t key) {
-    uint32_t& g = direct[key];
-    if (g == kNone) g = add(&key);
-    return g;
+  void find_keys(const uint64_t* keys, size_t count, uint32_t* out) {
+    switch (words) {
+      case 1: return find_packed<1>(keys, count, out);
+      case 2: return find_packed<2>(keys, count, out);
+      default: return find_packed<0>(keys, count, out);
+    }
+  }
+
+  // Packed keys of rows [from, to) into scratch.
+  void pack(std::span<const ColumnPtr> columns, size_t from, size_t to) {
+    scratch.assign((to - from) * words, 0);
+    for (size_t p = 0; p < parts.size(); ++p) {
+      const Part& part = parts[p];
+      uint64_t* const out = scratch.data() + part.word;
+      auto put = [&](const auto& values) {
+        for (size_t i = from; i < to; ++i) out[(i - from) * words] |= static_cast<uint64_t>(values[i]) << part.shift;
+      };
+      if (part.interner) {
+        put(ids[p]);
+        continue;
+      }
+      const Column& c = *columns[p];
+      if (c.type() == PhysicalType::F64) {
+        const auto values = c.values<double>();
+        for (size_t i = from; i < to; ++i)
+          out[(i - from) * words] |= std::bit_cast<uint64_t>(values[i] == 0 ? 0.0 : values[i]) << part.shift;
+      } else {
+        with_integers(c, put);
+      }
+      if (!c.has_nulls()) continue;
+      // A null's slot may hold anything: only its bit counts.
+      const uint64_t keep = part.bits == 64 ? 0 : ~(((uint64_t{1} << part.bits) - 1) << part.shift);
+      for (size_t i = from; i < to; ++i) {
+        if (!c.is_null(i)) continue;
+        out[(i - from) * words] &= keep;
+        scratch[(i - from) * words + part.null_word] |= uint64_t{1} << part.null_shift;
+      }
+    }
+  }
+
+  // Small numbers for the values of one key in these rows; how many there may be, or nothing when that is above `most`.
+  std::optional<uint64_t> small_codes(size_t p, const Column& c, uint64_t most, std::vector<uint32_t>& out) {
+    if (parts[p].interner) {
+      if (parts[p].interner->size() > most) return std::nullopt;
+      out = ids[p];
+      return parts[p].interner->size();
+    }
+    if (c.type() == PhysicalType::F64) return std::nullopt;
+    return with_integers(c, [&](const auto& values) -> std::optional<uint64_t> {
+      out.resize(values.size());
+      auto least = values[0], greatest = values[0];
+      for (const auto v : values) {
+        least = std::min(least, v);
+        greatest = std::max(greatest, v);
+      }
+      const uint64_t range = static_cast<uint64_t>(greatest) - static_cast<uint64_t>(least);
+      uint64_t count = range + 1;
+      if (range < most) {
+        for (size_t i = 0; i < values.size(); ++i)
+          out[i] = static_cast<uint32_t>(static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(least));
+      } else {
+        FewValues few;
+        if (!few.codes(values, out.data())) return std::nullopt;
+        count = few.count();
+      }
+      if (!c.has_nulls()) return count;
+      for (size_t i = 0; i < values.size(); ++i)
+        if (c.is_null(i)) out[i] = static_cast<uint32_t>(count);
+      return count + 1;
+    });
+  }
+
+  // Few combinations of values in these rows: an array instead of the hash table. False: there are too many.
+  bool find_dense(std::span<const ColumnPtr> columns, size_t rows, uint32_t* groups_out) {
+    uint64_t most = std::clamp<uint64_t>(rows * 2, 1'024, size_t{1} << 17), combinations = 1;
+    // Numbers of interned values say at once whether they are too many.
+    for (const Part& part : parts)
+      if (part.interner) combinations *= std::min<uint64_t>(part.interner->size(), most + 1);
+    if (combinations > most) return false;
+    combinations = 1;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      std::vector<uint32_t>& out = p == 0 ? codes : more_codes;
+      const auto count = small_codes(p, *columns[p], most / combinations, out);
+      if (!count || combinations * *count > most) return false;
+      if (p > 0) {
+        const auto factor = static_cast<uint32_t>(combinations);
+        for (size_t i = 0; i < rows; ++i) codes[i] += more_codes[i] * factor;
+      }
+      combinations *= *count;
+    }
+    group_of_code.assign(combinations, kNone);
+    for (size_t i = 0; i < rows; ++i) {
+      uint32_t& g = group_of_code[codes[i]];
+      if (g == kNone) {
+        pack(columns, i, i + 1);
+        find_keys(scratch.data(), 1, &g);
+      }
+      groups_out[i] = g;
+    }
+    return true;
   }
 };
 
@@ -187,18 +241,20 @@ GroupTable::GroupTable(std::vector<Type> keys) : state_(std::make_unique<State>(
     Part part;
     part.type = type;
     if (type.physical == PhysicalType::Ip || type.physical == PhysicalType::Str) {
-      part.interner.emplace(type.physical);
+      auto& interner = type.physical == PhysicalType::Ip ? s.addresses : s.texts;
+      if (!interner) interner = std::make_unique<Interner>(type.physical);
+      part.interner = interner.get();
       part.bits = 32;
     } else {
       part.bits = bits_of(type.physical);
     }
     s.parts.push_back(std::move(part));
   }
+  s.ids.resize(s.parts.size());
   s.ids_are_groups = s.parts.size() == 1 && s.parts[0].interner;
   // First fit, widest first, so that the usual keys take one or two words.
   std::vector<int> used;
   auto place = [&](int bits, size_t& word, int& shift) {
-    s.total_bits += bits;
     for (size_t w = 0; w < used.size(); ++w)
       if (used[w] + bits <= 64) {
         word = w, shift = used[w];
@@ -215,8 +271,6 @@ GroupTable::GroupTable(std::vector<Type> keys) : state_(std::make_unique<State>(
   for (Part* p : order)
     if (!p->interner) place(1, p->null_word, p->null_shift);
   s.words = std::max<size_t>(1, used.size());
-  if (s.words == 1 && s.total_bits <= 17 && !s.ids_are_groups) s.direct.assign(size_t{1} << s.total_bits, kNone);
-  if (!s.ids_are_groups && s.direct.empty()) s.grow();
 }
 GroupTable::~GroupTable() = default;
 GroupTable::GroupTable(GroupTable&&) noexcept = default;
@@ -224,91 +278,55 @@ GroupTable::GroupTable(GroupTable&&) noexcept = default;
 void GroupTable::find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups) {
   State& s = *state_;
   groups.resize(rows);
+  if (rows == 0) return;
   if (s.ids_are_groups) {
     s.parts[0].interner->ids(*columns[0], groups);
     s.groups = s.parts[0].interner->size();
     return;
   }
-  s.scratch.assign(rows * s.words, 0);
-  for (size_t p = 0; p < s.parts.size(); ++p) {
-    Part& part = s.parts[p];
-    const Column& c = *columns[p];
-    uint64_t* out = s.scratch.data() + part.word;
-    auto pack = [&](auto values) {
-      for (size_t i = 0; i < rows; ++i) out[i * s.words] |= static_cast<uint64_t>(values[i]) << part.shift;
-    };
-    if (part.interner) {
-      part.interner->ids(c, s.ids);
-      pack(std::span<const uint32_t>(s.ids));
-      continue;
+  for (size_t p = 0; p < s.parts.size(); ++p)
+    if (s.parts[p].interner) s.parts[p].interner->ids(*columns[p], s.ids[p]);
+  // Where chunk after chunk has too many, looking for few is given up.
+  constexpr int kDenseTries = 8;
+  if (s.dense_failures < kDenseTries) {
+    if (s.find_dense(columns, rows, groups.data())) {
+      s.dense_failures = 0;
+      return;
     }
-    switch (c.type()) {
-      case PhysicalType::U8: pack(c.values<uint8_t>()); break;
-      case PhysicalType::U16: pack(c.values<uint16_t>()); break;
-      case PhysicalType::U32: pack(c.values<uint32_t>()); break;
-      case PhysicalType::U64: pack(c.values<uint64_t>()); break;
-      case PhysicalType::I64: pack(c.values<int64_t>()); break;
-      case PhysicalType::F64: {
-        const auto values = c.values<double>();
-        for (size_t i = 0; i < rows; ++i)
-          out[i * s.words] |= std::bit_cast<uint64_t>(values[i] == 0 ? 0.0 : values[i]) << part.shift;
-        break;
-      }
-      default: SLUICE_CHECK(false);
-    }
-    if (c.has_nulls()) {
-      // A null's slot may hold anything: only its bit counts.
-      const uint64_t keep = part.bits == 64 ? 0 : ~(((uint64_t{1} << part.bits) - 1) << part.shift);
-      for (size_t i = 0; i < rows; ++i) {
-        if (!c.is_null(i)) continue;
-        out[i * s.words] &= keep;
-        s.scratch[i * s.words + part.null_word] |= uint64_t{1} << part.null_shift;
-      }
-    }
+    ++s.dense_failures;
   }
-  if (!s.direct.empty()) {
-    for (size_t i = 0; i < rows; ++i) groups[i] = s.find_direct(s.scratch[i]);
-    return;
-  }
-  // Two passes over the rows in small steps: hashes and prefetches first, then the look-ups, so that misses overlap.
-  constexpr size_t kStep = 32;
-  uint64_t hashes[kStep];
-  for (size_t from = 0; from < rows; from += kStep) {
-    const size_t count = std::min(kStep, rows - from);
-    for (size_t i = 0; i < count; ++i) {
-      hashes[i] = s.hash(&s.scratch[(from + i) * s.words]);
-      __builtin_prefetch(&s.slots[hashes[i] & (s.slots.size() - 1)]);
-    }
-    for (size_t i = 0; i < count; ++i) {
-      const uint32_t g = s.slots[hashes[i] & (s.slots.size() - 1)];
-      if (g != kNone) __builtin_prefetch(&s.packed[g * s.words]);
-    }
-    for (size_t i = 0; i < count; ++i) groups[from + i] = s.find(&s.scratch[(from + i) * s.words], hashes[i]);
+  for (size_t from = 0; from < rows; from += kPiece) {
+    const size_t to = std::min(rows, from + kPiece);
+    s.pack(columns, from, to);
+    s.find_keys(s.scratch.data(), to - from, groups.data() + from);
   }
 }
 
 std::vector<uint32_t> GroupTable::merge(const GroupTable& other) {
   State& s = *state_;
   const State& o = *other.state_;
-  std::vector<std::vector<uint32_t>> ids(s.parts.size());
-  for (size_t p = 0; p < s.parts.size(); ++p)
-    if (s.parts[p].interner) ids[p] = s.parts[p].interner->merge(*o.parts[p].interner);
+  std::vector<uint32_t> addresses, texts;
+  if (s.addresses) addresses = s.addresses->merge(*o.addresses);
+  if (s.texts) texts = s.texts->merge(*o.texts);
   if (s.ids_are_groups) {
     s.groups = s.parts[0].interner->size();
-    return std::move(ids[0]);
+    return s.addresses ? std::move(addresses) : std::move(texts);
   }
   std::vector<uint32_t> map(o.groups);
-  std::vector<uint64_t> key(s.words);
-  for (size_t g = 0; g < o.groups; ++g) {
-    std::copy_n(&o.packed[g * s.words], s.words, key.begin());
-    for (size_t p = 0; p < s.parts.size(); ++p) {
-      const Part& part = s.parts[p];
+  for (size_t from = 0; from < o.groups; from += kPiece) {
+    const size_t count = std::min(kPiece, o.groups - from);
+    s.scratch.assign(o.packed.begin() + static_cast<ptrdiff_t>(from * s.words),
+                     o.packed.begin() + static_cast<ptrdiff_t>((from + count) * s.words));
+    for (const Part& part : s.parts) {
       if (!part.interner) continue;
-      uint64_t& word = key[part.word];
-      const auto id = static_cast<uint32_t>(word >> part.shift);
-      word = (word & ~(uint64_t{UINT32_MAX} << part.shift)) | static_cast<uint64_t>(ids[p][id]) << part.shift;
+      const auto& ids = part.interner == s.addresses.get() ? addresses : texts;
+      for (size_t i = 0; i < count; ++i) {
+        uint64_t& word = s.scratch[i * s.words + part.word];
+        const auto id = static_cast<uint32_t>(word >> part.shift);
+        word = (word & ~(uint64_t{UINT32_MAX} << part.shift)) | static_cast<uint64_t>(ids[id]) << part.shift;
+      }
     }
-    map[g] = s.direct.empty() ? s.find(key.data(), s.hash(key.data())) : s.find_direct(key[0]);
+    s.find_keys(s.scratch.data(), count, map.data() + from);
   }
   return map;
 }
@@ -344,9 +362,11 @@ Column GroupTable::keys(size_t key, std::span<const uint32_t> groups) const {
 
 size_t GroupTable::byte_size() const {
   const State& s = *state_;
-  size_t n = s.slots.capacity() * 4 + s.direct.capacity() * 4 + s.packed.capacity() * 8 + s.scratch.capacity() * 8;
-  for (const Part& p : s.parts)
-    if (p.interner) n += p.interner->byte_size();
+  size_t n = s.table.byte_size() + s.packed.capacity() * 8 + s.scratch.capacity() * 8;
+  n += (s.codes.capacity() + s.more_codes.capacity() + s.group_of_code.capacity()) * 4;
+  for (const auto& ids : s.ids) n += ids.capacity() * 4;
+  if (s.addresses) n += s.addresses->byte_size();
+  if (s.texts) n += s.texts->byte_size();
   return n;
 }
 

@@ -106,9 +106,14 @@ void append_value(Column& column, const Value& value) {
 Column repeat(const Value& value, const Type& type, size_t rows) {
   if (value.is_null()) return Column::nulls(type.physical, rows);
   Column column(type.physical);
-  column.reserve(rows);
-  for (size_t i = 0; i < rows; ++i) append_value(column, value);
-  return column;
+  if (rows == 0) return column;
+  append_value(column, value);
+  if (rows == 1) return column;
+  if (column.type() == PhysicalType::Str) {
+    for (size_t i = 1; i < rows; ++i) append_value(column, value);
+    return column;
+  }
+  return column.gather(std::vector<uint32_t>(rows, 0));
 }
 
 std::string format_value(const Value& value, const EnumSpec* enumeration) {
