@@ -1,6 +1,7 @@
 // Functions of time, and bin().
 #include "query/function.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace sluice::query::function_detail {
@@ -14,6 +15,42 @@ int64_t floor_to(int64_t v, int64_t width, int64_t origin) {
   if (remainder < 0) remainder += width;
   int64_t out;
   return __builtin_sub_overflow(v, remainder, &out) ? v : out;
+}
+
+// floor_to() of each value. Flows of one block end within minutes of each other, so that mostly one bin or two hold them all.
+void floor_all(std::vector<int64_t>& values, int64_t width, int64_t origin) {
+  if (values.empty()) return;
+  int64_t least = values[0], greatest = values[0];
+  for (const int64_t v : values) {
+    least = std::min(least, v);
+    greatest = std::max(greatest, v);
+  }
+  const int64_t first = floor_to(least, width, origin);
+  const uint64_t span = static_cast<uint64_t>(greatest) - static_cast<uint64_t>(first);
+  // Beyond 2^52 a double does not hold every number; above 2^62 the next bin's start may not be a number of 64 bits.
+  constexpr int64_t kFar = int64_t{1} << 62;
+  if (least < -kFar || greatest > kFar || width > kFar / 2 || span >= uint64_t{1} << 52) {
+    for (int64_t& v : values) v = floor_to(v, width, origin);
+    return;
+  }
+  const int64_t second = first + width;
+  if (greatest < second) {
+    std::fill(values.begin(), values.end(), first);
+    return;
+  }
+  if (greatest - second < width) {
+    for (int64_t& v : values) v = v < second ? first : second;
+    return;
+  }
+  // A multiplication instead of a division: at most one bin off, which the remainder tells.
+  const double per_width = 1.0 / static_cast<double>(width);
+  for (int64_t& v : values) {
+    const int64_t shifted = v - first;
+    int64_t bin = static_cast<int64_t>(static_cast<double>(shifted) * per_width);
+    const int64_t rest = shifted - bin * width;
+    bin += (rest >= width) - (rest < 0);
+    v = first + bin * width;
+  }
 }
 
 template <typename F>
@@ -46,7 +83,7 @@ extern const FunctionSpec kBin{
       if (type.logical == LogicalType::float64 || width->type == LogicalType::float64) return Type::of(LogicalType::float64);
       return Type::of(type.logical == LogicalType::int64 ? LogicalType::int64 : LogicalType::uint);
     },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext&) {
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext&) {
       const Value& width = *nodes[1]->constant();
       if (result.physical == PhysicalType::F64) {
         auto values = as_doubles(*args[0]);
@@ -66,16 +103,7 @@ extern const FunctionSpec kBin{
                             : static_cast<int64_t>(std::get<uint64_t>(width.data));
       // 1970-01-01 was a Thursday; weeks begin on Monday.
       const int64_t origin = result.logical == LogicalType::timestamp && w % kWeek == 0 ? 4 * kDay : 0;
-      // Neighbours mostly share a bin: one comparison instead of a division.
-      int64_t start = 0, end = 0;
-      for (size_t i = 0; i < rows; ++i) {
-        int64_t& v = values[i];
-        if (!(v >= start && v < end)) {
-          start = floor_to(v, w, origin);
-          if (__builtin_add_overflow(start, w, &end)) end = start;
-        }
-        v = start;
-      }
+      floor_all(values, w, origin);
       return Column::of<int64_t>(PhysicalType::I64, std::move(values), args[0]->validity());
     }};
 

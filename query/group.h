@@ -6,32 +6,10 @@
 #include <vector>
 
 #include "query/aggregate.h"
+#include "query/group_table.h"
 #include "query/operator.h"
 
 namespace sluice::query {
-
-// Key tuples to dense numbers 0, 1, 2 …, in order of first sight. Addresses and text become numbers first: one table of
-// values per key column, looked up once per code of a segment's dictionary, so that all further work is on packed integers.
-// Not thread safe.
-class GroupTable {
- public:
-  explicit GroupTable(std::vector<Type> keys);
-  ~GroupTable();
-  GroupTable(GroupTable&&) noexcept;
-
-  // Writes the group of each row. `columns` are laid out as the key types say.
-  void find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups);
-  // Takes all groups of another table of the same make; map[g] is the number here of its group g.
-  std::vector<uint32_t> merge(const GroupTable& other);
-  size_t size() const;
-  // The value of key `key` for the groups given.
-  Column keys(size_t key, std::span<const uint32_t> groups) const;
-  size_t byte_size() const;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
 
 struct GroupKey {
   NodePtr node;

@@ -1,9 +1,10 @@
+#include "query/group_table.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
+#include <optional>
 
-#include "query/group.h"
 #include "query/interner.h"
 
 namespace sluice::query {
@@ -51,43 +52,45 @@ class FewValues {
   // False: there are more than kMost.
   template <typename T>
   bool codes(std::span<const T> values, uint32_t* out) {
-    slots_.fill(0);
+    slots_.fill({});
     count_ = 0;
-    uint64_t last = 0;
-    uint32_t code = kNone;
     for (size_t i = 0; i < values.size(); ++i) {
       const auto v = static_cast<uint64_t>(values[i]);
-      // Neighbours are often alike.
-      if (v != last || code == kNone) {
-        if (!code_of(v, code)) return false;
-        last = v;
+      size_t s = v * 0x9e3779b97f4a7c15ull >> 56;
+      while (slots_[s].value != v || slots_[s].code == 0) {
+        if (slots_[s].code == 0) {
+          if (count_ == kMost) return false;
+          slots_[s] = {v, ++count_};
+          break;
+        }
+        s = (s + 1) % slots_.size();
       }
-      out[i] = code;
+      out[i] = slots_[s].code - 1;
     }
     return true;
   }
   uint32_t count() const { return count_; }
 
  private:
-  bool code_of(uint64_t v, uint32_t& code) {
-    for (size_t s = mix(v) >> 56;; s = (s + 1) % slots_.size()) {
-      if (slots_[s] == 0) {
-        if (count_ == kMost) return false;
-        values_[count_] = v;
-        code = count_++;
-        slots_[s] = static_cast<uint8_t>(count_);
-        return true;
-      }
-      if (values_[slots_[s] - 1u] == v) {
-        code = slots_[s] - 1u;
-        return true;
-      }
-    }
-  }
-  std::array<uint8_t, 256> slots_;  // code + 1; 0: free
-  std::array<uint64_t, kMost> values_;
+  struct Slot {
+    uint64_t value = 0;
+    uint32_t code = 0;  // + 1; 0: free
+  };
+  std::array<Slot, 256> slots_;
   uint32_t count_ = 0;
 };
+
+// Whether there are but two values, the least and the greatest: as 0 and 1.
+template <typename T>
+bool two_values(std::span<const T> values, T least, T greatest, uint32_t* out) {
+  bool two = true;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const bool is_greatest = values[i] == greatest;
+    out[i] = is_greatest;
+    two &= is_greatest | (values[i] == least);
+  }
+  return two;
+}
 
 }  // namespace
 
@@ -192,6 +195,8 @@ struct GroupTable::State {
       if (range < most) {
         for (size_t i = 0; i < values.size(); ++i)
           out[i] = static_cast<uint32_t>(static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(least));
+      } else if (two_values(values, least, greatest, out.data())) {
+        count = 2;
       } else {
         FewValues few;
         if (!few.codes(values, out.data())) return std::nullopt;
