@@ -3,10 +3,11 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <set>
-#include <unordered_map>
 
 #include "query/aggregate.h"
+#include "query/group_table.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::query::aggregate_detail {
@@ -146,55 +147,55 @@ class Dcount final : public Aggregate {
   mutable bool stale_ = true;
 };
 
-// The value of a row as bytes that are equal exactly when values are.
-std::string key_of(const Column& c, size_t row) {
-  switch (c.type()) {
-    case PhysicalType::Ip: {
-      const IpAddress ip = c.ip_at(row);
-      return std::string(reinterpret_cast<const char*>(ip.bytes.data()), 16);
-    }
-    case PhysicalType::Str: return std::string(c.string_at(row));
-    case PhysicalType::F64: {
-      const double d = c.float_at(row) == 0 ? 0.0 : c.float_at(row);
-      return std::string(reinterpret_cast<const char*>(&d), 8);
-    }
-    default: {
-      const uint64_t v = c.uint_at(row);
-      return std::string(reinterpret_cast<const char*>(&v), 8);
-    }
-  }
-}
-
-// Exact counts of each value: count_distinct and entropy. Memory is what the query's limit says.
+// Exact counts of each value: count_distinct and entropy. One table of all pairs of group and value rather than a table
+// per group: mostly groups are many and their values few. Memory is what the query's limit says.
 class ValueCounts final : public Aggregate {
  public:
-  explicit ValueCounts(bool entropy) : entropy_(entropy) {}
-  void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
+  ValueCounts(const Type& value, bool entropy) : pairs_({group_type(), value}), entropy_(entropy) {}
+  void resize(size_t count) override { groups_ = std::max(count, groups_); }
   void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
-    const Column& c = *args[0];
-    for (size_t i = 0; i < rows; ++i)
-      if (!c.is_null(i)) add(groups ? groups[i] : 0, key_of(c, i), 1);
+    std::vector<uint32_t> group_of_row(rows, 0);
+    if (groups) std::copy_n(groups, rows, group_of_row.begin());
+    ColumnPtr values = args[0];
+    if (values->has_nulls()) {
+      std::vector<uint32_t> valid;
+      for (uint32_t i = 0; i < rows; ++i)
+        if (!values->is_null(i)) {
+          group_of_row[valid.size()] = group_of_row[i];
+          valid.push_back(i);
+        }
+      group_of_row.resize(valid.size());
+      values = std::make_shared<Column>(values->gather(valid));
+    }
+    add(std::move(group_of_row), std::move(values), {});
   }
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
-    auto& theirs = static_cast<ValueCounts&>(other).groups_;
-    for (size_t g = 0; g < map.size(); ++g) {
-      for (auto& [key, count] : theirs[g]) add(map[g], key, count);
-      theirs[g] = {};
+    const auto& o = static_cast<ValueCounts&>(other);
+    std::vector<uint32_t> pairs;
+    for (size_t from = 0; from < o.pairs_.size(); from += kPiece) {
+      pairs.resize(std::min(kPiece, o.pairs_.size() - from));
+      std::iota(pairs.begin(), pairs.end(), static_cast<uint32_t>(from));
+      const Column theirs = o.pairs_.keys(0, pairs);
+      std::vector<uint32_t> groups(pairs.size());
+      for (size_t i = 0; i < groups.size(); ++i) groups[i] = map[theirs.values<uint32_t>()[i]];
+      add(std::move(groups), std::make_shared<Column>(o.pairs_.keys(1, pairs)),
+          entropy_ ? std::span<const uint64_t>(o.counts_).subspan(from, pairs.size()) : std::span<const uint64_t>());
     }
   }
   Column finish(std::span<const uint32_t> groups) const override {
+    if (starts_.size() != groups_ + 1) sort_out();
     Column out(entropy_ ? PhysicalType::F64 : PhysicalType::U64);
     for (uint32_t g : groups) {
-      const auto& counts = groups_[g];
+      const size_t from = starts_[g], to = starts_[g + 1];
       if (!entropy_) {
-        out.append<uint64_t>(counts.size());
-      } else if (counts.empty()) {
+        out.append<uint64_t>(to - from);
+      } else if (from == to) {
         out.append_null();
       } else {
-        std::vector<uint64_t> sorted;  // so that rounding does not depend on the order of the table
+        std::vector<uint64_t> sorted(sorted_counts_.begin() + static_cast<ptrdiff_t>(from), sorted_counts_.begin() + static_cast<ptrdiff_t>(to));
+        std::sort(sorted.begin(), sorted.end());  // so that rounding does not depend on the order of the table
         uint64_t total = 0;
-        for (const auto& [key, count] : counts) sorted.push_back(count), total += count;
-        std::sort(sorted.begin(), sorted.end());
+        for (uint64_t n : sorted) total += n;
         double bits = 0;
         for (uint64_t n : sorted) {
           const double p = static_cast<double>(n) / static_cast<double>(total);
@@ -205,18 +206,56 @@ class ValueCounts final : public Aggregate {
     }
     return out;
   }
-  size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(groups_[0]); }
+  size_t byte_size() const override {
+    return pairs_.byte_size() + (counts_.capacity() + starts_.capacity() + sorted_counts_.capacity()) * 8 + numbers_.capacity() * 4;
+  }
 
  private:
-  void add(uint32_t group, std::string key, uint64_t count) {
-    const size_t size = key.size();
-    const auto [it, added] = groups_[group].try_emplace(std::move(key), 0);
-    if (added) bytes_ += sizeof(std::string) + 24 + (size > 15 ? size : 0);
-    it->second += count;
+  static constexpr size_t kPiece = 16'384;
+  static Type group_type() {
+    Type type = Type::of(LogicalType::uint);
+    type.physical = PhysicalType::U32;
+    return type;
   }
+  // One more of each pair, or as many as `counts` says.
+  void add(std::vector<uint32_t> groups, ColumnPtr values, std::span<const uint64_t> counts) {
+    starts_.clear();
+    const size_t rows = groups.size();
+    const ColumnPtr columns[2] = {std::make_shared<Column>(Column::of<uint32_t>(PhysicalType::U32, std::move(groups))), std::move(values)};
+    pairs_.find(columns, rows, numbers_);
+    if (!entropy_) return;
+    counts_.resize(pairs_.size());
+    for (size_t i = 0; i < rows; ++i) counts_[numbers_[i]] += counts.empty() ? 1 : counts[i];
+  }
+  // Where each group's pairs begin, were they sorted by group; and, for entropy, their counts in that order.
+  void sort_out() const {
+    starts_.assign(groups_ + 2, 0);
+    std::vector<uint32_t> pairs;
+    auto each_piece = [&](auto f) {
+      for (size_t from = 0; from < pairs_.size(); from += kPiece) {
+        pairs.resize(std::min(kPiece, pairs_.size() - from));
+        std::iota(pairs.begin(), pairs.end(), static_cast<uint32_t>(from));
+        const Column group = pairs_.keys(0, pairs);
+        for (size_t i = 0; i < pairs.size(); ++i) f(group.values<uint32_t>()[i], from + i);
+      }
+    };
+    // Shifted by one place while filling, so that each group's place ends where the next begins.
+    each_piece([&](uint32_t g, size_t) { ++starts_[g + 2]; });
+    for (size_t g = 2; g < starts_.size(); ++g) starts_[g] += starts_[g - 1];
+    sorted_counts_.resize(entropy_ ? pairs_.size() : 0);
+    each_piece([&](uint32_t g, size_t pair) {
+      const size_t at = starts_[g + 1]++;
+      if (entropy_) sorted_counts_[at] = counts_[pair];
+    });
+    starts_.pop_back();
+  }
+
+  GroupTable pairs_;
   bool entropy_;
-  std::vector<std::unordered_map<std::string, uint64_t>> groups_;
-  size_t bytes_ = 0;
+  size_t groups_ = 0;
+  std::vector<uint64_t> counts_;  // by pair; for entropy
+  std::vector<uint32_t> numbers_;
+  mutable std::vector<uint64_t> starts_, sorted_counts_;  // made by the first finish()
 };
 
 // The n least distinct values, as a list: the same whatever the order of rows.
@@ -270,13 +309,13 @@ extern const AggregateSpec kDcount{
     }};
 extern const AggregateSpec kCountDistinct{
     "count_distinct", "count_distinct(x)", "How many distinct values, exactly", 1, 1, nullptr, false,
-    [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
-      return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<ValueCounts>(false); }, {}, true};
+    [](std::span<const NodePtr> args, bool) -> Result<AggregateMake> {
+      return AggregateMake{Type::of(LogicalType::uint), [type = args[0]->type] { return std::make_unique<ValueCounts>(type, false); }, {}, true};
     }};
 extern const AggregateSpec kEntropy{
     "entropy", "entropy(x)", "Shannon entropy of the values in bits", 1, 1, nullptr, false,
-    [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
-      return AggregateMake{Type::of(LogicalType::float64), [] { return std::make_unique<ValueCounts>(true); }, {}, false};
+    [](std::span<const NodePtr> args, bool) -> Result<AggregateMake> {
+      return AggregateMake{Type::of(LogicalType::float64), [type = args[0]->type] { return std::make_unique<ValueCounts>(type, true); }, {}, false};
     }};
 extern const AggregateSpec kValues{
     "values", "values(x [, n])", "The distinct values as a list, sorted, at most n (100)", 1, 2, nullptr, false,
