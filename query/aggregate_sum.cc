@@ -76,18 +76,16 @@ class Sum final : public Aggregate {
     }
   }
   Column finish(std::span<const uint32_t> groups) const override {
-    Column out(result_);
-    out.reserve(groups.size());
-    for (uint32_t g : groups) {
-      if (!seen(g)) {
-        out.append_null();
-      } else if constexpr (std::is_same_v<T, double>) {
-        out.append(sums_[g]);
-      } else {
-        out.append_uint(static_cast<uint64_t>(sums_[g]));
-      }
+    std::vector<T> out(groups.size());
+    Bitmap valid;
+    for (size_t i = 0; i < out.size(); ++i) {
+      const uint32_t g = groups[i];
+      out[i] = sums_[g];
+      if (seen(g)) continue;
+      if (valid.empty()) valid.resize(out.size(), true);
+      valid.set(i, false);
     }
-    return out;
+    return Column::of<T>(result_, std::move(out), std::move(valid));
   }
   size_t byte_size() const override { return (sums_.capacity() + seen_.capacity()) * 8; }
 

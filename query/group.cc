@@ -1,6 +1,7 @@
 #include "query/group.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace sluice::query {
@@ -204,19 +205,59 @@ class Group final : public Operator {
   std::optional<Grouping> grouping_;
 };
 
+// Leaves only groups that are not below the `kept` greatest ranks: mostly few of millions, so that what follows need not be
+// quick. Ranks other than integers are left alone.
+void drop_hopeless(const Column& rank, size_t kept, std::vector<uint32_t>& order) {
+  if (kept == 0 || kept >= order.size()) return;
+  if (rank.type() != PhysicalType::U64 && rank.type() != PhysicalType::I64) return;
+  const uint64_t flip = rank.type() == PhysicalType::I64 ? uint64_t{1} << 63 : 0;  // so that negative numbers come first
+  auto sift = [&](const auto& values) {
+    std::vector<uint64_t> best;
+    const size_t most = std::max(2 * kept, kept + 1'024);
+    uint64_t bar = 0;
+    auto trim = [&] {
+      std::nth_element(best.begin(), best.begin() + static_cast<ptrdiff_t>(kept - 1), best.end(), std::greater<>());
+      best.resize(kept);
+      bar = best.back();
+    };
+    bool barred = false;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const uint64_t v = static_cast<uint64_t>(values[i]) ^ flip;
+      if ((barred && v <= bar) || rank.is_null(i)) continue;
+      best.push_back(v);
+      if (best.size() < most) continue;
+      trim();
+      barred = true;
+    }
+    if (best.size() < kept) return;  // groups without a rank are among those kept
+    trim();
+    size_t n = 0;
+    for (uint32_t i = 0; i < values.size(); ++i)
+      if ((static_cast<uint64_t>(values[i]) ^ flip) >= bar && !rank.is_null(i)) order[n++] = i;
+    order.resize(n);
+  };
+  if (rank.type() == PhysicalType::U64)
+    sift(rank.values<uint64_t>());
+  else
+    sift(rank.values<int64_t>());
+}
+
 class Top final : public Operator {
  public:
   Top(std::shared_ptr<const GroupSpec> spec, RunState* run, uint64_t count, bool others, std::string text)
-      : spec_(std::move(spec)), count_(count), others_(others), text_(std::move(text)) {
+      : spec_(std::move(spec)), run_(run), count_(count), others_(others), text_(std::move(text)) {
     if (run) grouping_.emplace(*spec_, *run);
   }
   Status push(Chunk chunk, Worker& worker, const Emit&) override { return grouping_->push(chunk, worker); }
   Status finish(Worker& worker, const Emit& emit) override {
     const size_t total = grouping_->size();
+    const size_t kept = std::min<uint64_t>(count_, total);
     std::vector<uint32_t> order(total);
+    MemoryClaim claim(run_);
+    SLUICE_TRY(claim.set(total * (sizeof(uint32_t) + sizeof(uint64_t))));
     std::iota(order.begin(), order.end(), 0u);
     const Column rank = grouping_->aggregate(0, order);
-    const size_t kept = std::min<uint64_t>(count_, total);
+    drop_hopeless(rank, kept, order);
     // By rank alone first; keys are compared only where ranks are equal, and made only for those.
     auto rank_order = [&](uint32_t a, uint32_t b) {
       const bool an = rank.is_null(a), bn = rank.is_null(b);
@@ -233,7 +274,7 @@ class Top final : public Operator {
       }
       return false;
     };
-    if (kept < total) {
+    if (kept < order.size()) {
       // Those above the rank of the last that stays are in; those equal to it are decided by their keys.
       std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(kept), order.end(),
                        [&](uint32_t a, uint32_t b) { return rank_order(a, b) < 0; });
@@ -289,6 +330,7 @@ class Top final : public Operator {
   }
 
   std::shared_ptr<const GroupSpec> spec_;
+  RunState* run_;
   uint64_t count_;
   bool others_;
   std::string text_;
