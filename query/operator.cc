@@ -247,9 +247,7 @@ class Sort final : public Operator {
     SLUICE_CHECK(key_slot_ == base);
     for (const auto& k : keys_) chunk.slots.push_back(k.node->eval(chunk, worker.eval));
     if (limit_ && bar_set_) {  // rows that come after the last one kept have no chance
-      std::vector<uint32_t> kept;
-      for (uint32_t i = 0; i < chunk.rows; ++i)
-        if (!behind_bar(*chunk.slots[base], i)) kept.push_back(i);
+      const std::vector<uint32_t> kept = not_behind_bar(*chunk.slots[base]);
       if (kept.empty()) return {};
       rows_.append_rows(chunk, kept);
     } else {
@@ -321,6 +319,30 @@ class Sort final : public Operator {
     const auto last = static_cast<uint32_t>(rows_.rows() - 1);
     bar_ = value_at(first, keys_[0].node->type, last);
     bar_set_ = true;
+  }
+  std::vector<uint32_t> not_behind_bar(const Column& column) const {
+    std::vector<uint32_t> kept;
+    // Nearly all keys are integers without nulls, and nearly all rows are behind: that comparison must cost nothing.
+    auto compare = [&](const auto& values, auto bar) {
+      for (uint32_t i = 0; i < values.size(); ++i)
+        if (keys_[0].descending ? values[i] >= bar : values[i] <= bar) kept.push_back(i);
+    };
+    const auto* number = std::get_if<uint64_t>(&bar_.data);
+    const auto* integer = std::get_if<int64_t>(&bar_.data);
+    const PhysicalType type = column.type();
+    if (!column.has_nulls() && number && type == PhysicalType::U64) {
+      compare(column.values<uint64_t>(), *number);
+    } else if (!column.has_nulls() && number && type == PhysicalType::U32) {
+      compare(column.values<uint32_t>(), *number);
+    } else if (!column.has_nulls() && number && type == PhysicalType::U16) {
+      compare(column.values<uint16_t>(), *number);
+    } else if (!column.has_nulls() && integer && type == PhysicalType::I64) {
+      compare(column.values<int64_t>(), *integer);
+    } else {
+      for (uint32_t i = 0; i < column.size(); ++i)
+        if (!behind_bar(column, i)) kept.push_back(i);
+    }
+    return kept;
   }
   // Whether the row's first key alone puts it after every row that is kept.
   bool behind_bar(const Column& column, uint32_t row) const {
