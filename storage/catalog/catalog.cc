@@ -6,6 +6,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/transaction_log.h>
 #include <rocksdb/write_batch.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -38,8 +39,10 @@ constexpr size_t kJournalBufferBytes = 64u << 20;
 constexpr size_t kSmallBufferBytes = 4u << 20;
 // Logs are kept until every family has written its part to sorted files; at this size the oldest are forced out.
 constexpr uint64_t kLogBytesMax = 256u << 20;
-// Sorted files of erased journal entries are rewritten once they are worth it.
+// Logs and sorted files of erased journal entries are dropped once they are worth it: with live entries between them, and
+// with none.
 constexpr uint64_t kJournalReclaimBytes = 32u << 20;
+constexpr uint64_t kEmptyReclaimBytes = 1u << 20;
 // With less free space than this, going on after a full disk is not tried: it would write and fail again.
 constexpr uint64_t kReopenFreeBytes = 8u << 20;
 
@@ -450,11 +453,25 @@ Status Catalog::heal() {
 Status Catalog::reclaim_journal(uint64_t live_bytes) {
   const std::unique_lock lock(impl_->reclaim_mutex, std::try_to_lock);
   if (!lock) return {};  // somebody is at it
+  if (impl_->broken.load(std::memory_order_relaxed)) return {};  // healing comes first
   const auto database = impl_->use();
   if (!database) return impl_->closed();
+  // Where nothing lives, nothing is copied.
+  const uint64_t worth = live_bytes == 0 ? kEmptyReclaimBytes : kJournalReclaimBytes + 2 * live_bytes;
+
+  // A log lives until what it holds is in sorted files or erased in memory; only flushing says so. What was erased
+  // meanwhile is not written.
   uint64_t bytes = 0;
-  (void)database->db->GetIntProperty(database->journal, rocksdb::DB::Properties::kTotalSstFilesSize, &bytes);
-  if (bytes < kJournalReclaimBytes + 2 * live_bytes) return {};
+  rocksdb::VectorLogPtr logs;
+  if (database->db->GetSortedWalFiles(logs).ok())
+    for (const auto& log : logs) bytes += log->SizeFileBytes();
+  if (bytes >= worth) {
+    const auto status = database->db->Flush(rocksdb::FlushOptions(), {database->small, database->journal});
+    if (!status.ok()) return to_error(status, "cannot shorten the log of " + impl_->path);
+  }
+
+  (void)database->db->GetIntProperty(database->journal, rocksdb::DB::Properties::kTotalSstFilesSize, &(bytes = 0));
+  if (bytes < worth) return {};
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   const auto status = database->db->CompactRange(options, database->journal, nullptr, nullptr);

@@ -121,7 +121,7 @@ class Catalog {
   // when nothing is wrong.
   Status heal();
 
-  // Gives the disk space of erased journal entries back, when the journal's files are much larger than the `live_bytes` of
+  // Gives the disk space of erased journal entries back, when the journal's files or its log are much larger than the `live_bytes` of
   // the entries that remain. Blocks nobody else.
   Status reclaim_journal(uint64_t live_bytes);
 
