@@ -32,6 +32,12 @@ size_t hash(const IpAddress& ip) { return XXH3_64bits_withSeed(ip.bytes.data(), 
 IpDictionaryBuilder::IpDictionaryBuilder() : slots_(kFirstSlots, 0) {}
 
 uint32_t IpDictionaryBuilder::add(const IpAddress& ip) {
+  // Exporters and next hops repeat for many rows.
+  if (last_ < values_.size() && values_[last_] == ip) return last_;
+  return last_ = find_or_add(ip);
+}
+
+uint32_t IpDictionaryBuilder::find_or_add(const IpAddress& ip) {
   const size_t mask = slots_.size() - 1;
   for (size_t i = hash(ip) & mask;; i = (i + 1) & mask) {
     const uint32_t n = slots_[i];

@@ -28,9 +28,11 @@ class IpDictionaryBuilder {
   void write(std::string& out) const;
 
  private:
+  uint32_t find_or_add(const IpAddress& ip);
   void grow();
   std::vector<uint32_t> slots_;  // number + 1, 0: free
   std::vector<IpAddress> values_;
+  uint32_t last_ = 0;  // what the last add answered
   std::vector<uint32_t> ranks_;
 };
 

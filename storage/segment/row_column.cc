@@ -7,10 +7,10 @@ namespace sluice::segment {
 namespace {
 
 template <typename To, typename From>
-void join(const ColumnParts& parts, std::span<const Batch> batches, size_t rows, RowColumn& out) {
+void join(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows, RowColumn& out) {
   std::vector<To> values(rows);
   size_t at = 0;
-  for (size_t b = 0; b < batches.size(); at += batches[b].rows, ++b) {
+  for (size_t b = 0; b < batches.size(); at += batches[b]->rows, ++b) {
     if (!parts[b]) continue;
     const auto from = parts[b]->values<From>();
     static_assert(sizeof(To) == sizeof(From));
@@ -21,21 +21,21 @@ void join(const ColumnParts& parts, std::span<const Batch> batches, size_t rows,
 
 }  // namespace
 
-Bitmap join_validity(const ColumnParts& parts, std::span<const Batch> batches, size_t rows) {
+Bitmap join_validity(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows) {
   bool any = false;
-  for (size_t b = 0; b < batches.size(); ++b) any |= batches[b].rows > 0 && (!parts[b] || parts[b]->null_count() > 0);
+  for (size_t b = 0; b < batches.size(); ++b) any |= batches[b]->rows > 0 && (!parts[b] || parts[b]->null_count() > 0);
   if (!any) return {};
   Bitmap map(rows, false);
   size_t at = 0;
-  for (size_t b = 0; b < batches.size(); at += batches[b].rows, ++b) {
+  for (size_t b = 0; b < batches.size(); at += batches[b]->rows, ++b) {
     if (!parts[b]) continue;
-    for (size_t i = 0; i < batches[b].rows; ++i)
+    for (size_t i = 0; i < batches[b]->rows; ++i)
       if (!parts[b]->is_null(i)) map.set(at + i, true);
   }
   return map;
 }
 
-RowColumn join_numbers(const ColumnParts& parts, std::span<const Batch> batches, size_t rows) {
+RowColumn join_numbers(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows) {
   RowColumn out;
   out.validity = join_validity(parts, batches, rows);
   PhysicalType type = PhysicalType::U64;
@@ -54,14 +54,14 @@ RowColumn join_numbers(const ColumnParts& parts, std::span<const Batch> batches,
   return out;
 }
 
-RowColumn join_text(const ColumnParts& parts, std::span<const Batch> batches, size_t rows) {
+RowColumn join_text(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows) {
   RowColumn out;
   out.validity = join_validity(parts, batches, rows);
   std::vector<std::string_view> values(rows);
   size_t at = 0;
-  for (size_t b = 0; b < batches.size(); at += batches[b].rows, ++b) {
+  for (size_t b = 0; b < batches.size(); at += batches[b]->rows, ++b) {
     if (!parts[b]) continue;
-    for (size_t i = 0; i < batches[b].rows; ++i)
+    for (size_t i = 0; i < batches[b]->rows; ++i)
       if (!parts[b]->is_null(i)) values[at + i] = parts[b]->string_at(i);
   }
   out.values = std::move(values);

@@ -20,6 +20,8 @@ struct RowColumn {
   std::variant<std::vector<uint8_t>, std::vector<uint16_t>, std::vector<uint32_t>, std::vector<uint64_t>, std::vector<std::string_view>> values;
   Bitmap validity;  // empty: no nulls
 
+  bool constant = false;  // no nulls, and every row has the value of the first
+
   bool is_null(uint32_t row) const { return !validity.empty() && !validity.get(row); }
   // Fills out[i] with the value of rows[i]. REQUIRES: not text
   void gather(std::span<const uint32_t> rows, uint64_t* out) const {
@@ -34,22 +36,22 @@ struct RowColumn {
 };
 
 // Bits of all rows, or empty if none is null.
-Bitmap join_validity(const ColumnParts& parts, std::span<const Batch> batches, size_t rows);
+Bitmap join_validity(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows);
 // REQUIRES: integers or F64 (as its bits)
-RowColumn join_numbers(const ColumnParts& parts, std::span<const Batch> batches, size_t rows);
+RowColumn join_numbers(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows);
 // The strings themselves. REQUIRES: Str; the batches outlive the result
-RowColumn join_text(const ColumnParts& parts, std::span<const Batch> batches, size_t rows);
+RowColumn join_text(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows);
 
 // Numbers the values of an Ip or Str column by a dictionary builder (dictionary.h). Values that a coded part does not use are
 // not added. The numbers are the builder's, not yet codes.
 template <typename Builder>
-RowColumn join_codes(const ColumnParts& parts, std::span<const Batch> batches, size_t rows, Builder& builder) {
+RowColumn join_codes(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows, Builder& builder) {
   constexpr uint32_t kNone = UINT32_MAX;
   RowColumn out;
   out.validity = join_validity(parts, batches, rows);
   std::vector<uint32_t> codes(rows, 0);
   size_t at = 0;
-  for (size_t b = 0; b < batches.size(); at += batches[b].rows, ++b) {
+  for (size_t b = 0; b < batches.size(); at += batches[b]->rows, ++b) {
     const Column* c = parts[b];
     if (!c) continue;
     auto number_at = [&](size_t row) {

@@ -118,5 +118,8 @@ struct WriteOptions {
 // failed write leaves no file. REQUIRES: at least one row, at most limits::kSegmentRowsMax
 Result<SegmentInfo> write_segment(const std::string& path, uint64_t id, TimestampNs partition_start, std::span<const Batch> batches,
                                   const WriteOptions& options = {});
+// The same, of batches that lie anywhere. REQUIRES: none is null
+Result<SegmentInfo> write_segment_of(const std::string& path, uint64_t id, TimestampNs partition_start, std::span<const Batch* const> batches,
+                                     const WriteOptions& options = {});
 
 }  // namespace sluice::segment

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <memory>
 
 #include "storage/codec/integer_codec.h"
@@ -55,8 +56,8 @@ struct OpenColumn {
 
 class Writer {
  public:
-  Writer(std::span<const Batch> batches, const WriteOptions& options) : batches_(batches), options_(options) {
-    for (const Batch& b : batches) rows_ += b.rows;
+  Writer(std::span<const Batch* const> batches, const WriteOptions& options) : batches_(batches), options_(options) {
+    for (const Batch* b : batches) rows_ += b->rows;
     blocks_ = static_cast<uint32_t>((rows_ + limits::kBlockRows - 1) / limits::kBlockRows);
   }
 
@@ -96,7 +97,7 @@ class Writer {
   // Finds each flow column's parts.
   Status collect() {
     for (size_t b = 0; b < batches_.size(); ++b) {
-      const Batch& batch = batches_[b];
+      const Batch& batch = *batches_[b];
       for (size_t i = 0; i < batch.columns.size(); ++i) {
         const auto id = (*batch.schema)[i].column;
         const Column& c = batch.columns[i];
@@ -205,7 +206,10 @@ class Writer {
       for (OpenColumn& c : columns) c.entry.dictionary = static_cast<uint16_t>(dictionaries_.size());
       dictionaries_.push_back({append_chunk(d.bytes), d.size, columns[0].entry.physical, {}});
     }
-    for (OpenColumn& c : columns) c.chunks.resize(blocks_);
+    for (OpenColumn& c : columns) {
+      c.chunks.resize(blocks_);
+      c.rows.constant = is_constant(c.rows);
+    }
     for (uint32_t block = 0; block < blocks_; ++block) SLUICE_TRY(write_block(columns, block));
     if (options_.postings) write_postings(columns);
     for (OpenColumn& c : columns) {
@@ -230,6 +234,19 @@ class Writer {
     }
     builder.write(columns[0].dictionary.bytes);
     columns[0].dictionary.size = builder.size();
+  }
+
+  static bool is_constant(const RowColumn& c) {
+    if (!c.validity.empty()) return false;
+    return std::visit(
+        [](const auto& v) {
+          using V = typename std::remove_cvref_t<decltype(v)>::value_type;
+          if constexpr (std::is_integral_v<V>)
+            return !v.empty() && std::memcmp(v.data(), v.data() + 1, (v.size() - 1) * sizeof(V)) == 0;
+          else
+            return false;
+        },
+        c.values);
   }
 
   Status write_block(std::vector<OpenColumn>& columns, uint32_t block) {
@@ -286,6 +303,8 @@ class Writer {
     const uint32_t pairs = order_.pairs[block];
     if (pairs == 0 || columns.size() != 2 || columns[0].entry.kind == static_cast<uint8_t>(ColumnKind::text)) return false;
     const auto order = block_order(block);
+    if (columns[0].rows.constant && columns[1].rows.constant)
+      return std::visit([&](const auto& a) { return a[0] == std::get<std::remove_cvref_t<decltype(a)>>(columns[1].rows.values)[0]; }, columns[0].rows.values);
     for (const OpenColumn& c : columns)
       if (!c.rows.validity.empty())
         for (uint32_t row : order)
@@ -330,6 +349,15 @@ class Writer {
       for (uint32_t i = 0; i < rows; ++i)
         if (validity.empty() || validity.get(i)) strings.push_back(all[order[i]]);
       codec::encode_text(strings, scratch_);
+    } else if (c.rows.constant && !is_relative(c.id)) {
+      // What the general way below comes to, without its passes over the rows.
+      uint64_t value = 0;
+      c.rows.gather(order.first(1), &value);
+      values_.assign(1, value);
+      set_range(c, chunk);
+      if (pairs > 0) chunk.flags |= paired ? kPaired : kSplit;
+      values_.assign(pairs > 0 && paired ? rows - pairs : rows, value);
+      codec::encode_integers(values_, scratch_, static_cast<PhysicalType>(c.entry.physical) == PhysicalType::I64);
     } else {
       values_.resize(rows);
       c.rows.gather(order, values_.data());
@@ -421,13 +449,16 @@ class Writer {
     }
   }
 
+  // Whether a column is kept as distances to another where it can be.
+  static bool is_relative(ColumnId id) { return id == ColumnId::flow_start || id == ColumnId::exported_at || id == ColumnId::received_at; }
+
   // The column whose values those of this one lie close to, if it has one in every row here.
   const RowColumn* base_of(const OpenColumn& c, ChunkEntry& chunk, std::span<const uint32_t> order) const {
     auto whole = [&](ColumnId id, const RowColumn& base) {
       if (parts_[static_cast<size_t>(id)].empty()) return false;
       return base.validity.empty() || std::all_of(order.begin(), order.end(), [&](uint32_t row) { return base.validity.get(row); });
     };
-    if (c.id != ColumnId::flow_start && c.id != ColumnId::exported_at && c.id != ColumnId::received_at) return nullptr;
+    if (!is_relative(c.id)) return nullptr;
     if (c.id == ColumnId::received_at && whole(ColumnId::exported_at, exported_at_)) {
       chunk.flags |= kFromExportedAt;
       return &exported_at_;
@@ -482,7 +513,7 @@ class Writer {
     file_.append(footer);
   }
 
-  std::span<const Batch> batches_;
+  std::span<const Batch* const> batches_;
   const WriteOptions& options_;
   size_t rows_ = 0;
   uint32_t blocks_ = 0;
@@ -506,6 +537,13 @@ class Writer {
 
 Result<SegmentInfo> write_segment(const std::string& path, uint64_t id, TimestampNs partition_start, std::span<const Batch> batches,
                                   const WriteOptions& options) {
+  std::vector<const Batch*> pointers;
+  for (const Batch& b : batches) pointers.push_back(&b);
+  return write_segment_of(path, id, partition_start, pointers, options);
+}
+
+Result<SegmentInfo> write_segment_of(const std::string& path, uint64_t id, TimestampNs partition_start, std::span<const Batch* const> batches,
+                                     const WriteOptions& options) {
   return Writer(batches, options).write(path, id, partition_start);
 }
 
