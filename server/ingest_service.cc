@@ -73,12 +73,12 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
     body.bytes = std::move(plain);
   }
 
-  std::vector<Batch> batches;
+  std::vector<std::shared_ptr<const Batch>> batches;
   size_t batch_bytes = 0;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     batch_bytes += batch.byte_size();
     if (batch_bytes > kBodyBatchBytesMax) return Error{ErrorCode::too_large, "the body holds more rows than fit in memory; split it"};
-    if (batch.rows > 0) batches.push_back(std::move(batch));
+    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
   const ingest::DecodeContext context{clock_.now(), body.format};
@@ -94,7 +94,7 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   store::AppendOptions options;
   if (!body.object.empty()) options.object_key = body.source + '\n' + body.object;
   if (!batches.empty() || !options.object_key.empty()) {
-    SLUICE_ASSIGN(const store::AppendResult appended, store_.append(batches, options));
+    SLUICE_ASSIGN(const store::AppendResult appended, store_.append_shared(batches, options));
     outcome.duplicate = appended.duplicate;
     outcome.rows = appended.duplicate ? 0 : appended.rows;
   }

@@ -11,13 +11,13 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
-constexpr size_t kFlushRows = 32u << 10;                         // a batch goes out at this many rows …
+constexpr size_t kFlushRows = limits::kBatchRows;                // a batch goes out at this many rows …
 constexpr auto kFlushAge = std::chrono::milliseconds(150);       // … or at this age, so that rows are seen within 200 ms
 constexpr DurationNs kTakeTimeout = 50 * kMillisecond;
 constexpr auto kPublishEvery = std::chrono::milliseconds(500);
 constexpr auto kExpireEvery = std::chrono::seconds(60);
-constexpr size_t kAppendQueueBatches = 32;                       // about a million rows
-constexpr size_t kAppendGroupBatches = 8;                        // as one journal write
+constexpr size_t kAppendQueueBatches = 16;                       // about a million rows
+constexpr size_t kAppendGroupBatches = 4;                        // as one journal write
 constexpr auto kFullRetry = std::chrono::milliseconds(50);
 constexpr auto kFullPatienceOnStop = std::chrono::seconds(10);
 
@@ -198,17 +198,18 @@ void UdpIngest::publish(Worker& worker) {
 }
 
 Status UdpIngest::hand_over(Batch&& batch) {
+  auto shared = std::make_shared<const Batch>(std::move(batch));
   std::unique_lock lock(append_mutex_);
   // Waiting here lets the packet queue fill, whose drops are counted.
   append_space_.wait(lock, [&] { return append_queue_.size() < kAppendQueueBatches; });
-  append_queue_.push_back(std::move(batch));
+  append_queue_.push_back(std::move(shared));
   append_ready_.notify_one();
   return {};
 }
 
 void UdpIngest::append() {
   name_thread("append");
-  std::vector<Batch> batches;
+  std::vector<std::shared_ptr<const Batch>> batches;
   while (true) {
     {
       std::unique_lock lock(append_mutex_);
@@ -225,12 +226,12 @@ void UdpIngest::append() {
   }
 }
 
-void UdpIngest::append_batches(std::vector<Batch>& batches) {
+void UdpIngest::append_batches(std::span<const std::shared_ptr<const Batch>> batches) {
   uint64_t rows = 0;
-  for (const Batch& batch : batches) rows += batch.rows;
+  for (const auto& batch : batches) rows += batch->rows;
   std::optional<Steady::time_point> give_up;
   while (true) {
-    const auto appended = parts_.store.append(batches);
+    const auto appended = parts_.store.append_shared(batches);
     if (appended.ok()) {
       appended_rows_ += rows;
       return;

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -72,7 +73,7 @@ class UdpIngest {
   void append();
   bool is_allowed(const IpAddress& exporter) const;
   Status hand_over(Batch&& batch);
-  void append_batches(std::vector<Batch>& batches);
+  void append_batches(std::span<const std::shared_ptr<const Batch>> batches);
 
   const std::vector<Prefix> allow_;
   Parts parts_;
@@ -82,7 +83,7 @@ class UdpIngest {
 
   mutable std::mutex append_mutex_;
   std::condition_variable append_ready_, append_space_;
-  std::deque<Batch> append_queue_;
+  std::deque<std::shared_ptr<const Batch>> append_queue_;
   bool append_closed_ = false;
   std::thread append_thread_;
 

@@ -50,6 +50,14 @@ Status StoreImpl::check_room(size_t bytes) {
 }
 
 Result<AppendResult> StoreImpl::append(std::span<const Batch> batches, const AppendOptions& options) {
+  return append_pieces([&] { return split_by_partition(batches, options_.partition_width); }, options);
+}
+
+Result<AppendResult> StoreImpl::append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options) {
+  return append_pieces([&] { return split_shared_by_partition(batches, options_.partition_width); }, options);
+}
+
+Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>()>& split, const AppendOptions& options) {
   if (options.object_key.size() > limits::kObjectKeyBytesMax)
     return Error{ErrorCode::invalid_argument, "an object key is longer than " + std::to_string(limits::kObjectKeyBytesMax) + " bytes"};
   // Of two appends with one key at once, the second waits for what becomes of the first.
@@ -81,7 +89,7 @@ Result<AppendResult> StoreImpl::append(std::span<const Batch> batches, const App
     }
   }
 
-  SLUICE_ASSIGN(auto pieces, split_by_partition(batches, options_.partition_width));
+  SLUICE_ASSIGN(auto pieces, split());
   size_t bytes = 0;
   uint64_t row_count = 0;
   for (const auto& [start, piece] : pieces) {

@@ -126,7 +126,9 @@ Result<bool> StoreImpl::merge_once() {
   const uint64_t id = next_segment_.fetch_add(1);
   const std::string path = segment_path(start, id);
   crash_point("merge_before_file");
-  SLUICE_ASSIGN(const segment::SegmentInfo info, write_file(path, id, start, batches));
+  std::vector<const Batch*> sources;
+  for (const Batch& b : batches) sources.push_back(&b);
+  SLUICE_ASSIGN(const segment::SegmentInfo info, write_file(path, id, start, sources));
   batches = {};
   SLUICE_CHECK(info.rows == rows);
   crash_point("merge_after_file");

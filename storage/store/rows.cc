@@ -72,7 +72,10 @@ void add(Piece& piece, std::shared_ptr<const Batch> rows, TimestampNs first, Tim
   piece.batches.push_back(std::move(rows));
 }
 
-// Joins neighbours while they stay within a block.
+// A batch of this many rows is worth no more copying: a query over a few times more batches is as fast.
+constexpr size_t kLargeRows = 16'384;
+
+// Joins small neighbours while they stay within a block.
 void join_small(Piece& piece) {
   if (piece.batches.size() < 2) return;
   std::vector<std::shared_ptr<const Batch>> joined;
@@ -80,7 +83,9 @@ void join_small(Piece& piece) {
   for (size_t i = 0; i < piece.batches.size();) {
     group.clear();
     size_t rows = 0, end = i;
-    while (end < piece.batches.size() && (end == i || rows + piece.batches[end]->rows <= limits::kBatchRows)) {
+    while (end < piece.batches.size() &&
+           (end == i || (piece.batches[i]->rows < kLargeRows && piece.batches[end]->rows < kLargeRows &&
+                         rows + piece.batches[end]->rows <= limits::kBatchRows))) {
       rows += piece.batches[end]->rows;
       group.push_back(piece.batches[end++].get());
     }
@@ -114,9 +119,18 @@ Result<Piece> piece_of(std::vector<Batch> batches) {
   return piece;
 }
 
-Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> batches, DurationNs width) {
+namespace {
+
+const Batch& batch_of(const Batch& batch) { return batch; }
+const Batch& batch_of(const std::shared_ptr<const Batch>& batch) { return *batch; }
+std::shared_ptr<const Batch> share(const Batch& batch) { return std::make_shared<const Batch>(batch); }
+std::shared_ptr<const Batch> share(const std::shared_ptr<const Batch>& batch) { return batch; }
+
+template <typename Source>
+Result<std::map<TimestampNs, Piece>> split(std::span<const Source> sources, DurationNs width) {
   std::map<TimestampNs, Piece> pieces;
-  for (const Batch& batch : batches) {
+  for (const Source& source : sources) {
+    const Batch& batch = batch_of(source);
     SLUICE_TRY(check_flows(batch));
     if (batch.rows == 0) continue;
     const auto times = batch.columns[*batch.find(ColumnId::flow_end)].values<int64_t>();
@@ -125,7 +139,7 @@ Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> b
     const auto [first, last] = bounds(batch);
     const TimestampNs first_partition = partition_of(first, width);
     if (first_partition == partition_of(last, width)) {
-      add(pieces[first_partition], std::make_shared<const Batch>(batch), first, last);
+      add(pieces[first_partition], share(source), first, last);
       continue;
     }
 
@@ -161,6 +175,14 @@ Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> b
     for (const auto& b : piece.batches) piece.bytes += b->byte_size();
   }
   return pieces;
+}
+
+}  // namespace
+
+Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> batches, DurationNs width) { return split(batches, width); }
+
+Result<std::map<TimestampNs, Piece>> split_shared_by_partition(std::span<const std::shared_ptr<const Batch>> batches, DurationNs width) {
+  return split(batches, width);
 }
 
 }  // namespace sluice::store

@@ -25,9 +25,11 @@ struct Piece {
   TimestampNs first = kTimestampMax, last = kTimestampMin;  // flow_end
 };
 
-// Copies the batches' rows into one piece per partition; batches of a piece are joined up to limits::kBatchRows.
+// Copies the batches' rows into one piece per partition; small batches of a piece are joined up to limits::kBatchRows.
 // Errors: invalid_argument (not a flow batch, no flow_end, a null flow_end, a column twice), too_large.
 Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> batches, DurationNs width);
+// The same, sharing instead of copying a batch whose rows all lie in one partition. REQUIRES: none is null
+Result<std::map<TimestampNs, Piece>> split_shared_by_partition(std::span<const std::shared_ptr<const Batch>> batches, DurationNs width);
 
 // Takes batches over as one piece, wherever their rows lie. Errors as above.
 Result<Piece> piece_of(std::vector<Batch> batches);

@@ -47,7 +47,10 @@ Result<uint64_t> StoreImpl::seal_due() {
 
 Result<uint64_t> StoreImpl::flush() {
   std::lock_guard sealing(seal_mutex_);
-  return seal_partitions([](const Partition& partition) { return !partition.open.empty(); });
+  SLUICE_ASSIGN(const uint64_t written, seal_partitions([](const Partition& partition) { return !partition.open.empty(); }));
+  // What seals of before left behind, too.
+  if (written == 0) SLUICE_TRY(catalog_->reclaim_journal(stats().journal_bytes));
+  return written;
 }
 
 // REQUIRES: seal_mutex_ is held
@@ -76,7 +79,7 @@ Result<uint64_t> StoreImpl::seal_partitions(const std::function<bool(const Parti
 Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
   // A publishing of before whose outcome is open keeps its partition marked.
   SLUICE_TRY(decide_undecided());
-  std::vector<Batch> batches;
+  std::vector<std::shared_ptr<const Batch>> batches;
   std::vector<uint64_t> sequences, firsts;  // all journal entries; the first of each OpenRows, by which they are found again
   uint64_t rows = 0;
   {
@@ -90,7 +93,7 @@ Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
     for (const OpenRows& open : partition.open) {
       if (open.sequences.front() >= bound || (rows > 0 && rows + open.rows > kSealedRowsMax)) continue;
       rows += open.rows;
-      for (const auto& b : open.batches) batches.push_back(*b);
+      batches.insert(batches.end(), open.batches.begin(), open.batches.end());
       sequences.insert(sequences.end(), open.sequences.begin(), open.sequences.end());
       firsts.push_back(open.sequences.front());
     }
@@ -109,7 +112,9 @@ Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
   const uint64_t id = next_segment_.fetch_add(1);
   const std::string path = segment_path(start, id);
   crash_point("seal_before_file");
-  auto info = write_file(path, id, start, batches);
+  std::vector<const Batch*> sources;
+  for (const auto& b : batches) sources.push_back(b.get());
+  auto info = write_file(path, id, start, sources);
   if (!info.ok()) return give_up(std::move(info).error().with("cannot seal"));
   batches = {};
   crash_point("seal_after_file");
@@ -142,7 +147,7 @@ Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
   return true;
 }
 
-Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch> batches) {
+Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch* const> batches) {
   const std::string folder = path.substr(0, path.rfind('/'));
   if (::mkdir(folder.c_str(), 0750) == 0) {
     // The new folder's own entry must survive a power cut too, or the segment's would be of no use.
@@ -153,7 +158,7 @@ Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint
   segment::WriteOptions options;
   options.postings = options_.postings;
   options.sync = options_.sync;
-  return segment::write_segment(path, id, start, batches, options);
+  return segment::write_segment_of(path, id, start, batches, options);
 }
 
 }  // namespace sluice::store

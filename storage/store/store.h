@@ -84,6 +84,8 @@ class Store {
   // Makes the rows durable and visible, all or none. Batches must be flow batches with flow_end set in every row.
   // Errors: full (open rows beyond the bound, or the disk is full), io.
   virtual Result<AppendResult> append(std::span<const Batch> batches, const AppendOptions& options = {}) = 0;
+  // The same without copying: the store keeps the batches themselves, which nobody changes any more. REQUIRES: none is null
+  virtual Result<AppendResult> append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options = {}) = 0;
 
   virtual Snapshot snapshot() const = 0;
 

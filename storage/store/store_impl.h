@@ -82,6 +82,7 @@ class StoreImpl final : public Store {
   Status open();
 
   Result<AppendResult> append(std::span<const Batch> batches, const AppendOptions& options) override;
+  Result<AppendResult> append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options) override;
   Snapshot snapshot() const override;
   Result<uint64_t> seal_due() override;
   Result<uint64_t> flush() override;
@@ -107,6 +108,9 @@ class StoreImpl final : public Store {
   Status remove_orphans();
 
   // --- append (append.cc)
+  using Pieces = std::map<TimestampNs, Piece>;
+  // `split` parts the rows by partition; it is not called for an object that was there before.
+  Result<AppendResult> append_pieces(const std::function<Result<Pieces>()>& split, const AppendOptions& options);
   Status check_room(size_t bytes);
   void publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows);
   void join_small_rows(TimestampNs partition_start);
@@ -115,7 +119,7 @@ class StoreImpl final : public Store {
   // --- seal, merge, retain
   Result<uint64_t> seal_partitions(const std::function<bool(const Partition&)>& wanted);
   Result<bool> seal_some(TimestampNs start, uint64_t bound);
-  Result<segment::SegmentInfo> write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch> batches);
+  Result<segment::SegmentInfo> write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch* const> batches);
   bool due(const Partition& partition, TimestampNs now) const;
   std::string segment_path(TimestampNs partition_start, uint64_t id) const;
   Result<std::shared_ptr<SegmentFile>> open_segment(const segment::SegmentInfo& info) const;
