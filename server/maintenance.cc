@@ -1,5 +1,6 @@
 #include "server/maintenance.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ namespace {
 constexpr int kSealRoundMs = 200;
 constexpr int kMergeRoundMs = 1'000;
 constexpr auto kRetainEvery = std::chrono::seconds(10);
+constexpr auto kTrimEvery = std::chrono::seconds(5);
 constexpr auto kSameErrorEvery = std::chrono::seconds(60);
 
 // Says an error when it is new, and once a minute while it lasts.
@@ -71,7 +73,16 @@ bool Maintenance::wait(int milliseconds, bool until_poked) {
 void Maintenance::seal() {
   name_thread("seal");
   ErrorVoice voice;
+  uint64_t trimmed_at_rows = 0;
+  auto trimmed = std::chrono::steady_clock::now();
   while (wait(kSealRoundMs, true)) {
+    if (const auto now = std::chrono::steady_clock::now(); now - trimmed >= kTrimEvery) {
+      trimmed = now;
+      // The allocator keeps the pages of sealed rows, whoever had them sealed; nobody else would give them back.
+      const uint64_t rows = store_.stats().sealed_rows;
+      if (rows != trimmed_at_rows) ::malloc_trim(0);
+      trimmed_at_rows = rows;
+    }
     const auto sealed = store_.seal_due();
     if (!sealed.ok())
       voice.say("sealing failed; rows stay in the journal", sealed.error());

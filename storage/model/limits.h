@@ -40,8 +40,9 @@ inline constexpr size_t kHeaderColumnsMax = 256;
 inline constexpr size_t kAwsInterfacesMax = 65'536;
 // Rows of one batch on the way to the journal.
 inline constexpr size_t kBatchRows = 65'536;
-// Packets waiting between a UDP socket and its decoder. Beyond: dropped and counted.
-inline constexpr size_t kUdpQueuePackets = 16'384;
+// Packets waiting between a UDP socket and its decoder: two seconds of a fast exporter, for which the journal's disk may
+// stand still. Beyond: dropped and counted.
+inline constexpr size_t kUdpQueuePackets = 65'536;
 // Bytes of payload waiting there. Flow packets are below 1.5 KiB; larger ones meet this bound first.
 inline constexpr size_t kUdpQueueBytesMax = 64u << 20;
 // A UDP payload.
