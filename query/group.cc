@@ -123,15 +123,28 @@ Status Grouping::push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Work
 
 Status Grouping::join(Grouping& other, Worker& worker) {
   std::vector<uint32_t> map = {0};
+  // The limit is asked after each part, for each may take as much again as the other's groups do.
+  auto account = [&]() -> Status {
+    SLUICE_TRY(worker.run.check());
+    size_t bytes = table_.byte_size() + map.capacity() * sizeof(uint32_t);
+    for (const auto& a : aggregates_) bytes += a->byte_size();
+    return claim_.set(bytes);
+  };
   if (!spec_.keys.empty()) map = table_.merge(other.table_);
+  SLUICE_TRY(account());
   for (size_t a = 0; a < aggregates_.size(); ++a) {
     aggregates_[a]->resize(size());
     other.aggregates_[a]->resize(other.size());
     aggregates_[a]->merge(*other.aggregates_[a], map, worker.eval);
+    // What has been taken over is given back before the next part grows.
+    const size_t freed = other.aggregates_[a]->byte_size();
+    other.aggregates_[a].reset();
+    SLUICE_TRY(other.claim_.give_back(freed));
+    SLUICE_TRY(account());
   }
-  size_t bytes = table_.byte_size();
-  for (const auto& a : aggregates_) bytes += a->byte_size();
-  return claim_.set(bytes);
+  map.clear();
+  map.shrink_to_fit();
+  return account();
 }
 
 Chunk Grouping::rows(std::span<const uint32_t> groups) const {

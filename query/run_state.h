@@ -3,6 +3,7 @@
 // Thread rule: RunState is shared by all workers; Worker belongs to one.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -52,6 +53,8 @@ class MemoryClaim {
     bytes_ = bytes;
     return delta == 0 ? Status() : run_->charge(delta);
   }
+  // Of what was set; not more than that.
+  Status give_back(size_t bytes) { return set(bytes_ - std::min(bytes, bytes_)); }
 
  private:
   RunState* run_;
