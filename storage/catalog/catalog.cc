@@ -240,16 +240,24 @@ struct Database {
   }
 };
 
-// `damage` is set when the log was damaged and what follows the damage is missing.
+// `damage` is set when the log was damaged and what follows the damage is missing; `tail_cut` when a log ends within a record.
 rocksdb::Status open_database(const std::string& path, const std::shared_ptr<rocksdb::Cache>& cache, std::shared_ptr<Database>& out,
-                              std::string& damage) {
+                              std::string& damage, bool& tail_cut) {
   auto database = std::make_shared<Database>();
   rocksdb::DB* raw = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   const std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {{rocksdb::kDefaultColumnFamilyName, small_options(cache)},
                                                                     {kJournalFamily, journal_options(cache)}};
   rocksdb::DBOptions options = db_options();
+  // The strictest way first: only it tells a log that ends within a record from one that is whole.
+  const auto mode = options.wal_recovery_mode;
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
   auto status = rocksdb::DB::Open(options, path, descriptors, &handles, &raw);
+  if (status.IsCorruption()) {
+    options.wal_recovery_mode = mode;
+    status = rocksdb::DB::Open(options, path, descriptors, &handles, &raw);
+    tail_cut = status.ok();
+  }
   if (status.IsCorruption()) {
     const std::string text = status.ToString();
     options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
@@ -269,9 +277,10 @@ rocksdb::Status open_database(const std::string& path, const std::shared_ptr<roc
 struct Catalog::Impl {
   std::string directory, path;
   bool created = false;
-  std::string damage;  // as found at open
+  bool tail_cut = false;  // as found at open
   std::shared_ptr<rocksdb::Cache> cache;
-  mutable std::mutex mutex;            // guards `database` and opening it anew
+  mutable std::mutex mutex;            // guards `database`, opening it anew, and `damage`
+  std::string damage;
   std::shared_ptr<Database> database;  // nullptr: opening anew has failed so far
   std::atomic<bool> broken{false};     // a write failed; RocksDB refuses further ones
   std::mutex reclaim_mutex;
@@ -291,8 +300,11 @@ struct Catalog::Impl {
     if (!broken.load() || free_bytes(path) < kReopenFreeBytes) return;
     if (database && database.use_count() > 1) return;
     database.reset();
-    std::string again;  // the end of the log may be in any state after a full disk, and was not acknowledged
-    if (!open_database(path, cache, database, again).ok()) return;
+    std::string found;
+    bool cut = false;  // the end of the log may be in any state after a full disk, and was not acknowledged
+    if (!open_database(path, cache, database, found, cut).ok()) return;
+    // Damage before the end is another matter: acknowledged changes are lost.
+    if (!found.empty() && damage.find(found) == std::string::npos) damage += (damage.empty() ? "" : "; ") + found;
     broken.store(false);
     resumed.fetch_add(1, std::memory_order_relaxed);
   }
@@ -303,7 +315,11 @@ Catalog::~Catalog() = default;
 
 const std::string& Catalog::directory() const { return impl_->directory; }
 bool Catalog::created() const { return impl_->created; }
-const std::string& Catalog::damage() const { return impl_->damage; }
+std::string Catalog::damage() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->damage;
+}
+bool Catalog::tail_cut() const { return impl_->tail_cut; }
 
 Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   auto impl = std::make_unique<Impl>();
@@ -341,7 +357,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
     }
   }
 
-  const auto opened = open_database(database, impl->cache, impl->database, impl->damage);
+  const auto opened = open_database(database, impl->cache, impl->database, impl->damage, impl->tail_cut);
   if (!opened.ok()) {
     const std::string text = opened.ToString();
     if (text.find("lock") != std::string::npos && opened.IsIOError()) return locked_error(directory, database, text);

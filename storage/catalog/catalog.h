@@ -99,7 +99,11 @@ class Catalog {
   // True when this open made the catalogue.
   bool created() const;
   // Not empty: the log was damaged in its middle (not just cut off by a crash), and the changes after that place are lost.
-  const std::string& damage() const;
+  // Found at open or when the catalogue was opened anew after a failed write; stays until destruction.
+  std::string damage() const;
+  // True when a log ended within a record when this was opened. A power cut does that to what was never acknowledged, but a
+  // damaged length looks the same: what the catalogue does not know is then not sure to be of no use.
+  bool tail_cut() const;
 
   // nullopt: no such key.
   Result<std::optional<std::string>> get(Keyspace keyspace, std::string_view key) const;

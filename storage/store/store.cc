@@ -129,12 +129,7 @@ Result<std::shared_ptr<SegmentFile>> StoreImpl::open_segment(const SegmentInfo& 
 
 Status StoreImpl::replay_journal() {
   Status failed;
-  if (!catalog_->damage().empty()) {
-    DamagedSegment damaged;
-    damaged.info.path = "the journal's log";
-    damaged.reason = "rows appended last may be lost: " + catalog_->damage();
-    damaged_entries_.push_back(std::move(damaged));
-  }
+  note_catalog_damage();
   SLUICE_TRY(catalog_->scan(Keyspace::journal, {}, [&](std::string_view key, std::string_view entry) {
     const auto sequence = parse_number_key(key);
     if (!sequence) {
@@ -187,25 +182,86 @@ Status StoreImpl::remove_orphans() {
   std::unordered_set<std::string> known;
   for (const auto& [start, partition] : partitions_)
     for (const SegmentEntry& e : partition.segments) known.insert(e.file->info().path);
+  // A catalogue that lost changes does not know all segments that are good. Nothing is deleted on its word then.
+  const bool doubtful = !catalog_->damage().empty() || catalog_->tail_cut();
   std::error_code ec;
   std::vector<fs::path> folders;
   for (fs::directory_iterator it(segments_folder_, ec), last; !ec && it != last; it.increment(ec)) {
     std::error_code ignored;
-    if (it->is_directory(ignored) && !it->is_symlink(ignored)) folders.push_back(it->path());
+    if (it->is_directory(ignored) && !it->is_symlink(ignored) && it->path() != set_aside_folder()) folders.push_back(it->path());
   }
   if (ec) return Error::from_errno("cannot list " + segments_folder_, ec.value());
   for (const fs::path& folder : folders) {
-    for (fs::directory_iterator it(folder, ec), last; !ec && it != last; it.increment(ec)) {
+    std::vector<fs::path> orphans;
+    for (fs::directory_iterator it(folder, ec), last; !ec && it != last; it.increment(ec))
       // Only what this program makes: segments, and files that it writes on the way to them.
-      if (!it->path().filename().string().starts_with("seg-") || known.contains(it->path().string())) continue;
+      if (it->path().filename().string().starts_with("seg-") && !known.contains(it->path().string())) orphans.push_back(it->path());
+    if (ec) return Error::from_errno("cannot list " + folder.string(), ec.value());
+    for (const fs::path& orphan : orphans) {
       std::error_code failed;
-      if (fs::remove(it->path(), failed)) ++stats_.orphan_files_removed;
+      if (doubtful && orphan.extension() == ".slc")
+        SLUICE_TRY(set_aside(orphan.string()));
+      else if (fs::remove(orphan, failed))
+        ++stats_.orphan_files_removed;
       crash_point("open_after_orphan");
     }
-    if (ec) return Error::from_errno("cannot list " + folder.string(), ec.value());
     ::rmdir(folder.c_str());  // goes when empty
   }
+  list_set_aside();
   return {};
+}
+
+// Moves the file to the folder of those set aside, under a name that is not taken there.
+Status StoreImpl::set_aside(const std::string& path) const {
+  const std::string to_folder = set_aside_folder();
+  if (::mkdir(to_folder.c_str(), 0750) != 0 && errno != EEXIST) return Error::from_errno("cannot create " + to_folder, errno);
+  std::string name = relative(path);
+  std::replace(name.begin(), name.end(), '/', '-');
+  // Ids may come again after the catalogue lost its counter, so names may too. A hard link never replaces a file.
+  for (unsigned number = 0;; ++number) {
+    const std::string to = to_folder + "/" + name + (number == 0 ? "" : "." + std::to_string(number));
+    if (::link(path.c_str(), to.c_str()) == 0) break;
+    if (errno == EEXIST) continue;
+    std::error_code ec;
+    if (!fs::exists(fs::symlink_status(to, ec)) && ::rename(path.c_str(), to.c_str()) == 0) return {};  // no hard links here
+    return Error::from_errno("cannot set " + path + " aside to " + to, errno);
+  }
+  if (::unlink(path.c_str()) != 0) return Error::from_errno("cannot set " + path + " aside", errno);
+  return {};
+}
+
+void StoreImpl::list_set_aside() {
+  const std::string folder = set_aside_folder();
+  std::vector<DamagedSegment> found;
+  std::error_code ec;
+  for (fs::directory_iterator it(folder, ec), last; !ec && it != last; it.increment(ec)) {
+    if (it->path().filename().string().find("seg-") == std::string::npos) continue;
+    DamagedSegment entry;
+    if (auto segment = segment::Segment::open(it->path().string()); segment.ok()) entry.info = (*segment)->info();
+    entry.info.id = 0;  // the id may be another segment's by now
+    entry.info.path = it->path().string();
+    found.push_back(std::move(entry));
+  }
+  std::sort(found.begin(), found.end(), [](const DamagedSegment& a, const DamagedSegment& b) { return a.info.path < b.info.path; });
+  const std::string reason = "set aside, one of " + std::to_string(found.size()) + " segment files in " + folder +
+                             ": the catalogue's log was damaged and no longer names them, so their flows may be missing from "
+                             "answers. Restore the data directory from a backup, or delete the folder once its flows are not needed";
+  for (DamagedSegment& entry : found) {
+    entry.reason = reason;
+    damaged_entries_.push_back(std::move(entry));
+  }
+}
+
+void StoreImpl::note_catalog_damage() {
+  std::string damage = catalog_->damage();
+  std::lock_guard lock(mutex_);
+  if (damage == catalog_damage_) return;
+  DamagedSegment damaged;
+  damaged.info.path = "the journal's log";
+  damaged.reason = "rows appended last may be lost: " + damage;
+  damaged_entries_.push_back(std::move(damaged));
+  catalog_damage_ = std::move(damage);
+  rebuild_view();
 }
 
 Snapshot StoreImpl::snapshot() const {
@@ -264,8 +320,12 @@ std::string StoreImpl::relative(const std::string& path) const { return path.sub
 Status StoreImpl::publish(const std::vector<SegmentInfo>& added, const std::vector<std::shared_ptr<SegmentFile>>& dropped,
                           const std::vector<uint64_t>& sequences, std::string_view crash_name, std::function<void(bool)> finish) {
   auto finish_all = [this, added, dropped, finish = std::move(finish)](bool happened) {
-    if (!happened)
-      for (const SegmentInfo& info : added) ::unlink(info.path.c_str());
+    if (!happened) {
+      // Where the catalogue lost changes, an absent entry does not prove that the rows are somewhere else: the file stays, and
+      // is set aside at the next open.
+      if (catalog_->damage().empty())
+        for (const SegmentInfo& info : added) ::unlink(info.path.c_str());
+    }
     std::lock_guard lock(mutex_);
     if (happened) {
       for (const auto& file : dropped) file->retire();
@@ -309,6 +369,7 @@ Status StoreImpl::decide_undecided() {
   std::lock_guard lock(undecided_mutex_);
   if (undecided_.empty()) return {};
   SLUICE_TRY(catalog_->heal());
+  note_catalog_damage();
   while (!undecided_.empty()) {
     SLUICE_ASSIGN(const auto found, catalog_->get(undecided_.front().keyspace, undecided_.front().key));
     undecided_.front().decide(found.has_value());

@@ -106,6 +106,11 @@ class StoreImpl final : public Store {
   Status load_segments();
   Status replay_journal();
   Status remove_orphans();
+  // Where a segment file goes that the catalogue does not name but that may hold the only copy of its rows.
+  std::string set_aside_folder() const { return segments_folder_ + "/set-aside"; }
+  Status set_aside(const std::string& path) const;
+  void list_set_aside();
+  void note_catalog_damage();  // mutex_ not held
 
   // --- append (append.cc)
   using Pieces = std::map<TimestampNs, Piece>;
@@ -157,7 +162,8 @@ class StoreImpl final : public Store {
   std::condition_variable joins_done_;
   std::map<TimestampNs, Partition> partitions_;
   std::shared_ptr<const SealedView> view_ = std::make_shared<SealedView>();
-  std::vector<DamagedSegment> damaged_entries_;  // journal entries that could not be read back
+  std::vector<DamagedSegment> damaged_entries_;  // journal entries that could not be read back, files set aside
+  std::string catalog_damage_;                   // as far as it is in damaged_entries_
   StoreStats stats_;                             // the counters; the rest is added up in stats()
 };
 

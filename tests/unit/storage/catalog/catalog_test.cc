@@ -196,7 +196,11 @@ TEST(Catalog, ALogCutOffByACrashIsNoDamage) {
     if (e.path().extension() == ".log" && e.file_size() > 0) fs::resize_file(e.path(), e.file_size() - 100);
   auto c = must_open(f.path);
   EXPECT_EQ(c->damage(), "");
+  EXPECT_TRUE(c->tail_cut());
   EXPECT_EQ(keys(*c, Keyspace::lists).size(), 9u);
+  Folder whole;
+  { ASSERT_TRUE(must_open(whole.path)->put(Keyspace::lists, "k", "v", Sync::yes).ok()); }
+  EXPECT_FALSE(must_open(whole.path)->tail_cut());
 }
 
 TEST(Catalog, RefusesAFolderThatCannotBe) {
