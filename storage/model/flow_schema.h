@@ -42,8 +42,8 @@ size_t width_of(PhysicalType type);
 // What storage keeps beside the column to find its values.
 enum class IndexKind : uint8_t {
   none,       // zone map only
-  postings,   // roaring postings per value
-  address,    // sorted dictionary + postings, built for both sides
+  postings,   // for each value, the granules that hold it
+  address,    // sorted dictionary + postings, both sides in one
   dictionary, // sorted dictionary, no postings
 };
 

@@ -10,7 +10,7 @@
 namespace sluice::limits {
 
 // --- segments -----------------------------------------------------------------------------------------------------
-// A roaring container holds 65,536 values, so a block of rows is one container. Fixed by the format.
+// Row numbers within a block are 16-bit, and a block is 64 granules: one word of a bitmap. Fixed by the format.
 inline constexpr uint32_t kBlockRows = 65'536;
 // Rows of one segment at most: row numbers are 32-bit and a merge must fit in memory. Merges stop below this.
 inline constexpr uint32_t kSegmentRowsMax = 1u << 24;
