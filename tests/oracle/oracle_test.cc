@@ -334,7 +334,7 @@ TEST_F(OracleTest, EngineAndOracleAgree) {
   Dice dice(seed);
   ASSERT_NO_FATAL_FAILURE(fill(dice, 3000));
   QueryWriter writer(dice, rows_);
-  const uint64_t queries = setting("SLUICE_ORACLE_QUERIES", 600);
+  const uint64_t queries = setting("SLUICE_ORACLE_QUERIES", 400);
   for (uint64_t i = 0; i < queries; ++i) {
     const std::string text = writer.query();
     SCOPED_TRACE("seed " + std::to_string(seed) + " query " + std::to_string(i));

@@ -174,12 +174,11 @@ TEST(UdpReceiver, StopsAWaitingReceiver) {
   auto queue = std::make_shared<PacketQueue>();
   const auto receiver = open_any({queue});
   EXPECT_EQ(receiver->receive_once(kMillisecond).value(), 0u);
-  const auto begin = std::chrono::steady_clock::now();
-  std::thread waiter([&] { EXPECT_EQ(receiver->receive_once(30 * kSecond).value(), 0u); });
+  // Left alone it would wait longer than any test may run.
+  std::thread waiter([&] { EXPECT_EQ(receiver->receive_once(2 * kHour).value(), 0u); });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   receiver->stop();
   waiter.join();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
   EXPECT_TRUE(receiver->stopped());
   Sender().send(receiver->bound_port(), "late");
   EXPECT_EQ(receiver->receive_once(kSecond).value(), 0u);
