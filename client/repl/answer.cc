@@ -178,6 +178,26 @@ std::string draw(const Answer& answer, const TableStyle& style) {
   return draw_table(columns, answer.rows, style);
 }
 
+std::string describe_verify(std::string_view text, uint64_t& damaged) {
+  damaged = 0;
+  const json j = json::parse(text, nullptr, false);
+  if (!j.is_object() || !j.contains("damaged") || !j["damaged"].is_array()) return "the server's answer is not understood: " + printable(text.substr(0, 200)) + "\n";
+  std::string out;
+  for (const auto& d : j["damaged"]) {
+    ++damaged;
+    out += "damaged: " + printable(text_of(d, "path")) + " (" + with_thousands(count_of(d, "rows")) + " flows): " + printable(text_of(d, "reason")) + "\n";
+  }
+  if (damaged == 0) return "every byte of " + with_thousands(count_of(j, "segments")) + " segments is as it was written\n";
+  return out + with_thousands(damaged) + (damaged == 1 ? " segment is damaged" : " segments are damaged") +
+         "; the others stay queryable, and answers that miss these flows say so\n";
+}
+
+std::string describe_flush(std::string_view text) {
+  const json j = json::parse(text, nullptr, false);
+  const uint64_t segments = j.is_object() ? count_of(j, "segments") : 0;
+  return segments == 0 ? "nothing was open\n" : with_thousands(segments) + (segments == 1 ? " segment" : " segments") + " written\n";
+}
+
 std::string with_thousands(uint64_t n) {
   std::string digits = std::to_string(n), out;
   for (size_t i = 0; i < digits.size(); ++i) {

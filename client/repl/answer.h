@@ -40,6 +40,10 @@ std::string draw(const Answer& answer, const TableStyle& style);
 // "3 rows in 1.2 ms · 12,345 of 1,000,000 rows matched · 1.2 MB read · 3 of 4 segments skipped"
 std::string account(const Answer& answer);
 
+// What /v1/admin/verify and /v1/admin/flush answered, for people. `damaged` becomes the number of damaged segments.
+std::string describe_verify(std::string_view json, uint64_t& damaged);
+std::string describe_flush(std::string_view json);
+
 std::string with_thousands(uint64_t n);
 std::string human_bytes(uint64_t n);
 

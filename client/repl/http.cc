@@ -112,6 +112,7 @@ Response Http::send(const Request& request, const std::function<bool(std::string
   if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && transfer.sink_stopped)) return response;
 
   response.failure_text = error_text[0] ? error_text : curl_easy_strerror(code);
+  response.refused = code == CURLE_COULDNT_CONNECT;
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:
       response.failure = Response::Failure::cancelled;
@@ -122,6 +123,7 @@ Response Http::send(const Request& request, const std::function<bool(std::string
     case CURLE_OPERATION_TIMEDOUT:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
@@ -136,6 +138,12 @@ Response Http::send(const Request& request, const std::function<bool(std::string
       response.failure = Response::Failure::other;
   }
   return response;
+}
+
+std::string describe_unreachable(const std::string& url, const Response& response) {
+  std::string text = "cannot reach " + url + ": " + response.failure_text + "\n";
+  if (response.refused) text += "Is the server running? Start it with: sluiced\n";
+  return text;
 }
 
 std::string url_encode(std::string_view text) {

@@ -30,6 +30,7 @@ struct Request {
 struct Response {
   enum class Failure { none, unreachable, cancelled, other } failure = Failure::none;
   std::string failure_text;
+  bool refused = false;  // nobody listens there
   long status = 0;
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;                            // empty when a sink took it
@@ -59,6 +60,9 @@ class Http {
   void* handle_;
   static std::atomic<bool> interrupted_;
 };
+
+// What to tell a person whose request was not answered. REQUIRES: response.failure is not none
+std::string describe_unreachable(const std::string& url, const Response& response);
 
 std::string url_encode(std::string_view text);
 

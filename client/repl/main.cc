@@ -126,15 +126,16 @@ int main(int argc, char** argv) {
   if (*verify || *flush) {
     const Response response = http.send({"POST", *verify ? "/v1/admin/verify" : "/v1/admin/flush", {}, {}});
     if (response.failure != Response::Failure::none) {
-      std::fprintf(stderr, "cannot reach %s: %s\n", http.server().url.c_str(), response.failure_text.c_str());
+      std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
       return 3;
     }
     if (!response.ok()) {
       std::fputs(describe(read_error(response.body, response.status), {}, false).c_str(), stderr);
       return 1;
     }
-    std::printf("%s\n", response.body.c_str());
-    return 0;
+    uint64_t damaged = 0;
+    std::fputs((*verify ? describe_verify(response.body, damaged) : describe_flush(response.body)).c_str(), stdout);
+    return damaged > 0 ? 1 : 0;
   }
   if (!isatty(STDIN_FILENO)) {
     // Questions by a pipe: one answer, no prompt.

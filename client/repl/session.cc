@@ -54,8 +54,17 @@ std::string query_body(const std::string& text, const QueryOptions& options) {
 }
 
 void explain_unreachable(const Http& http, const Response& response) {
-  std::fprintf(stderr, "cannot reach %s: %s\nIs the server running? Start it with: sluiced\n", http.server().url.c_str(),
-               response.failure_text.c_str());
+  std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
+}
+
+// Warnings of answers that stream: a header, or a trailer once the rows are through.
+void print_warnings(const Response& response) {
+  const auto it = response.headers.find("x-sluice-summary");
+  if (it == response.headers.end()) return;
+  const json summary = json::parse(it->second, nullptr, false);
+  if (!summary.is_object() || !summary.contains("warnings") || !summary["warnings"].is_array()) return;
+  for (const auto& w : summary["warnings"])
+    if (w.is_string()) std::fprintf(stderr, "warning: %s\n", printable(w.get<std::string>()).c_str());
 }
 
 enum class Wish { print, page };
@@ -86,6 +95,7 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
   if (!table) {
     if (options.format == "json") std::fputc('\n', stdout);
     std::fflush(stdout);
+    print_warnings(response);
     return 0;
   }
   std::string why;
@@ -202,8 +212,9 @@ class Repl {
       text.clear();
       if (whole.empty()) continue;
       editor_.remember(whole);
-      if (whole[0] == '\\') {
-        if (!command(whole)) break;
+      if (whole == "exit" || whole == "quit") break;
+      if (whole[0] == '\\' || whole == "help") {
+        if (!command(whole == "help" ? "\\help" : whole)) break;
       } else {
         last_ = whole;
         ask(http_, whole, options_, timing_, paging_ ? Wish::page : Wish::print);
@@ -257,10 +268,10 @@ class Repl {
       if (table) {
         ask(http_, "show " + rest, plain, false, Wish::page);
       } else if (rest.empty()) {
-        ask(http_, "show columns", plain, false, Wish::page);
+        ask(http_, "show columns | select name, type, doc", plain, false, Wish::page);
       } else {
         plain.parameters["text"] = rest;
-        ask(http_, "show columns | where name contains $text", plain, false, Wish::page);
+        ask(http_, "show columns | where name contains $text | select name, type, doc", plain, false, Wish::page);
       }
     } else if (name == "\\watch") {
       watch(rest);
@@ -271,6 +282,10 @@ class Repl {
   }
 
   void toggle(const std::string& word, bool& value, const char* what) {
+    if (!word.empty() && word != "on" && word != "off") {
+      std::printf("%s can be on or off, not '%s'\n", what, printable(word).c_str());
+      return;
+    }
     value = word == "on" ? true : word == "off" ? false : !value;
     std::printf("%s is %s\n", what, value ? "on" : "off");
   }

@@ -144,13 +144,16 @@ class Reader {
   ZSTD_DCtx* d_ = nullptr;
 };
 
-std::string content_id(const std::string& source, const std::string& format, std::string_view body) {
+// The same piece of the same file has the same id; equal pieces at two places of one file do not.
+std::string content_id(const std::string& source, const std::string& format, uint64_t piece, std::string_view body) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> ctx(EVP_MD_CTX_new(), EVP_MD_CTX_free);
   EVP_DigestInit_ex(ctx.get(), EVP_sha256(), nullptr);
   EVP_DigestUpdate(ctx.get(), source.data(), source.size() + 1);
   EVP_DigestUpdate(ctx.get(), format.data(), format.size() + 1);
+  const std::string number = std::to_string(piece);
+  EVP_DigestUpdate(ctx.get(), number.data(), number.size() + 1);
   EVP_DigestUpdate(ctx.get(), body.data(), body.size());
   EVP_DigestFinal_ex(ctx.get(), digest, &length);
   static constexpr char kHex[] = "0123456789abcdef";
@@ -209,6 +212,7 @@ class Uploader {
  private:
   bool send_file(const std::string& path, bool splittable) {
     name_ = path == "-" ? "standard input" : path;
+    piece_ = 0;
     std::string error;
     auto reader = Reader::open(path, error);
     if (!reader) return fail(name_ + ": " + error);
@@ -272,20 +276,24 @@ class Uploader {
   bool post(std::string_view body, uint64_t records_before) {
     Request request{"POST", "/v1/ingest/" + url_encode(options_.source), {"Content-Type: application/octet-stream"}, body};
     if (!options_.format.empty()) request.headers.push_back("X-Sluice-Format: " + options_.format);
-    if (!options_.send_again) request.headers.push_back("X-Sluice-Object: " + content_id(options_.source, options_.format, body));
+    if (!options_.send_again) request.headers.push_back("X-Sluice-Object: " + content_id(options_.source, options_.format, piece_++, body));
     for (int attempt = 0;; ++attempt) {
       const Response response = http_.send(request);
       if (response.failure == Response::Failure::cancelled) return false;
       if (response.failure != Response::Failure::none) {
         // The object id makes trying again safe.
         if (attempt < 3 && !options_.send_again && totals_.accepted > 0 && wait(1)) continue;
-        complain("cannot reach " + http_.server().url + ": " + response.failure_text);
+        complain(describe_unreachable(http_.server().url, response));
         exit_code_ = 3;
         return false;
       }
       if ((response.status == 503 || response.status == 429) && attempt < kRetriesMax) {
         const auto it = response.headers.find("retry-after");
         const int seconds = it != response.headers.end() ? std::clamp(std::atoi(it->second.c_str()), 1, 30) : 1;
+        // Said once for each wait that goes on: a client that hangs in silence looks broken.
+        if (attempt == 0 || attempt % 10 == 9)
+          complain("the server takes nothing now (" + read_error(response.body, response.status).message + "); trying again every " +
+                   std::to_string(seconds) + " s");
         if (wait(seconds)) continue;
         return false;
       }
@@ -361,6 +369,7 @@ class Uploader {
   bool tty_, progress_shown_ = false;
   int exit_code_ = 0;
   size_t file_count_ = 0, shown_errors_ = 0;
+  uint64_t piece_ = 0;  // bodies of the current file posted so far
   std::string name_;
 };
 
@@ -370,8 +379,7 @@ int upload(Http& http, const UploadOptions& options, UploadTotals& totals) {
   // The server knows its sources: whether this one is there, and whether it is lines.
   const Response response = http.send({"GET", "/v1/sources", {}, {}});
   if (response.failure != Response::Failure::none) {
-    std::fprintf(stderr, "cannot reach %s: %s\nIs the server running? Start it with: sluiced\n", http.server().url.c_str(),
-                 response.failure_text.c_str());
+    std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
     return 3;
   }
   std::optional<bool> splittable;

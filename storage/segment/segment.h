@@ -5,7 +5,8 @@
 //
 // Thread rule: immutable after open; every method is const and may be called from any thread. Columns and dictionaries
 // that it hands out keep the mapping alive.
-// Errors: every chunk is verified against its checksum when it is first read; a damaged one gives ErrorCode::corrupt, whose
+// Errors: every chunk of values is verified against its checksum whenever it is read, dictionaries and postings when they are
+// first used; a damaged one gives ErrorCode::corrupt, whose
 // message names file, column and block. Nothing here aborts on hostile bytes.
 #pragma once
 
