@@ -57,20 +57,36 @@ Result<uint64_t> StoreImpl::flush() {
 Result<uint64_t> StoreImpl::seal_partitions(const std::function<bool(const Partition&)>& wanted) {
   // What comes after this moment is not waited for: appends may go on for ever.
   const uint64_t bound = next_sequence_.load();
-  std::vector<TimestampNs> starts;
+  struct Wanted {
+    uint64_t rows;
+    TimestampNs start;
+  };
+  std::vector<Wanted> partitions;
   {
     std::lock_guard lock(mutex_);
-    for (const auto& [start, partition] : partitions_)
-      if (wanted(partition)) starts.push_back(start);
+    for (const auto& [start, partition] : partitions_) {
+      if (!wanted(partition)) continue;
+      uint64_t rows = 0;
+      for (const OpenRows& open : partition.open) rows += open.rows;
+      partitions.push_back({rows, start});
+    }
   }
+  // What frees most memory first, and of equals the newest: stray rows of long ago must not keep the current hour waiting.
+  std::sort(partitions.begin(), partitions.end(),
+            [](const Wanted& a, const Wanted& b) { return a.rows != b.rows ? a.rows > b.rows : a.start > b.start; });
   uint64_t written = 0;
-  for (const TimestampNs start : starts)
+  Status first_error;
+  for (const Wanted& next : partitions)
     for (;;) {
-      SLUICE_ASSIGN(const bool more, seal_some(start, bound));
-      if (!more) break;
+      const Result<bool> more = seal_some(next.start, bound);
+      // One partition that cannot be sealed must not keep the others in the journal.
+      if (!more.ok() && first_error.ok()) first_error = more.error();
+      if (!more.ok() || !*more) break;
       ++written;
     }
-  if (written > 0) SLUICE_TRY(catalog_->reclaim_journal(stats().journal_bytes));
+  if (written > 0)
+    if (Status reclaimed = catalog_->reclaim_journal(stats().journal_bytes); first_error.ok()) first_error = std::move(reclaimed);
+  SLUICE_TRY(first_error);
   return written;
 }
 

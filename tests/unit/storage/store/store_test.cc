@@ -527,6 +527,39 @@ TEST(Store, SealsByRowsAndByAge) {
   EXPECT_EQ(numbers(store->snapshot()), expected);
 }
 
+TEST(Store, APartitionThatCannotBeSealedKeepsNoOtherBack) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  must_append(*store, rows(0, 30, kStart));  // most rows: sealed first
+  must_append(*store, rows(30, 10, kStart + kHour));
+  must_append(*store, rows(40, 10, kStart + 2 * kHour));
+  const std::string blocked = f.path + "/segments/20251121T160000Z";
+  std::ofstream(blocked) << "a file where the partition's folder goes";
+  const auto sealed = store->flush();
+  ASSERT_FALSE(sealed.ok());
+  EXPECT_NE(sealed.error().message.find("cannot seal"), std::string::npos) << sealed.error().message;
+  EXPECT_EQ(store->snapshot().segments.size(), 2u);
+  EXPECT_EQ(store->stats().open_rows, 30u);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 50));
+  fs::remove(blocked);
+  EXPECT_EQ(*store->flush(), 1u);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 50));
+  // Most rows first, then the newest: ids tell the order.
+  must_append(*store, rows(50, 5, kStart + 3 * kHour));
+  must_append(*store, rows(55, 5, kStart + 4 * kHour));
+  must_append(*store, rows(60, 9, kStart + 5 * kHour - 20 * kHour));
+  ASSERT_EQ(*store->flush(), 3u);
+  std::map<uint64_t, TimestampNs> by_id;
+  for (const auto& s : store->snapshot().segments) by_id[s->info().id] = s->info().partition_start;
+  std::vector<TimestampNs> order;
+  for (const auto& [id, start] : by_id) order.push_back(start);
+  ASSERT_EQ(order.size(), 6u);
+  EXPECT_EQ(order[3], kStart - 15 * kHour);
+  EXPECT_EQ(order[4], kStart + 4 * kHour);
+  EXPECT_EQ(order[5], kStart + 3 * kHour);
+}
+
 TEST(Store, AgeSurvivesARestart) {
   Folder f;
   ManualClock clock(kStart);
