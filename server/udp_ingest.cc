@@ -245,6 +245,11 @@ void UdpIngest::append_batches(std::span<const std::shared_ptr<const Batch>> bat
         continue;
       }
     }
+    if (appended.error().code == ErrorCode::too_large && batches.size() > 1) {
+      // Senders with scattered times must not take the others' flows along.
+      for (size_t i = 0; i < batches.size(); ++i) append_batches(batches.subspan(i, 1));
+      return;
+    }
     lost_rows_ += rows;
     const TimestampNs now = parts_.clock.now();
     log::error("flows could not be stored and are lost", {{"rows", rows}, {"reason", appended.error().message}});

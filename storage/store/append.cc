@@ -96,7 +96,9 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
     bytes += piece.bytes;
     row_count += piece.rows;
   }
-  if (Status room = check_room(bytes); !room.ok()) {
+  Status room = check_partitions(pieces);
+  if (room.ok()) room = check_room(bytes);
+  if (!room.ok()) {
     std::lock_guard lock(mutex_);
     ++stats_.refused_full;
     return std::move(room).error();
@@ -155,9 +157,29 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
   return result;
 }
 
+// Appends at once may together go beyond the bound, by what each brings.
+Status StoreImpl::check_partitions(const Pieces& pieces) {
+  std::lock_guard lock(mutex_);
+  size_t opened = 0;
+  for (const auto& [start, piece] : pieces) {
+    const auto at = partitions_.find(start);
+    if (at == partitions_.end() || at->second.open.empty()) ++opened;
+  }
+  if (opened > 0 && open_partitions_ + opened > limits::kOpenPartitionsMax)
+    return Error{ErrorCode::full, "flows of too many different times wait to be sealed: " + std::to_string(open_partitions_) + " of " +
+                                      std::to_string(limits::kOpenPartitionsMax) + " time partitions; try again in a few seconds"};
+  return {};
+}
+
+void StoreImpl::add_open(TimestampNs partition_start, OpenRows open) {
+  Partition& partition = partitions_[partition_start];
+  if (partition.open.empty()) ++open_partitions_;
+  partition.open.push_back(std::move(open));
+}
+
 void StoreImpl::publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows) {
   std::lock_guard lock(mutex_);
-  for (auto& [start, open] : rows) partitions_[start].open.push_back(std::move(open));
+  for (auto& [start, open] : rows) add_open(start, std::move(open));
   ++stats_.appends;
   stats_.appended_rows += appended_rows;
 }

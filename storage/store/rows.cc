@@ -126,6 +126,12 @@ const Batch& batch_of(const std::shared_ptr<const Batch>& batch) { return *batch
 std::shared_ptr<const Batch> share(const Batch& batch) { return std::make_shared<const Batch>(batch); }
 std::shared_ptr<const Batch> share(const std::shared_ptr<const Batch>& batch) { return batch; }
 
+Error too_scattered(DurationNs width) {
+  return Error{ErrorCode::too_large, "the flows' times lie in more than " + std::to_string(limits::kPartitionsPerAppendMax) +
+                                         " time partitions of " + format_duration(width) +
+                                         "; send less at once, in the order of time"};
+}
+
 template <typename Source>
 Result<std::map<TimestampNs, Piece>> split(std::span<const Source> sources, DurationNs width) {
   std::map<TimestampNs, Piece> pieces;
@@ -157,6 +163,7 @@ Result<std::map<TimestampNs, Piece>> split(std::span<const Source> sources, Dura
         if (__builtin_add_overflow(start, width - 1, &end)) end = kTimestampMax;
         if (start == kTimestampMin) end = t;  // the odd first partition: ask again for the next row
         part = &parts[start];
+        if (parts.size() > limits::kPartitionsPerAppendMax) return too_scattered(width);
       }
       part->rows.push_back(r);
       part->first = std::min(part->first, t);
@@ -170,6 +177,7 @@ Result<std::map<TimestampNs, Piece>> split(std::span<const Source> sources, Dura
       add(pieces[partition], std::move(picked), p.first, p.last);
     }
   }
+  if (pieces.size() > limits::kPartitionsPerAppendMax) return too_scattered(width);
   for (auto& [partition, piece] : pieces) {
     join_small(piece);
     for (const auto& b : piece.batches) piece.bytes += b->byte_size();

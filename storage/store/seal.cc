@@ -42,7 +42,13 @@ bool StoreImpl::due(const Partition& partition, TimestampNs now) const {
 Result<uint64_t> StoreImpl::seal_due() {
   std::lock_guard sealing(seal_mutex_);
   const TimestampNs now = clock_.now();
-  return seal_partitions([&](const Partition& partition) { return due(partition, now); });
+  // Many partitions with few rows each are not waited for: appends are refused when there are too many.
+  bool many = false;
+  {
+    std::lock_guard lock(mutex_);
+    many = open_partitions_ > limits::kOpenPartitionsMax / 4;
+  }
+  return seal_partitions([&](const Partition& partition) { return many ? !partition.open.empty() : due(partition, now); });
 }
 
 Result<uint64_t> StoreImpl::flush() {
@@ -153,6 +159,7 @@ Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
       bytes += o.bytes;
       return true;
     });
+    if (partition.open.empty()) --open_partitions_;
     reserved_bytes_.fetch_sub(bytes);
     insert_segment({file, {}});
     ++stats_.seals;

@@ -166,7 +166,7 @@ Status StoreImpl::replay_journal() {
     stats_.replayed_entries += 1;
     stats_.replayed_rows += open.rows;
     reserved_bytes_ += open.bytes;
-    partitions_[header->partition_start].open.push_back(std::move(open));
+    add_open(header->partition_start, std::move(open));
     crash_point("open_during_replay");
     return true;
   }));

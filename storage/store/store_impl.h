@@ -117,6 +117,8 @@ class StoreImpl final : public Store {
   // `split` parts the rows by partition; it is not called for an object that was there before.
   Result<AppendResult> append_pieces(const std::function<Result<Pieces>()>& split, const AppendOptions& options);
   Status check_room(size_t bytes);
+  Status check_partitions(const Pieces& pieces);
+  void add_open(TimestampNs partition_start, OpenRows open);  // mutex_ held
   void publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows);
   void join_small_rows(TimestampNs partition_start);
   Status decide_undecided();
@@ -161,6 +163,7 @@ class StoreImpl final : public Store {
   mutable std::mutex mutex_;
   std::condition_variable joins_done_;
   std::map<TimestampNs, Partition> partitions_;
+  size_t open_partitions_ = 0;  // those with open rows
   std::shared_ptr<const SealedView> view_ = std::make_shared<SealedView>();
   std::vector<DamagedSegment> damaged_entries_;  // journal entries that could not be read back, files set aside
   std::string catalog_damage_;                   // as far as it is in damaged_entries_

@@ -259,6 +259,35 @@ TEST(Store, SaysWhenItIsFull) {
   EXPECT_EQ(numbers(store->snapshot()), range(0, 4000));
 }
 
+TEST(Store, BoundsThePartitions) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  const uint64_t most = limits::kPartitionsPerAppendMax, rounds = limits::kOpenPartitionsMax / most;
+  const auto width = [&](uint64_t n) { return static_cast<int64_t>(n) * kHour; };
+  const Batch scattered = rows(0, most + 1, kStart, kHour);
+  const auto refused = store->append({&scattered, 1});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::too_large);
+  EXPECT_NE(refused.error().message.find("time partitions"), std::string::npos) << refused.error().message;
+  const Batch halves[] = {rows(0, most, kStart, kHour), rows(most, 1, kStart - kHour)};
+  EXPECT_EQ(store->append(halves).error().code, ErrorCode::too_large);
+  EXPECT_TRUE(numbers(store->snapshot()).empty());
+  for (uint64_t i = 0; i < rounds; ++i) must_append(*store, rows(i * most, most, kStart + width(i * most), kHour));
+  const uint64_t count = rounds * most;
+  const Batch another = rows(count, 1, kStart - kHour);
+  EXPECT_EQ(store->append({&another, 1}).error().code, ErrorCode::full);
+  must_append(*store, rows(count, 1, kStart));  // of a partition that is open
+  EXPECT_EQ(numbers(store->snapshot()), range(0, count + 1));
+  store.reset();
+  store = must_open(options_for(f), clock);
+  EXPECT_EQ(store->append({&another, 1}).error().code, ErrorCode::full);
+  EXPECT_EQ(*store->seal_due(), count);  // before their age: there are too many
+  must_append(*store, rows(count + 1, 1, kStart - kHour));
+  EXPECT_EQ(store->stats().open_rows, 1u);
+  EXPECT_EQ(*store->flush(), 1u);
+}
+
 // --- open
 
 TEST(Store, RefusesOtherWidthsAndSecondOpens) {
