@@ -290,8 +290,18 @@ class Values final : public Aggregate {
   void add(uint32_t group, Value value) {
     auto& values = groups_[group];
     if (values.size() == most_ && !Less()(value, *values.rbegin())) return;
-    if (values.insert(std::move(value)).second) bytes_ += sizeof(Value) + 48;
-    if (values.size() > most_) values.erase(std::prev(values.end()));
+    const auto [it, added] = values.insert(std::move(value));
+    if (!added) return;
+    bytes_ += cost_of(*it);
+    if (values.size() <= most_) return;
+    const auto last = std::prev(values.end());
+    bytes_ -= cost_of(*last);
+    values.erase(last);
+  }
+  // A node of the set with its allocation, and text that lies outside of it. The capacity of a text never changes here.
+  static size_t cost_of(const Value& value) {
+    const auto* text = std::get_if<std::string>(&value.data);
+    return sizeof(Value) + 48 + (text && text->capacity() > std::string().capacity() ? text->capacity() + 1 : 0);
   }
   Type type_;
   uint64_t most_;

@@ -388,7 +388,10 @@ PredicatePtr Binder::bind_in(const g::In& in, const g::Span& span) {
       any.push_back(std::move(p));
     }
     PredicatePtr positive = make_or(std::move(any));
-    return in.negated ? make_not(std::move(positive)) : positive;
+    if (!in.negated) return positive;
+    // As `icmp != x`: a flow that is no ICMP is neither in the list nor out of it.
+    const NodePtr type = slot_of(ScanSource{ScanSource::Kind::stored, ColumnId::icmp_type, {}, {}});
+    return make_and({make_test(type, NullTest{false}), make_not(std::move(positive))});
   }
   if (error_) return nullptr;
   NodePtr node = bind_value(*in.value);

@@ -188,6 +188,10 @@ TEST_F(EngineTest, CountsAndFilters) {
   EXPECT_EQ(one("dst_ip == 2001:db8::/32 | stats count()"), one("dst_ip == 2001:db8::80 | stats count()"));
   EXPECT_EQ(one("dst_port == https and proto == tcp | stats count()"), one("443 == dst_port && protocol = 6 | stats count()"));
   EXPECT_EQ(one("icmp == echo_request | stats count()"), one("proto in (icmp, icmpv6) | stats count()"));
+  // The tests on `icmp` are of flows that are ICMP.
+  EXPECT_EQ(one("icmp not in (echo_request) | stats count()"), "0");
+  EXPECT_EQ(one("icmp not in (echo_reply, unreachable) | stats count()"), one("proto in (icmp, icmpv6) | stats count()"));
+  EXPECT_EQ(one("icmp not in (echo_reply) | stats count()"), one("icmp != echo_reply | stats count()"));
   EXPECT_EQ(one("tcp_flags == S | stats count()"), one("tcp_flags has syn and not tcp_flags has ack | stats count()"));
   EXPECT_EQ(one("action == reject | stats count()"), "28");
   EXPECT_EQ(one("action != reject | stats count()"), "272");
@@ -298,6 +302,29 @@ TEST_F(EngineTest, Errors) {
   error = run_on(open_, request, sink2);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code, ErrorCode::too_large);
+}
+
+TEST_F(EngineTest, ValuesOfLongTextsMeetTheMemoryLimit) {
+  // 64 texts of 32 KiB: 2 MiB of text, though only 64 values.
+  FlowBatchBuilder b;
+  for (size_t i = 0; i < 64; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart);
+    b.set_string(ColumnId::app, std::string(32u << 10, 'x') + std::to_string(i));
+  }
+  store::Snapshot long_texts;
+  long_texts.open.push_back(std::make_shared<const Batch>(b.finish()));
+  QueryRequest request;
+  request.text = "stats values(app)";
+  request.limits.memory_bytes = 1u << 20;
+  TextSink refused;
+  const auto error = run_on(long_texts, request, refused);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::too_large);
+  // What was put out again does not count.
+  request.text = "stats values(app, 4)";
+  TextSink kept;
+  EXPECT_FALSE(run_on(long_texts, request, kept));
 }
 
 TEST_F(EngineTest, StatementsOfTheSystem) {
