@@ -62,6 +62,8 @@ struct ExporterStats {
   bool sampling_known = false;
   std::vector<SamplingRate> sampling;
   uint64_t names = 0;                      // interface, VRF and application names told
+  uint64_t state_refused = 0;              // names, elements, samplers and domains that found no room
+  size_t state_bytes = 0;                  // what those kept cost
   std::optional<uint64_t> reported_flows, reported_messages, reported_bytes;  // elements 42, 41, 40: its own totals
 };
 

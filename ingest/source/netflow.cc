@@ -101,6 +101,7 @@ std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
     s.templates = it->templates.size();
     s.pending_bytes = it->pending_bytes;
     s.names = it->names.size();
+    s.state_bytes = it->state_bytes;
     for (const Domain& d : it->domains) {
       s.domains.push_back(d.id);
       if (d.rate) s.sampling.push_back({0, false, *d.rate, d.algorithm});
@@ -153,7 +154,17 @@ Domain& Impl::domain(Exporter& e, uint8_t version, uint32_t id) {
       if (it != e.domains.begin()) e.domains.splice(e.domains.begin(), e.domains, it);
       return e.domains.front();
     }
-  if (e.domains.size() >= limits::kDomainsPerExporterMax) forget(e, std::prev(e.domains.end()));
+  // A packet needs its domain: room is made rather than refused. Within the exporter's bound its own oldest domains go; within
+  // that of all, the exporters silent for longest, so that forged senders do not take a busy exporter's templates.
+  auto over_all = [&] { return state_bytes_total + limits::kExporterDomainBytes > limits::kExporterStatesBytesMax; };
+  while (!e.domains.empty() && (e.domains.size() >= limits::kDomainsPerExporterMax ||
+                                e.state_bytes + limits::kExporterDomainBytes > limits::kExporterStateBytesMax))
+    forget(e, std::prev(e.domains.end()));
+  while (over_all() && &exporters.back() != &e) forget(std::prev(exporters.end()));
+  while (over_all() && !e.domains.empty()) forget(e, std::prev(e.domains.end()));
+  // One domain is kept whatever the bounds say: the number of exporters bounds those.
+  e.state_bytes += limits::kExporterDomainBytes;
+  state_bytes_total += limits::kExporterDomainBytes;
   e.domains.emplace_front();
   e.domains.front().version = version;
   e.domains.front().id = id;
@@ -225,6 +236,7 @@ void Impl::forget(Exporter& e, std::list<Domain>::iterator d) {
   }
   changed(e, state::domain_key(e.key, *d), {});
   e.selectors -= d->selectors.size();
+  discharge(e, limits::kExporterDomainBytes + d->selectors.size() * limits::kExporterEntryBytes);
   e.shared_stale = true;
   e.domains.erase(d);
 }
@@ -239,6 +251,7 @@ void Impl::forget(std::list<Exporter>::iterator e) {
     name_bytes_total -= info.name.size();
     changed(*e, state::element_key(e->key, key.first, key.second), {});
   }
+  discharge(*e, e->state_bytes);
   if (e->fortinet) changed(*e, state::profile_key(e->key), {});
   by_key.erase(e->key);
   exporters.erase(e);
@@ -315,6 +328,21 @@ Status Impl::release(uint16_t id, Exporter& e, Domain& d) {
     SLUICE_TRY(records(ready(*stored->second, e), set.data, set.header, e, d, ignored));
   }
   return {};
+}
+
+bool Impl::charge(Exporter& e, size_t bytes, size_t was) {
+  if (e.state_bytes - was + bytes > limits::kExporterStateBytesMax || state_bytes_total - was + bytes > limits::kExporterStatesBytesMax) {
+    ++e.stats.state_refused;
+    return false;
+  }
+  e.state_bytes += bytes - was;
+  state_bytes_total += bytes - was;
+  return true;
+}
+
+void Impl::discharge(Exporter& e, size_t bytes) {
+  e.state_bytes -= bytes;
+  state_bytes_total -= bytes;
 }
 
 void Impl::changed(const Exporter& e, std::string key, std::string value) {
@@ -394,6 +422,7 @@ bool Impl::load(const std::string& key, const std::string& value) {
       Exporter& e = exporter(who);
       if (e.selectors + decoded.selectors.size() > limits::kSelectorsPerExporterMax) return false;
       Domain& d = domain(e, static_cast<uint8_t>(k->first), static_cast<uint32_t>(k->second));
+      if (!charge(e, decoded.selectors.size() * limits::kExporterEntryBytes, d.selectors.size() * limits::kExporterEntryBytes)) return false;
       e.selectors += decoded.selectors.size() - d.selectors.size();
       d.rate = decoded.rate;
       d.algorithm = decoded.algorithm;
@@ -412,7 +441,11 @@ bool Impl::load(const std::string& key, const std::string& value) {
       if (!info || k->first > UINT32_MAX || k->second > UINT16_MAX) return false;
       Exporter& e = exporter(who);
       if (e.elements.size() >= limits::kExporterElementsMax || name_bytes_total + info->name.size() > limits::kExporterNamesBytesMax) return false;
-      auto& slot = e.elements[{static_cast<uint32_t>(k->first), static_cast<uint16_t>(k->second)}];
+      const auto at = std::pair(static_cast<uint32_t>(k->first), static_cast<uint16_t>(k->second));
+      const auto known = e.elements.find(at);
+      if (!charge(e, limits::kExporterEntryBytes + info->name.size(), known == e.elements.end() ? 0 : limits::kExporterEntryBytes + known->second.name.size()))
+        return false;
+      auto& slot = e.elements[at];
       name_bytes_total += info->name.size() - slot.name.size();
       slot = std::move(*info);
       ++e.generation;

@@ -52,6 +52,10 @@ struct PacketDecoder::Impl {
   void hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d);
   Status release(uint16_t id, Exporter& e, Domain& d);
   void drop(std::list<PendingSet>::iterator p);
+  // Charges the exporter for state that it makes us keep; false, and counted, when there is no room for it. `was`: what the
+  // entry in its place costs now.
+  bool charge(Exporter& e, size_t bytes, size_t was = 0);
+  void discharge(Exporter& e, size_t bytes);
   void changed(const Exporter& e, std::string key, std::string value);
   void error(Exporter& e, uint32_t domain, uint16_t template_id, const char* reason);
   void lost(Exporter& e, Domain& d, uint64_t units, const char* unit);
@@ -62,6 +66,7 @@ struct PacketDecoder::Impl {
   std::list<Exporter> exporters;  // the most recently heard first
   std::unordered_map<ExporterKey, std::list<Exporter>::iterator, ExporterKeyHash> by_key;
   size_t templates_total = 0, template_fields_total = 0, name_bytes_total = 0;
+  size_t state_bytes_total = 0;
   std::list<PendingSet> pending;  // the oldest first
   size_t pending_bytes = 0;
 

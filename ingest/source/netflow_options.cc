@@ -54,7 +54,8 @@ void Impl::remember_rate(Exporter& e, Domain& d, std::optional<uint64_t> selecto
     const auto it = d.selectors.find(*selector);
     if (it != d.selectors.end() && it->second.rate == r && it->second.algorithm == algorithm) return;
     if (it == d.selectors.end() && (d.selectors.size() >= limits::kSelectorsPerDomainMax || e.selectors >= limits::kSelectorsPerExporterMax))
-      return error(e, d.id, 0, "more samplers than are kept");
+      return ++e.stats.state_refused, error(e, d.id, 0, "more samplers than are kept");
+    if (it == d.selectors.end() && !charge(e, limits::kExporterEntryBytes)) return error(e, d.id, 0, "more samplers than are kept");
     e.selectors += it == d.selectors.end();
     d.selectors[*selector] = {*selector, true, r, algorithm};
   } else {
@@ -89,6 +90,8 @@ void Impl::remember_name(Exporter& e, NameKind kind, uint64_t number, std::strin
   const size_t bytes = name.size() + description.size();
   if ((it == e.names.end() && e.names.size() >= limits::kExporterNamesMax) ||
       name_bytes_total - old_bytes + bytes > limits::kExporterNamesBytesMax)
+    return ++e.stats.state_refused, error(e, 0, 0, "more names than are kept");
+  if (!charge(e, limits::kExporterEntryBytes + bytes, it == e.names.end() ? 0 : limits::kExporterEntryBytes + old_bytes))
     return error(e, 0, 0, "more names than are kept");
   name_bytes_total += bytes - old_bytes;
   changed(e, state::name_key(e.key, key.first, number), state::encode_name(name, description));
@@ -178,6 +181,9 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
     if (!name.empty() && !same) {
       if ((known == e.elements.end() && e.elements.size() >= limits::kExporterElementsMax) ||
           name_bytes_total - old_bytes + name.size() > limits::kExporterNamesBytesMax) {
+        ++e.stats.state_refused;
+        error(e, d.id, definition.id, "more element descriptions than are kept");
+      } else if (!charge(e, limits::kExporterEntryBytes + name.size(), known == e.elements.end() ? 0 : limits::kExporterEntryBytes + old_bytes)) {
         error(e, d.id, definition.id, "more element descriptions than are kept");
       } else {
         name_bytes_total += name.size() - old_bytes;

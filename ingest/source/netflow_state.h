@@ -115,6 +115,7 @@ struct Exporter {
   std::unordered_map<uint64_t, std::optional<uint32_t>> shared_selectors;
   bool shared_stale = false;
   size_t selectors = 0;      // of all domains
+  size_t state_bytes = 0;    // of names, elements, selectors and domains, as Impl::charge() counts them
   bool unsaved = false;      // some domain is
   bool elements_changed = false;  // plans are made anew from the next packet on
   bool fortinet = false;

@@ -84,6 +84,16 @@ inline constexpr size_t kExporterNamesMax = 65'536;
 inline constexpr size_t kExporterElementsMax = 4'096;
 inline constexpr size_t kExporterNameBytesMax = 256;
 inline constexpr size_t kExporterNamesBytesMax = 64u << 20;
+// What one entry of an exporter's state costs beside its text: a table's node, its key and its value (a name with its
+// description is the largest). Every name, element description, sampler and observation domain is charged with it, or
+// entries of one letter would fill the memory below any bound on text.
+inline constexpr size_t kExporterEntryBytes = 144;
+// An observation domain: its tables and its sequence tracker.
+inline constexpr size_t kExporterDomainBytes = 512;
+// That state per exporter, and over all exporters of one decoder: UDP senders can be forged, so the sum needs a bound of its
+// own. Beyond: not kept, and counted; for a new domain the exporter's oldest one goes, or the exporter silent for longest.
+inline constexpr size_t kExporterStateBytesMax = 16u << 20;
+inline constexpr size_t kExporterStatesBytesMax = 128u << 20;
 // Ranges of loss and kinds of errors remembered; the oldest go first.
 inline constexpr size_t kLossRangesMax = 4'096;
 inline constexpr size_t kPacketErrorsMax = 1'024;

@@ -686,6 +686,56 @@ TEST(Bounds, DomainsOfOneExporter) {
   EXPECT_EQ(c.decoder.exporter_stats().at(0).domains.size(), limits::kDomainsPerExporterMax);
 }
 
+TEST(Bounds, NamesOfOneLetterHaveTheirPrice) {
+  // A thousand names a packet, of one letter each, from forged senders: what is kept is charged with its entries, not its text.
+  Collector c;
+  constexpr uint32_t kNames = 1'000, kPackets = 60;
+  size_t most = 0;
+  for (uint32_t host = 0; host < 24; ++host) {
+    PacketSender s = c.sender;
+    s.ip = IpAddress::v4(0x0a000000 + host);
+    c.send(packet9(Wire().set(1, options_template9(257, {{2, 4}}, {{82, 1}}))), c.now, s);
+    for (uint32_t p = 0; p < kPackets; ++p) {
+      Wire records;
+      for (uint32_t i = 0; i < kNames; ++i) records.u32(p * kNames + i).text("x");
+      c.send(packet9(Wire().set(257, records), p + 2), c.now, s);
+    }
+    size_t all = 0;
+    for (const auto& e : c.decoder.exporter_stats()) {
+      EXPECT_LE(e.state_bytes, limits::kExporterStateBytesMax);
+      EXPECT_GE(e.state_bytes, e.names * limits::kExporterEntryBytes);
+      all += e.state_bytes;
+    }
+    most = std::max(most, all);
+  }
+  EXPECT_LE(most, limits::kExporterStatesBytesMax);
+  EXPECT_GT(most, limits::kExporterStatesBytesMax / 2);
+  uint64_t refused = 0;
+  for (const auto& e : c.decoder.exporter_stats()) refused += e.state_refused;
+  EXPECT_GT(refused, 0u);
+  EXPECT_FALSE(c.decoder.errors().empty());
+}
+
+TEST(Bounds, DomainsOfManyExportersHaveTheirPrice) {
+  Collector c;
+  constexpr uint32_t kHosts = 2 * limits::kExporterStatesBytesMax / (limits::kDomainsPerExporterMax * limits::kExporterDomainBytes);
+  size_t exporters = 0;
+  for (uint32_t host = 0; host < kHosts; ++host) {
+    PacketSender s = c.sender;
+    s.ip = IpAddress::v4(0x0a000000 + host);
+    for (uint32_t d = 0; d < limits::kDomainsPerExporterMax; ++d) c.send(packet9(Wire(), 1, d), c.now, s);
+  }
+  size_t all = 0;
+  for (const auto& e : c.decoder.exporter_stats()) {
+    EXPECT_EQ(e.state_bytes, e.domains.size() * limits::kExporterDomainBytes);
+    all += e.state_bytes;
+    ++exporters;
+  }
+  EXPECT_LE(all, limits::kExporterStatesBytesMax);
+  EXPECT_LT(exporters, kHosts);  // the silent ones were forgotten
+  EXPECT_EQ(c.decoder.exporter_stats().back().domains.size(), limits::kDomainsPerExporterMax);
+}
+
 TEST(Bounds, Exporters) {
   Collector c;
   for (uint32_t i = 0; i < limits::kExportersMax + 5; ++i) {
