@@ -28,6 +28,45 @@ http::Response unavailable(std::string_view message, std::string_view retry_afte
   return response;
 }
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  return out;
+}
+
+bool is_digits(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// "localhost", "127.x.x.x", "[::1]", each with or without ":port".
+bool names_loopback(std::string_view host) {
+  size_t end = host.starts_with('[') ? host.find(']') : std::string_view::npos;
+  end = end == std::string_view::npos ? host.find(':') : end + 1;
+  if (end != std::string_view::npos && end < host.size()) {
+    if (host[end] != ':' || !is_digits(host.substr(end + 1))) return false;
+    host = host.substr(0, end);
+  }
+  if (lower(host) == "localhost" || host == "[::1]") return true;
+  // Four numbers, so that a name such as 127.0.0.1.evil.example is none.
+  if (!host.starts_with("127.") || std::count(host.begin(), host.end(), '.') != 3 || host.back() == '.') return false;
+  return std::all_of(host.begin(), host.end(), [](char c) { return c == '.' || (c >= '0' && c <= '9'); });
+}
+
+// Without tokens everyone who reaches loopback is an admin, and so is every page in a browser on this machine: by a plain
+// cross-site request, or by a name of its own that resolves to 127.0.0.1 (DNS rebinding). Empty: no such request.
+std::string_view foreign_reason(const http::Request& head) {
+  const std::string_view host = head.header("host");
+  size_t hosts = 0;
+  for (const auto& [name, value] : head.headers) {
+    if (name == "host" && (++hosts > 1 || !names_loopback(value))) return "the Host header does not name this machine's loopback";
+    if (name == "origin" && (host.empty() || lower(value) != (head.is_tls ? "https://" : "http://") + lower(host)))
+      return "the request comes from a page of another origin";
+    if (name == "sec-fetch-site" && lower(value) != "same-origin" && lower(value) != "none") return "the request comes from a page of another site";
+  }
+  return {};
+}
+
 }  // namespace
 
 int status_of(ErrorCode code) {
@@ -146,6 +185,11 @@ http::Admission Router::admit(const http::Request& head, std::optional<uint64_t>
   if (state == State::starting) return refuse(unavailable("the server is starting: the journal is being replayed", "1"));
   if (state == State::stopping) return refuse(unavailable("the server is stopping", "5"));
 
+  if (!auth_->required()) {
+    if (const auto reason = foreign_reason(head); !reason.empty())
+      return refuse(error_response(403, "forbidden", reason,
+                                   "without tokens only programs that call localhost, 127.0.0.1 or [::1] are served; make a token to allow others"));
+  }
   const Match found = match(head);
   // Who asks comes before what there is: strangers learn nothing of the routes.
   const auto principal = auth_->identify(head.header("authorization"));

@@ -258,6 +258,19 @@ class Queries(unittest.TestCase):
 
 
 class Access(unittest.TestCase):
+    def test_pages_of_other_sites_are_refused_without_tokens(self):
+        with Sluiced() as s:
+            token = b'{"name":"x","role":"admin"}'
+            for headers in ({"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"}, {"Host": "127.evil.com.x"},
+                            {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+                answer = s.post("/v1/admin/tokens", token, headers=headers)
+                self.assertEqual(answer.status, 403, headers)
+                self.assertIn("localhost", answer.error["hint"])
+                self.assertEqual(s.get("/metrics", headers=headers).status, 403, headers)
+            for headers in ({"Host": "localhost:1"}, {"Host": "LOCALHOST"}, {"Host": "[::1]:80"}, {"Host": "127.1.2.3"},
+                            {"Origin": "http://" + s.http, "Sec-Fetch-Site": "same-origin"}):
+                self.assertEqual(s.get("/metrics", headers=headers).status, 200, headers)
+
     def test_roles(self):
         with Sluiced() as s:
             self.assertEqual(s.post("/v1/admin/tokens", b'{"name":"r","role":"read"}').status, 409)

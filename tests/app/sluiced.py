@@ -135,7 +135,7 @@ class Sluiced:
         """Sends a query and does not read its answer."""
         s = self.raw(receive_buffer=16384)
         body = text.encode()
-        s.sendall(b"POST /v1/query HTTP/1.1\r\nHost: x\r\nAccept: %s\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n%s"
+        s.sendall(b"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nAccept: %s\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n%s"
                   % (accept.encode(), id.encode(), len(body), body))
         return s
 
