@@ -12,8 +12,33 @@ namespace {
 // Any of NetFlow and IPFIX, told apart by the packets themselves.
 constexpr std::string_view kAnyPackets = "netflow";
 
-// Rows of one body at most in memory before they are appended as one: a body that inflates to the limit of text.
-constexpr size_t kBodyBatchBytesMax = 1u << 30;
+// Memory of one body, taken from the budget for bytes in flight as it grows and given back at the end.
+class BodyMemory {
+ public:
+  BodyMemory(std::atomic<size_t>& in_flight, size_t max, size_t own) : in_flight_(in_flight), max_(max), own_(own) {}
+  ~BodyMemory() { release(taken_); }
+  BodyMemory(const BodyMemory&) = delete;
+
+  // Errors: too_large when this body would not fit alone, full when others hold the budget.
+  Status take(size_t bytes) {
+    if (bytes > max_ || own_ + taken_ > max_ - bytes) return Error{ErrorCode::too_large, "the body takes too much memory once unpacked; split it"};
+    size_t now = in_flight_.load();
+    do {
+      if (now > max_ - bytes) return Error{ErrorCode::full, "too many bytes of bodies are being ingested"};
+    } while (!in_flight_.compare_exchange_weak(now, now + bytes));
+    taken_ += bytes;
+    return {};
+  }
+  void release(size_t bytes) {
+    taken_ -= bytes;
+    in_flight_ -= bytes;
+  }
+
+ private:
+  std::atomic<size_t>& in_flight_;
+  const size_t max_, own_;
+  size_t taken_ = 0;
+};
 
 }  // namespace
 
@@ -68,16 +93,28 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
 
   SLUICE_ASSIGN(ingest::Compression compression, ingest::compression_of(body.content_encoding));
   if (compression == ingest::Compression::none && body.content_encoding.empty()) compression = ingest::detect_compression(body.bytes, false);
+  BodyMemory memory(in_flight_, in_flight_max_, body.bytes.size());
+  size_t counted = 0;  // of the inflated text
   if (compression != ingest::Compression::none) {
-    SLUICE_ASSIGN(std::string plain, ingest::inflate_to_string(body.bytes, compression));
+    std::string plain;
+    const ingest::InflateSink append = [&](std::string_view piece) -> Status {
+      if (const size_t had = plain.capacity(); piece.size() > had - plain.size()) {
+        const size_t wanted = std::max(had + had / 2, plain.size() + std::max<size_t>(piece.size(), 1u << 20));
+        SLUICE_TRY(memory.take(wanted));  // both exist while the text is moved over
+        plain.reserve(wanted);
+        if (counted > 0) memory.release(counted);
+        counted = wanted;
+      }
+      plain.append(piece);
+      return {};
+    };
+    SLUICE_TRY(ingest::inflate(body.bytes, compression, append));
     body.bytes = std::move(plain);
   }
 
   std::vector<std::shared_ptr<const Batch>> batches;
-  size_t batch_bytes = 0;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
-    batch_bytes += batch.byte_size();
-    if (batch_bytes > kBodyBatchBytesMax) return Error{ErrorCode::too_large, "the body holds more rows than fit in memory; split it"};
+    SLUICE_TRY(memory.take(batch.byte_size()));
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };

@@ -191,6 +191,21 @@ class Ingest(unittest.TestCase):
             s.post("/v1/admin/flush")
             self.assertEqual(s.post(AWS, aws_lines(10)).status, 200)
 
+    def test_inflated_bodies_share_the_budget(self):
+        body = gzip.compress(aws_lines(1) + b"2 - " + b"x" * (300 << 20), 1)
+        with Sluiced() as s:
+            statuses = []
+            threads = [threading.Thread(target=lambda: statuses.append(s.post(AWS, body).status)) for _ in range(4)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertTrue(set(statuses) <= {200, 413, 422, 503}, statuses)
+            with open(f"/proc/{s.process.pid}/status") as f:
+                peak = int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
+            self.assertLess(peak, 2.5 * (1 << 20))
+            self.assertEqual(s.post(AWS, aws_lines(10)).json()["accepted"], 10)
+
     def test_known_loss_is_told(self):
         with Sluiced() as s:
             s.post(AWS, aws_lines(5) + b"2 123456789012 eni-1 - - - - - - - 1763625600 1763625660 - SKIPDATA\n")
