@@ -52,9 +52,9 @@ inline constexpr size_t kObjectKeyBytesMax = 1'024;
 inline constexpr DurationNs kObjectKeyAge = 30 * kDay;
 // Open rows over all partitions, bytes in memory. Beyond: append answers `full` until sealing has caught up.
 inline constexpr size_t kOpenBytesMax = 1u << 30;
-// Partitions that the rows of one append may lie in: each is a journal entry, and a segment file once sealed. A hundred days of
+// Partitions that the rows of one append may lie in: each is a journal entry, and a segment file once sealed. Eighty-five days of
 // hours. Beyond: too_large, nothing is kept; senders of old flows send less at once, in the order of time.
-inline constexpr size_t kPartitionsPerAppendMax = 2'400;
+inline constexpr size_t kPartitionsPerAppendMax = 2'048;
 // Partitions with open rows: each costs a synced file to seal. Beyond: append answers `full` to rows that would open another
 // one until sealing has caught up; rows of open partitions go on.
 inline constexpr size_t kOpenPartitionsMax = 4'096;
