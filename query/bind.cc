@@ -161,6 +161,7 @@ std::optional<Plan> Binder::bind(const g::Query& query) {
   if (!bind_time(query)) return std::nullopt;
   flows_ = true;
   for (ScanSource& s : default_columns(options_.present)) visible_.push_back({source_name(s), std::nullopt, std::move(s)});
+  indexed_ = false;
 
   const TimeRange& range = plan_.scan.range;
   auto time_test = [&](ColumnId id, TimestampNs first, TimestampNs last) {
@@ -194,6 +195,7 @@ std::optional<Plan> Binder::bind_table(const Schema& table, const std::vector<g:
     visible_.push_back({f.name, frame_slots_.size(), std::nullopt});
     frame_slots_.push_back({f.name, type, std::nullopt});
   }
+  indexed_ = false;
   if (!bind_stages(stages)) return std::nullopt;
   return finish();
 }
@@ -300,17 +302,20 @@ bool Binder::bind_extend(const std::vector<g::NamedExpr>& columns, const std::st
   for (const auto& c : columns) {
     NodePtr node = bind_value(c.value);
     if (!node) return false;
+    if (!has_room(slots().size(), c.span)) return false;
     const std::string name = name_of(c);
     const size_t slot = slots().size();
     Type type = node->type;
     if (!node->slot()) type.column.reset();
     slots().push_back({name, type, std::nullopt});
     computed.push_back({slot, std::move(node)});
-    const auto it = std::find_if(visible_.begin(), visible_.end(), [&](const Visible& v) { return equal_ignoring_case(v.name, name); });
-    if (it != visible_.end())
-      it->slot = slot, it->source.reset();
-    else
+    if (const auto at = visible_at(name)) {
+      visible_[*at].slot = slot;
+      visible_[*at].source.reset();
+    } else {
       visible_.push_back({name, slot, std::nullopt});
+      index_visible(visible_.size() - 1);
+    }
   }
   plan_.operators.push_back(make_compute(std::move(computed), text));
   return true;
@@ -323,6 +328,7 @@ bool Binder::bind_select(const g::SelectStage& stage, const std::string& text) {
     if (const auto* call = c.value->as<g::Name>(); call && !c.name && call->text() == "*") continue;
     NodePtr node = bind_value(c.value);
     if (!node) return false;
+    if (!has_room(std::max(selected.size(), slots().size()), c.span)) return false;
     const std::string name = name_of(c);
     for (const Visible& v : selected)
       if (equal_ignoring_case(v.name, name)) {
@@ -341,6 +347,7 @@ bool Binder::bind_select(const g::SelectStage& stage, const std::string& text) {
   }
   if (!computed.empty()) plan_.operators.push_back(make_compute(std::move(computed), text));
   visible_ = std::move(selected);
+  indexed_ = false;
   closed_ = true;
   return true;
 }
@@ -349,7 +356,8 @@ bool Binder::bind_drop(const g::DropStage& stage) {
   for (const g::Name& name : stage.columns) {
     std::string canonical = name.text();
     auto at = [&](std::string_view wanted) {
-      return std::find_if(visible_.begin(), visible_.end(), [&](const Visible& v) { return equal_ignoring_case(v.name, wanted); });
+      const auto found = visible_at(wanted);
+      return found ? visible_.begin() + static_cast<ptrdiff_t>(*found) : visible_.end();
     };
     auto it = at(canonical);
     if (it == visible_.end())
@@ -369,6 +377,7 @@ bool Binder::bind_drop(const g::DropStage& stage) {
     }
     dropped_.insert(lower_case(it->name));
     visible_.erase(it);
+    indexed_ = false;
   }
   if (visible_.empty()) {
     fail(stage.columns[0].span, "no columns are left");
@@ -382,17 +391,22 @@ bool Binder::bind_rename(const g::RenameStage& stage) {
     const NodePtr node = bind_name(r.from);
     if (!node) return false;
     const std::string to = r.to.text();
-    for (const Visible& v : visible_)
-      if (equal_ignoring_case(v.name, to)) {
-        fail(r.to.span, "there is a column '" + to + "' already");
-        return false;
-      }
+    if (visible_at(to)) {
+      fail(r.to.span, "there is a column '" + to + "' already");
+      return false;
+    }
     const auto it = std::find_if(visible_.begin(), visible_.end(), [&](const Visible& v) { return v.slot == node->slot(); });
     if (it == visible_.end()) {
+      if (!has_room(visible_.size(), r.to.span)) return false;
       visible_.push_back({to, node->slot(), std::nullopt});
+      index_visible(visible_.size() - 1);
     } else {
+      const auto at = static_cast<size_t>(it - visible_.begin());
       dropped_.insert(lower_case(it->name));
+      visible_names_.erase(lower_case(it->name));
+      std::erase_if(visible_meanings_, [&](const auto& m) { return m.second == at; });
       it->name = to;
+      index_visible(at);
     }
   }
   return true;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "grammar/syntax.h"
@@ -106,6 +107,11 @@ class Binder {
   bool mentions_either(const grammar::Expr& expr) const;
   NodePtr slot_of(const ScanSource& source);
   NodePtr slot_of(Visible& column);
+  // The place of a name in visible_, whatever its case.
+  std::optional<size_t> visible_at(std::string_view name) const;
+  void index_visible(size_t at) const;
+  // Whether a table of `columns` takes one more; else an error at the span.
+  bool has_room(size_t columns, const grammar::Span& span);
   NodePtr unknown_name(const grammar::Name& name, std::string_view what = "column");
   std::string name_of(const grammar::NamedExpr& named) const;
   static std::string default_name(const grammar::Call& call);
@@ -152,6 +158,11 @@ class Binder {
   std::vector<SlotSpec> frame_slots_;       // of the frame after the last grouping
   bool in_scan_frame_ = true;
   std::vector<Visible> visible_;
+  // Where a name stands in visible_, in lower case; and the columns of flows that visible names mean. Made when first asked
+  // for; whoever changes visible_ keeps them right or clears `indexed_`.
+  mutable std::unordered_map<std::string, size_t> visible_names_;
+  mutable std::vector<std::pair<ColumnName, size_t>> visible_meanings_;
+  mutable bool indexed_ = false;
   std::set<std::string> dropped_;           // lower case
   size_t scan_operators_ = 0;               // operators that read the scan's frame, once another frame follows
   std::optional<DurationNs> bin_width_;     // for rate()

@@ -57,11 +57,33 @@ NodePtr Binder::slot_of(Visible& column) {
   return make_slot(*column.slot, slots()[*column.slot].type);
 }
 
+void Binder::index_visible(size_t at) const {
+  visible_names_.try_emplace(lower_case(visible_[at].name), at);
+  if (const auto column = find_column(visible_[at].name)) visible_meanings_.emplace_back(*column, at);
+}
+
+std::optional<size_t> Binder::visible_at(std::string_view name) const {
+  if (!indexed_) {
+    visible_names_.clear();
+    visible_meanings_.clear();
+    for (size_t i = 0; i < visible_.size(); ++i) index_visible(i);
+    indexed_ = true;
+  }
+  const auto it = visible_names_.find(lower_case(name));
+  return it == visible_names_.end() ? std::nullopt : std::optional(it->second);
+}
+
+bool Binder::has_room(size_t columns, const g::Span& span) {
+  if (columns < limits::kQueryColumnsMax) return true;
+  fail(span, "more than " + std::to_string(limits::kQueryColumnsMax) + " columns in one table", "columns computed on the way count too",
+       ErrorCode::too_large);
+  return false;
+}
+
 bool Binder::is_either(const g::Name& name) const {
   if (!flows_ || closed_) return false;
   const std::string text = name.text();
-  for (const Visible& v : visible_)
-    if (equal_ignoring_case(v.name, text)) return false;
+  if (visible_at(text)) return false;
   const auto column = find_column(text);
   return column && column->kind == ColumnName::Kind::either;
 }
@@ -86,15 +108,18 @@ bool Binder::mentions_either(const g::Expr& expr) const {
 
 NodePtr Binder::find_name(const g::Name& name) {
   const std::string text = name.text();
-  for (Visible& v : visible_)
-    if (equal_ignoring_case(v.name, text)) return slot_of(v);
+  if (const auto at = visible_at(text)) return slot_of(visible_[*at]);
+  // What follows may take a new slot. (One more than an extend may fill, so that all it filled can be read.)
+  if (in_scan_frame_ && scan_slots_.size() > limits::kQueryColumnsMax && !has_room(scan_slots_.size(), name.span)) return nullptr;
   const auto column = find_column(text);
   // After grouping or select a column still answers to its other names.
   if (column && column->kind != ColumnName::Kind::either && !dropped_.contains(lower_case(text))) {
     const std::string canonical = column->kind == ColumnName::Kind::stored ? std::string(column_spec(column->stored).name)
                                                                           : name_of_source({ScanSource::Kind::derived, {}, column->derived, {}});
-    for (Visible& v : visible_)
-      if (const auto theirs = find_column(v.name); theirs && *theirs == *column) return slot_of(v);
+    std::optional<size_t> first;
+    for (const auto& [theirs, at] : visible_meanings_)
+      if (theirs == *column && (!first || at < *first)) first = at;
+    if (first) return slot_of(visible_[*first]);
     if (column->kind == ColumnName::Kind::stored && column->stored == ColumnId::flow_end)
       for (Visible& v : visible_)
         if (v.name == "ts") return slot_of(v);
@@ -222,8 +247,7 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     if (group_) return bind_aggregate(call, span);
     // `sort count()` after `stats count()`: the column of that name.
     const std::string wanted = default_name(call);
-    for (Visible& v : visible_)
-      if (equal_ignoring_case(v.name, wanted)) return slot_of(v);
+    if (const auto at = visible_at(wanted)) return slot_of(visible_[*at]);
     if (!find_function(name)) return fail(span, name + "() is an aggregate: it stands in stats, top or timeseries");
   }
   if (name == "now") {

@@ -25,6 +25,7 @@ bool Binder::has_aggregate(const g::Expr& expr) const {
 
 bool Binder::bind_keys(const std::vector<g::NamedExpr>& keys, BoundGroup& group) {
   for (const auto& k : keys) {
+    if (!has_room(group.slots.size(), k.span)) return false;
     GroupKey key;
     std::string name;
     if (has_aggregate(*k.value)) {
@@ -75,6 +76,7 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
                                 make_constant(Value::float64(static_cast<double>(*width) / static_cast<double>(kSecond))), options_.widen);
     return node.ok() ? std::move(node).value() : fail(span, node.error().message);
   }
+  if (!has_room(group.slots.size(), span)) return nullptr;
   const AggregateSpec* spec = find_aggregate(name);
   const size_t given = call.arguments.size();
   if (given < spec->args_min || given > spec->args_max)
@@ -174,6 +176,7 @@ void Binder::enter_group_frame(BoundGroup& group, const std::string& text) {
   dropped_.clear();
   frame_slots_ = std::move(group.slots);
   visible_ = std::move(group.outputs);
+  indexed_ = false;
   // (Stages that follow read the groups' frame, whose slots are all filled.)
   if (!group.after.empty()) plan_.operators.push_back(make_compute(std::move(group.after), text));
 }

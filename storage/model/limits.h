@@ -114,6 +114,12 @@ inline constexpr size_t kQueryTextBytesMax = 1u << 20;
 inline constexpr size_t kQueryMemoryBytes = 1u << 30;
 inline constexpr DurationNs kQueryTimeout = 60 * kSecond;
 inline constexpr size_t kQueryRowsMax = 1'000'000;
+// Columns of one table inside a query, those computed and hidden again included: each is a value for every row, and names are
+// looked up for every use. Flows have about 130. Beyond: an error at the column.
+inline constexpr size_t kQueryColumnsMax = 1'000;
+// Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
+// cancel flag: a few milliseconds.
+inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
 // Queries running at once; beyond, a bounded number wait, then 503.
 inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;
