@@ -14,6 +14,7 @@ class Chain {
 
   // Pushes through operators [from, end) of the plan; `last` takes what comes out of operator end - 1.
   Status feed(size_t from, size_t end, Chunk chunk, Worker& worker, const Emit& last) {
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
     if (chunk.rows == 0) return {};
     if (from == end) return last(std::move(chunk));
     Operator& op = *plan_.operators[from];
@@ -33,6 +34,8 @@ class Chain {
       return s;
     });
     if (timed_) count.time += run_.context.clock->now() - start - below;
+    // An operator whose work was stopped half-way has made rows that mean nothing.
+    if (status.ok() && !worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
     return status;
   }
 
@@ -44,6 +47,7 @@ class Chain {
         count.rows_out += out.rows;
         return feed(i + 1, plan_.operators.size(), std::move(out), worker, deliver_);
       }));
+      if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
       if (timed_) count.time += run_.context.clock->now() - start;
       if (worker.eval.overflow && stop_on_overflow && !report_.began) return {};
     }
@@ -171,8 +175,7 @@ struct Execution {
 
   Status prepare(size_t segment, Worker& worker) {
     SLUICE_TRY(run.check());
-    scan.prepare(segment, worker);
-    return {};
+    return scan.prepare(segment, worker);
   }
 
   // Everything is aggregated or sorted: all segments at once, partial results per worker.

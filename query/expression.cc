@@ -326,10 +326,12 @@ NodePtr make_comparison(Comparison op, NodePtr left, NodePtr right) {
 
 NodePtr fold(NodePtr node) {
   EvalContext context;
+  context.meter.budget = 0;
   Chunk chunk;
   chunk.rows = 1;
   const ColumnPtr column = node->eval(chunk, context);
-  if (context.overflow) return node;  // to be met, and reported, when it runs
+  // An overflow is to be met, and reported, when it runs; long work is then under the query's deadline.
+  if (context.overflow || !context.meter.stopped.ok()) return node;
   return make_constant(value_at(*column, node->type, 0), node->type);
 }
 

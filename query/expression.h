@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "query/value.h"
+#include "query/work_meter.h"
 #include "storage/model/column.h"
 #include "storage/model/result.h"
 
@@ -31,6 +32,7 @@ struct Chunk {
 struct EvalContext {
   bool overflow = false;
   uint64_t unknown_sampling_rows = 0;
+  WorkMeter meter;  // results computed while meter.stopped is an error mean nothing
 };
 
 class Node {

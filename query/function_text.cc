@@ -84,14 +84,14 @@ extern const FunctionSpec kExtract{
       SLUICE_TRY(Regex::compile(std::get<std::string>(pattern->data), false));
       return Type::of(LogicalType::string);
     },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
       const ColumnPtr text = text_of(nodes, args, 0);
       const auto regex = Regex::compile(std::get<std::string>(nodes[1]->constant()->data), false);
       Column out(PhysicalType::Str);
       const size_t group = nodes.size() > 2 ? std::get<uint64_t>(nodes[2]->constant()->data) : regex.ok() && regex->groups() > 0 ? 1 : 0;
       for (size_t i = 0; i < rows; ++i) {
         std::optional<std::string_view> found;
-        if (regex.ok() && !text->is_null(i)) found = regex->capture(text->string_at(i), group);
+        if (regex.ok() && !text->is_null(i)) found = regex->capture(text->string_at(i), group, &context.meter);
         if (found)
           out.append_string(*found);
         else

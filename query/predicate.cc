@@ -221,14 +221,15 @@ IpRanges IpRanges::complement() const {
   return out;
 }
 
-bool TextTest::matches(std::string_view value) const {
+bool TextTest::matches(std::string_view value, WorkMeter& meter) const {
+  if (!meter.spend(value.size() / 16 + 1)) return false;
   bool yes = false;
   switch (kind) {
     case Kind::one_of: yes = words.contains(std::string(value)); break;
     case Kind::contains: yes = value.find(text) != std::string_view::npos; break;
     case Kind::starts_with: yes = value.starts_with(text); break;
     case Kind::ends_with: yes = value.ends_with(text); break;
-    case Kind::matches: yes = regex->found_in(value); break;
+    case Kind::matches: yes = regex->found_in(value, &meter); break;
     case Kind::between:
       yes = (!has_low || (low_open ? value > text : value >= text)) && (!has_high || (high_open ? value < high : value <= high));
       break;
@@ -255,8 +256,10 @@ PredicatePtr make_test(NodePtr operand, Test test) {
     Chunk chunk;
     chunk.rows = 1;
     EvalContext context;
+    context.meter.budget = 0;
     uint8_t yes = 0;
     evaluate(*p, chunk, context, nullptr, &yes);
+    if (!context.meter.stopped.ok()) return p;  // too long for here: it runs with the query, under its deadline
     return make_predicate(yes != 0);
   }
   return p;
@@ -289,7 +292,7 @@ PredicatePtr make_not(PredicatePtr child) {
   return p;
 }
 
-void evaluate(const Test& test, const Column& column, const LeafCodes* codes, uint8_t* mask) {
+void evaluate(const Test& test, const Column& column, const LeafCodes* codes, WorkMeter& meter, uint8_t* mask) {
   if (const auto* t = std::get_if<NullTest>(&test)) {
     for (size_t i = 0; i < column.size(); ++i) mask[i] = column.is_null(i) == t->want_null;
     return;
@@ -307,8 +310,8 @@ void evaluate(const Test& test, const Column& column, const LeafCodes* codes, ui
         [&](size_t i) { return in_ranges(*ips, column.ip_at(i)); });
   } else if (const auto* text = std::get_if<TextTest>(&test)) {
     test_coded(
-        column, mask, [&](uint32_t c) { return text->matches(column.dictionary()->string_at(c)); },
-        [&](size_t i) { return text->matches(column.string_at(i)); });
+        column, mask, [&](uint32_t c) { return text->matches(column.dictionary()->string_at(c), meter); },
+        [&](size_t i) { return text->matches(column.string_at(i), meter); });
   } else if (const auto* flags = std::get_if<FlagsTest>(&test)) {
     const auto values = as_uints(column);
     for (size_t i = 0; i < values.size(); ++i) mask[i] = ((values[i] & flags->mask) == flags->want) != flags->negated;
@@ -342,7 +345,7 @@ void evaluate(const Predicate& predicate, const Chunk& chunk, EvalContext& conte
     case Predicate::Kind::test: {
       const ColumnPtr column = predicate.operand->eval(chunk, context);
       const LeafCodes* codes = predicate.column && facts && predicate.leaf < facts->size() ? &(*facts)[predicate.leaf] : nullptr;
-      evaluate(predicate.test, *column, codes, mask);
+      evaluate(predicate.test, *column, codes, context.meter, mask);
       return;
     }
     case Predicate::Kind::expression: {

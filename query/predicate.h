@@ -48,7 +48,8 @@ struct TextTest {
   std::shared_ptr<const Regex> regex;           // matches
   bool negated = false;
 
-  bool matches(std::string_view value) const;
+  // With a meter that stops, the answer says nothing.
+  bool matches(std::string_view value, WorkMeter& meter) const;
 };
 struct FlagsTest {  // (value & mask) == want, or != when negated
   uint64_t mask = 0, want = 0;
@@ -92,7 +93,7 @@ using LeafFacts = std::vector<LeafCodes>;
 // mask[i] = 1 where row i satisfies the predicate, else 0. REQUIRES: mask has chunk.rows bytes
 void evaluate(const Predicate& predicate, const Chunk& chunk, EvalContext& context, const LeafFacts* facts, uint8_t* mask);
 // One test over a column.
-void evaluate(const Test& test, const Column& column, const LeafCodes* codes, uint8_t* mask);
+void evaluate(const Test& test, const Column& column, const LeafCodes* codes, WorkMeter& meter, uint8_t* mask);
 
 // The predicate as a boolean value.
 NodePtr make_predicate_node(PredicatePtr predicate);

@@ -343,7 +343,7 @@ Result<Regex> Regex::compile(std::string_view pattern, bool ignore_case) { retur
 
 // Threads in order of priority; each instruction is in a list at most once, so a step costs at most the program's length.
 template <bool kCapture>
-bool Regex::run(std::string_view text, std::vector<size_t>* saved) const {
+bool Regex::run(std::string_view text, std::vector<size_t>* saved, WorkMeter* meter) const {
   constexpr size_t kUnset = SIZE_MAX;
   const size_t slots = kCapture ? (groups_ + 1) * 2 : 0;
   struct List {
@@ -360,12 +360,14 @@ bool Regex::run(std::string_view text, std::vector<size_t>* saved) const {
     size_t old = 0;
   };
   std::vector<Pending> stack;
+  uint64_t steps = program_.size() / 16;  // the tables above have to be cleared
 
   auto add = [&](List& list, uint32_t start, size_t position) {
     stack.push_back({start});
     while (!stack.empty()) {
       const Pending p = stack.back();
       stack.pop_back();
+      ++steps;
       if (p.restore != UINT32_MAX) {
         current[p.restore] = p.old;
         continue;
@@ -416,6 +418,9 @@ bool Regex::run(std::string_view text, std::vector<size_t>* saved) const {
       add(now, 0, position);
     }
     if (now.threads.empty() && matched) break;
+    steps += now.threads.size() + 1;
+    if (meter && !meter->spend(steps)) return false;
+    steps = 0;
     ++generation;
     next.threads.clear();
     next.slots.clear();
@@ -441,14 +446,15 @@ bool Regex::run(std::string_view text, std::vector<size_t>* saved) const {
   return matched;
 }
 
-bool Regex::found_in(std::string_view text) const {
+bool Regex::found_in(std::string_view text, WorkMeter* meter) const {
+  if (meter && !meter->spend(text.size() / 16 + 1)) return false;
   if (!literal_.empty() && text.find(literal_) == std::string_view::npos) return false;
-  return run<false>(text, nullptr);
+  return run<false>(text, nullptr, meter);
 }
 
-std::optional<std::string_view> Regex::capture(std::string_view text, size_t group) const {
+std::optional<std::string_view> Regex::capture(std::string_view text, size_t group, WorkMeter* meter) const {
   std::vector<size_t> saved;
-  if (group > groups_ || !run<true>(text, &saved)) return std::nullopt;
+  if (group > groups_ || !run<true>(text, &saved, meter)) return std::nullopt;
   const size_t from = saved[group * 2], to = saved[group * 2 + 1];
   if (from == SIZE_MAX || to == SIZE_MAX || to < from) return std::nullopt;
   return text.substr(from, to - from);

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "query/work_meter.h"
 #include "storage/model/result.h"
 
 namespace sluice::query {
@@ -28,10 +29,10 @@ class Regex {
 
   static Result<Regex> compile(std::string_view pattern, bool ignore_case);
 
-  // Whether the pattern is found anywhere in the text.
-  bool found_in(std::string_view text) const;
+  // Whether the pattern is found anywhere in the text. With a meter that stops: false, which then says nothing.
+  bool found_in(std::string_view text, WorkMeter* meter = nullptr) const;
   // The text of group `group` (0: the whole match) of the leftmost match. A group that took no part is nullopt.
-  std::optional<std::string_view> capture(std::string_view text, size_t group) const;
+  std::optional<std::string_view> capture(std::string_view text, size_t group, WorkMeter* meter = nullptr) const;
   size_t groups() const { return groups_; }  // not counting the whole match
 
  private:
@@ -43,7 +44,7 @@ class Regex {
     uint32_t x = 0, y = 0;  // targets, set number or slot
   };
   template <bool kCapture>
-  bool run(std::string_view text, std::vector<size_t>* saved) const;
+  bool run(std::string_view text, std::vector<size_t>* saved, WorkMeter* meter) const;
 
   std::vector<Instruction> program_;
   std::vector<std::bitset<256>> sets_;

@@ -19,13 +19,13 @@ struct StepCount {
   DurationNs time = 0;
 };
 
-class RunState {
+class RunState final : public Interrupt {
  public:
   RunState(const QueryRequest& request, const QueryContext& query_context)
       : context(query_context), limits(request.limits), options(request.options), started(query_context.clock->now()) {}
 
   // Once per batch: cancelled, deadline, or another worker has failed.
-  Status check() const;
+  Status check() const override;
   // Adds to the query's memory (or gives back). Error: too_large, naming the limit.
   Status charge(int64_t bytes);
 
@@ -62,7 +62,7 @@ class MemoryClaim {
 };
 
 struct Worker {
-  explicit Worker(RunState& state) : run(state) {}
+  explicit Worker(RunState& state) : run(state) { eval.meter.interrupt = &state; }
   RunState& run;
   EvalContext eval;
   ScanStats stats;

@@ -173,7 +173,7 @@ void Scan::damaged(SegmentWork& work, const Error& error, Worker& worker) {
   if (run_.context.report_damage) run_.context.report_damage(work.segment->info().id, error.message);
 }
 
-void Scan::prepare(size_t index, Worker& worker) {
+Status Scan::prepare(size_t index, Worker& worker) {
   work_[index] = std::make_unique<SegmentWork>();
   SegmentWork& work = *work_[index];
   work.segment = snapshot_.segments[index];
@@ -181,18 +181,23 @@ void Scan::prepare(size_t index, Worker& worker) {
   const bool zones = run_.options.use_zones;
   ++worker.stats.segments;
   worker.stats.blocks += segment.block_count();
-  auto pruned = [&](uint64_t& counter) {
+  auto pruned = [&](uint64_t& counter) -> Status {
     ++counter;
     ++worker.stats.segments_pruned;
     worker.stats.blocks_pruned += segment.block_count();
+    return {};
   };
   if (plan_.range.empty()) return pruned(work.prunes.segments_by_time);
   // With `overlap`, a flow that ends after the range may still have begun in it.
   const TimeRange range{plan_.range.from, plan_.overlap ? kTimestampMax : plan_.range.to};
   if (zones && !range.meets(segment.info().first, segment.info().last)) return pruned(work.prunes.segments_by_time);
 
-  auto leaves = resolve_leaves(plan_, segment);
-  if (!leaves.ok()) return damaged(work, leaves.error(), worker);
+  auto leaves = resolve_leaves(plan_, segment, worker.eval.meter);
+  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  if (!leaves.ok()) {
+    damaged(work, leaves.error(), worker);
+    return {};
+  }
   work.leaves = std::move(leaves).value();
   for (const Conjunct& c : plan_.conjuncts)
     if (judge_segment(*c.predicate, work.leaves) == Verdict::none) return pruned(work.prunes.segments_by_values);
@@ -202,7 +207,10 @@ void Scan::prepare(size_t index, Worker& worker) {
     segment::ReadStats reads;
     for (const Conjunct& c : plan_.conjuncts) {
       auto bits = candidate_granules(*c.predicate, work.leaves, segment, &reads);
-      if (!bits.ok()) return damaged(work, bits.error(), worker);
+      if (!bits.ok()) {
+        damaged(work, bits.error(), worker);
+        return {};
+      }
       if (!bits.value()) continue;
       if (!granules) {
         granules = std::move(bits).value();
@@ -254,6 +262,7 @@ void Scan::prepare(size_t index, Worker& worker) {
     }
     work.blocks.push_back(std::move(out));
   }
+  return {};
 }
 
 void Scan::add_units(size_t segment, std::vector<ScanUnit>& units) const {
@@ -303,6 +312,7 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
           for (size_t s : conjunct.slots) SLUICE_TRY(load(s));
           mask.resize(chunk.rows);
           evaluate(*conjunct.predicate, chunk, worker.eval, &work.leaves.facts, mask.data());
+          if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
           const std::vector<uint32_t> kept = rows_of_mask(mask);
           if (kept.size() == chunk.rows) continue;
           // What neither a later conjunct nor the output reads is dropped rather than copied.
@@ -388,6 +398,7 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
     std::vector<uint8_t> mask(chunk.rows, 1), one(chunk.rows);
     for (const Conjunct& c : plan_.conjuncts) {
       evaluate(*c.predicate, chunk, worker.eval, nullptr, one.data());
+      if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
       for (size_t i = 0; i < mask.size(); ++i) mask[i] &= one[i];
     }
     const std::vector<uint32_t> kept = rows_of_mask(mask);

@@ -33,8 +33,8 @@ class Scan {
   ~Scan();
 
   size_t segment_count() const { return snapshot_.segments.size(); }
-  // Decides what of the segment must be read.
-  void prepare(size_t segment, Worker& worker);
+  // Decides what of the segment must be read. Errors: cancelled, deadline.
+  Status prepare(size_t segment, Worker& worker);
   // Units of a prepared segment, in order; then of the open batches.
   void add_units(size_t segment, std::vector<ScanUnit>& units) const;
   void add_open_units(std::vector<ScanUnit>& units) const;

@@ -53,7 +53,8 @@ void add_code(std::vector<ValueRange>& ranges, uint32_t code) {
     ranges.push_back({code, code});
 }
 
-Status resolve_codes(const Predicate& leaf, const Segment& segment, const std::shared_ptr<const Dictionary>& dictionary, LeafCodes& out) {
+Status resolve_codes(const Predicate& leaf, const Segment& segment, const std::shared_ptr<const Dictionary>& dictionary, WorkMeter& meter,
+                     LeafCodes& out) {
   if (const auto* ips = std::get_if<IpRanges>(&leaf.test)) {
     for (const auto& [first, last] : ips->ranges) {
       SLUICE_ASSIGN(const auto range, segment.codes_between(*leaf.column, first, last));
@@ -69,8 +70,8 @@ Status resolve_codes(const Predicate& leaf, const Segment& segment, const std::s
       std::sort(codes.begin(), codes.end());
       for (uint32_t c : codes) add_code(out.ranges, c);
     } else {
-      for (uint32_t c = 0; c < dictionary->size(); ++c)
-        if (text->matches(dictionary->string_at(c))) add_code(out.ranges, c);
+      for (uint32_t c = 0; c < dictionary->size() && meter.stopped.ok(); ++c)
+        if (text->matches(dictionary->string_at(c), meter)) add_code(out.ranges, c);
     }
   } else {
     return {};
@@ -101,14 +102,14 @@ Verdict judge_ranges(const std::vector<ValueRange>& ranges, const Zone& zone, bo
 
 }  // namespace
 
-Result<SegmentLeaves> resolve_leaves(const ScanPlan& plan, const Segment& segment) {
+Result<SegmentLeaves> resolve_leaves(const ScanPlan& plan, const Segment& segment, WorkMeter& meter) {
   SegmentLeaves out;
   out.facts.resize(plan.leaves);
   out.verdicts.assign(plan.leaves, Verdict::some);
   Status status;
   for (const Conjunct& conjunct : plan.conjuncts)
     each_leaf(*conjunct.predicate, [&](const Predicate& leaf) {
-      if (!status.ok()) return;
+      if (!status.ok() || !meter.stopped.ok()) return;
       const auto* null_test = std::get_if<NullTest>(&leaf.test);
       if (!segment.has(*leaf.column)) {  // null in every row
         out.verdicts[leaf.leaf] = null_test && null_test->want_null ? Verdict::all : Verdict::none;
@@ -122,7 +123,7 @@ Result<SegmentLeaves> resolve_leaves(const ScanPlan& plan, const Segment& segmen
         return;
       }
       if (!dictionary.value()) return;
-      status = resolve_codes(leaf, segment, dictionary.value(), out.facts[leaf.leaf]);
+      status = resolve_codes(leaf, segment, dictionary.value(), meter, out.facts[leaf.leaf]);
       if (out.facts[leaf.leaf].dictionary && out.facts[leaf.leaf].ranges.empty()) out.verdicts[leaf.leaf] = Verdict::none;
     });
   if (!status.ok()) return std::move(status).error();

@@ -13,12 +13,12 @@ namespace sluice::query {
 enum class Verdict : uint8_t { none, some, all };
 
 // Resolves each leaf of the plan against the segment's columns and dictionaries: codes that satisfy it, and whether the
-// whole segment is decided already. Errors: corrupt.
+// whole segment is decided already. Errors: corrupt. Where the meter stopped, nothing that is returned means anything.
 struct SegmentLeaves {
   LeafFacts facts;
   std::vector<Verdict> verdicts;  // by leaf
 };
-Result<SegmentLeaves> resolve_leaves(const ScanPlan& plan, const segment::Segment& segment);
+Result<SegmentLeaves> resolve_leaves(const ScanPlan& plan, const segment::Segment& segment, WorkMeter& meter);
 
 Verdict judge_segment(const Predicate& predicate, const SegmentLeaves& leaves);
 Verdict judge_block(const Predicate& predicate, const SegmentLeaves& leaves, const segment::Segment& segment, uint32_t block);

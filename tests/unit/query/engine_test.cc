@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -325,6 +327,101 @@ TEST_F(EngineTest, ValuesOfLongTextsMeetTheMemoryLimit) {
   request.text = "stats values(app, 4)";
   TextSink kept;
   EXPECT_FALSE(run_on(long_texts, request, kept));
+}
+
+TEST_F(EngineTest, ColumnsOfOneTableHaveABound) {
+  auto columns = [](const std::string& before, size_t count) {
+    std::string text = before;
+    for (size_t i = 0; i < count; ++i) text += (i == 0 ? " a" : ", a") + std::to_string(i) + " = " + std::to_string(i % 10);
+    return text;
+  };
+  EXPECT_EQ(one(columns("extend", limits::kQueryColumnsMax) + " | stats n = max(a7)"), "7");
+  QueryRequest request;
+  request.text = columns("extend", 40'000);
+  TextSink sink;
+  const auto started = std::chrono::steady_clock::now();
+  auto error = run_on(open_, request, sink);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(2));
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::too_large);
+  EXPECT_EQ(error->message, "more than 1000 columns in one table");
+  ASSERT_TRUE(error->span);
+  EXPECT_EQ(request.text.substr(error->span->offset, 9), "a1000 = 0");
+  // Replaced ones cost as much.
+  std::string same = "extend a = 1";
+  for (size_t i = 0; i < 2'000; ++i) same += ", a = 1";
+  EXPECT_TRUE(error_of(same).starts_with("more than 1000 columns"));
+  EXPECT_TRUE(error_of(columns("select", 2'000)).starts_with("more than 1000 columns"));
+  EXPECT_TRUE(error_of(columns("stats count() by", 2'000)).starts_with("more than 1000 columns"));
+}
+
+TEST_F(EngineTest, NamesFollowRenamesAndDrops) {
+  EXPECT_EQ(one("rename src_ip as who | where who == 10.0.0.3 | stats count()"), "30");
+  EXPECT_EQ(one("rename src_ip as dummy, dst_ip as src_ip, dummy as dst_ip | where dst_ip == 10.0.0.3 | stats count()"), "30");
+  EXPECT_EQ(error_of("rename src_ip as who | select src_ip").substr(0, 23), "unknown column 'src_ip'");
+  EXPECT_EQ(error_of("drop src_ip | select src_ip").substr(0, 23), "unknown column 'src_ip'");
+  EXPECT_EQ(one("extend APP = 'x' | drop src_ip | where app == 'x' | stats count()"), "300");
+}
+
+class SharedClock final : public Clock {  // another thread sets it
+ public:
+  TimestampNs now() const override { return time; }
+  std::atomic<TimestampNs> time{kStart};
+};
+
+TEST_F(EngineTest, LongRegexWorkStopsAtDeadlineAndCancel) {
+  // One row whose text keeps a Pike machine of 3,000 threads busy for 60,000 bytes: seconds of work in a single value. Sealed
+  // it is work over a dictionary, open over rows.
+  FlowBatchBuilder b;
+  for (int i = 0; i < 40; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart);
+    b.set_string(ColumnId::app, std::string(60'000, 'a') + std::to_string(i));
+  }
+  const std::vector<Batch> batches = [&] {
+    std::vector<Batch> out;
+    out.push_back(b.finish());
+    return out;
+  }();
+  segment::WriteOptions options;
+  options.sync = false;
+  const std::string path = directory_ / "long";
+  ASSERT_TRUE(segment::write_segment(path, 9, kStart, batches, options).ok());
+  auto opened = segment::Segment::open(path);
+  ASSERT_TRUE(opened.ok());
+  store::Snapshot sealed, open;
+  sealed.segments.push_back(*opened);
+  open.open.push_back(std::make_shared<const Batch>(batches[0]));
+  for (const std::string text : {"where app =~ /(?:a?){1000}b$/ | stats count()", "extend x = extract(app, '(?:a?){1000}b$') | stats count(x)"})
+    for (const store::Snapshot* snapshot : {&sealed, &open})
+      for (const bool cancel : {true, false}) {
+        CancelToken token;
+        SharedClock clock;
+        InlineExecutor executor;
+        QueryContext context;
+        context.snapshot = snapshot;
+        context.clock = &clock;
+        context.executor = &executor;
+        context.cancel = &token;
+        QueryRequest request;
+        request.text = text;
+        std::thread other([&] {
+          std::this_thread::sleep_for(std::chrono::milliseconds(50));
+          if (cancel)
+            token.cancel();
+          else
+            clock.time = kStart + 2 * limits::kQueryTimeout;
+        });
+        TextSink sink;
+        QuerySummary summary;
+        const auto started = std::chrono::steady_clock::now();
+        const auto error = run(request, context, sink, summary);
+        const auto took = std::chrono::steady_clock::now() - started;
+        other.join();
+        ASSERT_TRUE(error) << text;
+        EXPECT_EQ(error->code, cancel ? ErrorCode::cancelled : ErrorCode::deadline) << text << ": " << error->message;
+        EXPECT_LT(took, std::chrono::seconds(2)) << text;
+      }
 }
 
 TEST_F(EngineTest, StatementsOfTheSystem) {
