@@ -26,11 +26,17 @@ std::string summary_header(const query::QuerySummary& summary) {
 }
 
 // Takes rows from the engine to the client. Small answers leave whole, with their length; larger ones are streamed, and
-// then a client that reads slowly holds the query back in Exchange::write.
+// then a client that reads slowly holds the query back in Exchange::write, until the query is cancelled or its time is up:
+// then the query ends with that, whatever the client does.
 class StreamedAnswer final : public query::ResultSink {
  public:
-  StreamedAnswer(http::Exchange& exchange, AnswerFormat format, std::optional<uint64_t> limit)
-      : exchange_(exchange), format_(format), limit_(limit), writer_(format, [this](std::string&& text) { return send(std::move(text)); }) {}
+  // `stopped`: why the query may not go on, or ok.
+  StreamedAnswer(http::Exchange& exchange, AnswerFormat format, std::optional<uint64_t> limit, std::function<Status()> stopped)
+      : exchange_(exchange),
+        format_(format),
+        limit_(limit),
+        stopped_(std::move(stopped)),
+        writer_(format, [this](std::string&& text) { return send(std::move(text)); }) {}
 
   Status begin(const Schema& columns) override {
     writer_.begin(columns);
@@ -42,7 +48,10 @@ class StreamedAnswer final : public query::ResultSink {
       count = static_cast<size_t>(*limit_ - writer_.rows_written());
       is_cut_ = true;
     }
-    if (!writer_.rows(rows, count)) return Error{ErrorCode::cancelled, "the client is gone"};
+    if (!writer_.rows(rows, count)) {
+      SLUICE_TRY(stopped_());
+      return Error{ErrorCode::cancelled, "the client is gone"};
+    }
     if (is_cut_) return Error{ErrorCode::cancelled, "the limit of the request is reached"};
     return {};
   }
@@ -62,15 +71,13 @@ class StreamedAnswer final : public query::ResultSink {
       exchange_.respond(std::move(response));
       return;
     }
-    exchange_.write(std::move(writer_.buffer()));
-    exchange_.finish(has_header ? http::HeaderList{{"X-Sluice-Summary", summary_header(summary)}} : http::HeaderList{});
+    exchange_.finish(has_header ? http::HeaderList{{"X-Sluice-Summary", summary_header(summary)}} : http::HeaderList{}, std::move(writer_.buffer()));
   }
 
   void fail(const query::QueryError& error) {
     if (!is_streaming_) return exchange_.respond(query_error_response(error));
     if (!writer_.fail(error)) return exchange_.abort();
-    exchange_.write(std::move(writer_.buffer()));
-    exchange_.finish({});
+    exchange_.finish({}, std::move(writer_.buffer()));
   }
 
  private:
@@ -87,12 +94,13 @@ class StreamedAnswer final : public query::ResultSink {
       if (format_ != AnswerFormat::json) response.headers.emplace_back("Trailer", "X-Sluice-Summary");
       exchange_.begin(std::move(response));
     }
-    return exchange_.write(std::move(text));
+    return exchange_.write(std::move(text), [this] { return !stopped_().ok(); });
   }
 
   http::Exchange& exchange_;
   const AnswerFormat format_;
   const std::optional<uint64_t> limit_;
+  const std::function<Status()> stopped_;
   bool is_streaming_ = false, is_cut_ = false;
   ResultWriter writer_;
 };
@@ -113,7 +121,14 @@ void answer_query(Call& call, server::QueryService& queries, const QueryBounds& 
   if (!read) return;
   auto cancel = std::make_shared<query::CancelToken>();
   call.exchange->on_disconnect([cancel] { cancel->cancel(); });
-  StreamedAnswer answer(*call.exchange, read->format, read->limit);
+  const TimestampNs started = queries.now();
+  const DurationNs timeout = read->request.limits.timeout;
+  StreamedAnswer answer(*call.exchange, read->format, read->limit, [&queries, cancel, started, timeout]() -> Status {
+    if (cancel->cancelled()) return Error{ErrorCode::cancelled, "the query was cancelled"};
+    if (timeout > 0 && queries.now() - started >= timeout)
+      return Error{ErrorCode::deadline, "the query ran past its time limit while its client did not read the answer: timeout = " + format_duration(timeout)};
+    return {};
+  });
   query::QuerySummary summary;
   const auto error = queries.run(call.request.id, call.principal, read->request, cancel, answer, summary);
   if (error && !answer.is_cut())

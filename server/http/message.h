@@ -59,9 +59,14 @@ class Exchange {
   // A streamed answer (chunked; up to the end of the connection for HTTP/1.0). `head.body` is not sent.
   virtual void begin(Response head) = 0;
   // Blocks while ServerOptions::send_buffer_bytes wait to be sent: this is the back-pressure on a query whose client reads
-  // slowly. False: the client is gone, stop.
-  virtual bool write(std::string bytes) = 0;
-  virtual void finish(HeaderList trailers = {}) = 0;
+  // slowly. A client that does not read must not hold its worker for longer than the query may run, so while it blocks,
+  // `give_up` (may be empty) is asked every ServerOptions::give_up_every; true ends the wait, and the bytes are not sent.
+  // False: the client is gone or the wait was given up; stop.
+  using GiveUp = std::function<bool()>;
+  virtual bool write(std::string bytes, const GiveUp& give_up = {}) = 0;
+  // `last` is sent before the end, without waiting for room: the rest of an answer, or the word of its error. At most about
+  // as much as one write brings.
+  virtual void finish(HeaderList trailers = {}, std::string last = {}) = 0;
   // Cuts the connection, so that the client sees that the answer is not whole.
   virtual void abort() = 0;
 

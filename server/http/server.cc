@@ -182,18 +182,15 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
       if (!connection_->chunked_) connection_->keep_alive_ = false;
       connection_->enqueue(connection_->head_of(head, request_.id, std::nullopt));
     }
-    bool write(std::string bytes) override {
+    bool write(std::string bytes, const GiveUp& give_up) override {
       if (bytes.empty()) return !connection_->failed();
       if (connection_->is_head_request_) return true;
-      if (connection_->chunked_) {
-        std::string chunk = hex_of(bytes.size());
-        chunk.reserve(chunk.size() + bytes.size() + 4);
-        chunk.append("\r\n").append(bytes).append("\r\n");
-        return connection_->enqueue_blocking(std::move(chunk));
-      }
-      return connection_->enqueue_blocking(std::move(bytes));
+      if (!connection_->await_room(give_up)) return false;
+      connection_->enqueue(chunk_of(std::move(bytes)));
+      return true;
     }
-    void finish(HeaderList trailers) override {
+    void finish(HeaderList trailers, std::string last) override {
+      if (!last.empty() && !connection_->is_head_request_) connection_->enqueue(chunk_of(std::move(last)));
       if (connection_->chunked_ && !connection_->is_head_request_) {
         std::string out = "0\r\n";
         for (const auto& [name, value] : trailers) append_header(out, name, value);
@@ -206,6 +203,13 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     void on_disconnect(std::function<void()> callback) override { connection_->set_disconnect_callback(std::move(callback)); }
 
    private:
+    // As it goes over the wire. REQUIRES: not empty
+    std::string chunk_of(std::string bytes) const {
+      if (!connection_->chunked_) return bytes;
+      std::string chunk = hex_of(bytes.size());
+      chunk.reserve(chunk.size() + bytes.size() + 4);
+      return chunk.append("\r\n").append(bytes).append("\r\n");
+    }
     void end(bool cut) {
       if (finished_) return;
       finished_ = true;
@@ -493,14 +497,20 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     queued_bytes_ += bytes.size();
     asio::post(executor_, [self = this->shared_from_this(), bytes = std::move(bytes)]() mutable { self->push(std::move(bytes)); });
   }
-  bool enqueue_blocking(std::string bytes) {
-    {
-      std::unique_lock lock(send_mutex_);
-      can_send_.wait(lock, [&] { return failed_ || waiting_bytes_ < shared_.options.send_buffer_bytes; });
-      if (failed_) return false;
+  // False: there will be none, or nobody wants to wait for it any more.
+  bool await_room(const Exchange::GiveUp& give_up) {
+    std::unique_lock lock(send_mutex_);
+    const auto settled = [&] { return failed_ || waiting_bytes_ < shared_.options.send_buffer_bytes; };
+    if (!give_up) {
+      can_send_.wait(lock, settled);
+      return !failed_;
     }
-    enqueue(std::move(bytes));
-    return true;
+    while (!can_send_.wait_for(lock, shared_.options.give_up_every, settled)) {
+      lock.unlock();  // what is asked may take locks of its own
+      if (give_up()) return false;
+      lock.lock();
+    }
+    return !failed_;
   }
   void push(std::string bytes) {
     if (closed_) return;
@@ -516,7 +526,17 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
       return;
     }
     sending_ = true;
-    arm(shared_.options.send_stall_timeout);
+    auto patience = shared_.options.send_stall_timeout;
+    if (exchange_ended_) {
+      // Nobody waits for this client any more, and it must not keep the rest here for ever by taking a byte at a time.
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(drain_deadline_ - std::chrono::steady_clock::now());
+      if (left.count() <= 0) {
+        ++shared_.counters.timeouts;
+        return close();
+      }
+      patience = std::min(patience, left);
+    }
+    arm(patience);
     const std::string& front = send_queue_.front();
     stream_.async_write_some(asio::buffer(front.data() + sent_of_front_, front.size() - sent_of_front_),
                              [self = this->shared_from_this()](ErrorCodeSys error, size_t count) {
@@ -552,7 +572,11 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
         self->keep_alive_ = false;
       }
       self->exchange_ended_ = true;
-      if (!self->sending_ && self->send_queue_.empty()) self->on_exchange_sent();
+      self->drain_deadline_ = std::chrono::steady_clock::now() + self->shared_.options.drain_timeout;
+      if (self->sending_)
+        self->arm(std::min(self->shared_.options.send_stall_timeout, self->shared_.options.drain_timeout));
+      else if (self->send_queue_.empty())
+        self->on_exchange_sent();
     });
   }
   void on_exchange_sent() {
@@ -598,7 +622,7 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
   Request request_;
   std::shared_ptr<void> ticket_;
   size_t body_bytes_max_ = 0;
-  SteadyTime body_deadline_{};
+  SteadyTime body_deadline_{}, drain_deadline_{};
 
   // On the strand.
   bool busy_ = false, watching_ = false, closed_ = false, input_ended_ = false, sending_ = false;

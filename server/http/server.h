@@ -30,6 +30,8 @@ struct ServerOptions {
   std::chrono::milliseconds body_stall_timeout{30'000}; // without a byte of a body
   std::chrono::milliseconds body_timeout{600'000};      // for a whole body
   std::chrono::milliseconds send_stall_timeout{60'000}; // without the client taking a byte
+  std::chrono::milliseconds drain_timeout{limits::kHttpAnswerDrain / kMillisecond};  // for what is left of an answer once its worker is done with it
+  std::chrono::milliseconds give_up_every{50};          // how often a write that waits for the client asks whether to go on
   bool tcp_no_delay = true;
 };
 

@@ -130,5 +130,8 @@ inline constexpr size_t kHttpQueryBodyBytesMax = 2u << 20;
 inline constexpr size_t kHttpConnectionsMax = 1'024;
 // Bytes of ingest bodies in memory at once; beyond, 503 with Retry-After.
 inline constexpr size_t kIngestInFlightBytesMax = 512u << 20;
+// Time for what is left of an answer once the query behind it is done: its client holds a connection and up to a send buffer.
+// Beyond: the connection is cut.
+inline constexpr DurationNs kHttpAnswerDrain = 2 * kMinute;
 
 }  // namespace sluice::limits

@@ -253,6 +253,37 @@ class Queries(unittest.TestCase):
         self.assertTrue(wait_until(lambda: not self.s.running()), self.s.running())
         self.assertEqual(self.s.metric("sluice_queries_cancelled_total"), before + 1)
 
+    def test_a_client_that_does_not_read_is_reached_by_the_deadline(self):
+        with Sluiced("--query-timeout", "2s", "--query-concurrency", "1", "--query-waiting", "0", "--http", "127.0.0.1:0") as s:
+            for i in range(4):
+                s.post(AWS, aws_lines(60_000, first=i * 60_000))
+            for accept, end in (("application/x-ndjson", b"0\r\n\r\n"), ("application/json", b"0\r\n\r\n"), ("text/csv", None)):
+                c = s.slow_query("from flows", "stuck", accept)
+                self.assertTrue(wait_until(lambda: s.running()))
+                started = time.time()
+                self.assertTrue(wait_until(lambda: not s.running(), 10), accept)
+                self.assertGreater(time.time() - started, 0.5)
+                self.assertEqual(s.post("/v1/query", "from flows | limit 1").status, 200)  # the only lane is free
+                tail, whole = b"", b""
+                while piece := c.recv(1 << 20):
+                    whole += piece
+                    if end and whole.endswith(end):
+                        break
+                tail = whole[-3000:]
+                if accept == "text/csv":
+                    self.assertFalse(tail.endswith(b"0\r\n\r\n"))  # cut, which is all that CSV can say
+                else:
+                    self.assertIn(b'"code":"deadline"', tail)
+                c.close()
+
+    def test_a_cancel_reaches_a_query_whose_client_does_not_read(self):
+        c = self.s.slow_query("from flows", "deaf-1")
+        self.assertTrue(wait_until(lambda: self.s.running()))
+        time.sleep(0.5)
+        self.assertEqual(self.s.ask("DELETE", "/v1/queries/deaf-1").status, 200)
+        self.assertTrue(wait_until(lambda: not self.s.running(), 5), self.s.running())
+        c.close()
+
     def test_too_many_queries_are_refused_and_health_still_answers(self):
         held = [self.s.slow_query("from flows", f"held-{i}") for i in range(2)]
         self.assertTrue(wait_until(lambda: len(self.s.running()) == 2))

@@ -108,7 +108,8 @@ class Echo final : public Handler {
       exchange->begin({});
       const std::string piece(32u << 10, 'x');
       for (int i = 0; i < pieces; ++i) {
-        if (!exchange->write(piece)) {
+        if (!exchange->write(piece, [this] { return give_up.load(); })) {
+          if (give_up) exchange->finish({}, "given up");
           ++write_failures;
           return;
         }
@@ -121,6 +122,7 @@ class Echo final : public Handler {
 
   std::mutex mutex;
   std::vector<std::thread> threads;
+  std::atomic<bool> give_up{false};
   std::atomic<int> pieces{3}, written{0}, write_failures{0}, disconnects{0}, tickets_back{0}, last_status{0};
 };
 
@@ -279,6 +281,44 @@ TEST_F(HttpServer, ASlowReaderHoldsTheWriterBack) {
   c.hang_up();
   for (int i = 0; i < 300 && echo.write_failures == 0; ++i) std::this_thread::sleep_for(10ms);
   EXPECT_EQ(echo.write_failures, 1);
+}
+
+TEST_F(HttpServer, AWriterWhoseClientDoesNotReadCanGiveUp) {
+  ServerOptions o;
+  o.send_buffer_bytes = 256u << 10;
+  start(o);
+  echo.pieces = 4'000;
+  Client c(server->port(), 64 << 10);
+  c.send("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+  std::this_thread::sleep_for(200ms);
+  EXPECT_EQ(echo.write_failures, 0);
+  echo.give_up = true;  // the client still does not read
+  for (int i = 0; i < 300 && echo.write_failures == 0; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(echo.write_failures, 1);
+  EXPECT_EQ(server->stats().open, 1u);
+  // Whoever reads after all gets what was written, the last word, and an end.
+  const std::string all = c.read_until("\r\n0\r\n\r\n");
+  EXPECT_TRUE(all.ends_with("\r\n8\r\ngiven up\r\n0\r\n\r\n")) << all.substr(all.size() - std::min<size_t>(all.size(), 60));
+}
+
+TEST_F(HttpServer, WhatIsLeftOfAnAnswerDoesNotWaitForEver) {
+  ServerOptions o;
+  o.send_buffer_bytes = 256u << 10;
+  o.drain_timeout = 300ms;
+  start(o);
+  echo.pieces = 4'000;
+  echo.give_up = true;
+  Client c(server->port(), 4 << 10);
+  c.send("GET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+  for (int i = 0; i < 300 && echo.write_failures == 0; ++i) std::this_thread::sleep_for(10ms);
+  ASSERT_EQ(server->stats().open, 1u);
+  // Takes a little again and again, so that no stall is seen.
+  for (int i = 0; i < 100 && server->stats().open > 0; ++i) {
+    std::this_thread::sleep_for(20ms);
+    if (i % 5 == 0) c.read_some(0);
+  }
+  EXPECT_EQ(server->stats().open, 0u);
+  EXPECT_EQ(server->stats().timeouts, 1u);
 }
 
 TEST_F(HttpServer, NoticesAClientThatGoesAway) {
