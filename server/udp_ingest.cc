@@ -230,8 +230,10 @@ void UdpIngest::append_batches(std::span<const std::shared_ptr<const Batch>> bat
   uint64_t rows = 0;
   for (const auto& batch : batches) rows += batch->rows;
   std::optional<Steady::time_point> give_up;
+  store::AppendOptions options;
+  options.retry_id = next_append_++;  // tries of a full disk must not double rows
   while (true) {
-    const auto appended = parts_.store.append_shared(batches);
+    const auto appended = parts_.store.append_shared(batches, options);
     if (appended.ok()) {
       appended_rows_ += rows;
       return;

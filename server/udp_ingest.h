@@ -86,6 +86,7 @@ class UdpIngest {
   std::deque<std::shared_ptr<const Batch>> append_queue_;
   bool append_closed_ = false;
   std::thread append_thread_;
+  uint64_t next_append_ = 1;  // of append_thread_
 
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> refused_senders_{0}, appended_rows_{0}, append_failures_{0}, lost_rows_{0};

@@ -55,6 +55,9 @@ inline constexpr size_t kOpenBytesMax = 1u << 30;
 // Partitions that the rows of one append may lie in: each is a journal entry, and a segment file once sealed. Eighty-five days of
 // hours. Beyond: too_large, nothing is kept; senders of old flows send less at once, in the order of time.
 inline constexpr size_t kPartitionsPerAppendMax = 2'048;
+// Appends that failed half-way, turned out to be durable and whose retry has not come yet: remembered so that it adds nothing
+// again. A sender retries one at a time. Beyond: the oldest are forgotten, their senders have given up.
+inline constexpr size_t kLateAppendsMax = 1'024;
 // Partitions with open rows: each costs a synced file to seal. Beyond: append answers `full` to rows that would open another
 // one until sealing has caught up; rows of open partitions go on.
 inline constexpr size_t kOpenPartitionsMax = 4'096;

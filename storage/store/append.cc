@@ -80,6 +80,10 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
   }
   // Before asking what is in the catalogue: an earlier write of the same object may still be undecided.
   SLUICE_TRY(decide_undecided());
+  if (options.retry_id != 0) {
+    std::lock_guard lock(undecided_mutex_);
+    if (auto late = late_appends_.extract(options.retry_id)) return late.mapped();
+  }
   if (!options.object_key.empty()) {
     SLUICE_ASSIGN(const auto seen, catalog_->get(Keyspace::objects, options.object_key));
     if (seen) {
@@ -133,11 +137,15 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
     // The rows may be in the log all the same; then they become visible once that is known.
     if (!rows.empty()) {
       auto held = std::make_shared<std::map<TimestampNs, OpenRows>>(std::move(rows));
-      Undecided undecided{Keyspace::journal, number_key(result.sequence), [this, held, bytes, row_count](bool happened) {
-                            if (happened)
-                              publish_rows(std::move(*held), row_count);
-                            else
+      Undecided undecided{Keyspace::journal, number_key(result.sequence), [this, held, bytes, result, id = options.retry_id](bool happened) {
+                            if (!happened) {
                               reserved_bytes_.fetch_sub(bytes);
+                              return;
+                            }
+                            publish_rows(std::move(*held), result.rows);
+                            if (id == 0) return;
+                            late_appends_[id] = result;
+                            if (late_appends_.size() > limits::kLateAppendsMax) late_appends_.erase(late_appends_.begin());
                           }};
       std::lock_guard lock(undecided_mutex_);
       undecided_.push_back(std::move(undecided));

@@ -44,6 +44,10 @@ struct AppendOptions {
   std::string object_key;  // not empty: the same key a second time changes nothing and reports duplicate
   // Small catalogue writes that commit together with the rows (key, value); for the ingest side's own column family.
   std::vector<std::pair<std::string, std::string>> side_writes;
+  // Not 0: names these rows within this process, for a caller that tries again after `full`. An append that failed half-way may
+  // turn out to be durable after all; then the same id answers with that outcome and adds nothing. Nothing is written for it: the
+  // caller's rows are gone with the process, and so is its retry. REQUIRES: one append of an id at a time, never other rows
+  uint64_t retry_id = 0;
 };
 
 struct AppendResult {
@@ -82,7 +86,8 @@ class Store {
   virtual ~Store() = default;  // does not seal; what is open is in the journal
 
   // Makes the rows durable and visible, all or none. Batches must be flow batches with flow_end set in every row.
-  // Errors: full (open rows beyond the bound, or the disk is full), io.
+  // Errors: full (open rows beyond the bound, or the disk is full), io. After those the rows may turn out to be there all the
+  // same, so whoever tries again brings an object_key or a retry_id.
   virtual Result<AppendResult> append(std::span<const Batch> batches, const AppendOptions& options = {}) = 0;
   // The same without copying: the store keeps the batches themselves, which nobody changes any more. REQUIRES: none is null
   virtual Result<AppendResult> append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options = {}) = 0;

@@ -159,6 +159,8 @@ class StoreImpl final : public Store {
   std::mutex undecided_mutex_;
   std::deque<Undecided> undecided_;
   std::atomic<bool> has_undecided_{false};
+  // Appends with a retry_id that failed and turned out to be durable: what their retry is answered. undecided_mutex_
+  std::map<uint64_t, AppendResult> late_appends_;
 
   mutable std::mutex mutex_;
   std::condition_variable joins_done_;

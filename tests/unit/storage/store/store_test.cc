@@ -13,6 +13,7 @@
 #include "storage/store/crash_points.h"
 #include "storage/store/records.h"
 #include "storage/store/rows.h"
+#include "tests/unit/storage/store/failing_disk.h"
 #include "tests/unit/storage/store/rows.h"
 
 namespace sluice::store {
@@ -867,6 +868,40 @@ TEST(Store, GoesOnAfterAFullDisk) {
     EXPECT_EQ(numbers(store->snapshot()), range(1000, 2010));
   }
   ::umount(mount.c_str());
+}
+
+TEST(Store, ARetryAfterAFailureOfOpenOutcomeAddsNothingTwice) {
+  for (const bool written : {true, false}) {
+    Folder f;
+    ManualClock clock(kStart);
+    auto o = options_for(f);
+    o.sync = true;
+    auto store = must_open(o, clock);
+    must_append(*store, rows(0, 10));
+    AppendOptions first, second;
+    first.retry_id = 1;
+    second.retry_id = 2;
+    const Batch batch = rows(10, 20);
+    {
+      const testing::FailingDisk failing(written ? testing::DiskFailure::sync : testing::DiskFailure::write);
+      const auto failed = store->append({&batch, 1}, first);
+      ASSERT_FALSE(failed.ok());
+      EXPECT_EQ(failed.error().code, ErrorCode::full);
+    }
+    // The disk has room again: the same rows once more.
+    const auto again = must_append(*store, batch, first);
+    EXPECT_EQ(again.rows, 20u);
+    EXPECT_FALSE(again.duplicate);
+    EXPECT_EQ(numbers(store->snapshot()), range(0, 30)) << written;
+    must_append(*store, rows(30, 5), second);
+    EXPECT_EQ(numbers(store->snapshot()), range(0, 35));
+    EXPECT_EQ(store->stats().appended_rows, 35u);
+    // Other rows of a caller that gives no id are other rows.
+    must_append(*store, rows(35, 5));
+    store.reset();
+    store = must_open(o, clock);
+    EXPECT_EQ(numbers(store->snapshot()), range(0, 40)) << written;
+  }
 }
 
 TEST(CrashPoints, HaveNamesAndAreOff) {
