@@ -261,6 +261,8 @@ std::string AppImpl::metrics_text() const {
   out.counter("sluice_netflow_refused_senders_total", "Packets of exporters that are not allowed", d(u.refused_senders));
   out.counter("sluice_netflow_appended_flows_total", "Flows made durable", d(u.appended_rows));
   out.counter("sluice_netflow_lost_flows_total", "Flows decoded that could not be stored", d(u.lost_rows));
+  out.gauge("sluice_netflow_state_waiting", "Changes of exporters' state that could not be written so far", d(u.state_waiting));
+  out.counter("sluice_netflow_state_dropped_total", "Changes of exporters' state that could not be kept", d(u.state_dropped));
   out.gauge("sluice_netflow_waiting_batches", "Batches waiting to be made durable", d(u.waiting_batches));
   // Per exporter only what alerts are made of; bounded by the number of exporters.
   const auto exporters = udp_->exporters();

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <string>
 
+#include "server/error_voice.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
 
@@ -18,23 +19,6 @@ constexpr int kSealRoundMs = 200;
 constexpr int kMergeRoundMs = 1'000;
 constexpr auto kRetainEvery = std::chrono::seconds(10);
 constexpr auto kTrimEvery = std::chrono::seconds(5);
-constexpr auto kSameErrorEvery = std::chrono::seconds(60);
-
-// Says an error when it is new, and once a minute while it lasts.
-class ErrorVoice {
- public:
-  void say(std::string_view what, const Error& error) {
-    const auto now = std::chrono::steady_clock::now();
-    if (error.message == last_ && now - said_ < kSameErrorEvery) return;
-    last_ = error.message;
-    said_ = now;
-    log::error(what, {{"reason", error.message}});
-  }
-
- private:
-  std::string last_;
-  std::chrono::steady_clock::time_point said_{};
-};
 
 }  // namespace
 

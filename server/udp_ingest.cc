@@ -162,7 +162,7 @@ void UdpIngest::decode(Worker& worker) {
       }
       publish(worker);
       published = now;
-      heard = false;
+      heard = !worker.backlog.empty();  // tries again without a packet
     }
   }
   flush();
@@ -182,17 +182,14 @@ void UdpIngest::publish(Worker& worker) {
     parts_.losses.put("exporter/" + exporter + "/" + std::to_string(range.domain) + "/" + std::to_string(range.range.from),
                       {"exporter " + exporter + " (" + format + ")", "by its sequence numbers", range.unit, range.lost, range.range});
   }
-  catalog::Write write;
-  for (auto& [key, value] : worker.decoder->take_state_changes()) {
-    if (value.empty())
-      write.erase(catalog::Keyspace::ingest_state, std::move(key));
-    else
-      write.put(catalog::Keyspace::ingest_state, std::move(key), std::move(value));
-  }
-  if (!write.empty())
-    if (const Status status = parts_.store.catalog().commit(write, catalog::Sync::no); !status.ok())
-      log::error("the state of exporters could not be kept", {{"reason", status.error().message}});
+  worker.backlog.add(worker.decoder->take_state_changes());
+  if (const Status status = worker.backlog.write_to(parts_.store.catalog()); !status.ok())
+    worker.voice.say("the state of exporters could not be kept yet; it waits in memory", status.error());
+  else if (worker.voice.well())
+    log::info("the state of exporters is kept again", {{"dropped_changes", worker.backlog.dropped()}});
   std::lock_guard lock(worker.mutex);
+  worker.state_waiting = worker.backlog.entries();
+  worker.state_dropped = worker.backlog.dropped();
   worker.exporters = std::move(exporters);
   worker.errors = std::move(errors);
 }
@@ -283,6 +280,8 @@ UdpIngestStats UdpIngest::stats() const {
   for (const auto& worker : workers_) {
     std::lock_guard lock(worker->mutex);
     stats.counts += worker->counts;
+    stats.state_waiting += worker->state_waiting;
+    stats.state_dropped += worker->state_dropped;
   }
   stats.refused_senders = refused_senders_;
   stats.appended_rows = appended_rows_;

@@ -21,7 +21,9 @@
 #include "ingest/receive/udp_receiver.h"
 #include "ingest/source/netflow.h"
 #include "server/config.h"
+#include "server/error_voice.h"
 #include "server/loss_book.h"
+#include "server/state_backlog.h"
 #include "storage/store/store.h"
 
 namespace sluice::server {
@@ -31,6 +33,7 @@ struct UdpIngestStats {
   ingest::PacketCounts counts;
   uint64_t refused_senders = 0;  // packets of exporters that --netflow-allow does not name
   uint64_t appended_rows = 0, append_failures = 0, lost_rows = 0, waiting_batches = 0;
+  uint64_t state_waiting = 0, state_dropped = 0;  // changes of exporters' state that the catalogue did not take so far, or ever
 };
 
 class UdpIngest {
@@ -59,10 +62,13 @@ class UdpIngest {
     std::shared_ptr<ingest::PacketQueue> queue;
     std::unique_ptr<ingest::PacketDecoder> decoder;
     std::thread thread;
+    StateBacklog backlog;  // of the thread
+    ErrorVoice voice;      // of the thread
     mutable std::mutex mutex;  // guards what follows
     std::vector<ingest::ExporterStats> exporters;
     std::vector<ingest::PacketError> errors;
     ingest::PacketCounts counts;
+    uint64_t state_waiting = 0, state_dropped = 0;
   };
 
   UdpIngest(const std::vector<Prefix>& allow, Parts parts) : allow_(allow), parts_(std::move(parts)) {}

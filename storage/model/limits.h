@@ -102,6 +102,9 @@ inline constexpr size_t kLossRangesMax = 4'096;
 inline constexpr size_t kPacketErrorsMax = 1'024;
 // Changed state entries waiting to be taken; beyond, changes are not kept (the exporter tells again).
 inline constexpr size_t kStateChangesMax = 1u << 17;
+// Changes that the catalogue did not take (a full disk), per decoder, kept for the next try; their number is bounded as above.
+// Beyond: the change is dropped and counted, the exporter tells again.
+inline constexpr size_t kStateBacklogBytesMax = 16u << 20;
 // Sequence numbers: a longer step forward, or a longer one back, is an exporter that started anew and not loss or reordering.
 inline constexpr int32_t kSequenceGapMax = 1 << 24;
 inline constexpr int32_t kSequenceReorderMax = 1 << 16;
@@ -133,8 +136,17 @@ inline constexpr size_t kHttpQueryBodyBytesMax = 2u << 20;
 inline constexpr size_t kHttpConnectionsMax = 1'024;
 // Bytes of ingest bodies in memory at once; beyond, 503 with Retry-After.
 inline constexpr size_t kIngestInFlightBytesMax = 512u << 20;
+// A body holds its share of that budget while it arrives. After the grace it must have come at this rate on average, which any
+// line that can carry flow logs does; a slower one is answered 408, so that a few trickling senders cannot keep all others out.
+inline constexpr size_t kHttpBodyBytesPerSecondMin = 16u << 10;
+inline constexpr DurationNs kHttpBodyGrace = 20 * kSecond;
 // Time for what is left of an answer once the query behind it is done: its client holds a connection and up to a send buffer.
 // Beyond: the connection is cut.
 inline constexpr DurationNs kHttpAnswerDrain = 2 * kMinute;
+
+// --- the server's own books -----------------------------------------------------------------------------------------
+// How often changed counters of sources are written to the catalogue: a death of the process forgets at most so much counting
+// (never a flow), and a busy server writes a few hundred bytes each time.
+inline constexpr DurationNs kSourceTotalsEvery = 10 * kSecond;
 
 }  // namespace sluice::limits
