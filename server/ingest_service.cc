@@ -72,10 +72,12 @@ Result<IngestOutcome> IngestService::take(IngestBody body) {
   counts.bytes = bytes;
   if (outcome.ok()) {
     counts.accepted = outcome->rows;
-    counts.rejected = outcome->report.rejected;
-    counts.no_data = outcome->report.no_data;
-    counts.skipped_data = outcome->report.skipped_data;
     counts.duplicates = outcome->duplicate;
+    if (!outcome->duplicate) {  // what its records say was counted when they came first
+      counts.rejected = outcome->report.rejected;
+      counts.no_data = outcome->report.no_data;
+      counts.skipped_data = outcome->report.skipped_data;
+    }
   } else {
     counts.failed = 1;
     if (outcome.error().code == ErrorCode::full) ++metrics_.ingest_refused_full;

@@ -145,6 +145,17 @@ class Ingest(unittest.TestCase):
             self.assertEqual(s.count(), 4)
             self.assertEqual(s.post(AWS, body).json()["accepted"], 4)
 
+    def test_an_object_sent_again_counts_as_nothing_but_a_duplicate(self):
+        with Sluiced() as s:
+            none = b"2 123456789012 eni-1 - - - - - - - 1763625600 1763625660 - %s\n"
+            body = aws_lines(3) + none % b"NODATA" + none % b"SKIPDATA" + b"2 broken\n"
+            for _ in range(3):
+                answer = s.post(AWS, body, headers={"X-Sluice-Object": "a"}).json()
+            self.assertEqual((answer["duplicate"], answer["accepted"]), (True, 0))
+            counts = {x["name"]: x for x in s.get("/v1/sources").json()["sources"]}["aws_vpc"]
+            self.assertEqual([counts[k] for k in ("bodies", "duplicates", "accepted", "rejected", "no_data", "skipped_data")], [3, 2, 3, 1, 1, 1])
+            self.assertEqual(s.metric("sluice_ingest_no_data_total"), 1)
+
     def test_encodings(self):
         with Sluiced() as s:
             body = aws_lines(1000)
