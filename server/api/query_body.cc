@@ -200,6 +200,8 @@ Result<QueryCall> read_query_call(const http::Request& request, std::string_view
     }
   }
   if (call.request.text.empty()) return bad(request.method == "POST" ? "the query is empty" : "the query is empty: GET /v1/query?q=…");
+  if (const auto &from = call.request.from, &to = call.request.to; from && to && *from >= *to)
+    return bad("the range is empty: from = " + format_timestamp(*from) + " is not before to = " + format_timestamp(*to));
   if (call.request.text.size() > limits::kQueryTextBytesMax)
     return Error{ErrorCode::too_large, "the query is longer than the limit of " + std::to_string(limits::kQueryTextBytesMax) + " bytes"};
   return call;

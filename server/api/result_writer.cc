@@ -79,7 +79,16 @@ void append_json_value(std::string& out, const Field& field, const Column& colum
   }
 }
 
+// Spreadsheets run a cell that begins so as a formula, and flow records carry text of strangers (application names, DNS
+// names): OWASP, "CSV Injection". The apostrophe makes it text for them; programs that want the bytes ask for JSON.
+bool is_formula(std::string_view text) { return !text.empty() && std::string_view("=+-@\t\r\n").find(text.front()) != std::string_view::npos; }
+
+// A cell of text; never for numbers, of which "-5" is one.
 void append_csv_text(std::string& out, std::string_view text) {
+  if (is_formula(text)) {
+    append_csv_text(out, "'" + std::string(text));
+    return;
+  }
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
     out += text;
     return;

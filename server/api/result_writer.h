@@ -9,7 +9,8 @@
 // ("SA", in the order F S R P A U E C N), lists arrays, `extra` an object, NaN and infinities null.
 // NDJSON: one object per row. An error after rows have begun is the last line {"error":{…}}.
 // JSON: an error after rows have begun closes `rows` and stands as member "error" in place of range, warnings and stats.
-// CSV (RFC 4180): null is an empty field, lists are joined by ';'; there is no place for an error, so the connection is cut.
+// CSV (RFC 4180): null is an empty field, lists are joined by ';', text that a spreadsheet would run as a formula (it begins with
+// = + - @, a tab or a line end) gets an apostrophe in front; there is no place for an error, so the connection is cut.
 //
 // Thread rule: one thread.
 #pragma once

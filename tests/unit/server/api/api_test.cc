@@ -58,11 +58,11 @@ http::Request request_of(std::string method, std::string target, http::HeaderLis
 const http::HeaderList kJson{{"content-type", "application/json; charset=utf-8"}};
 
 TEST(QueryBody, ReadsJson) {
-  const auto call = read_query_call(request_of("POST", "/v1/query", kJson), R"({"query":"from flows","from":"2026-11-20T08:00:00Z","to":"now","limit":7,
+  const auto call = read_query_call(request_of("POST", "/v1/query", kJson), R"({"query":"from flows","from":"1970-01-01T00:10:00Z","to":"now","limit":7,
     "timeout_ms":250,"params":{"a":"10.0.0.0/8","b":443,"c":["x",1,true],"d":-2}})", {}, 1'000 * kSecond);
   ASSERT_TRUE(call.ok()) << call.error().message;
   EXPECT_EQ(call->request.text, "from flows");
-  EXPECT_EQ(format_timestamp(*call->request.from), "2026-11-20T08:00:00Z");
+  EXPECT_EQ(format_timestamp(*call->request.from), "1970-01-01T00:10:00Z");
   EXPECT_EQ(*call->request.to, 1'000 * kSecond);
   EXPECT_EQ(call->limit, 7u);
   EXPECT_EQ(call->request.limits.timeout, 250 * kMillisecond);
@@ -112,6 +112,18 @@ TEST(QueryBody, RefusesNonsense) {
   EXPECT_FALSE(read_query_call(request_of("GET", "/v1/query?p=x"), "", {}, 0).ok());
   EXPECT_FALSE(read_query_call(request_of("GET", "/v1/query?q=x&limit=x"), "", {}, 0).ok());
   EXPECT_FALSE(read_query_call(request_of("GET", "/v1/query?q=x&format=xml"), "", {}, 0).ok());
+}
+
+TEST(QueryBody, RefusesARangeThatEndsBeforeItBegins) {
+  const auto refused = read_query_call(request_of("GET", "/v1/query?q=x&from=2026-11-20T08:00:00Z&to=2026-11-20T07:59:59Z"), "", {}, 0);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_NE(refused.error().message.find("2026-11-20T08:00:00Z"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("2026-11-20T07:59:59Z"), std::string::npos) << refused.error().message;
+  // Half-open, so that the same moment twice is as empty; and the two may come from body and query string.
+  EXPECT_FALSE(read_query_call(request_of("POST", "/v1/query", kJson), R"({"query":"x","from":"now","to":"now"})", {}, 5).ok());
+  EXPECT_FALSE(read_query_call(request_of("POST", "/v1/query?from=now", kJson), R"({"query":"x","to":"now-1s"})", {}, 5 * kSecond).ok());
+  EXPECT_TRUE(read_query_call(request_of("GET", "/v1/query?q=x&from=now-1s&to=now"), "", {}, 5 * kSecond).ok());
 }
 
 TEST(ParseBound, ReadsTimesAndMilliseconds) {
@@ -240,6 +252,32 @@ TEST(ResultWriter, WritesNdjsonAndCsv) {
             "18446744073709551615,-5,0.25,,true,\"a,\"\"b\"\"\n\",10.0.0.1,00:1b:21:3c:9d:f8,1970-01-01T00:00:01.500Z,1.5,SA,reject,\"x;y\nz\","
             "\"{\"\"k\"\":\"\"v=1\"\",\"\"k2\"\":\"\"\"\"}\",443\r\n"
             ",,,,,,,,,,,,,,\r\n");
+}
+
+TEST(ResultWriter, CsvTextIsNoFormulaForSpreadsheets) {
+  Schema schema(3);
+  schema[0] = Field{"=name", LogicalType::string, PhysicalType::Str, nullptr, "", std::nullopt};
+  schema[1] = Field{"n", LogicalType::int64, PhysicalType::I64, nullptr, "", std::nullopt};
+  schema[2] = Field{"items", LogicalType::list, PhysicalType::Str, nullptr, "", std::nullopt};
+  Batch batch;
+  batch.schema = std::make_shared<const Schema>(schema);
+  StringVector texts, lists;
+  std::vector<int64_t> numbers;
+  const std::pair<const char*, const char*> cases[] = {
+      {"=1+1", "'=1+1"},   {"+1", "'+1"},   {"-1", "'-1"},          {"@x", "'@x"}, {"\t=1", "'\t=1"}, {"\r=1", "\"'\r=1\""}, {"\n=1", "\"'\n=1\""},
+      {"=\"a\",b", "\"'=\"\"a\"\",b\""}, {"a=1", "a=1"}, {"", ""},           {"'x", "'x"}, {" =1", " =1"}};
+  std::string expected = "'=name,n,items\r\n";
+  for (const auto& [text, cell] : cases) {
+    texts.push_back(text);
+    numbers.push_back(-5);
+    lists.push_back("");
+    expected += std::string(cell) + ",-5,\r\n";
+  }
+  batch.rows = numbers.size();
+  batch.columns.push_back(Column::of(std::move(texts), Bitmap()));
+  batch.columns.push_back(Column::of<int64_t>(PhysicalType::I64, std::move(numbers), Bitmap()));
+  batch.columns.push_back(Column::of(std::move(lists), Bitmap()));
+  EXPECT_EQ(written(AnswerFormat::csv, batch), expected);
 }
 
 TEST(ResultWriter, FlushesInPiecesAndStopsWhenNobodyWantsMore) {
