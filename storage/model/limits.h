@@ -34,10 +34,21 @@ inline constexpr size_t kStringBytesMax = 64u << 10;
 inline constexpr size_t kReportedErrorsMax = 100;
 // One JSON object around AWS lines: a CloudWatch batch that Lambda gets has 6 MiB at most. Beyond: rejected and counted.
 inline constexpr size_t kEnvelopeBytesMax = 16u << 20;
+// One JSON object of a source that has a record, or a delivery of records, in each. Beyond: rejected and counted. Larger objects
+// that are nothing but an array of records (Azure blobs) are read record by record.
+inline constexpr size_t kJsonObjectBytesMax = 16u << 20;
+// Objects and arrays inside each other; flow records have below ten. Beyond: rejected and counted.
+inline constexpr size_t kJsonDepthMax = 128;
+// A text that stands once in an envelope and is repeated in every row: ids and names of resources. Beyond: cut, and counted; or
+// a small body could become gigabytes of rows.
+inline constexpr size_t kEnvelopeTextBytesMax = 1'024;
+// Text in the rows of one batch that a decoder is making. Beyond: the batch goes on with fewer rows.
+inline constexpr size_t kDecodedTextBytesMax = 32u << 20;
 // Columns of one AWS header: today's newest has fewer than 60.
 inline constexpr size_t kHeaderColumnsMax = 256;
-// Network interfaces of one AWS body whose address is learned, to tell which side of a flow they stand on. Beyond: not learned.
-inline constexpr size_t kAwsInterfacesMax = 65'536;
+// Network interfaces of one AWS or OCI body whose address is learned, to tell which side of a flow they stand on. Beyond: not
+// learned.
+inline constexpr size_t kInterfacesLearnedMax = 65'536;
 // Rows of one batch on the way to the journal.
 inline constexpr size_t kBatchRows = 65'536;
 // Packets waiting between a UDP socket and its decoder: two seconds of a fast exporter, for which the journal's disk may

@@ -311,12 +311,12 @@ TEST(AwsVpc, LearnsTheAddressesOfABoundedNumberOfInterfaces) {
   const auto add = [&](size_t i) {
     for (const char* peer : {"10.0.0.2", "10.0.0.3"}) body += "e" + std::to_string(i) + " " + peer + " 10.0.0.1 1\n";
   };
-  for (size_t i = 0; i <= limits::kAwsInterfacesMax; ++i) add(i);
+  for (size_t i = 0; i <= limits::kInterfacesLearnedMax; ++i) add(i);
   const Decoded d = run(decode_aws_vpc, body);
-  ASSERT_EQ(d.rows.size(), 2 * (limits::kAwsInterfacesMax + 1));
-  const size_t last_learned = 2 * (limits::kAwsInterfacesMax - 1), beyond = 2 * limits::kAwsInterfacesMax;
-  EXPECT_EQ(d.at(last_learned + 1, "dst_interface_id"), "e" + std::to_string(limits::kAwsInterfacesMax - 1));
-  EXPECT_EQ(d.at(beyond + 1, "src_interface_id"), "e" + std::to_string(limits::kAwsInterfacesMax));
+  ASSERT_EQ(d.rows.size(), 2 * (limits::kInterfacesLearnedMax + 1));
+  const size_t last_learned = 2 * (limits::kInterfacesLearnedMax - 1), beyond = 2 * limits::kInterfacesLearnedMax;
+  EXPECT_EQ(d.at(last_learned + 1, "dst_interface_id"), "e" + std::to_string(limits::kInterfacesLearnedMax - 1));
+  EXPECT_EQ(d.at(beyond + 1, "src_interface_id"), "e" + std::to_string(limits::kInterfacesLearnedMax));
   EXPECT_EQ(d.at(beyond + 1, "reporter"), "");
 }
 

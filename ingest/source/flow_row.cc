@@ -1,0 +1,197 @@
+#include "ingest/source/flow_row.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "ingest/source/scalar_text.h"
+#include "storage/model/limits.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::ingest {
+namespace {
+
+// Rows of one batch: what is filled row by row stays in the cache that long.
+constexpr size_t kRowsMax = 16'384;
+static_assert(kRowsMax <= limits::kBatchRows);
+
+}  // namespace
+
+void FlowRow::clear() {
+  present_ = {};
+  extra_.clear();
+  if (!arena_.empty()) arena_.clear();
+  fault_.clear();
+  cut_ = false;
+  event_time = 0;
+}
+
+bool FlowRow::fault(std::string_view field, std::string_view what, std::string_view value) {
+  fault_.assign(field).append(what);
+  if (!value.empty()) fault_.append(": ").append(quoted(value));
+  return false;
+}
+
+bool FlowRow::read_whole(uint64_t& out, uint64_t max, std::string_view field, std::string_view text) {
+  if (text.empty()) return true;
+  if (parse_whole(text, max, out)) return true;
+  fault(field, " is no number from 0 to ", text);
+  fault_.insert(field.size() + std::string_view(" is no number from 0 to ").size(), std::to_string(max));
+  return false;
+}
+
+bool FlowRow::read_whole(ColumnId id, std::string_view field, std::string_view text) {
+  if (text.empty()) return true;
+  const size_t width = width_of(column_spec(id).physical);
+  uint64_t value = 0;
+  if (!read_whole(value, width >= 8 ? UINT64_MAX : (uint64_t{1} << 8 * width) - 1, field, text)) return false;
+  set_uint(id, value);
+  return true;
+}
+
+bool FlowRow::read_ip(ColumnId id, std::string_view field, std::string_view text) {
+  if (text.empty()) return true;
+  IpAddress ip;
+  if (!parse_address(text, ip)) return fault(field, " is no address", text);
+  set_ip(id, ip);
+  return true;
+}
+
+bool FlowRow::read_mac(ColumnId id, std::string_view field, std::string_view text) {
+  if (text.empty()) return true;
+  const auto mac = parse_mac(text);
+  if (!mac) return fault(field, " is no MAC address", text);
+  set_uint(id, *mac);
+  return true;
+}
+
+bool FlowRow::read_protocol(std::string_view field, std::string_view text) {
+  if (text.empty()) return true;
+  uint64_t number = 0;
+  if (const auto protocol = parse_protocol(text))
+    set_uint(ColumnId::protocol, *protocol);
+  else if (parse_whole(text, 255, number))
+    set_uint(ColumnId::protocol, number);
+  else
+    return fault(field, " is no protocol", text);
+  return true;
+}
+
+bool FlowRow::read_time(TimestampNs& out, std::string_view field, std::string_view text) {
+  if (text.empty()) return true;
+  // A date has its first dash behind the year; a number has none there.
+  auto time = text.size() > 4 && text[4] == '-' ? parse_timestamp(text) : parse_epoch(text);
+  if (!time) return fault(field, " is no time", text);
+  out = *time;
+  return true;
+}
+
+bool FlowRow::read_time(ColumnId id, std::string_view field, std::string_view text) {
+  TimestampNs time = 0;
+  if (text.empty()) return true;
+  if (!read_time(time, field, text)) return false;
+  set_time(id, time);
+  return true;
+}
+
+void FlowRow::add_extra(std::string_view key, std::string_view value) {
+  if (value.empty()) return;
+  bool key_cut = false, value_cut = false;
+  const std::string_view clean_key = clean_text(key, arena_, key_cut), clean_value = clean_text(value, arena_, value_cut);
+  const size_t before = extra_.size();
+  if (!key_cut) append_extra(extra_, clean_key, clean_value);
+  if (key_cut || extra_.size() > limits::kStringBytesMax) {
+    extra_.resize(before);
+    cut_ = true;
+  }
+  cut_ |= value_cut;
+}
+
+void FlowRow::add_item(std::string& list, std::string_view item) {
+  if (item.empty()) return;
+  bool cut = false;
+  const std::string_view clean = clean_text(item, arena_, cut);
+  const size_t before = list.size();
+  append_list_item(list, clean);
+  if (list.size() > limits::kStringBytesMax) {
+    list.resize(before);
+    cut = true;
+  }
+  cut_ |= cut;
+}
+
+FlowRowWriter::FlowRowWriter(const DecodeContext& context, const FlowSink& sink, DecodeReport& report)
+    : context_(context), sink_(sink), report_(report) {}
+
+Status FlowRowWriter::write() {
+  FlowRow& row = row_;
+
+  // --- time ---
+  TimeQuality quality = row.has(ColumnId::time_quality) ? static_cast<TimeQuality>(row.number(ColumnId::time_quality)) : TimeQuality::exact;
+  if (!row.has(ColumnId::flow_end)) {
+    quality = TimeQuality::estimated;
+    row.set_time(ColumnId::flow_end, row.has(ColumnId::flow_start) ? row.time(ColumnId::flow_start)
+                                     : row.event_time != 0         ? row.event_time
+                                                                   : context_.received_at);
+  }
+  TimestampNs end = row.time(ColumnId::flow_end);
+  if (row.has(ColumnId::flow_start) && row.time(ColumnId::flow_start) > end) {
+    row.add_extra("start", format_timestamp(row.time(ColumnId::flow_start)));
+    row.set_time(ColumnId::flow_start, end);
+    quality = TimeQuality::estimated;
+  }
+  if (context_.received_at != 0 && end > context_.received_at + limits::kClockSkewMax) {
+    row.add_extra("end", format_timestamp(end));
+    end = context_.received_at;
+    row.set_time(ColumnId::flow_end, end);
+    if (row.has(ColumnId::flow_start)) row.set_time(ColumnId::flow_start, std::min(row.time(ColumnId::flow_start), end));
+    quality = TimeQuality::clamped;
+    ++report_.clamped_times;
+  }
+  row.set_enum(ColumnId::time_quality, quality);
+  if (context_.received_at != 0) row.set_time(ColumnId::received_at, context_.received_at);
+
+  if (!row.has(ColumnId::ip_version)) {
+    if (row.has(ColumnId::src_ip))
+      row.set_uint(ColumnId::ip_version, row.ip(ColumnId::src_ip).is_v4() ? 4 : 6);
+    else if (row.has(ColumnId::dst_ip))
+      row.set_uint(ColumnId::ip_version, row.ip(ColumnId::dst_ip).is_v4() ? 4 : 6);
+  }
+  if (!row.extra_.empty()) row.set_text(ColumnId::extra, row.extra_);
+
+  builder_.begin_row();
+  for (size_t word = 0; word < row.present_.size(); ++word)
+    for (uint64_t bits = row.present_[word]; bits != 0; bits &= bits - 1) {
+      const auto id = static_cast<ColumnId>(word * 64 + static_cast<size_t>(std::countr_zero(bits)));
+      switch (column_spec(id).physical) {
+        case PhysicalType::Ip: builder_.set_ip(id, row.ip(id)); break;
+        case PhysicalType::Str: {
+          bool cut = false;
+          // `extra` and lists are clean already, and hold line feeds between their items.
+          const bool has_items = column_spec(id).type == LogicalType::extra || column_spec(id).type == LogicalType::list;
+          const std::string_view text = has_items ? row.text(id) : clean_text(row.text(id), arena_, cut);
+          builder_.set_string(id, text);
+          text_bytes_ += text.size();
+          row.cut_ |= cut;
+          break;
+        }
+        default: builder_.set_uint(id, row.number(id));
+      }
+    }
+  if (!arena_.empty()) arena_.clear();
+  if (row.cut_) ++report_.cut_strings;
+  ++report_.accepted;
+  if (builder_.rows() == kRowsMax || text_bytes_ >= limits::kDecodedTextBytesMax) return flush();
+  return {};
+}
+
+Status FlowRowWriter::flush() {
+  text_bytes_ = 0;
+  if (builder_.rows() == 0) return {};
+  Batch batch = builder_.finish();
+  if (amend_) amend_(batch);
+  return sink_(std::move(batch));
+}
+
+Status FlowRowWriter::finish() { return flush(); }
+
+}  // namespace sluice::ingest

@@ -1,0 +1,145 @@
+// One flow row while its record is read, and the batches that rows become. For sources whose records name their fields, JSON
+// and TSV: a record is first read whole, so that a bad one leaves nothing behind, then completed and written.
+//
+//   FlowRowWriter writer(context, sink, report);
+//   for each record: FlowRow& row = writer.begin(); row.set_*(…) …; writer.write();      // or begin() again: nothing is kept
+//   writer.finish();
+//
+// Thread rule: as std::vector.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "ingest/source/source.h"
+#include "ingest/source/text_line.h"
+#include "storage/model/batch.h"
+
+namespace sluice::ingest {
+
+class FlowRow {
+ public:
+  void clear();
+
+  // A later value replaces an earlier one. REQUIRES: the column's physical type fits the call.
+  void set_uint(ColumnId id, uint64_t value) {
+    mark(id);
+    slot(id).number = value;
+  }
+  void set_time(ColumnId id, TimestampNs value) { set_uint(id, static_cast<uint64_t>(value)); }
+  template <typename E>
+    requires std::is_enum_v<E>
+  void set_enum(ColumnId id, E value) {
+    set_uint(id, static_cast<uint64_t>(value));
+  }
+  void set_ip(ColumnId id, const IpAddress& value) {
+    mark(id);
+    slot(id).ip = value;
+  }
+  // The text is not copied: it has to live until the row is written. Empty text is null.
+  void set_text(ColumnId id, std::string_view value) {
+    if (value.empty()) return unset(id);
+    mark(id);
+    slot(id).text = {value.data(), value.size()};
+  }
+  // The same for text made up on the way, which the row then keeps.
+  void set_text_copy(ColumnId id, std::string value) { set_text(id, arena_.emplace_back(std::move(value))); }
+  void unset(ColumnId id) { present_[index(id) / 64] &= ~(uint64_t{1} << index(id) % 64); }
+
+  bool has(ColumnId id) const { return present_[index(id) / 64] >> index(id) % 64 & 1; }
+  // REQUIRES: has(id), and the type fits
+  uint64_t number(ColumnId id) const { return slots_[index(id)].number; }
+  TimestampNs time(ColumnId id) const { return static_cast<TimestampNs>(number(id)); }
+  const IpAddress& ip(ColumnId id) const { return slots_[index(id)].ip; }
+  std::string_view text(ColumnId id) const { return {slots_[index(id)].text.data, slots_[index(id)].text.size}; }
+
+  // Values as records write them. False: it is none such, and fault() says so with the field's name. An empty text sets nothing.
+  bool read_whole(ColumnId id, std::string_view field, std::string_view text);  // at most what the column holds
+  bool read_ip(ColumnId id, std::string_view field, std::string_view text);
+  bool read_mac(ColumnId id, std::string_view field, std::string_view text);
+  bool read_protocol(std::string_view field, std::string_view text);
+  bool read_time(ColumnId id, std::string_view field, std::string_view text);  // RFC 3339, or Unix time: see parse_epoch
+  // The same without a column.
+  bool read_time(TimestampNs& out, std::string_view field, std::string_view text);
+  bool read_whole(uint64_t& out, uint64_t max, std::string_view field, std::string_view text);
+  // Notes what is wrong with the record, for the report; false.
+  bool fault(std::string_view field, std::string_view what, std::string_view value);
+  const std::string& fault() const { return fault_; }
+
+  // An item of `extra`; one that would make it longer than limits::kStringBytesMax is left out and counted.
+  void add_extra(std::string_view key, std::string_view value);
+
+  // An item of a list that will be a list column; left out and counted as above where the list would grow too long.
+  void add_item(std::string& list, std::string_view item);
+
+  // When the record was made, where it says: the row's time when it has no other.
+  TimestampNs event_time = 0;
+
+ private:
+  friend class FlowRowWriter;
+  struct Text {
+    const char* data;
+    size_t size;
+  };
+  union Slot {
+    uint64_t number;
+    IpAddress ip;
+    Text text;
+    Slot() : number(0) {}
+  };
+  static constexpr size_t index(ColumnId id) { return static_cast<size_t>(id); }
+  static_assert(kColumnCount <= 128);
+  Slot& slot(ColumnId id) { return slots_[index(id)]; }
+  void mark(ColumnId id) { present_[index(id) / 64] |= uint64_t{1} << index(id) % 64; }
+
+  std::array<uint64_t, 2> present_{};
+  std::array<Slot, kColumnCount> slots_;
+  std::string extra_;
+  TextArena arena_;
+  std::string fault_;
+  bool cut_ = false;
+};
+
+class FlowRowWriter {
+ public:
+  // All three are used until finish() has returned.
+  FlowRowWriter(const DecodeContext& context, const FlowSink& sink, DecodeReport& report);
+
+  // The row to fill, empty.
+  FlowRow& begin() {
+    row_.clear();
+    return row_;
+  }
+  FlowRow& row() { return row_; }
+
+  // Completes the row and adds it: a missing flow_end is estimated from flow_start, event_time or the time of arrival; a start
+  // after the end is put right; an end beyond the clock skew allowed is clamped, and the record's own values are in `extra`;
+  // ip_version follows from the addresses; text is made clean UTF-8 and cut to limits::kStringBytesMax. Counts the row as
+  // accepted. Errors: the sink's.
+  Status write();
+  // Rows written and not yet given to the sink.
+  size_t rows() const { return builder_.rows(); }
+  // Gives the rest to the sink.
+  Status finish();
+
+  // Called with every batch before the sink gets it, for what only many rows together tell.
+  void amend_with(std::function<void(Batch&)> amend) { amend_ = std::move(amend); }
+
+ private:
+  Status flush();
+
+  const DecodeContext& context_;
+  const FlowSink& sink_;
+  DecodeReport& report_;
+  FlowBatchBuilder builder_;
+  FlowRow row_;
+  TextArena arena_;
+  size_t text_bytes_ = 0;  // of the batch in the making
+  std::function<void(Batch&)> amend_;
+};
+
+}  // namespace sluice::ingest

@@ -1,0 +1,187 @@
+// JSON bodies: which objects a body is made of, how one is opened, and how its values are read, whoever wrote them.
+//
+//   json::ObjectReader reader(body);
+//   json::Document document;
+//   std::string_view text;
+//   while (reader.next(text, report)) {
+//     simdjson::ondemand::object object;
+//     if (document.open(text, reader.readable_end(), object)) …
+//   }
+//
+// simdjson reads on demand: an object is walked once, forwards, and what is skipped is not looked at. Errors are codes here;
+// nothing throws.
+//
+// Thread rule: as std::vector.
+#pragma once
+
+#include <simdjson.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ingest/source/flow_row.h"
+#include "ingest/source/source.h"
+
+namespace sluice::ingest::json {
+
+namespace ondemand = simdjson::ondemand;
+
+// Whether the body is JSON rather than lines: its first byte that is not blank is '{' or '['.
+bool is_json(std::string_view body);
+
+// Finds the objects of a body: one a line, one behind the other, pretty printed, or the elements of an array; a comma may
+// follow each. Only brackets and quotes are looked at. A line that is cut off costs itself and not the lines after it: JSON has
+// no line feed inside a string, and an object cannot begin where only a key may stand.
+//
+// With a `container`, an object that begins with that key and an array is not one object: its elements are, up to any size of
+// the whole and whether it ends properly or not ({"records":[{…},{…} of an Azure blob).
+class ObjectReader {
+ public:
+  explicit ObjectReader(std::string_view body, std::string_view container = {});
+
+  // The next object, from its '{' to its '}'; false at the end of the body. What is none is rejected in `report`. Views into
+  // the body.
+  bool next(std::string_view& object, DecodeReport& report);
+  // Of the object returned or rejected last, from 1.
+  uint64_t number() const { return number_; }
+  const char* readable_end() const { return end_; }
+
+ private:
+  const char* after_container(const char* at) const;
+  const char* skip_lost(const char* from, const char* scanned);
+
+  const char* at_;
+  const char* const end_;
+  std::string_view container_;
+  uint64_t number_ = 0;
+  size_t arrays_ = 0;       // arrays and containers entered and not left
+  size_t wasted_ = 0;       // bytes scanned for objects that had no end
+};
+
+// Where the object that begins at `begin` ends (one past its '}'), and why not where it does not.
+struct Extent {
+  const char* end = nullptr;       // nullptr: it does not
+  const char* scanned = nullptr;   // how far was looked
+  const char* reason = nullptr;    // why it does not
+};
+Extent object_extent(const char* begin, const char* end);
+
+// One object at a time.
+class Document {
+ public:
+  // `text` lies in memory that may be read up to `readable_end`. Strings and objects that are read out are good until the next
+  // open(); numbers' texts while `text` is.
+  simdjson::error_code open(std::string_view text, const char* readable_end, ondemand::object& object);
+  // The object once more from its beginning.
+  simdjson::error_code again(ondemand::object& object);
+
+ private:
+  ondemand::parser parser_;
+  ondemand::document document_;
+  std::string copy_;
+};
+
+// "…: error in JSON: the reason", for reports.
+std::string error_text(simdjson::error_code error);
+
+// The key of a field as text; one with escapes is unescaped into `scratch`.
+std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch);
+
+// A value that is no object and no array, whichever way its writer chose: numbers may be strings, and null, "" and "-" are all
+// nothing.
+struct Scalar {
+  enum class Kind : uint8_t { nothing, text, number, boolean, nested } kind = Kind::nothing;
+  std::string_view text;  // kind text: unescaped; number, boolean: as written
+  bool is_true = false;
+
+  bool is_nothing() const { return kind == Kind::nothing; }
+  bool is_nested() const { return kind == Kind::nested; }
+};
+// A nested value is left for the caller: value.get_object(), get_array() or raw_json_of().
+simdjson::error_code read_scalar(ondemand::value value, Scalar& out);
+
+// The text of a nested value as it stands in the body.
+simdjson::error_code raw_json_of(ondemand::value value, std::string_view& out);
+
+// Calls `f(key, value)` for each field of an object, until it or simdjson returns an error.
+template <typename F>
+simdjson::error_code each_field(ondemand::object& object, F&& f) {
+  std::string scratch;
+  for (auto field : object) {
+    if (field.error()) return field.error();
+    const std::string_view key = key_of(field, scratch);
+    ondemand::value value;
+    if (const auto error = field.value().get(value)) return error;
+    if (const simdjson::error_code error = f(key, value)) return error;
+  }
+  return simdjson::SUCCESS;
+}
+// The same for a nested value that has to be an object.
+template <typename F>
+simdjson::error_code each_field(ondemand::value value, F&& f) {
+  ondemand::object object;
+  if (const auto error = value.get_object().get(object)) return error;
+  return each_field(object, f);
+}
+// Calls `f(value)` for each element of a value that has to be an array.
+template <typename F>
+simdjson::error_code each_element(ondemand::value value, F&& f) {
+  ondemand::array array;
+  if (const auto error = value.get_array().get(array)) return error;
+  for (auto element : array) {
+    ondemand::value v;
+    if (const auto error = element.get(v)) return error;
+    if (const simdjson::error_code error = f(v)) return error;
+  }
+  return simdjson::SUCCESS;
+}
+
+// A field that no column holds, for `extra`: a scalar's text, a nested value as it stands.
+simdjson::error_code keep_in_extra(FlowRow& row, std::string_view key, ondemand::value value);
+
+// What may stand in an object, and what it is here. Lookups cost one hash and one comparison.
+template <typename Id>
+class KeyTable {
+ public:
+  struct Entry {
+    std::string_view name;
+    Id id;
+  };
+  KeyTable(std::initializer_list<Entry> entries) {
+    size_t size = 16;
+    while (size < entries.size() * 4) size *= 2;
+    slots_.resize(size);
+    for (const Entry& e : entries) {
+      size_t i = hash(e.name) & (size - 1);
+      while (!slots_[i].name.empty()) i = (i + 1) & (size - 1);
+      slots_[i] = e;
+    }
+  }
+  // nullptr for a key that is not in the table.
+  const Id* find(std::string_view name) const {
+    const size_t mask = slots_.size() - 1;
+    for (size_t i = hash(name) & mask; !slots_[i].name.empty(); i = (i + 1) & mask)
+      if (slots_[i].name == name) return &slots_[i].id;
+    return nullptr;
+  }
+
+ private:
+  static uint64_t hash(std::string_view name) {
+    uint64_t first = 0, last = 0;
+    if (name.size() >= 8) {
+      __builtin_memcpy(&first, name.data(), 8);
+      __builtin_memcpy(&last, name.data() + name.size() - 8, 8);
+    } else {
+      for (const char c : name) first = first << 8 | static_cast<uint8_t>(c);
+    }
+    uint64_t h = (first ^ (last << 23 | last >> 41) ^ name.size()) * 0x9e3779b97f4a7c15ull;
+    return h ^ h >> 32;
+  }
+  std::vector<Entry> slots_;
+};
+
+}  // namespace sluice::ingest::json
