@@ -1,5 +1,10 @@
 #include "ingest/source/aws_vpc.h"
+#include "ingest/source/hubble.h"
+#include "ingest/source/ibm_vpc.h"
+#include "ingest/source/oci_vcn.h"
 #include "ingest/source/source.h"
+#include "ingest/source/suricata.h"
+#include "ingest/source/zeek.h"
 
 namespace sluice::ingest {
 namespace {
@@ -7,6 +12,11 @@ namespace {
 constexpr SourceSpec kSources[] = {
     {"aws_vpc", Source::aws_vpc, "AWS VPC flow logs: text of any field list, or in CloudWatch or Firehose JSON", decode_aws_vpc, true},
     {"aws_tgw", Source::aws_tgw, "AWS Transit Gateway flow logs: text of any field list, or in CloudWatch JSON", decode_aws_tgw, true},
+    {"ibm_vpc", Source::ibm_vpc, "IBM Cloud flow logs for VPC: the JSON objects that lie in Cloud Object Storage", decode_ibm_vpc, false},
+    {"oci_vcn", Source::oci_vcn, "Oracle Cloud VCN flow logs: JSON of a service connector, of a stream or of a search", decode_oci_vcn, true},
+    {"zeek", Source::zeek, "Zeek conn.log: tab separated with its header lines, or JSON", decode_zeek, true},
+    {"suricata", Source::suricata, "Suricata EVE JSON: events of type flow and netflow, also from AWS Network Firewall", decode_suricata, true},
+    {"hubble", Source::hubble, "Cilium Hubble flows: JSON lines of the exporter or of hubble observe", decode_hubble, true},
     {"netflow", Source::netflow9, "NetFlow v1, v5, v7, v9 and IPFIX packets (UDP, or a capture file)", nullptr, false},
     {"sflow", Source::sflow5, "sFlow v5 datagrams (UDP, or a capture file)", nullptr, false},
 };
