@@ -527,7 +527,7 @@ class Builder {
 
   Built make(Expr::Node node, const Span& span, size_t depth) const {
     if (depth > kMaxNestingDepth)
-      refuse(span, "this expression is nested deeper than " + std::to_string(kMaxNestingDepth) + " levels (kMaxNestingDepth)");
+      refuse(span, "this expression is nested too deep: the limit is " + std::to_string(kMaxNestingDepth) + " levels");
     return {ExprPtr(Expr{std::move(node), span}), depth};
   }
   Span across(const Built& first, const Built& last) const { return first.expr->span.through(last.expr->span); }
@@ -816,7 +816,7 @@ class Builder {
     while (in.take(TokenKind::kPipe)) {
       out.push_back(stage(in.rule()));
       if (out.size() > kMaxStages)
-        refuse(out.back().span, "the query has more than " + std::to_string(kMaxStages) + " stages (kMaxStages)");
+        refuse(out.back().span, "the query has too many stages: the limit is " + std::to_string(kMaxStages));
     }
   }
 

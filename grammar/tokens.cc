@@ -71,6 +71,10 @@ void append_utf8(std::string& out, uint32_t code_point) {
   }
 }
 
+std::string too_long(std::string_view what, size_t bytes_max) {
+  return "this " + std::string(what) + " is too long: the limit is " + std::to_string(bytes_max) + " bytes";
+}
+
 // What a word means where an operator may stand.
 struct OperatorWord {
   TokenKind kind;
@@ -156,8 +160,8 @@ class Tokenizer {
 
   Tokens run() {
     if (text_.size() > kMaxQueryBytes) {
-      fail(0, 0, "the query text has " + std::to_string(text_.size()) + " bytes, the limit is " +
-                     std::to_string(kMaxQueryBytes) + " (kMaxQueryBytes)");
+      fail(0, 0, "the query text is too long: it has " + std::to_string(text_.size()) + " bytes, the limit is " +
+                     std::to_string(kMaxQueryBytes) + " bytes");
     } else if (check_bytes()) {
       while (!out_.error && step()) {
       }
@@ -272,7 +276,7 @@ class Tokenizer {
     }
     if (out_.tokens.size() >= kMaxTokens && kind != TokenKind::kEnd)
       fail(start, end - start,
-           "the query has more than " + std::to_string(kMaxTokens) + " words and symbols (kMaxTokens)");
+           "the query is too long: the limit is " + std::to_string(kMaxTokens) + " words, values and symbols");
     Token token;
     token.kind = kind;
     token.span = {static_cast<uint32_t>(start), static_cast<uint32_t>(end - start), line_, column_};
@@ -359,7 +363,7 @@ class Tokenizer {
 
   void check_depth(size_t start) {
     if (frame().depth + prefixes_ > kMaxNestingDepth)
-      fail(start, 1, "the query is nested deeper than " + std::to_string(kMaxNestingDepth) + " levels (kMaxNestingDepth)");
+      fail(start, 1, "the query is nested too deep: the limit is " + std::to_string(kMaxNestingDepth) + " levels");
   }
 
   void open(TokenKind token, FrameKind kind, size_t start) {
@@ -715,7 +719,7 @@ class Tokenizer {
     }
     const size_t end = word_end(i);
     if (end - i > kMaxNameBytes) {
-      fail(i, end - i, "this word is longer than " + std::to_string(kMaxNameBytes) + " bytes (kMaxNameBytes)");
+      fail(i, end - i, too_long("word", kMaxNameBytes));
       return;
     }
     if (at(end) == '.' && (is_letter(at(end + 1)) || is_quote(at(end + 1)) || at(end + 1) == '`')) {
@@ -1067,12 +1071,12 @@ class Tokenizer {
         return;
       }
       if (part.size() > kMaxNameBytes) {
-        fail(start, i - start, "this name is longer than " + std::to_string(kMaxNameBytes) + " bytes (kMaxNameBytes)");
+        fail(start, i - start, too_long("name", kMaxNameBytes));
         return;
       }
       name.parts.push_back(std::move(part));
       if (name.parts.size() > kMaxNestingDepth) {
-        fail(start, i - start, "this name has more than " + std::to_string(kMaxNestingDepth) + " parts");
+        fail(start, i - start, "this name has too many parts: the limit is " + std::to_string(kMaxNestingDepth));
         return;
       }
       if (at(i) == '.' && (is_letter(at(i + 1)) || is_quote(at(i + 1)) || at(i + 1) == '`')) {
@@ -1201,8 +1205,7 @@ class Tokenizer {
       ignore_case = true;
     }
     if (pattern.size() > kMaxRegexBytes) {
-      fail(start, end - start,
-           "this regular expression is longer than " + std::to_string(kMaxRegexBytes) + " bytes (kMaxRegexBytes)");
+      fail(start, end - start, too_long("regular expression", kMaxRegexBytes));
       return;
     }
     next_ = end;
@@ -1216,7 +1219,7 @@ class Tokenizer {
       return;
     }
     if (end - start > kMaxNameBytes) {
-      fail(start, end - start, "this name is longer than " + std::to_string(kMaxNameBytes) + " bytes (kMaxNameBytes)");
+      fail(start, end - start, too_long("name", kMaxNameBytes));
       return;
     }
     next_ = end;
@@ -1236,7 +1239,7 @@ class Tokenizer {
       name = text_.substr(start + 1, end - start - 1);
     }
     if (name.empty() || name.size() > kMaxNameBytes) {
-      fail(start, end - start, name.empty() ? "expected a list's name after '@'" : "this name is too long (kMaxNameBytes)");
+      fail(start, end - start, name.empty() ? "expected a list's name after '@'" : too_long("name", kMaxNameBytes));
       return;
     }
     next_ = end;
