@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <set>
 
 #include "ingest/source/source.h"
 #include "server/ingest_service.h"
@@ -114,8 +115,11 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters) {
   for (const auto& e : exporters) {
     std::string formats, domains, rates;
     for (Source source : e.formats) append_list_item(formats, kSource.name_of(static_cast<uint8_t>(source)));
-    for (uint32_t domain : e.domains) append_list_item(domains, std::to_string(domain));
-    for (const auto& rate : e.sampling) append_list_item(rates, std::to_string(rate.rate));
+    // Each once: NetFlow v9 and IPFIX of one exporter may use the same domain, and its samplers the same rate.
+    for (uint32_t domain : std::set<uint32_t>(e.domains.begin(), e.domains.end())) append_list_item(domains, std::to_string(domain));
+    std::set<uint32_t> known;
+    for (const auto& rate : e.sampling) known.insert(rate.rate);
+    for (uint32_t rate : known) append_list_item(rates, std::to_string(rate));
     table.row();
     table.ip(e.ip).set(e.port).text(formats).text(domains).time(e.first_seen).time(e.last_seen).set(e.packets).set(e.bytes).set(e.flows);
     table.set(e.templates).set(e.template_changes).set(e.options_records).set(e.lost).text(e.lost_unit).set(e.reordered).set(e.duplicates);
