@@ -27,14 +27,16 @@ class Aggregate {
   virtual void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) = 0;
   // The results of the groups given, in that order, laid out as the result type.
   virtual Column finish(std::span<const uint32_t> groups) const = 0;
+  // Whether the result of one of these groups is not exact. The answer then says AggregateMake::estimate_note.
+  virtual bool estimates(std::span<const uint32_t>) const { return false; }
   virtual size_t byte_size() const = 0;
 };
 
 struct AggregateMake {
   Type result;
   std::function<std::unique_ptr<Aggregate>()> make;
-  // What the answer should say about precision; may be empty.
-  std::string note;
+  // How far results are off that are estimates; said only where there are some. Empty: all are exact.
+  std::string estimate_note;
   bool empty_is_zero = false;  // counts: no rows are 0 of them, not unknown
 };
 

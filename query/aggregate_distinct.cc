@@ -62,6 +62,7 @@ class HyperLogLog {
     }
     for (size_t i = 0; i < kRegisters; ++i) registers_[i] = std::max(registers_[i], o.registers_[i]);
   }
+  bool exact() const { return registers_.empty(); }
   uint64_t estimate() const {
     if (registers_.empty()) return count_;
     constexpr int q = 64 - kBits;
@@ -131,6 +132,9 @@ class Dcount final : public Aggregate {
     std::vector<uint64_t> out(groups.size());
     for (size_t i = 0; i < out.size(); ++i) out[i] = groups_[groups[i]].estimate();
     return Column::of<uint64_t>(PhysicalType::U64, std::move(out));
+  }
+  bool estimates(std::span<const uint32_t> groups) const override {
+    return std::any_of(groups.begin(), groups.end(), [&](uint32_t g) { return !groups_[g].exact(); });
   }
   size_t byte_size() const override {
     if (stale_) {
@@ -315,7 +319,7 @@ extern const AggregateSpec kDcount{
     "dcount", "dcount(x)", "How many distinct values, within 0.8 % (HyperLogLog); exact up to 1,024", 1, 1, nullptr, false,
     [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
       return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<Dcount>(); },
-                           "dcount() is an estimate above 1,024 distinct values, with a standard error of 0.8 %", true};
+                           "counts by dcount() of more than 1,024 distinct values are estimates, with a standard error of 0.8 %", true};
     }};
 extern const AggregateSpec kCountDistinct{
     "count_distinct", "count_distinct(x)", "How many distinct values, exactly", 1, 1, nullptr, false,

@@ -47,6 +47,7 @@ class QuantileSketch {
     }
     return std::nullopt;
   }
+  bool exact() const { return !sketched_; }
   size_t byte_size() const { return values_.capacity() * 8 + buckets_.size() * 64; }
 
  private:
@@ -113,6 +114,9 @@ class Quantile final : public Aggregate {
     }
     return out;
   }
+  bool estimates(std::span<const uint32_t> groups) const override {
+    return std::any_of(groups.begin(), groups.end(), [&](uint32_t g) { return !groups_[g].exact(); });
+  }
   size_t byte_size() const override {
     if (stale_) {
       bytes_ = groups_.capacity() * sizeof(QuantileSketch);
@@ -137,7 +141,7 @@ Result<AggregateMake> bind_quantile(std::string_view name, std::span<const NodeP
   make.result = Type::of(duration ? LogicalType::duration : LogicalType::float64);
   make.result.unit = args[0]->type.unit;
   make.make = [q, p = make.result.physical] { return std::make_unique<Quantile>(q, p); };
-  make.note = "quantiles are within 0.5 % of the value above 512 values per group";
+  make.estimate_note = "quantiles of more than 512 values are estimates, within 0.5 % of the exact one";
   return make;
 }
 

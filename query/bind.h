@@ -91,6 +91,8 @@ class Binder {
   bool bind_top(const grammar::TopStage& stage, const std::string& text);
   bool bind_timeseries(const grammar::TimeseriesStage& stage, const std::string& text);
   bool bind_distinct(const grammar::DistinctStage& stage, const std::string& text);
+  // Adds the column that marks the row of what a limit left out.
+  bool bind_rest_marker(BoundGroup& group, const grammar::Span& span);
   void enter_group_frame(BoundGroup& group, const std::string& text);
   NodePtr bind_aggregate(const grammar::Call& call, const grammar::Span& span);
   bool has_aggregate(const grammar::Expr& expr) const;

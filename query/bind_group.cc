@@ -109,8 +109,6 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
   auto make = (spec->base ? spec->base : spec)->bind(aggregate.args, options_.widen);
   if (!make.ok()) return fail(span, make.error().message, std::string(spec->signature));
   aggregate.make = std::move(make).value();
-  if (!aggregate.make.note.empty() && std::find(plan_.notes.begin(), plan_.notes.end(), aggregate.make.note) == plan_.notes.end())
-    plan_.notes.push_back(aggregate.make.note);
   // The constants n and q have been read.
   if (name == "quantile" || name == "values") aggregate.args.resize(1);
   const size_t slot = group.slots.size();
@@ -169,6 +167,20 @@ bool Binder::bind_aggregates(const std::vector<g::NamedExpr>& aggregates, BoundG
   return true;
 }
 
+bool Binder::bind_rest_marker(BoundGroup& group, const g::Span& span) {
+  constexpr const char* kName = "others";
+  if (!has_room(group.slots.size(), span)) return false;
+  for (const std::string& n : group.names)
+    if (equal_ignoring_case(n, kName)) {
+      fail(span, "the column 'others' marks the row of the rest", "call the other column something else: name = …");
+      return false;
+    }
+  group.names.push_back(kName);
+  group.outputs.push_back({kName, group.slots.size(), std::nullopt});
+  group.slots.push_back({kName, Type::of(LogicalType::boolean), std::nullopt});
+  return true;
+}
+
 void Binder::enter_group_frame(BoundGroup& group, const std::string& text) {
   flows_ = false;
   closed_ = false;
@@ -222,6 +234,7 @@ bool Binder::bind_top(const g::TopStage& stage, const std::string& text) {
     }
     op = make_group(group.spec, options_.run, false, text);
   } else {
+    if (stage.with_others && !bind_rest_marker(group, stage.count->span)) return false;
     op = make_top(group.spec, options_.run, *count, stage.with_others, text);
   }
   const size_t rank = *group.outputs[stage.keys.size()].slot;
@@ -280,6 +293,8 @@ bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string&
     const auto n = count_of(**stage.limit, "how many series to keep");
     if (!n) return false;
     spec->series_max = *n;
+    spec->rest_slot = group.slots.size();
+    if (!bind_rest_marker(group, (*stage.limit)->span)) return false;
   }
   for (const auto& a : spec->group.aggregates) {
     // How many there were in an empty bin is known: none. What their sum, least or mean was is not.

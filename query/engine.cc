@@ -120,7 +120,7 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
     answer.range = covered(plan->scan.range, *context.snapshot);
     summary.range = answer.range;
     summary.render = plan->render;
-    summary.warnings = plan->notes;
+    summary.warnings.clear();
     if (widen) summary.warnings.push_back("an integer became too large: integers were computed as floats, which keep about 15 digits");
     if (answer.report.unknown_sampling_rows > 0)
       summary.warnings.push_back(std::to_string(answer.report.unknown_sampling_rows) +
@@ -158,6 +158,7 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
   ExecuteReport report;
   const Status status = execute_table(*plan, *table, run, sink, report);
   summary.rows = report.rows;
+  summary.warnings = std::move(report.warnings);
   summary.render = plan->render;
   summary.stats.elapsed = context.clock->now() - run.started;
   if (!status.ok()) return of_status(status.error());

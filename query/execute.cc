@@ -346,6 +346,7 @@ Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& 
   SLUICE_TRY(chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit()));
   SLUICE_TRY(chain.finish(0, worker));
   report.overflow = worker.eval.overflow;
+  report.warnings = std::move(worker.warnings);
   return chain.begin();
 }
 

@@ -45,6 +45,13 @@ bool row_less(std::span<const Column> columns, uint32_t a, uint32_t b) {
   return false;
 }
 
+void append_rest_key(Column& column, const Type& type) {
+  if (type.logical == LogicalType::string)
+    column.append_string("other");
+  else
+    column.append_null();
+}
+
 Grouping::Grouping(const GroupSpec& spec, RunState& run) : spec_(spec), table_(key_types(spec)), claim_(&run) {
   for (const auto& a : spec.aggregates) {
     aggregates_.push_back(a.make.make());
@@ -147,11 +154,20 @@ Status Grouping::join(Grouping& other, Worker& worker) {
   return account();
 }
 
-Chunk Grouping::rows(std::span<const uint32_t> groups) const {
+void Grouping::tell_estimates(size_t index, const Aggregate& aggregate, std::span<const uint32_t> groups, Worker& worker) const {
+  const std::string& note = spec_.aggregates[index].make.estimate_note;
+  if (note.empty() || std::find(worker.warnings.begin(), worker.warnings.end(), note) != worker.warnings.end()) return;
+  if (aggregate.estimates(groups)) worker.warnings.push_back(note);
+}
+
+Chunk Grouping::rows(std::span<const uint32_t> groups, Worker& worker) const {
   Chunk out;
   out.rows = groups.size();
   for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(std::make_shared<Column>(table_.keys(k, groups)));
-  for (const auto& a : aggregates_) out.slots.push_back(std::make_shared<Column>(a->finish(groups)));
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    out.slots.push_back(std::make_shared<Column>(aggregates_[a]->finish(groups)));
+    tell_estimates(a, *aggregates_[a], groups, worker);
+  }
   return out;
 }
 
@@ -164,6 +180,7 @@ std::vector<Column> Grouping::combined(std::span<const uint32_t> part_of, size_t
     whole->resize(std::max<size_t>(1, parts));
     whole->merge(*aggregates_[a], part_of, worker.eval);
     out.push_back(whole->finish(all));
+    tell_estimates(a, *whole, all, worker);
   }
   return out;
 }
@@ -188,7 +205,7 @@ class Group final : public Operator {
     constexpr size_t kPiece = 16'384;
     for (size_t i = 0; i < order.size(); i += kPiece) {
       SLUICE_TRY(worker.run.check());
-      SLUICE_TRY(emit(grouping_->rows(std::span(order).subspan(i, std::min(kPiece, order.size() - i)))));
+      SLUICE_TRY(emit(grouping_->rows(std::span(order).subspan(i, std::min(kPiece, order.size() - i)), worker)));
     }
     return {};
   }
@@ -302,26 +319,26 @@ class Top final : public Operator {
     }
     std::vector<uint32_t> top(order.begin(), order.begin() + static_cast<ptrdiff_t>(kept));
     std::sort(top.begin(), top.end(), less);
-    Chunk rows = grouping_->rows(top);
+    Chunk rows = grouping_->rows(top, worker);
+    Column is_rest(PhysicalType::U8);
+    if (others_)
+      for (size_t i = 0; i < rows.rows; ++i) is_rest.append(uint8_t{0});
     if (others_ && kept < total) {
       std::vector<uint32_t> part(total, 1);
       for (uint32_t g : top) part[g] = 0;
       const std::vector<Column> rest = grouping_->combined(part, 2, worker);
-      bool said = false;
       for (size_t s = 0; s < rows.slots.size(); ++s) {
         Column column = rows.slots[s]->decoded();
-        if (s >= spec_->keys.size()) {
+        if (s >= spec_->keys.size())
           column.append_from(rest[s - spec_->keys.size()], 1);
-        } else if (!said && spec_->keys[s].node->type.logical == LogicalType::string) {
-          column.append_string("other");
-          said = true;
-        } else {
-          column.append_null();
-        }
+        else
+          append_rest_key(column, spec_->keys[s].node->type);
         rows.slots[s] = std::make_shared<Column>(std::move(column));
       }
+      is_rest.append(uint8_t{1});
       ++rows.rows;
     }
+    if (others_) rows.slots.push_back(std::make_shared<Column>(std::move(is_rest)));
     return rows.rows > 0 ? emit(std::move(rows)) : Status();
   }
   std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Top>(spec_, &run, count_, others_, text_); }

@@ -32,15 +32,17 @@ class Grouping {
   Status push(const Chunk& chunk, Worker& worker);
   Status join(Grouping& other, Worker& worker);
   size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
-  // Keys, then aggregates, one slot each.
-  Chunk rows(std::span<const uint32_t> groups) const;
+  // Keys, then aggregates, one slot each. What is an estimate is said in the worker's warnings.
+  Chunk rows(std::span<const uint32_t> groups, Worker& worker) const;
   Column aggregate(size_t index, std::span<const uint32_t> groups) const { return aggregates_[index]->finish(groups); }
   const GroupTable& table() const { return table_; }
-  // All groups given, as one: the aggregates' values over all of them. REQUIRES: called once, last
+  // All groups given, as one: the aggregates' values over all of them. Estimates are said as by rows().
+  // REQUIRES: called once, last
   std::vector<Column> combined(std::span<const uint32_t> part_of, size_t parts, Worker& worker);
 
  private:
   Status push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker);
+  void tell_estimates(size_t index, const Aggregate& aggregate, std::span<const uint32_t> groups, Worker& worker) const;
   const GroupSpec& spec_;
   GroupTable table_;
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
@@ -52,20 +54,25 @@ class Grouping {
 // Output slots: keys, then aggregates, in key order.
 OperatorPtr make_group(std::shared_ptr<const GroupSpec> spec, RunState* run, bool sorted, std::string text);
 
-// The `count` groups with the greatest value of aggregate 0; ties by the lesser keys. With others: one more row, its keys
-// null (the first text key says "other").
+// The `count` groups with the greatest value of aggregate 0; ties by the lesser keys. With others: one more row that sums up
+// the rest, if there is one, its keys as `append_rest_key` says, and one more slot that is true in that row alone.
 OperatorPtr make_top(std::shared_ptr<const GroupSpec> spec, RunState* run, uint64_t count, bool others, std::string text);
 
 struct TimeseriesSpec {
   GroupSpec group;  // key 0 is the bin
   DurationNs every = 0;
   std::optional<uint64_t> series_max;
+  size_t rest_slot = 0;  // with series_max: of the marker. It may lie behind slots that are computed later.
   enum class Fill { unsaid, null, previous, value } fill = Fill::unsaid;
   double fill_value = 0;
   TimeRange range;        // the grid; open ends are taken from the rows
   std::vector<bool> zero;  // by aggregate: an empty bin is 0 rather than null when fill is unsaid
 };
+// Output slots: as of make_group. With series_max, the slot rest_slot is true in the rows of the series that sums up the rest.
 OperatorPtr make_timeseries(std::shared_ptr<const TimeseriesSpec> spec, RunState* run, std::string text);
+
+// The key of a row that sums up the groups not shown: text says "other"; other types have no such value and are null.
+void append_rest_key(Column& column, const Type& type);
 
 // The start of t's bin; weeks begin on Monday.
 TimestampNs bin_start(TimestampNs t, DurationNs width);

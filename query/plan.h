@@ -54,7 +54,6 @@ struct Plan {
   ScanPlan scan;
   std::vector<OperatorPtr> operators;
   std::vector<OutputColumn> output;
-  std::vector<std::string> notes;  // for the answer's warnings
   std::string render;
 };
 

@@ -120,19 +120,14 @@ class Timeseries final : public Operator {
       Column ts(PhysicalType::I64);
       for (size_t c = from; c < to; ++c) ts.append(static_cast<int64_t>(first + static_cast<int64_t>(c / shown) * spec_->every));
       out.slots.push_back(std::make_shared<Column>(std::move(ts)));
-      bool said = false;
       for (size_t k = 0; k < series_keys.size(); ++k) {
-        const bool says_other = !said && types[k].logical == LogicalType::string;
-        said = said || says_other;
         Column column(types[k].physical);
         for (size_t c = from; c < to; ++c) {
           const size_t s = c % shown;
           if (s < kept)
             column.append_from(series_keys[k], s);
-          else if (says_other)
-            column.append_string("other");
           else
-            column.append_null();
+            append_rest_key(column, types[k]);
         }
         out.slots.push_back(std::make_shared<Column>(std::move(column)));
       }
@@ -145,6 +140,12 @@ class Timeseries final : public Operator {
             fill(column, a, values[a], fill_from[c - from]);
         }
         out.slots.push_back(std::make_shared<Column>(std::move(column)));
+      }
+      if (spec_->series_max) {
+        Column is_rest(PhysicalType::U8);
+        for (size_t c = from; c < to; ++c) is_rest.append(static_cast<uint8_t>(c % shown >= kept));
+        out.slots.resize(std::max(out.slots.size(), spec_->rest_slot + 1));
+        out.slots[spec_->rest_slot] = std::make_shared<Column>(std::move(is_rest));
       }
       SLUICE_TRY(emit(std::move(out)));
     }

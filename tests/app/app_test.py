@@ -99,6 +99,18 @@ class Routes(unittest.TestCase):
         self.assertEqual(got.body, b"n\r\n100\r\n")
         self.assertEqual(self.s.post("/v1/query", text, headers={"Accept": "image/png"}).status, 415)
 
+    def test_the_row_of_the_rest_in_every_format(self):
+        text = "dst_ip == 172.31.0.9 | top 1 src_port by n = count() with others"
+        answer = self.s.post("/v1/query", text).json()
+        self.assertEqual([(c["name"], c["type"]) for c in answer["columns"]], [("src_port", "uint"), ("n", "uint"), ("others", "bool")])
+        (port, n, marked), rest = answer["rows"]
+        self.assertIs(marked, False)
+        self.assertEqual(rest, [None, 100 - n, True])
+        lines = self.s.post("/v1/query", text, headers={"Accept": "application/x-ndjson"}).body.decode().splitlines()
+        self.assertEqual(json.loads(lines[1]), {"src_port": None, "n": 100 - n, "others": True})
+        csv = self.s.post("/v1/query", text, headers={"Accept": "text/csv"}).body.decode()
+        self.assertEqual(csv, f"src_port,n,others\r\n{port},{n},false\r\n,{100 - n},true\r\n")
+
     def test_query_parameters_range_and_limit(self):
         text = "from flows | where dst_port == $port | stats n = count()"
         self.assertEqual(self.s.query(text, params={"port": 443}).rows(), [[100]])
@@ -424,6 +436,14 @@ class Packets(unittest.TestCase):
             self.assertEqual(exporters[0]["exporter_ip"], "127.0.0.1")
             self.assertEqual(sum(e["flows"] for e in exporters), 32)
             self.assertEqual(s.metric("sluice_netflow_appended_flows_total"), 32)
+
+    def test_a_domain_of_two_formats_is_listed_once(self):
+        with Sluiced() as s:
+            s.send_packet(netflow9(source=9))
+            s.send_packet(ipfix(domain=9))
+            self.assertEqual(s.wait_count(2), 2)
+            listed = lambda: [e["domains"] for e in s.get("/v1/exporters").json()["exporters"]]
+            self.assertTrue(wait_until(lambda: listed() == [["9"]]), listed())
 
     def test_templates_survive_a_restart(self):
         data = tempfile.mkdtemp()

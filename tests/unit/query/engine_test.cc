@@ -240,7 +240,7 @@ TEST_F(EngineTest, ScalesBySamplingRate) {
 TEST_F(EngineTest, GroupsSortsAndLimits) {
   EXPECT_EQ(ask("stats count() by src_ip | sort src_ip desc | limit 2", true), (std::vector<std::string>{"10.0.0.9 30", "10.0.0.8 30"}));
   EXPECT_EQ(ask("top 2 src_ip by sum(raw_bytes)", true), (std::vector<std::string>{"10.0.0.9 7620", "10.0.0.8 7590"}));
-  EXPECT_EQ(ask("top 1 src_ip by sum(raw_bytes) with others", true), (std::vector<std::string>{"10.0.0.9 7620", "null 67230"}));
+  EXPECT_EQ(ask("top 1 src_ip by sum(raw_bytes) with others", true), (std::vector<std::string>{"10.0.0.9 7620 false", "null 67230 true"}));
   EXPECT_EQ(ask("stats total = sum(raw_bytes) / count() by action", true).size(), 2u);
   EXPECT_EQ(ask("distinct protocol", true), (std::vector<std::string>{"1", "6", "17", "58"}));
   EXPECT_EQ(ask("select src_ip, raw_bytes | sort raw_bytes desc | limit 2", true), (std::vector<std::string>{"10.0.0.9 399", "10.0.0.8 398"}));
@@ -262,6 +262,50 @@ TEST_F(EngineTest, Time) {
   EXPECT_EQ(ask("timeseries sum(raw_bytes) every 30m by app limit 1", true).size(), 4u);
   EXPECT_EQ(ask("stats count() by bin(10m)", true).size(), 5u);
   EXPECT_EQ(header_, "ts count");
+}
+
+TEST_F(EngineTest, SaysWhatIsAnEstimate) {
+  // Group 0 has 3,000 ports, groups 1 and 2 have 700 each.
+  FlowBatchBuilder b;
+  for (uint32_t i = 0; i < 4'400; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart);
+    b.set_uint(ColumnId::protocol, i < 3'000 ? 0 : i < 3'700 ? 1 : 2);
+    b.set_uint(ColumnId::src_port, i);
+    b.set_uint(ColumnId::raw_bytes, i);
+  }
+  store::Snapshot many;
+  many.open.push_back(std::make_shared<const Batch>(b.finish()));
+  const auto warnings = [&](const std::string& text) {
+    QueryRequest request;
+    request.text = text;
+    TextSink sink;
+    const auto error = run_on(many, request, sink);
+    EXPECT_FALSE(error) << text << ": " << (error ? error->message : "");
+    std::string all;
+    for (const auto& w : summary_.warnings)
+      if (!w.ends_with("bytes and packets are as reported")) all += w + "\n";
+    return all;
+  };
+  const std::string dcount = "counts by dcount() of more than 1,024 distinct values are estimates, with a standard error of 0.8 %\n";
+  const std::string quantile = "quantiles of more than 512 values are estimates, within 0.5 % of the exact one\n";
+  EXPECT_EQ(warnings("stats dcount(src_port)"), dcount);
+  EXPECT_EQ(warnings("stats dcount(src_port) by proto"), dcount);
+  EXPECT_EQ(warnings("stats dcount(src_port), dcount(raw_bytes)"), dcount);  // once
+  EXPECT_EQ(warnings("stats dcount(src_port), p50(raw_bytes), p95(raw_bytes)"), dcount + quantile);
+  EXPECT_EQ(warnings("where src_port < 1024 | stats dcount(src_port)"), "");
+  EXPECT_EQ(warnings("where src_port < 1025 | stats dcount(src_port)"), dcount);
+  EXPECT_EQ(warnings("where src_port < 512 | stats p50(src_port)"), "");
+  EXPECT_EQ(warnings("where src_port < 513 | stats p50(src_port)"), quantile);
+  EXPECT_EQ(warnings("where proto != 0 | stats dcount(src_port) by proto"), "");
+  EXPECT_EQ(warnings("top 1 proto by dcount(src_port)"), dcount);
+  EXPECT_EQ(warnings("where proto != 0 | top 1 proto by dcount(src_port)"), "");
+  // Neither of the groups that become one is an estimate, the whole is.
+  EXPECT_EQ(warnings("where proto != 0 or src_port < 10 | top 1 proto by dcount(src_port) with others"), "");
+  EXPECT_EQ(warnings("where proto != 0 or src_port < 900 | top 1 proto by dcount(src_port) with others"), dcount);
+  EXPECT_EQ(warnings("timeseries dcount(src_port) every 1m"), dcount);
+  EXPECT_EQ(warnings("where proto == 1 | timeseries dcount(src_port) every 1m"), "");
+  EXPECT_EQ(warnings("stats count_distinct(src_port), count()"), "");
 }
 
 TEST_F(EngineTest, Parameters) {
