@@ -23,18 +23,20 @@ uint64_t count_of(const json& j, const char* key) {
 
 // Durations come as milliseconds: shown as people say them.
 std::string duration_text(double ms) {
+  if (ms < 0) return "-" + duration_text(-ms);
   char buffer[48];
-  const double a = std::fabs(ms);
-  if (a == 0) return "0s";
-  if (a < 1)
+  if (ms == 0) return "0s";
+  if (ms < 1e-3)
+    std::snprintf(buffer, sizeof buffer, "%.6gns", ms * 1e6);
+  else if (ms < 1)
     std::snprintf(buffer, sizeof buffer, "%.6gus", ms * 1e3);
-  else if (a < 1000)
+  else if (ms < 1000)
     std::snprintf(buffer, sizeof buffer, "%.6gms", ms);
-  else if (a < 120e3)
+  else if (ms < 120e3)
     std::snprintf(buffer, sizeof buffer, "%.6gs", ms / 1e3);
   else {
     const auto s = static_cast<long long>(ms / 1e3);
-    if (s < 7200)
+    if (s < 3600)
       std::snprintf(buffer, sizeof buffer, "%lldm%02llds", s / 60, s % 60);
     else if (s < 2 * 86400)
       std::snprintf(buffer, sizeof buffer, "%lldh%02lldm", s / 3600, s / 60 % 60);

@@ -67,6 +67,15 @@ void print_warnings(const Response& response) {
     if (w.is_string()) std::fprintf(stderr, "warning: %s\n", printable(w.get<std::string>()).c_str());
 }
 
+// Its answer is to be read rather than to be compared: no word of it is cut.
+bool explains(std::string_view text) {
+  const size_t from = std::min(text.size(), text.find_first_not_of(" \t\n"));
+  const size_t to = std::min(text.size(), text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", from));
+  std::string word(text.substr(from, to - from));
+  for (char& c : word) c = static_cast<char>(c | 0x20);
+  return word == "explain" || word == "show";
+}
+
 enum class Wish { print, page };
 
 int ask(Http& http, const std::string& text, const QueryOptions& options, bool timing, Wish wish) {
@@ -104,7 +113,7 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
     std::fprintf(stderr, "error: %s\n", why.c_str());
     return 1;
   }
-  const std::string drawn = answer->columns.empty() ? "" : draw(*answer, {terminal.width, terminal.colour()});
+  const std::string drawn = answer->columns.empty() ? "" : draw(*answer, {terminal.width, terminal.colour(), explains(text)});
   const size_t lines = static_cast<size_t>(std::count(drawn.begin(), drawn.end(), '\n'));
   FILE* out = stdout;
   if (wish == Wish::page && terminal.is_terminal && terminal.height > 0 && lines + 3 > terminal.height) {

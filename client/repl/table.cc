@@ -68,9 +68,14 @@ void pad(std::string& out, std::string_view text, size_t width, bool right, bool
 
 constexpr std::string_view kBold = "\x1b[1m", kDim = "\x1b[2m", kReset = "\x1b[0m", kNull = "-";
 
+constexpr size_t kGap = 2;
+// A text column is not cut below this; nor broken into lines that are shorter than a short sentence.
+constexpr size_t kCutSmallest = 8, kWrapSmallest = 32;
+
 std::string draw_records(const std::vector<TableColumn>& columns, const std::vector<std::vector<Cell>>& rows, const TableStyle& style) {
   size_t name_width = 0;
   for (const auto& c : columns) name_width = std::max(name_width, display_width(c.name));
+  const size_t room = style.width > name_width + kGap + kCutSmallest ? style.width - name_width - kGap : 0;
   std::string out;
   for (size_t r = 0; r < rows.size(); ++r) {
     out += "── " + std::to_string(r + 1) + " ──\n";
@@ -79,10 +84,34 @@ std::string draw_records(const std::vector<TableColumn>& columns, const std::vec
       if (style.colour) out += kBold;
       pad(out, columns[i].name, name_width, false, false);
       if (style.colour) out += kReset;
-      out += "  " + rows[r][i].text + "\n";
+      bool first = true;
+      for (const std::string& line : room > 0 ? wrapped(rows[r][i].text, room) : std::vector<std::string>{rows[r][i].text}) {
+        if (!first) out.append(name_width, ' ');
+        first = false;
+        out.append(kGap, ' ');
+        out += line + "\n";
+      }
     }
   }
   return out;
+}
+
+// Takes from the widest columns until all fit, none below `smallest`. False: that can't be.
+bool shrink(std::vector<size_t>& widths, size_t width, size_t smallest) {
+  size_t sum = kGap * (widths.size() - 1);
+  for (size_t w : widths) sum += w;
+  while (sum > width) {
+    // The widest column to the next one's width; columns of short values stay whole.
+    const auto widest = std::max_element(widths.begin(), widths.end());
+    if (*widest <= smallest) return false;
+    size_t next = smallest;
+    for (auto it = widths.begin(); it != widths.end(); ++it)
+      if (it != widest) next = std::max(next, std::min(*it, *widest - 1));
+    const size_t less = std::max<size_t>(1, std::min(sum - width, *widest - next));
+    *widest -= less;
+    sum -= less;
+  }
+  return true;
 }
 
 }  // namespace
@@ -123,6 +152,50 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::vector<std::string> wrapped(std::string_view text, size_t width, size_t indent) {
+  std::vector<std::string> lines;
+  std::string line, word;
+  size_t used = 0;
+  bool blank = true;  // the line has no word yet
+  auto end_line = [&] {
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    lines.push_back(std::move(line));
+    line.assign(indent, ' ');
+    used = indent;
+    blank = true;
+  };
+  auto put_word = [&] {
+    const size_t cells = display_width(word);
+    if (used + cells > width && !blank) end_line();
+    for (std::string_view rest = word; !rest.empty();) {
+      const CodePoint c = next_code_point(rest);
+      const size_t w = c.valid ? cells_of(c.value) : 1;
+      if (used + w > width && used > indent) end_line();  // a word that no line holds
+      line.append(rest.substr(0, c.bytes));
+      used += w;
+      blank = false;
+      rest.remove_prefix(c.bytes);
+    }
+    word.clear();
+  };
+  for (const char c : text) {
+    if (c != ' ') {
+      word += c;
+      continue;
+    }
+    put_word();
+    if (used >= width) {
+      end_line();
+    } else if (!blank || lines.empty()) {  // blanks at the beginning of the text are its indentation
+      line += ' ';
+      ++used;
+    }
+  }
+  put_word();
+  if (!blank || lines.empty()) end_line();
+  return lines;
+}
+
 std::string draw_table(const std::vector<TableColumn>& columns, const std::vector<std::vector<Cell>>& rows, const TableStyle& style) {
   if (columns.empty()) return {};
   std::vector<size_t> widths(columns.size());
@@ -130,49 +203,56 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
     widths[i] = display_width(columns[i].name);
     for (const auto& row : rows) widths[i] = std::max(widths[i], row[i].null ? 1 : display_width(row[i].text));
   }
-  constexpr size_t kGap = 2, kSmallest = 8;
+  size_t shown = columns.size();  // columns beside each other; one more goes below
   if (style.width > 0) {
-    size_t sum = kGap * (columns.size() - 1);
-    for (size_t w : widths) sum += w;
-    while (sum > style.width) {
-      // Shrink the widest column to the next one's width; columns of short values stay whole.
-      const auto widest = std::max_element(widths.begin(), widths.end());
-      if (*widest <= kSmallest) return draw_records(columns, rows, style);
-      size_t next = kSmallest;
-      for (auto it = widths.begin(); it != widths.end(); ++it)
-        if (it != widest) next = std::max(next, std::min(*it, *widest - 1));
-      const size_t shrink = std::max<size_t>(1, std::min(sum - style.width, *widest - next));
-      *widest -= shrink;
-      sum -= shrink;
+    const std::vector<size_t> whole = widths;
+    if (!shrink(widths, style.width, style.wrap ? kWrapSmallest : kCutSmallest)) {
+      if (!style.wrap || columns.size() == 1 || columns.back().right) return draw_records(columns, rows, style);
+      widths.assign(whole.begin(), whole.end() - 1);
+      if (!shrink(widths, style.width, kWrapSmallest)) return draw_records(columns, rows, style);
+      --shown;
     }
   }
   std::string out;
   if (style.colour) out += kBold;
-  for (size_t i = 0; i < columns.size(); ++i) {
+  for (size_t i = 0; i < shown; ++i) {
     if (i > 0) out.append(kGap, ' ');
-    pad(out, cut(columns[i].name, widths[i]), widths[i], columns[i].right, i + 1 == columns.size());
+    pad(out, cut(columns[i].name, widths[i]), widths[i], columns[i].right, i + 1 == shown);
   }
   if (style.colour) out += kReset;
   out += '\n';
-  for (size_t i = 0; i < columns.size(); ++i) {
+  for (size_t i = 0; i < shown; ++i) {
     if (i > 0) out.append(kGap, ' ');
     for (size_t k = 0; k < widths[i]; ++k) out += "─";
   }
   out += '\n';
+  std::vector<std::vector<std::string>> lines(shown);
   for (const auto& row : rows) {
-    for (size_t i = 0; i < columns.size(); ++i) {
-      if (i > 0) out.append(kGap, ' ');
-      if (row[i].null) {
-        std::string dash;
-        pad(dash, kNull, widths[i], columns[i].right, i + 1 == columns.size());
-        if (style.colour) out += kDim;
-        out += dash;
-        if (style.colour) out += kReset;
-      } else {
-        pad(out, cut(row[i].text, widths[i]), widths[i], columns[i].right, i + 1 == columns.size());
+    size_t height = 1;
+    for (size_t i = 0; i < shown; ++i) {
+      if (row[i].null || !style.wrap || display_width(row[i].text) <= widths[i]) {
+        lines[i] = {row[i].null ? std::string(kNull) : cut(row[i].text, widths[i])};
+        continue;
       }
+      // Where lines of two rows can't be told apart by the columns beside them, indentation tells.
+      const size_t lead = row[i].text.find_first_not_of(' '), more = shown == 1 ? 2 : 0;
+      lines[i] = wrapped(row[i].text, widths[i], std::min(widths[i] / 2, (lead == std::string::npos ? 0 : lead) + more));
+      height = std::max(height, lines[i].size());
     }
-    out += '\n';
+    for (size_t l = 0; l < height; ++l) {
+      std::string drawn;
+      for (size_t i = 0; i < shown; ++i) {
+        if (i > 0) drawn.append(kGap, ' ');
+        const bool dim = style.colour && row[i].null && l == 0;
+        if (dim) drawn += kDim;
+        pad(drawn, l < lines[i].size() ? lines[i][l] : "", widths[i], columns[i].right, i + 1 == shown);
+        if (dim) drawn += kReset;
+      }
+      while (!drawn.empty() && drawn.back() == ' ') drawn.pop_back();
+      out += drawn + '\n';
+    }
+    if (shown < columns.size() && !row[shown].null && !row[shown].text.empty())
+      for (const std::string& line : wrapped("    " + row[shown].text, style.width, 4)) out += line + '\n';
   }
   return out;
 }

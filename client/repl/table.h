@@ -23,11 +23,17 @@ struct TableColumn {
 struct TableStyle {
   size_t width = 0;     // terminal columns; 0: as wide as it needs
   bool colour = false;  // ANSI bold header, dim nulls
+  bool wrap = false;    // for tables that explain something: nothing is cut, long text goes on in the next line
 };
 
 // Header, rule, rows. When the columns don't fit, the widest text is cut with "…"; when even that can't fit, every row is
-// drawn as "name  value" lines, nulls left out.
+// drawn as "name  value" lines, nulls left out. With `wrap`, text is broken between words instead; where that would leave
+// columns too narrow to read, the last one goes below its row.
 std::string draw_table(const std::vector<TableColumn>& columns, const std::vector<std::vector<Cell>>& rows, const TableStyle& style);
+
+// Lines of at most `width` cells, broken between words where there are some; those after the first are indented.
+// REQUIRES: indent < width
+std::vector<std::string> wrapped(std::string_view text, size_t width, size_t indent = 0);
 
 // Terminal cells that a string takes. Invalid UTF-8 counts one cell a byte.
 size_t display_width(std::string_view text);

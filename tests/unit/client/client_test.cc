@@ -59,6 +59,53 @@ TEST_F(ClientTest, TooManyColumnsBecomeRecords) {
   EXPECT_EQ(t.find("column7 "), std::string::npos);
 }
 
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = text.find('\n', start);
+    lines.push_back(text.substr(start, end - start));
+    start = end + 1;
+  }
+  return lines;
+}
+
+TEST_F(ClientTest, WrapsBetweenWords) {
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(wrapped("bytes of the flow as reported", 12), (Lines{"bytes of the", "flow as", "reported"}));
+  EXPECT_EQ(wrapped("  filter in scan", 10, 4), (Lines{"  filter", "    in", "    scan"}));
+  EXPECT_EQ(wrapped("abcdefghij", 4), (Lines{"abcd", "efgh", "ij"}));
+  EXPECT_EQ(wrapped("a abcdefgh b", 4, 1), (Lines{"a", " abc", " def", " gh", " b"}));
+  EXPECT_EQ(wrapped("東京 東京", 4), (Lines{"東京", "東京"}));
+  EXPECT_EQ(wrapped("", 4), (Lines{""}));
+  EXPECT_EQ(wrapped("a    b", 3), (Lines{"a", "b"}));
+}
+
+TEST_F(ClientTest, TablesThatExplainCutNothing) {
+  const std::string doc = "Bytes that the exporter reported for the flow, before any scaling by the sampling rate of the exporter";
+  const std::vector<TableColumn> columns{{"name", false}, {"type", false}, {"doc", false}};
+  const std::vector<std::vector<Cell>> rows{{{"raw_bytes", false}, {"uint", false}, {doc, false}}, {{"src_ip", false}, {"ip", false}, {"", true}}};
+  std::vector<std::string> lines = lines_of(draw_table(columns, rows, {60, false, true}));
+  ASSERT_EQ(lines.size(), 6u);
+  EXPECT_EQ(lines[2], "raw_bytes  uint  Bytes that the exporter reported for the");
+  EXPECT_EQ(lines[3], "                 flow, before any scaling by the sampling");
+  EXPECT_EQ(lines[4], "                 rate of the exporter");
+  EXPECT_EQ(lines[5], "src_ip     ip    -");
+  // Beside the others there is no room to read it: below its row.
+  lines = lines_of(draw_table(columns, rows, {44, false, true}));
+  ASSERT_EQ(lines.size(), 7u);
+  EXPECT_EQ(lines[0], "name       type");
+  EXPECT_EQ(lines[2], "raw_bytes  uint");
+  EXPECT_EQ(lines[3], "    Bytes that the exporter reported for the");
+  EXPECT_EQ(lines[6], "src_ip     ip");
+  // A plan: one column, whose lines are told apart by their indentation.
+  lines = lines_of(draw_table({{"plan", false}}, {{{"  read src_ip, raw_bytes, protocol, tcp_flags", false}}}, {40, false, true}));
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[2], "  read src_ip, raw_bytes, protocol,");
+  EXPECT_EQ(lines[3], "    tcp_flags");
+  for (size_t width : {20u, 33u, 45u, 60u, 79u, 80u, 200u})
+    for (const std::string& line : lines_of(draw_table(columns, rows, {width, false, true}))) EXPECT_LE(display_width(line), width) << line;
+}
+
 TEST_F(ClientTest, ReadsAnswers) {
   std::string why;
   const auto a = read_answer(
@@ -71,6 +118,13 @@ TEST_F(ClientTest, ReadsAnswers) {
   EXPECT_EQ(a->rows[0][2].text, "1.5s");
   EXPECT_EQ(a->rows[1][2].text, "250us");
   EXPECT_TRUE(a->rows[1][0].null);
+  // A duration back in time is the one forward with a sign.
+  const auto durations = read_answer(
+      R"({"columns":[{"name":"d","type":"duration"}],"rows":[[-3600000],[-1500],[-5400000],[-180000000],[-0.25],[-0.0005],[0],[3600000],[0.0005]]})", why);
+  ASSERT_TRUE(durations) << why;
+  std::vector<std::string> texts;
+  for (const auto& row : durations->rows) texts.push_back(row[0].text);
+  EXPECT_EQ(texts, (std::vector<std::string>{"-1h00m", "-1.5s", "-1h30m", "-2d02h", "-250us", "-500ns", "0s", "1h00m", "500ns"}));
   EXPECT_EQ(a->warnings.at(0), "w");
   EXPECT_FALSE(read_answer("{\"columns\":3}", why));
   EXPECT_FALSE(read_answer("[]", why));
