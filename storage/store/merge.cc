@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "storage/store/contained_rows.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
 
@@ -57,28 +58,6 @@ std::vector<std::shared_ptr<SegmentFile>> choose(const std::vector<std::shared_p
   return best;
 }
 
-// All rows of a segment, a batch per block.
-Status read_all(const segment::Segment& segment, std::vector<Batch>& out) {
-  std::vector<ColumnId> ids;
-  auto schema = std::make_shared<Schema>();
-  for (const ColumnSpec& spec : flow_columns())
-    if (segment.has(spec.id)) {
-      ids.push_back(spec.id);
-      schema->push_back(Field::of(spec.id));
-    }
-  for (uint32_t block = 0; block < segment.block_count(); ++block) {
-    Batch batch;
-    batch.schema = schema;
-    batch.rows = segment.block_rows(block);
-    for (const ColumnId id : ids) {
-      SLUICE_ASSIGN(Column column, segment.read(id, block, 0, segment.block_rows(block), nullptr));
-      batch.columns.push_back(std::move(column));
-    }
-    out.push_back(std::move(batch));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<bool> StoreImpl::merge_once() {
@@ -117,7 +96,11 @@ Result<bool> StoreImpl::merge_once() {
   std::vector<Batch> batches;
   uint64_t rows = 0;
   for (const auto& file : inputs) {
-    if (Status read = read_all(*SegmentFile::segment_of(file), batches); !read.ok()) {
+    const auto keep = [&](Batch&& batch) -> Status {
+      batches.push_back(std::move(batch));
+      return {};
+    };
+    if (Status read = each_block(*SegmentFile::segment_of(file), keep); !read.ok()) {
       if (read.error().code == ErrorCode::corrupt) report_damage(file->info().id, read.error().message);
       return std::move(read).error().with("cannot merge");
     }

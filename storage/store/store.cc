@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "storage/store/contained_rows.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
 
@@ -182,8 +183,10 @@ Status StoreImpl::remove_orphans() {
   std::unordered_set<std::string> known;
   for (const auto& [start, partition] : partitions_)
     for (const SegmentEntry& e : partition.segments) known.insert(e.file->info().path);
-  // A catalogue that lost changes does not know all segments that are good. Nothing is deleted on its word then.
-  const bool doubtful = !catalog_->damage().empty() || catalog_->tail_cut();
+  // A catalogue that lost changes does not know all segments that are good. Nothing is deleted on its word then; where its log
+  // merely ends within a record, as after a crash, a file goes if its rows are elsewhere.
+  const bool damaged = !catalog_->damage().empty();
+  const bool doubtful = damaged || catalog_->tail_cut();
   std::error_code ec;
   std::vector<fs::path> folders;
   for (fs::directory_iterator it(segments_folder_, ec), last; !ec && it != last; it.increment(ec)) {
@@ -199,7 +202,7 @@ Status StoreImpl::remove_orphans() {
     if (ec) return Error::from_errno("cannot list " + folder.string(), ec.value());
     for (const fs::path& orphan : orphans) {
       std::error_code failed;
-      if (doubtful && orphan.extension() == ".slc")
+      if (doubtful && orphan.extension() == ".slc" && (damaged || !is_superfluous(orphan.string())))
         SLUICE_TRY(set_aside(orphan.string()));
       else if (fs::remove(orphan, failed))
         ++stats_.orphan_files_removed;
@@ -209,6 +212,34 @@ Status StoreImpl::remove_orphans() {
   }
   list_set_aside();
   return {};
+}
+
+// Whether nothing is lost with this segment file that the catalogue does not name: all of its rows are in the journal or in
+// segments of its partition, or retention has taken them or would now.
+bool StoreImpl::is_superfluous(const std::string& path) const {
+  const auto orphan = segment::Segment::open(path);
+  if (!orphan.ok()) return false;
+  const SegmentInfo& info = (*orphan)->info();
+  TimestampNs end = 0;
+  if (options_.retain_age > 0 && !__builtin_add_overflow(info.partition_start, options_.partition_width, &end) &&
+      end <= clock_.now() - options_.retain_age)
+    return true;
+  const auto at = partitions_.find(info.partition_start);
+  if (at == partitions_.end()) return false;
+  auto rows = ContainedRows::of(**orphan);
+  if (!rows.ok()) return false;
+  for (const OpenRows& open : at->second.open)
+    for (const auto& batch : open.batches) rows->found(*batch);
+  for (const SegmentEntry& e : at->second.segments) {
+    if (rows->all_found()) break;
+    if (!e.damage.empty()) continue;
+    const Status read = each_block(*SegmentFile::segment_of(e.file), [&](Batch&& batch) -> Status {
+      rows->found(batch);
+      return {};
+    });
+    if (!read.ok()) return false;
+  }
+  return rows->all_found();
 }
 
 // Moves the file to the folder of those set aside, under a name that is not taken there.

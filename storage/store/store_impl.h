@@ -108,6 +108,7 @@ class StoreImpl final : public Store {
   Status remove_orphans();
   // Where a segment file goes that the catalogue does not name but that may hold the only copy of its rows.
   std::string set_aside_folder() const { return segments_folder_ + "/set-aside"; }
+  bool is_superfluous(const std::string& path) const;
   Status set_aside(const std::string& path) const;
   void list_set_aside();
   void note_catalog_damage();  // mutex_ not held
