@@ -172,8 +172,27 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
   if (auto* error = std::get_if<QueryError>(&parsed)) return std::move(*error);
   const auto& statement = std::get<g::Statement>(parsed);
   if (const auto* query = statement.as<g::Query>()) {
-    Answer answer;
-    return run_query(*query, request, context, sink, summary, false, answer);
+    QueryContext whole = context;
+    store::Snapshot sound;
+    for (;;) {
+      Answer answer;
+      auto error = run_query(*query, request, whole, sink, summary, false, answer);
+      if (!error || answer.report.lost.empty() || answer.report.began) return error;
+      // A file failed below the query, and nothing has been said yet: once more without it. Each round has one segment less.
+      store::Snapshot fewer;
+      fewer.open = whole.snapshot->open;
+      fewer.damaged = whole.snapshot->damaged;
+      for (const auto& segment : whole.snapshot->segments) {
+        const auto& lost = answer.report.lost;
+        const auto found = std::find_if(lost.begin(), lost.end(), [&](const auto& l) { return l.info.id == segment->info().id; });
+        if (found == lost.end())
+          fewer.segments.push_back(segment);
+        else
+          fewer.damaged.push_back(*found);
+      }
+      sound = std::move(fewer);
+      whole.snapshot = &sound;
+    }
   }
   if (const auto* show = statement.as<g::Show>()) return run_show(*show, request, context, sink, summary);
   if (const auto* explained = statement.as<g::Explain>()) {

@@ -304,6 +304,15 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   bool overflow = false;
   for (const auto& w : e.workers) overflow = overflow || w->eval.overflow;
   const bool again = overflow && stop_on_overflow && !report.began;
+  const auto check_files = [&]() -> Status {
+    report.lost = e.scan.lost();
+    if (report.lost.empty()) return {};
+    const store::DamagedSegment& first = report.lost.front();
+    return Error{ErrorCode::corrupt, "segment " + std::to_string(first.info.id) + " was damaged while this query read it, so its answer may be wrong; asked "
+                                     "again it leaves those rows out: " + first.reason};
+  };
+  // Here most queries have said nothing yet, and can be run again without the file.
+  if (status.ok() && !report.began) status = check_files();
   if (status.ok() && !again) status = e.chain.finish(e.split, *e.workers[0]);
 
   std::vector<StepCount> steps(plan.operators.size());
@@ -313,6 +322,7 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   if (report.overflow && stop_on_overflow && !report.began) return {};
   SLUICE_TRY(e.chain.flush());
   SLUICE_TRY(e.chain.begin());
+  SLUICE_TRY(check_files());  // addresses are looked up when rows are sent
 
   if (timed) {
     PruneCounts prunes;

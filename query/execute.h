@@ -24,6 +24,8 @@ struct ExecuteReport {
   bool began = false;     // the sink has had its begin()
   std::vector<std::string> warnings;
   std::vector<StepReport> steps;  // when timed
+  // Segments whose files failed while they were read: what the answer has of them may be zeros. The status is corrupt then.
+  std::vector<store::DamagedSegment> lost;
 };
 
 // `timed`: measure each step (explain analyze). `stop_on_overflow`: end before anything was sent, so that the query can

@@ -1,6 +1,7 @@
 #include "query/scan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 
 #include "query/scan_prune.h"
@@ -95,6 +96,8 @@ struct Scan::SegmentWork {
   PruneCounts prunes;
   std::mutex mutex;
   bool damaged = false;
+  bool read = false;  // its dictionaries, or more
+  std::atomic<bool> scanned{false};
 };
 
 // One run of one block: loads slots for all rows of the run, or for those selected so far.
@@ -192,6 +195,7 @@ Status Scan::prepare(size_t index, Worker& worker) {
   const TimeRange range{plan_.range.from, plan_.overlap ? kTimestampMax : plan_.range.to};
   if (zones && !range.meets(segment.info().first, segment.info().last)) return pruned(work.prunes.segments_by_time);
 
+  work.read = true;
   auto leaves = resolve_leaves(plan_, segment, worker.eval.meter);
   if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
   if (!leaves.ok()) {
@@ -279,10 +283,23 @@ void Scan::release(size_t segment) {
   work_[segment]->blocks = {};
 }
 
+std::vector<store::DamagedSegment> Scan::lost() const {
+  std::vector<store::DamagedSegment> out;
+  for (const auto& work : work_) {
+    if (!work || !work->read) continue;
+    const Status intact = work->segment->intact(work->scanned.load(std::memory_order_relaxed));
+    if (intact.ok()) continue;
+    out.push_back({work->segment->info(), intact.error().message});
+    if (run_.context.report_damage) run_.context.report_damage(work->segment->info().id, intact.error().message);
+  }
+  return out;
+}
+
 PruneCounts Scan::prunes(size_t segment) const { return work_[segment] ? work_[segment]->prunes : PruneCounts{}; }
 
 Status Scan::scan(const ScanUnit& unit, Worker& worker, const Emit& emit) {
   if (unit.segment == SIZE_MAX) return scan_open(unit.index, worker, emit);
+  work_[unit.segment]->scanned.store(true, std::memory_order_relaxed);
   return scan_block(*work_[unit.segment], unit.index, worker, emit);
 }
 

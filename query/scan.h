@@ -44,6 +44,8 @@ class Scan {
   void release(size_t segment);
 
   PruneCounts prunes(size_t segment) const;
+  // Segments that were read and whose files have failed since (Segment::intact); they are reported as damaged.
+  std::vector<store::DamagedSegment> lost() const;
 
   // Rows read at a time where nothing else says; for queries that want few rows.
   void set_piece(size_t rows) { piece_ = rows; }

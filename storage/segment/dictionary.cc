@@ -147,7 +147,7 @@ void TextDictionaryBuilder::write(std::string& out) const {
   }
   put(raw, start);
   for (std::string_view v : values_) raw += v;
-  // A small dictionary stays as it is and is read in place.
+  // A small dictionary stays as it is.
   if (raw.size() >= 4'096) {
     std::string piece;
     codec::compress_piece(Bytes(reinterpret_cast<const uint8_t*>(raw.data()), raw.size()), piece);
@@ -242,7 +242,7 @@ class TextDictionary final : public MappedDictionary {
     return lo;
   }
 
-  static Result<std::shared_ptr<const MappedDictionary>> open(Bytes chunk, uint32_t size, std::shared_ptr<const void> keep) {
+  static Result<std::shared_ptr<const MappedDictionary>> open(Bytes chunk, uint32_t size) {
     auto d = std::make_shared<TextDictionary>();
     codec::ByteReader in(chunk);
     const auto kind = in.get<uint32_t>();
@@ -255,7 +255,9 @@ class TextDictionary final : public MappedDictionary {
       SLUICE_TRY(codec::expand_piece(raw, reinterpret_cast<uint8_t*>(d->own_.data()), raw_bytes));
       raw = Bytes(reinterpret_cast<const uint8_t*>(d->own_.data()), d->own_.size());
     } else {
-      d->keep_ = std::move(keep);
+      // Copied, as one that was compressed is: places of texts that have been checked must not change with the file.
+      d->own_.assign(reinterpret_cast<const char*>(raw.data()), raw.size());
+      raw = Bytes(reinterpret_cast<const uint8_t*>(d->own_.data()), d->own_.size());
     }
     const uint64_t starts_bytes = (uint64_t{size} + 1) * 4;
     if (raw.size() < starts_bytes) return Error{ErrorCode::corrupt, "text dictionary: cut short"};
@@ -281,14 +283,13 @@ class TextDictionary final : public MappedDictionary {
   const uint8_t* starts_ = nullptr;
   const char* text_ = nullptr;
   std::string own_;
-  std::shared_ptr<const void> keep_;
 };
 
 }  // namespace
 
 Result<std::shared_ptr<const MappedDictionary>> open_dictionary(Bytes chunk, PhysicalType type, uint32_t size,
                                                                 std::shared_ptr<const void> keep) {
-  return type == PhysicalType::Ip ? IpDictionary::open(chunk, size, std::move(keep)) : TextDictionary::open(chunk, size, std::move(keep));
+  return type == PhysicalType::Ip ? IpDictionary::open(chunk, size, std::move(keep)) : TextDictionary::open(chunk, size);
 }
 
 }  // namespace sluice::segment

@@ -60,7 +60,7 @@ class TextDictionaryBuilder {
   uint64_t text_bytes_ = 0;
 };
 
-// A dictionary that lies in mapped bytes, and can be searched.
+// A dictionary that can be searched. Addresses lie in mapped bytes, and any bytes there are addresses; texts are copied.
 class MappedDictionary : public Dictionary {
  public:
   bool sorted() const override { return true; }

@@ -1,16 +1,12 @@
 // Segment::open: maps a file, checks its footer once, and reads columns in place.
 //
-// Memory per open segment: this object, a bit per chunk for "checksum seen", and the dictionaries that were asked for. The
-// footer is used where it lies.
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+// Memory per open segment: this object, a copy of the footer (48 bytes a chunk, a hundredth of a percent of large segments'
+// rows; what was checked once must not change when the file does, see mapping.h), a bit per dictionary for "checksum seen", and
+// the dictionaries that were asked for.
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cerrno>
+#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -19,6 +15,7 @@
 #include "storage/codec/text_codec.h"
 #include "storage/segment/dictionary.h"
 #include "storage/segment/format.h"
+#include "storage/segment/mapping.h"
 #include "storage/segment/open_options.h"
 #include "storage/segment/postings.h"
 #include "storage/segment/segment.h"
@@ -28,38 +25,6 @@ namespace {
 
 using codec::Bytes;
 using codec::Out;
-
-class Mapping {
- public:
-  static Result<std::shared_ptr<const Mapping>> of(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return Error::from_errno("cannot open segment " + path, errno);
-    struct stat info {};
-    if (::fstat(fd, &info) != 0) {
-      const int failed = errno;
-      ::close(fd);
-      return Error::from_errno("cannot look at segment " + path, failed);
-    }
-    const auto size = static_cast<size_t>(info.st_size);
-    void* data = size == 0 ? nullptr : ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-    const int failed = errno;
-    ::close(fd);
-    if (data == MAP_FAILED) return Error::from_errno("cannot map segment " + path, failed);
-    auto m = std::make_shared<Mapping>();
-    m->bytes_ = {static_cast<const uint8_t*>(data), size};
-    return std::shared_ptr<const Mapping>(std::move(m));
-  }
-  Mapping() = default;
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    if (!bytes_.empty()) ::munmap(const_cast<uint8_t*>(bytes_.data()), bytes_.size());
-  }
-  Bytes bytes() const { return bytes_; }
-
- private:
-  Bytes bytes_;
-};
 
 class MappedSegment final : public Segment {
  public:
@@ -86,8 +51,12 @@ class MappedSegment final : public Segment {
     if (trailer.magic != kMagic || trailer.file_bytes != file.size()) return bad("cut short: it does not end in a segment's trailer");
     const size_t footer_room = file.size() - sizeof(FileHeader) - sizeof(FileTrailer);
     if (trailer.footer_length > footer_room || trailer.footer_length < sizeof(FooterHead)) return bad("trailer: impossible footer length");
-    const Bytes footer = file.subspan(file.size() - sizeof(FileTrailer) - trailer.footer_length, trailer.footer_length);
-    if (reinterpret_cast<uintptr_t>(footer.data()) % 8 != 0) return bad("footer: out of alignment");
+    const size_t footer_at = file.size() - sizeof(FileTrailer) - trailer.footer_length;
+    if (footer_at % 8 != 0) return bad("footer: out of alignment");
+    // With the 16 bytes behind it, which its checksum covers.
+    footer_ = std::make_unique<uint64_t[]>((trailer.footer_length + 16 + 7) / 8);
+    std::memcpy(footer_.get(), file.data() + footer_at, trailer.footer_length + 16);
+    const Bytes footer(reinterpret_cast<const uint8_t*>(footer_.get()), trailer.footer_length);
     if (options_.verify && trailer.checksum != checksum_of(Bytes(footer.data(), footer.size() + 16)))
       return bad("footer: checksum does not match");
 
@@ -113,7 +82,7 @@ class MappedSegment final : public Segment {
     block_entries_ = take<BlockEntry>(p, blocks);
     columns_ = take<ColumnEntry>(p, head.columns);
     chunks_ = take<ChunkEntry>(p, head.columns * blocks);
-    data_end_ = static_cast<uint64_t>(footer.data() - file.data());
+    data_end_ = footer_at;
 
     for (const DictionaryEntry& d : dictionaries_) {
       if (!inside(d.chunk.offset, d.chunk.length)) return bad("footer: dictionary outside the file");
@@ -176,6 +145,7 @@ class MappedSegment final : public Segment {
     SLUICE_ASSIGN(const Bytes chunk, posting_bytes(index, stats));
     Bitmap found(granule_count(), false);
     Status status = find_granules(chunk, postings_[which].head_bytes, ranges, columns_[index].side, options_.verify, found, stats);
+    if (mapping_->lost()) return lost();
     if (!status.ok()) return bad("postings of column " + name_of(index) + ": " + status.error().message);
     return std::optional<Bitmap>(std::move(found));
   }
@@ -223,6 +193,8 @@ class MappedSegment final : public Segment {
     return all;
   }
 
+  Status intact(bool look_at_length) const override { return mapping_->intact(look_at_length); }
+
   Status verify() const override {
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (!known(columns_[i])) continue;
@@ -254,6 +226,10 @@ class MappedSegment final : public Segment {
     uint32_t operator[](size_t i) const { return listed ? rows[i] : from + static_cast<uint32_t>(i); }
   };
 
+  // What was read may be zeros in place of the file's bytes.
+  Error lost() const {
+    return mapping_->intact(false).error();
+  }
   Error bad(std::string_view what) const { return Error{ErrorCode::corrupt, info_.path + ": " + std::string(what)}; }
   Error damaged(size_t index, uint32_t block, std::string_view what) const {
     return Error{ErrorCode::corrupt, info_.path + ": column " + name_of(index) + ", block " + std::to_string(block) + ": " + std::string(what)};
@@ -377,6 +353,7 @@ class MappedSegment final : public Segment {
 
   Result<std::shared_ptr<const MappedDictionary>> load_dictionary(size_t index, ReadStats* stats) const {
     const uint16_t which = columns_[index].dictionary;
+    if (mapping_->lost()) return lost();
     std::lock_guard lock(mutex_);
     auto& d = loaded_[which];
     if (!d) {
@@ -384,6 +361,7 @@ class MappedSegment final : public Segment {
       const Bytes bytes = mapping_->bytes().subspan(e.chunk.offset, e.chunk.length);
       if (!intact(chunks_.size() + which, bytes, e.chunk.checksum)) return bad("dictionary of column " + name_of(index) + ": checksum does not match");
       auto opened = open_dictionary(bytes, static_cast<PhysicalType>(e.type), e.size, mapping_);
+      if (mapping_->lost()) return lost();
       if (!opened.ok()) return bad("dictionary of column " + name_of(index) + ": " + opened.error().message);
       d = std::move(opened).value();
       if (stats) {
@@ -687,6 +665,12 @@ class MappedSegment final : public Segment {
   }
 
   Result<Column> column(size_t index, uint32_t block, const Selection& s, ReadStats* stats) const {
+    auto read = column_of_kind(index, block, s, stats);
+    if (mapping_->lost()) return lost();
+    return read;
+  }
+
+  Result<Column> column_of_kind(size_t index, uint32_t block, const Selection& s, ReadStats* stats) const {
     const ColumnEntry& c = columns_[index];
     switch (static_cast<ColumnKind>(c.kind)) {
       case ColumnKind::codes: return codes(index, block, s, stats);
@@ -765,6 +749,7 @@ class MappedSegment final : public Segment {
   }
 
   std::shared_ptr<const Mapping> mapping_;
+  std::unique_ptr<uint64_t[]> footer_;  // what the spans below lie in
   OpenOptions options_;
   SegmentInfo info_;
   std::array<size_t, kColumnCount> column_index_;
@@ -784,7 +769,9 @@ class MappedSegment final : public Segment {
 Result<std::shared_ptr<const Segment>> open_segment(const std::string& path, const OpenOptions& options) {
   SLUICE_ASSIGN(auto mapping, Mapping::of(path));
   auto segment = std::make_shared<MappedSegment>(path, std::move(mapping), options);
-  SLUICE_TRY(segment->open());
+  const Status opened = segment->open();
+  SLUICE_TRY(segment->intact(false));  // a better reason than what zeros led to
+  SLUICE_TRY(opened);
   return std::shared_ptr<const Segment>(std::move(segment));
 }
 

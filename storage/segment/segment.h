@@ -7,7 +7,8 @@
 // that it hands out keep the mapping alive.
 // Errors: every chunk of values is verified against its checksum whenever it is read, dictionaries and postings when they are
 // first used; a damaged one gives ErrorCode::corrupt, whose
-// message names file, column and block. Nothing here aborts on hostile bytes.
+// message names file, column and block. Nothing here aborts on hostile bytes, nor when the file is cut short or its disk fails
+// while it is open (mapping.h).
 #pragma once
 
 #include <cstdint>
@@ -107,6 +108,11 @@ class Segment {
   virtual std::vector<ColumnStats> column_stats() const = 0;
   // Reads and checks every byte. The first damage found is the error.
   virtual Status verify() const = 0;
+  // Whether the file was cut short, or could not be read, since it was opened. Reads say so too, but values of dictionaries are
+  // looked up later, and would be zeros: whoever has used them asks at the end, before what came of them is kept or believed.
+  // Looking at the file's length is a system call, and finds what a lost page does not: the rest of the last page of a file cut
+  // short reads as zeros. Error: corrupt.
+  virtual Status intact(bool look_at_length = true) const = 0;
 };
 
 struct WriteOptions {

@@ -113,6 +113,13 @@ Result<bool> StoreImpl::merge_once() {
   for (const Batch& b : batches) sources.push_back(&b);
   SLUICE_ASSIGN(const segment::SegmentInfo info, write_file(path, id, start, sources));
   batches = {};
+  // What was written must not hold zeros in place of what a file had when it was read.
+  for (const auto& file : inputs)
+    if (const Status intact = SegmentFile::segment_of(file)->intact(); !intact.ok()) {
+      ::unlink(path.c_str());
+      report_damage(file->info().id, intact.error().message);
+      return Error(intact.error()).with("cannot merge");
+    }
   SLUICE_CHECK(info.rows == rows);
   crash_point("merge_after_file");
   auto opened = open_segment(info);

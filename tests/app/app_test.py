@@ -585,6 +585,29 @@ class Lives(unittest.TestCase):
             self.assertEqual(s.metric("sluice_damaged_segments"), 1)
 
 
+    def test_a_segment_cut_short_while_it_is_open_leaves_the_rest(self):
+        for cut in (8192, 9001):
+            with Sluiced() as s:
+                s.post(AWS, aws_lines(20_000, start=1763625600))
+                s.post(AWS, aws_lines(30_000, start=1763625600 + 7200, source="10.9"))
+                s.post("/v1/admin/flush")
+                segments = s.get("/v1/segments").json()["segments"]
+                victim = min(segments, key=lambda x: x["rows"])
+                self.assertEqual(s.query("from flows | stats n = count(), i = count_distinct(src_ip)").rows(), [[50_000, 50_000]])
+                path = next(os.path.join(d, f) for d, _, fs in os.walk(s.data) for f in fs if f.endswith(f"seg-{victim['id']}.slc"))
+                os.truncate(path, cut)
+                # The first query that meets it runs again without it, since nothing was sent yet.
+                for _ in range(2):
+                    answer = s.query("from flows | stats n = count(), i = count_distinct(src_ip), b = sum(bytes) by dst_port | stats n = sum(n)").json()
+                    self.assertEqual(answer["rows"], [[50_000 - victim["rows"]]], answer)
+                    self.assertTrue([w for w in answer["warnings"] if f"segment {victim['id']} " in w], answer["warnings"])
+                self.assertEqual(s.query("from flows | select src_ip | sort src_ip | limit 3").status, 200)
+                self.assertEqual(s.metric("sluice_damaged_segments"), 1)
+                self.assertIn(path.split("/")[-1], s.stderr())
+                self.assertEqual(s.post(AWS, aws_lines(5)).status, 200)
+                self.assertEqual(s.stop(), 0)
+
+
 class Starts(unittest.TestCase):
     def setUp(self):
         self.data = tempfile.mkdtemp(prefix="sluice-app-")

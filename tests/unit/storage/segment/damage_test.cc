@@ -37,6 +37,89 @@ class MemoryFile {
   int fd_;
 };
 
+// The file of a segment in use is cut short: the process lives, and whoever reads is told.
+TEST(CutWhileOpen, ReadsFailWithTheNameOfTheFile) {
+  testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/cut.slc";
+  Random random(7);
+  const Batch batch = testing::flows(random, 100'000, true);
+  for (const bool to_a_page : {true, false}) {
+    ASSERT_TRUE(write_segment(path, 42, 0, {&batch, 1}, {.postings = true, .sync = false}).ok());
+    const size_t size = load_file(path).size();
+    ASSERT_GT(size, 200'000u);
+    auto opened = Segment::open(path);
+    ASSERT_TRUE(opened.ok());
+    const auto segment = *opened;
+    EXPECT_TRUE(segment->intact().ok());
+    // Columns and dictionaries that were read before.
+    const auto before = segment->read(ColumnId::src_ip, 0, 0, 1'000, nullptr);
+    ASSERT_TRUE(before.ok());
+    const auto dictionary = segment->dictionary(ColumnId::dst_ip);
+    ASSERT_TRUE(dictionary.ok() && *dictionary);
+    ASSERT_EQ(::truncate(path.c_str(), to_a_page ? 8'192 : 9'000), 0);
+
+    const Status intact = segment->intact();
+    ASSERT_FALSE(intact.ok());
+    EXPECT_EQ(intact.error().code, ErrorCode::corrupt);
+    EXPECT_NE(intact.error().message.find(path), std::string::npos) << intact.error().message;
+    const auto all = testing::read_all(*segment);
+    ASSERT_FALSE(all.ok());
+    EXPECT_EQ(all.error().code, ErrorCode::corrupt);
+    EXPECT_NE(all.error().message.find(path), std::string::npos) << all.error().message;
+    EXPECT_FALSE(segment->verify().ok());
+    // What is held still answers, whatever it answers: intact() tells.
+    for (uint32_t i = 0; i < (*dictionary)->size(); ++i) (void)(*dictionary)->ip_at(i);
+    for (size_t i = 0; i < before->size(); ++i) (void)before->ip_at(i);
+    for (const auto& c : segment->column_stats()) EXPECT_FALSE(c.codecs.empty());
+    EXPECT_FALSE(segment->intact(false).ok());
+    // The file whole again is another mapping.
+    ASSERT_TRUE(write_segment(path, 43, 0, {&batch, 1}, {.postings = true, .sync = false}).ok());
+    auto again = Segment::open(path);
+    ASSERT_TRUE(again.ok());
+    EXPECT_TRUE((*again)->verify().ok());
+    EXPECT_TRUE((*again)->intact().ok());
+  }
+}
+
+TEST(CutWhileOpen, ManyMappingsAtOnce) {
+  testing::TemporaryFolder folder;
+  Random random(8);
+  const Batch batch = testing::flows(random, 2'000, false);
+  std::vector<std::shared_ptr<const Segment>> open;
+  const std::string path = folder.path() + "/one.slc";
+  ASSERT_TRUE(write_segment(path, 1, 0, {&batch, 1}, {.postings = true, .sync = false}).ok());
+  for (int i = 0; i < 2'500; ++i) {  // more than one group of the handler's places
+    auto s = Segment::open(path);
+    ASSERT_TRUE(s.ok()) << i;
+    open.push_back(*s);
+  }
+  open.erase(open.begin(), open.begin() + 1'000);
+  ASSERT_EQ(::truncate(path.c_str(), 0), 0);
+  for (const auto& s : open) {
+    EXPECT_FALSE(testing::read_all(*s).ok());
+    EXPECT_FALSE(s->intact(false).ok());
+  }
+}
+
+TEST(CutWhileOpenDeathTest, AFaultElsewhereIsStillTheEnd) {
+  testing::TemporaryFolder folder;
+  const std::string path = folder.path() + "/x";
+  EXPECT_EXIT(
+      {
+        Random random(9);
+        const Batch batch = testing::flows(random, 100, false);
+        (void)write_segment(path, 1, 0, {&batch, 1}, {.postings = true, .sync = false}).ok();
+        const auto keeps_the_handler = Segment::open(path);
+        const int fd = ::memfd_create("other", 0);
+        (void)!::ftruncate(fd, 4'096);
+        auto* bytes = static_cast<volatile char*>(::mmap(nullptr, 4'096, PROT_READ, MAP_SHARED, fd, 0));
+        (void)!::ftruncate(fd, 0);
+        (void)bytes[0];
+        ::_exit(0);
+      },
+      [](int status) { return WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0); }, "");
+}
+
 class Damage : public ::testing::Test {
  protected:
   void write(size_t rows, bool nulls) {
