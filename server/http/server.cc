@@ -393,7 +393,8 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     head_parser_.reset();
     body_parser_->body_limit(body_bytes_max_);
     if (body_parser_->is_done() || (length && *length == 0)) return on_body();
-    body_deadline_ = std::chrono::steady_clock::now() + shared_.options.body_timeout;
+    body_started_ = std::chrono::steady_clock::now();
+    body_deadline_ = body_started_ + shared_.options.body_timeout;
     if (expects_continue && buffer_.size() == 0 && version_11_) {
       static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       arm(shared_.options.send_stall_timeout);
@@ -439,8 +440,21 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
         return self->refuse({.status = 400, .body = error_body("bad_request", "broken body framing: " + error.message())}, std::nullopt);
       if (error) return self->close();
       if (self->body_parser_->is_done()) return self->on_body();
+      if (self->is_body_too_slow()) {
+        ++self->shared_.counters.timeouts;
+        return self->refuse({.status = 408, .body = error_body("too_slow", "the body comes too slowly: fewer than " +
+                                                                               std::to_string(self->shared_.options.body_bytes_per_second_min) +
+                                                                               " bytes a second")},
+                            std::nullopt);
+      }
       self->read_body();
     });
+  }
+
+  bool is_body_too_slow() {
+    const std::chrono::duration<double> counted = std::chrono::steady_clock::now() - body_started_ - shared_.options.body_grace;
+    return counted.count() > 0 &&
+           static_cast<double>(body_parser_->get().body().size()) < counted.count() * static_cast<double>(shared_.options.body_bytes_per_second_min);
   }
 
   void on_body() {
@@ -622,7 +636,7 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
   Request request_;
   std::shared_ptr<void> ticket_;
   size_t body_bytes_max_ = 0;
-  SteadyTime body_deadline_{}, drain_deadline_{};
+  SteadyTime body_started_{}, body_deadline_{}, drain_deadline_{};
 
   // On the strand.
   bool busy_ = false, watching_ = false, closed_ = false, input_ended_ = false, sending_ = false;

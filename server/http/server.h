@@ -29,6 +29,9 @@ struct ServerOptions {
   std::chrono::milliseconds idle_timeout{75'000};       // between requests
   std::chrono::milliseconds body_stall_timeout{30'000}; // without a byte of a body
   std::chrono::milliseconds body_timeout{600'000};      // for a whole body
+  // After the grace a body must have come at this rate on average: 408. Or a few senders that trickle hold the memory set aside for all.
+  std::chrono::milliseconds body_grace{limits::kHttpBodyGrace / kMillisecond};
+  size_t body_bytes_per_second_min = limits::kHttpBodyBytesPerSecondMin;
   std::chrono::milliseconds send_stall_timeout{60'000}; // without the client taking a byte
   std::chrono::milliseconds drain_timeout{limits::kHttpAnswerDrain / kMillisecond};  // for what is left of an answer once its worker is done with it
   std::chrono::milliseconds give_up_every{50};          // how often a write that waits for the client asks whether to go on

@@ -242,6 +242,30 @@ TEST_F(HttpServer, CutsSlowHeadsAndSlowBodies) {
   EXPECT_EQ(server->stats().timeouts, 3u);
 }
 
+TEST_F(HttpServer, ABodyThatTricklesGivesItsShareBack) {
+  ServerOptions o;
+  o.body_grace = 200ms;
+  o.body_bytes_per_second_min = 10'000;
+  start(o);
+  Client trickle(server->port());
+  trickle.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+  for (int i = 0; i < 200 && echo.tickets_back == 0; ++i) {  // never a stall
+    trickle.send("x");
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_EQ(echo.tickets_back, 1);
+  const std::string answer = trickle.read_until("\r\n\r\n");
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 408")) << answer;
+  // One that is slow, but not that slow, is taken: half a second at some 40 KB a second.
+  Client slow(server->port());
+  slow.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n");
+  for (int i = 0; i < 10; ++i) {
+    slow.send(std::string(2'000, 'y'));
+    std::this_thread::sleep_for(50ms);
+  }
+  EXPECT_TRUE(slow.read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
+}
+
 TEST_F(HttpServer, StreamsWithTrailersThatCannotSplitLines) {
   start();
   Client c(server->port());
