@@ -95,7 +95,7 @@ class AppImpl final : public App {
     SLUICE_TRY(losses_->load());
 
     executor_ = std::make_unique<ParallelExecutor>(config_.threads ? config_.threads : cores);
-    maintenance_ = std::make_unique<Maintenance>(*store_);
+    maintenance_ = std::make_unique<Maintenance>(*store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
     if (!config_.netflow.empty()) {
       SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),

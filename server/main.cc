@@ -79,6 +79,7 @@ int serve(const Config& config) {
   log::configure(config.log_format, config.log_level);
   // Before any thread exists, so that all of them leave these signals to sigwait below.
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write, as a full disk is
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);

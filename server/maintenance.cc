@@ -18,11 +18,13 @@ namespace {
 constexpr int kSealRoundMs = 200;
 constexpr int kMergeRoundMs = 1'000;
 constexpr auto kRetainEvery = std::chrono::seconds(10);
+constexpr auto kRoomEvery = std::chrono::milliseconds(1'000);
 constexpr auto kTrimEvery = std::chrono::seconds(5);
 
 }  // namespace
 
-Maintenance::Maintenance(store::Store& store) : store_(store) {
+Maintenance::Maintenance(store::Store& store, std::function<void(std::string)> on_trouble, std::function<Status()> keep_books)
+    : store_(store), on_trouble_(std::move(on_trouble)), keep_books_(std::move(keep_books)) {
   seal_thread_ = std::thread([this] { seal(); });
   merge_thread_ = std::thread([this] { merge(); });
 }
@@ -45,6 +47,9 @@ void Maintenance::stop() {
   wake_.notify_all();
   if (seal_thread_.joinable()) seal_thread_.join();
   if (merge_thread_.joinable()) merge_thread_.join();
+  if (!stopped_ && keep_books_)
+    if (const Status kept = keep_books_(); !kept.ok()) log::warn("the last counters of sources could not be kept", {{"reason", kept.error().message}});
+  stopped_ = true;
 }
 
 bool Maintenance::wait(int milliseconds, bool until_poked) {
@@ -54,18 +59,38 @@ bool Maintenance::wait(int milliseconds, bool until_poked) {
   return !stopping_;
 }
 
+void Maintenance::look_at_room() {
+  const Status writable = store_.check_writable();
+  if (!writable.ok()) {
+    room_voice_.say("flows are refused until there is room again", writable.error());
+    if (on_trouble_) on_trouble_(writable.error().message);
+  } else if (is_full_) {
+    room_voice_.well("flows are taken again");
+    if (on_trouble_) on_trouble_({});
+  }
+  is_full_ = !writable.ok();
+}
+
 void Maintenance::seal() {
   name_thread("seal");
-  ErrorVoice voice;
+  ErrorVoice voice, books_voice;
   uint64_t trimmed_at_rows = 0;
-  auto trimmed = std::chrono::steady_clock::now();
+  auto trimmed = std::chrono::steady_clock::now(), looked = trimmed - kRoomEvery, booked = trimmed;
   while (wait(kSealRoundMs, true)) {
+    if (const auto now = std::chrono::steady_clock::now(); now - looked >= kRoomEvery) {
+      looked = now;
+      look_at_room();
+    }
     if (const auto now = std::chrono::steady_clock::now(); now - trimmed >= kTrimEvery) {
       trimmed = now;
       // The allocator keeps the pages of sealed rows, whoever had them sealed; nobody else would give them back.
       const uint64_t rows = store_.stats().sealed_rows;
       if (rows != trimmed_at_rows) ::malloc_trim(0);
       trimmed_at_rows = rows;
+    }
+    if (const auto now = std::chrono::steady_clock::now(); keep_books_ && now - booked >= std::chrono::nanoseconds(limits::kSourceTotalsEvery)) {
+      booked = now;
+      if (const Status kept = keep_books_(); !kept.ok()) books_voice.say("the counters of sources could not be kept yet", kept.error());
     }
     const auto sealed = store_.seal_due();
     if (!sealed.ok())

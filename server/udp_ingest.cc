@@ -185,8 +185,8 @@ void UdpIngest::publish(Worker& worker) {
   worker.backlog.add(worker.decoder->take_state_changes());
   if (const Status status = worker.backlog.write_to(parts_.store.catalog()); !status.ok())
     worker.voice.say("the state of exporters could not be kept yet; it waits in memory", status.error());
-  else if (worker.voice.well())
-    log::info("the state of exporters is kept again", {{"dropped_changes", worker.backlog.dropped()}});
+  else
+    worker.voice.well("the state of exporters is kept again");
   std::lock_guard lock(worker.mutex);
   worker.state_waiting = worker.backlog.entries();
   worker.state_dropped = worker.backlog.dropped();

@@ -125,6 +125,11 @@ void Router::open(std::vector<Route> routes, const server::Auth& auth, server::M
   state_ = State::ready;  // publishes all of the above to the io threads
 }
 
+void Router::set_trouble(std::string reason) {
+  std::lock_guard lock(trouble_mutex_);
+  trouble_ = std::move(reason);
+}
+
 Router::Match Router::match(const http::Request& request) const {
   Match found;
   const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
@@ -170,15 +175,19 @@ http::Admission Router::admit(const http::Request& head, std::optional<uint64_t>
       response.headers.emplace_back("Allow", "GET, HEAD");
       return refuse(std::move(response));
     }
-    const bool ready = state == State::ready;
+    std::string unready = state == State::starting ? "starting" : state == State::stopping ? "stopping" : "";
+    if (unready.empty()) {
+      std::lock_guard lock(trouble_mutex_);
+      unready = trouble_;
+    }
     http::Response response;
     response.content_type = "text/plain; charset=utf-8";
-    if (head.path == "/healthz" || ready) {
+    if (head.path == "/healthz" || unready.empty()) {
       response.body = head.path == "/healthz" ? "ok\n" : "ready\n";
     } else {
       response.status = 503;
-      response.headers.emplace_back("Retry-After", "1");
-      response.body = state == State::starting ? "starting\n" : "stopping\n";
+      response.headers.emplace_back("Retry-After", state == State::ready ? "5" : "1");
+      response.body = unready + "\n";
     }
     return refuse(std::move(response));
   }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,6 +61,8 @@ class Router final : public http::Handler {
             std::array<server::WorkerPool*, kLaneCount> lanes);
   // /readyz says no, new requests are refused with 503.
   void close() { state_ = State::stopping; }
+  // Any thread. Not empty: /readyz says no with this reason; requests are served as ever, and fail where they must.
+  void set_trouble(std::string reason);
 
   http::Admission admit(const http::Request& head, std::optional<uint64_t> content_length) override;
   void handle(std::shared_ptr<http::Exchange> exchange) override;
@@ -76,6 +79,8 @@ class Router final : public http::Handler {
   http::Response not_found(const http::Request& request) const;
 
   std::atomic<State> state_{State::starting};
+  mutable std::mutex trouble_mutex_;
+  std::string trouble_;
   std::vector<Route> routes_;
   const server::Auth* auth_ = nullptr;
   server::Metrics* metrics_ = nullptr;

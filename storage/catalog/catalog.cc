@@ -184,6 +184,24 @@ rocksdb::ColumnFamilyOptions journal_options(const std::shared_ptr<rocksdb::Cach
   return o;
 }
 
+// RocksDB ends the process in a check of its own when the disk fills while it opens a database, so it is not let near one where
+// that may come: what it writes then (a manifest, an options file, logs) must fit.
+Status check_open_room(const std::string& path) {
+  const std::string probe = path + "/room-probe";
+  const int fd = ::open(probe.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0640);
+  int failed = fd < 0 ? errno : ::posix_fallocate(fd, 0, static_cast<off_t>(kReopenFreeBytes));  // also asks quotas and file size limits
+  if (fd >= 0) {
+    ::close(fd);
+    ::unlink(probe.c_str());
+  }
+  if (failed == EINVAL || failed == EOPNOTSUPP) failed = 0;  // a file system that can't say
+  if (failed == ENOSPC || failed == EDQUOT || failed == EFBIG)
+    return Error{ErrorCode::full, "the disk is full: " + path + " needs " + std::to_string(kReopenFreeBytes >> 20) +
+                                      " MiB to open the catalogue; free space and start again"};
+  if (failed != 0) return Error::from_errno("cannot write the data directory " + path, failed);
+  return {};
+}
+
 uint64_t free_bytes(const std::string& path) {
   struct statvfs s {};
   if (::statvfs(path.c_str(), &s) != 0) return UINT64_MAX;
@@ -330,6 +348,8 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   std::error_code ec;
   fs::create_directories(database, ec);
   if (ec) return Error::from_errno("cannot create the data directory " + database, ec.value());
+
+  SLUICE_TRY(check_open_room(directory));
 
   impl->cache = rocksdb::NewLRUCache(16u << 20);
 

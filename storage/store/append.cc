@@ -30,7 +30,7 @@ size_t kind_of(const OpenRows& open) {
 
 }  // namespace
 
-Status StoreImpl::check_room(size_t bytes) {
+Status StoreImpl::check_disk(size_t bytes) const {
   struct statvfs s {};
   if (::statvfs(options_.directory.c_str(), &s) == 0) {
     const uint64_t free = static_cast<uint64_t>(s.f_bavail) * s.f_frsize, all = static_cast<uint64_t>(s.f_blocks) * s.f_frsize;
@@ -38,6 +38,16 @@ Status StoreImpl::check_room(size_t bytes) {
       return Error{ErrorCode::full, "the disk is full: " + options_.directory + " has " + std::to_string(free >> 20) +
                                         " MiB left; free space or lower the retention"};
   }
+  return {};
+}
+
+Status StoreImpl::check_writable() {
+  SLUICE_TRY(check_disk(0));
+  return decide_undecided();
+}
+
+Status StoreImpl::check_room(size_t bytes) {
+  SLUICE_TRY(check_disk(bytes));
   if (bytes > options_.open_bytes_max)
     return Error{ErrorCode::too_large, "one append is larger than all open rows may be: " + std::to_string(bytes) + " of " +
                                            std::to_string(options_.open_bytes_max) + " bytes; send less at once"};

@@ -107,6 +107,10 @@ class Store {
   // A segment whose read failed with `corrupt` during a query: out of later snapshots, listed as damaged.
   virtual void report_damage(uint64_t segment_id, std::string reason) = 0;
 
+  // Ok, or why appends are refused at the moment: the disk is full, or the catalogue could not be written and cannot be yet (asking
+  // makes it try). Not for rows that only wait to be sealed. Errors: full, io.
+  virtual Status check_writable() = 0;
+
   virtual StoreStats stats() const = 0;
   virtual catalog::Catalog& catalog() = 0;
 };

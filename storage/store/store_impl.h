@@ -90,6 +90,7 @@ class StoreImpl final : public Store {
   Result<uint64_t> retain() override;
   std::vector<DamagedSegment> verify() override;
   void report_damage(uint64_t segment_id, std::string reason) override;
+  Status check_writable() override;
   StoreStats stats() const override;
   catalog::Catalog& catalog() override { return *catalog_; }
 
@@ -118,6 +119,7 @@ class StoreImpl final : public Store {
   // `split` parts the rows by partition; it is not called for an object that was there before.
   Result<AppendResult> append_pieces(const std::function<Result<Pieces>()>& split, const AppendOptions& options);
   Status check_room(size_t bytes);
+  Status check_disk(size_t bytes) const;
   Status check_partitions(const Pieces& pieces);
   void add_open(TimestampNs partition_start, OpenRows open);  // mutex_ held
   void publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows);

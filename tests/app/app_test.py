@@ -641,6 +641,54 @@ class Starts(unittest.TestCase):
         self.fails(1, "bad.toml:2", "--config", self.data + "/bad.toml")
         self.assertEqual(run("--version")[0], 0)
 
+    def test_a_full_disk_is_said_at_the_start(self):
+        with sluiced.SmallDisk("24m") as disk:
+            if not disk.usable:
+                self.skipTest("may not mount a small file system here; a start on a full disk is not tested")
+            flags = ["--data", disk.path + "/d", "--http", "127.0.0.1:0", "--netflow", "none"]
+            disk.fill()
+            self.fails(1, "the disk is full", *flags)
+            disk.free()
+            with Sluiced(*flags[2:], data=disk.path + "/d") as s:
+                self.assertEqual(s.post(AWS, aws_lines(10)).json()["accepted"], 10)
+                s.process.kill()
+                s.process.wait()
+            for leave in (0, 100_000, 4_000_000):
+                disk.fill(leave)
+                self.fails(1, "the disk is full", *flags)
+                disk.free()
+            with Sluiced(*flags[2:], data=disk.path + "/d") as s:
+                self.assertEqual(s.count(), 10)
+                self.assertEqual(s.stop(), 0)
+
+    def test_a_disk_that_fills_is_told_and_recovers(self):
+        with sluiced.SmallDisk("64m") as disk:
+            if not disk.usable:
+                self.skipTest("may not mount a small file system here; a disk that fills is not tested")
+            with Sluiced(data=disk.path + "/d") as s:
+                self.assertEqual(s.post(AWS, aws_lines(10)).status, 200)
+                self.assertEqual(s.get("/readyz").status, 200)
+                disk.fill()
+                self.assertTrue(wait_until(lambda: s.get("/readyz").status == 503))
+                self.assertIn(b"the disk is full", s.get("/readyz").body)
+                self.assertEqual(s.get("/healthz").status, 200)
+                for i in range(50):
+                    refused = s.post(AWS, aws_lines(10, first=10))
+                    self.assertEqual((refused.status, refused.error["code"]), (503, "full"))
+                    self.assertIn("retry-after", refused.headers)
+                    s.send_packet(netflow5(flows=1, sequence=i))
+                self.assertEqual(s.count(), 10)  # what is there can be asked for
+                time.sleep(2.5)
+                disk.free()
+                self.assertTrue(wait_until(lambda: s.get("/readyz").status == 200))
+                self.assertEqual(s.post(AWS, aws_lines(10, first=10)).status, 200)
+                self.assertEqual(s.wait_count(70), 70)  # with the packets, which waited
+                full = [l for l in s.stderr().splitlines() if "full" in l]
+                self.assertLessEqual(len(full), 3, full)  # of rows, of exporters' state, of sealing: once each
+                self.assertEqual(len([l for l in full if "flows are refused until" in l]), 1, full)
+                self.assertIn("flows are taken again", s.stderr())
+                self.assertEqual(s.stop(), 0)
+
     def test_configuration_file(self):
         with open(self.data + "/s.toml", "w") as f:
             f.write(f"data = '{self.data}/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nlog-format = 'json'\n")

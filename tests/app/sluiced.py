@@ -154,6 +154,34 @@ def run(*arguments, seconds=20):
     return p.returncode, p.stdout.decode(), p.stderr.decode()
 
 
+class SmallDisk:
+    """A file system of its own that can be filled. `usable` is False where mounting is not permitted."""
+
+    def __init__(self, size):
+        self.path = tempfile.mkdtemp(prefix="sluice-disk-")
+        self.usable = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", self.path], capture_output=True).returncode == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.usable:
+            subprocess.run(["umount", "-l", self.path])
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def fill(self, leave=0):
+        with open(self.path + "/ballast", "ab", buffering=0) as f:
+            for piece in (1 << 20, 4096):
+                try:
+                    while (s := os.statvfs(self.path)).f_bavail * s.f_frsize >= leave + piece:
+                        f.write(b"b" * piece)
+                except OSError:
+                    pass
+
+    def free(self):
+        os.unlink(self.path + "/ballast")
+
+
 def wait_until(what, seconds=10):
     end = time.time() + seconds
     while time.time() < end:
