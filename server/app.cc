@@ -127,10 +127,10 @@ class AppImpl final : public App {
     http.port = http_->port();
     std::string line = "ready http=" + to_string(http);
     if (udp_) {
-      std::string sockets;
-      for (const std::string& address : udp_->addresses()) sockets += (sockets.empty() ? "" : ",") + address;
-      // One socket stands for the pair that is the default: the second is its IANA twin.
-      line += " netflow=" + sockets.substr(0, sockets.find(','));
+      // One socket, for programs that send somewhere; all take the same formats, so the others stand apart.
+      const std::vector<std::string> addresses = udp_->addresses();
+      line += " netflow=" + addresses.front();
+      for (size_t i = 1; i < addresses.size(); ++i) line += (i == 1 ? " netflow-also=" : ",") + addresses[i];
     }
     return line + " data=" + config_.data;
   }

@@ -689,6 +689,17 @@ class Starts(unittest.TestCase):
                 self.assertIn("flows are taken again", s.stderr())
                 self.assertEqual(s.stop(), 0)
 
+    def test_the_ready_line_names_every_socket(self):
+        with Sluiced("--netflow", "127.0.0.1:0,127.0.0.1:0,127.0.0.1:0", data=self.data + "/x") as s:
+            self.assertEqual(set(s.ready), {"http", "netflow", "netflow-also", "data"})
+            also = s.ready["netflow-also"].split(",")
+            self.assertEqual(len({s.ready["netflow"], *also}), 3)
+            for address in (s.ready["netflow"], *also):
+                host, port = address.split(":")
+                s.netflow = (host, int(port))
+                s.send_packet(netflow5(flows=2))
+            self.assertEqual(s.wait_count(6), 6)
+
     def test_configuration_file(self):
         with open(self.data + "/s.toml", "w") as f:
             f.write(f"data = '{self.data}/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nlog-format = 'json'\n")
