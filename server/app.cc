@@ -16,6 +16,7 @@
 #include "server/maintenance.h"
 #include "server/metrics.h"
 #include "server/query_service.h"
+#include "server/source_totals.h"
 #include "server/system_tables.h"
 #include "server/udp_ingest.h"
 #include "server/worker_pool.h"
@@ -95,7 +96,11 @@ class AppImpl final : public App {
     SLUICE_TRY(losses_->load());
 
     executor_ = std::make_unique<ParallelExecutor>(config_.threads ? config_.threads : cores);
-    maintenance_ = std::make_unique<Maintenance>(*store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); });
+    source_totals_ = std::make_unique<SourceTotals>(store_->catalog(), metrics_);
+    SLUICE_ASSIGN(const size_t unreadable_totals, source_totals_->load(started_at_));
+    if (unreadable_totals > 0) log::warn("kept counters of sources could not be read and begin anew", {{"sources", unreadable_totals}});
+    maintenance_ = std::make_unique<Maintenance>(
+        *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); }, [this] { return source_totals_->save(); });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
     if (!config_.netflow.empty()) {
       SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
@@ -189,6 +194,7 @@ class AppImpl final : public App {
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<LossBook> losses_;
   std::unique_ptr<ParallelExecutor> executor_;
+  std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;

@@ -48,6 +48,7 @@ struct Metrics {
   void count_request(std::string_view route, int status);
   struct IngestCounts {
     uint64_t bodies = 0, bytes = 0, accepted = 0, rejected = 0, duplicates = 0, no_data = 0, skipped_data = 0, failed = 0;
+    bool operator==(const IngestCounts&) const = default;
   };
   void count_ingest(std::string_view source, const IngestCounts& counts);
   std::map<std::string, IngestCounts, std::less<>> ingest() const;
@@ -56,6 +57,7 @@ struct Metrics {
   Histogram query_seconds, http_seconds;
   std::atomic<uint64_t> queries{0}, query_errors{0}, queries_cancelled{0}, queries_refused{0}, query_rows_scanned{0}, query_bytes_read{0};
   std::atomic<uint64_t> ingest_refused_full{0}, response_bytes{0};
+  std::atomic<int64_t> ingest_since{0};  // TimestampNs; from when on ingest() counts, see source_totals.h
 
  private:
   mutable std::mutex mutex_;

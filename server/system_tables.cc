@@ -143,7 +143,7 @@ Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors) {
 Batch sources_table(const Metrics& metrics) {
   TableWriter table{{"name", L::string},   {"description", L::string}, {"lines", L::boolean},  {"bodies", L::uint},       {"bytes", L::uint, "bytes"},
                     {"accepted", L::uint}, {"rejected", L::uint},      {"duplicates", L::uint}, {"no_data", L::uint}, {"skipped_data", L::uint},
-                    {"failed", L::uint}};
+                    {"failed", L::uint},   {"since", L::timestamp}};
   const auto counts = metrics.ingest();
   for (const std::string_view name : source_names()) {
     const ingest::SourceSpec* spec = ingest::find_source(name);
@@ -151,7 +151,7 @@ Batch sources_table(const Metrics& metrics) {
     if (const auto found = counts.find(name); found != counts.end()) c = found->second;
     table.row();
     table.text(name).text(spec ? spec->description : "NetFlow and IPFIX captures and datagrams, told apart by their bytes").flag(spec && spec->splittable_lines);
-    table.set(c.bodies).set(c.bytes).set(c.accepted).set(c.rejected).set(c.duplicates).set(c.no_data).set(c.skipped_data).set(c.failed);
+    table.set(c.bodies).set(c.bytes).set(c.accepted).set(c.rejected).set(c.duplicates).set(c.no_data).set(c.skipped_data).set(c.failed).time(metrics.ingest_since);
   }
   return table.finish();
 }

@@ -506,6 +506,20 @@ class Lives(unittest.TestCase):
             self.assertEqual(s.metric("sluice_replayed_flows"), 0)
             self.assertTrue(s.post(AWS, aws_lines(500), headers={"X-Sluice-Object": "o"}).json()["duplicate"])
 
+    def test_counters_of_sources_go_on_after_a_restart(self):
+        row = lambda s: {x["name"]: x for x in s.get("/v1/sources").json()["sources"]}["aws_vpc"]
+        with Sluiced(data=self.data) as s:
+            s.post(AWS, aws_lines(5) + b"2 broken\n")
+            first = row(s)
+            self.assertEqual(s.stop(), 0)
+        with Sluiced(data=self.data) as s:
+            self.assertEqual(row(s), first)
+            s.post(AWS, aws_lines(7))
+            again = row(s)
+            self.assertEqual((again["bodies"], again["accepted"], again["rejected"], again["since"]), (2, 12, 1, first["since"]))
+            shown = s.query("show sources | where name == 'aws_vpc' | select accepted, since").rows()
+            self.assertEqual(shown, [[12, first["since"]]])
+
     def test_sigterm_finishes_a_request_that_is_being_read(self):
         with Sluiced(data=self.data) as s:
             s.post(AWS, aws_lines(60_000))
