@@ -260,7 +260,7 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
         if (e.column == ColumnId::ip_version) plan.has_ip_version = true;
         if (e.column == ColumnId::protocol) plan.protocol_field = static_cast<uint16_t>(i);
         if (e.column == ColumnId::dst_port && f.length == 2) plan.dst_port_field = static_cast<uint16_t>(i);
-        if (e.column == ColumnId::icmp_type) plan.has_icmp = true;
+        if (e.column == ColumnId::icmp_type || e.column == ColumnId::icmp_code) plan.has_icmp = true;
         if (e.column == ColumnId::raw_reverse_bytes || e.column == ColumnId::raw_reverse_packets) plan.is_biflow = true;
         if (e.column == ColumnId::observation_domain) plan.has_domain = true;
         if (e.column == ColumnId::raw_bytes) {
