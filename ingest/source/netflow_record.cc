@@ -74,9 +74,31 @@ bool all_zero(const uint8_t* p, size_t length) {
 
 IpAddress load_ip(const uint8_t* p, size_t length) { return length == 4 ? IpAddress::v4_bytes(p) : IpAddress::v6_bytes(p); }
 
-template <typename T>
-void fill(FlowBatchBuilder& out, ColumnId id, size_t count, T value) {
-  std::fill_n(out.ahead(id).template extend<T>(count), count, value);
+// The column of IPv4 addresses, mapped, in two stores each.
+void copy_v4(IpAddress* out, const uint8_t* p, size_t stride, size_t count) {
+  static_assert(std::endian::native == std::endian::little);
+  for (size_t i = 0; i < count; ++i, p += stride) {
+    uint32_t address;
+    std::memcpy(&address, p, 4);
+    const uint64_t halves[2] = {0, uint64_t{address} << 32 | 0xffff'0000u};
+    std::memcpy(out + i, halves, 16);
+  }
+}
+
+// Whatever the width, one loop without a choice in it.
+template <typename F>
+void each_number(size_t width, const uint8_t* p, size_t stride, size_t count, F&& f) {
+  auto loop = [&]<int W>() {
+    for (size_t i = 0; i < count; ++i, p += stride) f(i, load<W>(p));
+  };
+  switch (width) {
+    case 1: return loop.template operator()<1>();
+    case 2: return loop.template operator()<2>();
+    case 4: return loop.template operator()<4>();
+    case 8: return loop.template operator()<8>();
+    default:
+      for (size_t i = 0; i < count; ++i, p += stride) f(i, load_any(p, width));
+  }
 }
 
 // NTP seconds (since 1900, or since 2036 when the top bit is clear) and binary fraction.
@@ -294,7 +316,7 @@ void RecordWriter::write_columns(const Template& t, const std::vector<Place>& pl
       case Convert::address: {
         IpAddress* ip = column.extend<IpAddress>(count);
         if (s.width == 4)
-          for (size_t i = 0; i < count; ++i, p += stride) ip[i] = IpAddress::v4_bytes(p);
+          copy_v4(ip, p, stride, count);
         else
           for (size_t i = 0; i < count; ++i, p += stride) ip[i] = IpAddress::v6_bytes(p);
         break;
@@ -351,21 +373,29 @@ void RecordWriter::read_times(const Template& t, const TimeSource& from, const s
     case Convert::start_time:
     case Convert::end_time:
     case Convert::event_time:
-      for (size_t i = 0; i < count; ++i, p += stride)
-        if (const auto time = absolute_time(from.type, load_any(p, width)))
-          times[i] = *time;
-        else
-          raw_flags_[i] |= raw_flag;
+      if (from.type == ElementType::milliseconds)
+        each_number(width, p, stride, count, [&](size_t i, uint64_t v) {
+          if (v - 1 < static_cast<uint64_t>(kTimestampMax / kMillisecond))
+            times[i] = static_cast<int64_t>(v) * kMillisecond;
+          else
+            raw_flags_[i] |= raw_flag;
+        });
+      else
+        each_number(width, p, stride, count, [&](size_t i, uint64_t v) {
+          if (const auto time = absolute_time(from.type, v))
+            times[i] = *time;
+          else
+            raw_flags_[i] |= raw_flag;
+        });
       return;
     case Convert::start_uptime:
     case Convert::end_uptime:
       if (context.uptime_ms && context.exported_at > 0) {
         // Uptime wraps after 49.7 days, so only the difference means something, and its sign tells past from future.
         const auto uptime = *context.uptime_ms;
-        for (size_t i = 0; i < count; ++i, p += stride) {
-          const auto ago = static_cast<int32_t>(uptime - static_cast<uint32_t>(load_any(p, width)));
-          times[i] = context.exported_at - ago * kMillisecond;
-        }
+        each_number(width, p, stride, count, [&](size_t i, uint64_t v) {
+          times[i] = context.exported_at - static_cast<int32_t>(uptime - static_cast<uint32_t>(v)) * kMillisecond;
+        });
         return;
       }
       for (size_t i = 0; i < count; ++i, p += stride) {
@@ -386,8 +416,9 @@ void RecordWriter::read_times(const Template& t, const TimeSource& from, const s
     case Convert::start_delta:
     case Convert::end_delta:
       if (context.exported_at <= 0) return;
-      for (size_t i = 0; i < count; ++i, p += stride)
-        times[i] = context.exported_at - static_cast<int64_t>(static_cast<uint32_t>(load_any(p, width))) * kMicrosecond;
+      each_number(width, p, stride, count, [&](size_t i, uint64_t v) {
+        times[i] = context.exported_at - static_cast<int64_t>(static_cast<uint32_t>(v)) * kMicrosecond;
+      });
       return;
     default: return;
   }
@@ -397,10 +428,19 @@ bool RecordWriter::write_times(const Template& t, const std::vector<Place>& plac
                                size_t count, const RecordContext& context, FlowBatchBuilder& out, RecordTally& tally) {
   const TimePlan& plan = t.plan.times;
   raw_flags_.assign(count, 0);
-  qualities_.resize(count);
   read_times(t, plan.start, places, data, stride, count, context, kRawStart, starts_);
   read_times(t, plan.end, places, data, stride, count, context, kRawEnd, ends_);
   const TimestampNs latest = context.received_at + limits::kClockSkewMax;
+  // Nearly always both times are told and make sense. (A time that was not told is below all others.)
+  bool plain = plan.start.convert != Convert::none && plan.end.convert != Convert::none;
+  for (size_t i = 0; i < count; ++i) plain &= (starts_[i] >= kPlausibleFrom) & (ends_[i] >= starts_[i]) & (ends_[i] <= latest) & (raw_flags_[i] == 0);
+  if (plain) {
+    std::copy_n(starts_.data(), count, out.ahead(ColumnId::flow_start).extend<int64_t>(count));
+    std::copy_n(ends_.data(), count, out.ahead(ColumnId::flow_end).extend<int64_t>(count));
+    out.repeat(ColumnId::time_quality, count, static_cast<uint8_t>(TimeQuality::exact));
+    return false;
+  }
+  qualities_.resize(count);
   const TimestampNs fallback =
       context.exported_at >= kPlausibleFrom && context.exported_at <= latest ? context.exported_at : context.received_at;
   const uint8_t* duration = nullptr;
@@ -475,7 +515,7 @@ void RecordWriter::write_sampling(const Template& t, const std::vector<Place>& p
   const SamplingPlan& plan = t.plan.sampling;
   if (context.forced_rate || !plan.any()) {
     const auto rate = context.forced_rate ? context.forced_rate : context.sampling_rate;
-    if (rate) fill<uint32_t>(out, ColumnId::sampling_rate, count, *rate);
+    if (rate) out.repeat<uint32_t>(ColumnId::sampling_rate, count, *rate);
     return;
   }
   Column& column = out.ahead(ColumnId::sampling_rate);
@@ -520,14 +560,16 @@ void RecordWriter::write_icmp(const Template& t, const std::vector<Place>& place
   if (first == count) return;
   Column& type = out.ahead(ColumnId::icmp_type);
   Column& code = out.ahead(ColumnId::icmp_code);
-  for (size_t i = 0; i < count; ++i)
-    if (is_icmp(i)) {
-      type.append(data[i * stride + port.offset]);
-      code.append(data[i * stride + port.offset + 1]);
-    } else {
-      type.append_null();
-      code.append_null();
-    }
+  // Nulls up to each ICMP flow, and none behind the last: the builder pads.
+  size_t done = 0;
+  for (size_t i = first; i < count; ++i) {
+    if (!is_icmp(i)) continue;
+    type.append_nulls(i - done);
+    code.append_nulls(i - done);
+    type.append(data[i * stride + port.offset]);
+    code.append(data[i * stride + port.offset + 1]);
+    done = i + 1;
+  }
 }
 
 void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowState& row, FlowBatchBuilder& out, RecordLookup& lookup,
@@ -725,7 +767,7 @@ void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> d
   }
 }
 
-void RecordWriter::finish_row(RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup,
+void RecordWriter::finish_row(const Plan& plan, RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup,
                               RecordTally& tally) {
   for (size_t i = 0; i < row.zero_count; ++i) {
     const auto [column, width] = row.zeros[i];
@@ -761,8 +803,8 @@ void RecordWriter::finish_row(RowState& row, const RecordContext& context, FlowB
   }
   if (row.app_id && !out.is_set(ColumnId::app))
     if (const std::string* name = lookup.application(*row.app_id)) out.set_string(ColumnId::app, *name);
-  out.set_ip(ColumnId::exporter_ip, context.exporter_ip);
-  out.set_uint(ColumnId::observation_domain, context.domain);
+  if (plan.has_exporter) out.set_ip(ColumnId::exporter_ip, context.exporter_ip);
+  if (plan.has_domain) out.set_uint(ColumnId::observation_domain, context.domain);
   if (!row.extra.empty()) out.set_string(ColumnId::extra, row.extra);
   tally.cut_strings += row.cut;
   tally.bad_structures += row.bad_structure;
@@ -778,21 +820,21 @@ void RecordWriter::write(const Template& t, const std::vector<Place>& places, co
   if (context.icmp_in_dst_port && !plan.has_icmp && plan.dst_port_field && plan.protocol_field &&
       places[*plan.protocol_field].length == 1)
     write_icmp(t, places, data, stride, count, out);
-  fill(out, ColumnId::source, count, static_cast<uint8_t>(context.source));
-  fill(out, ColumnId::received_at, count, context.received_at);
-  if (context.exported_at > 0) fill(out, ColumnId::exported_at, count, context.exported_at);
-  fill(out, ColumnId::exporter_port, count, context.exporter_port);
-  if (!plan.has_exporter) fill(out, ColumnId::exporter_ip, count, context.exporter_ip);
-  if (!plan.has_domain) fill(out, ColumnId::observation_domain, count, context.domain);
-  if (!plan.has_ip_version && plan.has_v4 != plan.has_v6) fill<uint8_t>(out, ColumnId::ip_version, count, plan.has_v4 ? 4 : 6);
+  out.repeat(ColumnId::source, count, static_cast<uint8_t>(context.source));
+  out.repeat(ColumnId::received_at, count, context.received_at);
+  if (context.exported_at > 0) out.repeat(ColumnId::exported_at, count, context.exported_at);
+  out.repeat(ColumnId::exporter_port, count, context.exporter_port);
+  if (!plan.has_exporter) out.repeat(ColumnId::exporter_ip, count, context.exporter_ip);
+  if (!plan.has_domain) out.repeat(ColumnId::observation_domain, count, context.domain);
+  if (!plan.has_ip_version && plan.has_v4 != plan.has_v6) out.repeat<uint8_t>(ColumnId::ip_version, count, plan.has_v4 ? 4 : 6);
   if (plan.has_tcp_flags) {
     bool direct = false;
     for (const Step& s : plan.columns) direct |= s.column == ColumnId::tcp_flags;
-    if (direct) fill(out, ColumnId::flags_quality, count, static_cast<uint8_t>(FlagsQuality::all));
+    if (direct) out.repeat(ColumnId::flags_quality, count, static_cast<uint8_t>(FlagsQuality::all));
   }
-  if (plan.byte_basis) fill(out, ColumnId::byte_basis, count, static_cast<uint8_t>(*plan.byte_basis));
-  if (plan.is_biflow) fill<uint8_t>(out, ColumnId::is_biflow, count, 1);
-  if (plan.source_initiates) fill(out, ColumnId::initiator, count, static_cast<uint8_t>(Initiator::src));
+  if (plan.byte_basis) out.repeat(ColumnId::byte_basis, count, static_cast<uint8_t>(*plan.byte_basis));
+  if (plan.is_biflow) out.repeat<uint8_t>(ColumnId::is_biflow, count, 1);
+  if (plan.source_initiates) out.repeat(ColumnId::initiator, count, static_cast<uint8_t>(Initiator::src));
 
   const bool two_families = !plan.has_ip_version && plan.has_v4 && plan.has_v6;
   if (plan.rows.empty() && !any_raw && !two_families) return out.begin_rows(count);
@@ -812,7 +854,7 @@ void RecordWriter::write(const Template& t, const std::vector<Place>& places, co
       raw(kRawStart, plan.times.start, plan.times.start_name);
       raw(kRawEnd, plan.times.end, plan.times.end_name);
     }
-    finish_row(row, context, out, lookup, tally);
+    finish_row(plan, row, context, out, lookup, tally);
     if (two_families && out.is_set(ColumnId::src_ip)) {
       // A template of both families: the address in use tells. The builder cannot be asked, so the fields are.
       for (const Step& s : plan.rows) {

@@ -72,7 +72,7 @@ class RecordWriter {
              int depth);
   void apply_structured(const Step& step, std::span<const uint8_t> data, RowState& row, FlowBatchBuilder& out,
                         RecordLookup& lookup, int depth);
-  void finish_row(RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup, RecordTally& tally);
+  void finish_row(const Plan& plan, RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup, RecordTally& tally);
 
   // Scratch, kept for its memory.
   std::vector<int64_t> starts_, ends_;

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "storage/model/column.h"
@@ -47,6 +49,12 @@ struct Batch {
 // Decoders that have many rows at hand write columns ahead of their rows: ahead(c) for each column known for all of the
 // next n rows, n values appended to it, then begin_rows(n), or n times begin_row with set* for what differs by row.
 class FlowBatchBuilder {
+  // Values of rows [begin, begin + count) that the column, which ends at begin, does not hold yet.
+  struct Repeat {
+    size_t begin = 0, count = 0;
+    unsigned char value[sizeof(IpAddress)] = {};
+  };
+
  public:
   FlowBatchBuilder();
 
@@ -58,6 +66,21 @@ class FlowBatchBuilder {
     Column& c = ensure(id);
     if (c.size() < rows_) c.append_nulls(rows_ - c.size());
     return c;
+  }
+  // One value for all of the next `count` rows, as ahead() with as many appends. It costs nothing while it is the value of
+  // the rows before too, which is so for what packet after packet repeats. REQUIRES: T is exactly the physical type's
+  template <typename T>
+  void repeat(ColumnId id, size_t count, const T& value) {
+    static_assert(sizeof(T) <= sizeof(Repeat::value) && std::is_trivially_copyable_v<T>);
+    Repeat& r = repeats_[static_cast<size_t>(id)];
+    if (r.count > 0 && r.begin + r.count == rows_ && std::memcmp(r.value, &value, sizeof(T)) == 0) {
+      r.count += count;
+      return;
+    }
+    ahead(id);  // settles what was repeated before
+    r.begin = rows_;
+    r.count = count;
+    std::memcpy(r.value, &value, sizeof(T));
   }
   // Takes back the row begun last, with all its values. REQUIRES: rows() > 0, no column is ahead
   void abandon_row();
@@ -79,6 +102,8 @@ class FlowBatchBuilder {
   }
   // Whether the current row has this column. REQUIRES: rows() > 0
   bool is_set(ColumnId id) const {
+    const Repeat& r = repeats_[static_cast<size_t>(id)];
+    if (r.count > 0 && rows_ > r.begin) return rows_ <= r.begin + r.count;
     const auto& c = columns_[static_cast<size_t>(id)];
     return c && c->size() >= rows_ && !c->is_null(rows_ - 1);
   }
@@ -101,10 +126,14 @@ class FlowBatchBuilder {
       c.emplace(column_spec(id).physical);
       c->reserve(rows_expected_);
     }
+    if (repeats_[static_cast<size_t>(id)].count > 0) settle(id);
     return *c;
   }
+  // Writes out what is repeated.
+  void settle(ColumnId id);
 
   std::array<std::optional<Column>, kColumnCount> columns_;
+  std::array<Repeat, kColumnCount> repeats_;
   size_t rows_ = 0;
   size_t rows_expected_ = 0;  // rows of the batch before: what columns are given room for
 };

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "storage/model/batch.h"
 #include "storage/model/flow_schema.h"
 #include "storage/model/ip.h"
@@ -120,6 +122,58 @@ TEST(FlowSchema, EnumeratorsMatchTheirNames) {
   EXPECT_EQ(kFlowState.name_of(static_cast<uint8_t>(FlowState::end)), "end");
   EXPECT_EQ(kDirectionClass.code_of("External"), static_cast<uint8_t>(DirectionClass::external));
   EXPECT_EQ(kAction.name_of(200), "?");
+}
+
+// repeat() against the plain way, in any order with everything else.
+TEST(FlowBatchBuilder, RepeatedValuesAreAsIfAppended) {
+  for (uint32_t seed = 1; seed <= 50; ++seed) {
+    std::mt19937 random(seed);
+    auto below = [&](uint32_t n) { return random() % n; };
+    FlowBatchBuilder quick, plain;
+    auto both = [&](auto&& f) { f(quick), f(plain); };
+    const IpAddress ips[] = {IpAddress::v4(1), IpAddress::v4(2), IpAddress{}};
+    for (int step = 0; step < 200; ++step) {
+      const size_t rows = below(4);
+      auto repeat = [&]<typename T>(ColumnId id, T value) {
+        if (rows == 0) return;
+        quick.repeat(id, rows, value);
+        std::fill_n(plain.ahead(id).extend<T>(rows), rows, value);
+      };
+      if (below(3)) repeat(ColumnId::protocol, static_cast<uint8_t>(below(2)));
+      if (below(3)) repeat(ColumnId::exporter_port, static_cast<uint16_t>(below(2)));
+      if (below(3)) repeat(ColumnId::sampling_rate, uint32_t{below(2)});
+      if (below(3)) repeat(ColumnId::received_at, int64_t{below(2)});
+      if (below(3)) repeat(ColumnId::exporter_ip, ips[below(3)]);
+      const uint32_t what = below(5);
+      both([&](FlowBatchBuilder& b) {
+        if (what < 3) return b.begin_rows(rows);
+        for (size_t i = 0; i < rows; ++i) {
+          b.begin_row();
+          b.set_uint(ColumnId::protocol, 7);  // the first value wins, wherever it is
+          if (what == 4) b.set_ip(ColumnId::exporter_ip, ips[1]);
+        }
+      });
+      for (const ColumnId id : {ColumnId::protocol, ColumnId::exporter_ip, ColumnId::sampling_rate})
+        if (plain.rows() > 0) EXPECT_EQ(quick.is_set(id), plain.is_set(id));
+      if (rows > 0 && below(10) == 0) both([](FlowBatchBuilder& b) { b.abandon_row(); });
+      if (below(40) != 0 && step < 199) continue;
+      const Batch a = quick.finish(), b = plain.finish();
+      ASSERT_EQ(a.rows, b.rows);
+      ASSERT_EQ(a.columns.size(), b.columns.size());
+      for (size_t c = 0; c < a.columns.size(); ++c) {
+        ASSERT_EQ(a.columns[c].size(), b.columns[c].size());
+        ASSERT_EQ((*a.schema)[c].name, (*b.schema)[c].name);
+        for (size_t i = 0; i < a.rows; ++i) {
+          ASSERT_EQ(a.columns[c].is_null(i), b.columns[c].is_null(i));
+          if (a.columns[c].is_null(i)) continue;
+          if (a.columns[c].type() == PhysicalType::Ip)
+            ASSERT_EQ(a.columns[c].ip_at(i), b.columns[c].ip_at(i));
+          else
+            ASSERT_EQ(a.columns[c].uint_at(i), b.columns[c].uint_at(i));
+        }
+      }
+    }
+  }
 }
 
 TEST(FlowBatchBuilder, PadsWithNullsAndForgetsAbandonedRows) {
