@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "client/repl/answer.h"
+#include "client/repl/header_lines.h"
 
 namespace sluice::client {
 namespace {
@@ -165,12 +166,6 @@ std::string content_id(const std::string& source, const std::string& format, uin
   return id;
 }
 
-// A header line names fields and so begins with a letter; a record begins with its version number.
-bool looks_like_header(std::string_view line) {
-  return !line.empty() && ((line[0] >= 'a' && line[0] <= 'z') || (line[0] >= 'A' && line[0] <= 'Z')) &&
-         line.find(' ') != std::string_view::npos;
-}
-
 class Uploader {
  public:
   Uploader(Http& http, const UploadOptions& options, UploadTotals& totals)
@@ -216,7 +211,8 @@ class Uploader {
     std::string error;
     auto reader = Reader::open(path, error);
     if (!reader) return fail(name_ + ": " + error);
-    std::string buffer, header;
+    std::string buffer;
+    HeaderLines header;
     bool first = true;
     uint64_t records_before = 0;
     while (true) {
@@ -246,15 +242,15 @@ class Uploader {
         }
         cut = newline + 1;
       }
+      const std::string_view piece = std::string_view(buffer).substr(0, cut);
       if (first) {
-        const std::string_view line = std::string_view(buffer).substr(0, buffer.find('\n'));
-        if (line.size() <= kLineBytesMax && looks_like_header(line)) header = std::string(line) + "\n";
         first = false;
-        if (!post(std::string_view(buffer).substr(0, cut), records_before)) return false;
+        if (!post(piece, records_before)) return false;
       } else {
-        const std::string body = header + buffer.substr(0, cut);
-        if (!post(body, records_before - (header.empty() ? 0 : 1))) return false;
+        // Record numbers of the answer count the lines of the body, the repeated ones included.
+        if (!post(header.text() + std::string(piece), records_before - header.lines())) return false;
       }
+      header.see(piece);
       records_before += static_cast<uint64_t>(std::count(buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(cut), '\n'));
       buffer.erase(0, cut);
       if (!more && buffer.empty()) return true;
@@ -401,7 +397,7 @@ int upload(Http& http, const UploadOptions& options, UploadTotals& totals) {
     return 1;
   }
   // A token that may only ingest may not list sources; such a sender says what it has by the source's name.
-  if (!splittable) splittable = options.source.find("flow") == std::string::npos && options.source != "ipfix";
+  if (!splittable) splittable = options.source.find("flow") == std::string::npos && options.source != "ipfix" && options.source != "ibm_vpc";
   return Uploader(http, options, totals).run(*splittable);
 }
 

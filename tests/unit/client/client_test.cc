@@ -3,6 +3,7 @@
 #include <clocale>
 
 #include "client/repl/answer.h"
+#include "client/repl/header_lines.h"
 #include "client/repl/session.h"
 #include "client/repl/table.h"
 
@@ -22,6 +23,32 @@ TEST_F(ClientTest, HostileTextNeverReachesTheTerminal) {
   EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
   EXPECT_EQ(printable("a\u202eb"), "a\\u{202e}b");
   EXPECT_EQ(printable("Größe 東京"), "Größe 東京");
+}
+
+TEST(HeaderLines, AreRepeatedForEveryPiece) {
+  HeaderLines aws;
+  aws.see("version account-id\n2 1\n");
+  aws.see("2 3\n");
+  EXPECT_EQ(aws.text(), "version account-id\n");
+  EXPECT_EQ(aws.lines(), 1u);
+
+  HeaderLines none;
+  none.see("2 123 eni-1\n");
+  none.see("version account-id\n");  // only the first line of a file is a header for all of it
+  EXPECT_EQ(none.text(), "");
+  HeaderLines json;
+  json.see("{\"a\":1}\n#fields\tx\n");
+  EXPECT_EQ(json.text(), "");
+
+  // Zeek: the directives that the lines depend on, the newest of each.
+  const std::string marks = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n";
+  HeaderLines zeek;
+  zeek.see(marks + "#open\t2020\n#fields\tts\tuid\n#types\ttime\tstring\n1\tC\n");
+  EXPECT_EQ(zeek.text(), marks + "#fields\tts\tuid\n");
+  EXPECT_EQ(zeek.lines(), 6u);
+  zeek.see("2\tD#fields\n#close\t2021\n#fields\tuid\tts\nE\t3\n");
+  zeek.see("F\t4\n");
+  EXPECT_EQ(zeek.text(), marks + "#fields\tuid\tts\n");
 }
 
 TEST_F(ClientTest, WidthsCountCells) {
