@@ -1,0 +1,9 @@
+// Suricata EVE events out of any bytes: never a crash, and what comes out has the shape that batches have.
+
+#include "ingest/source/suricata.h"
+#include "tests/fuzz/decoded_body.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  sluice::ingest::fuzz::decode_anything(sluice::ingest::decode_suricata, data, size);
+  return 0;
+}

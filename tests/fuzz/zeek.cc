@@ -1,0 +1,9 @@
+// Zeek conn.log, text and JSON, out of any bytes: never a crash, and what comes out has the shape that batches have.
+
+#include "ingest/source/zeek.h"
+#include "tests/fuzz/decoded_body.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  sluice::ingest::fuzz::decode_anything(sluice::ingest::decode_zeek, data, size, {"", "ts id.orig_h id.resp_h"});
+  return 0;
+}
