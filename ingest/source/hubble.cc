@@ -449,10 +449,8 @@ class Decoder {
     if (!verdict.empty() && verdict != "FORWARDED" && verdict != "DROPPED") row.add_extra("verdict", verdict);
 
     const bool is_packet = event_.type == "L3_L4" || (event_.type.empty() && !event_.has_l7);
-    if (is_packet) {
-      row.set_uint(ColumnId::raw_packets, 1);
-      row.set_uint(ColumnId::sampling_rate, 1);
-    }
+    if (is_packet) row.set_uint(ColumnId::raw_packets, 1);
+    row.set_uint(ColumnId::sampling_rate, 1);
     if (!event_.type.empty()) row.add_extra("type", event_.type);
 
     // traffic_direction is that of the connection, seen from the endpoint that reports; a reply goes the other way.

@@ -156,27 +156,8 @@ bool is_json(std::string_view body) {
 
 Extent object_extent(const char* begin, const char* end) { return Scanner(begin, end).run(); }
 
-ObjectReader::ObjectReader(std::string_view body, std::string_view container)
-    : at_(body.data()), end_(body.data() + body.size()), container_(container) {
+ObjectReader::ObjectReader(std::string_view body) : at_(body.data()), end_(body.data() + body.size()) {
   if (body.substr(0, 3) == "\xef\xbb\xbf") at_ += 3;
-}
-
-// The place behind `{"container":[`, or nullptr where it does not stand at `at`.
-const char* ObjectReader::after_container(const char* at) const {
-  const auto skip = [&] {
-    while (at < end_ && is_blank(*at)) ++at;
-  };
-  ++at;
-  skip();
-  if (static_cast<size_t>(end_ - at) < container_.size() + 2 || *at != '"' || at[container_.size() + 1] != '"' ||
-      std::memcmp(at + 1, container_.data(), container_.size()) != 0)
-    return nullptr;
-  at += container_.size() + 2;
-  skip();
-  if (at == end_ || *at != ':') return nullptr;
-  ++at;
-  skip();
-  return at < end_ && *at == '[' ? at + 1 : nullptr;
 }
 
 // Where to go on after an object that has no end: the next line that begins one. Looking further ahead than what was lost again
@@ -205,14 +186,9 @@ bool ObjectReader::next(std::string_view& object, DecodeReport& report) {
       ++at_;
       continue;
     }
-    if (arrays_ > 0 && (*at_ == ']' || *at_ == '}')) {
-      if (*at_ == ']') --arrays_;
+    if (arrays_ > 0 && *at_ == ']') {
+      --arrays_;
       ++at_;
-      // The brace that closes a container.
-      if (at_[-1] == ']' && !container_.empty()) {
-        while (at_ < end_ && is_blank(*at_)) ++at_;
-        if (at_ < end_ && *at_ == '}') ++at_;
-      }
       continue;
     }
     if (*at_ != '{') {
@@ -223,13 +199,6 @@ bool ObjectReader::next(std::string_view& object, DecodeReport& report) {
       report.reject(number_, "not a JSON object; it begins with " + quoted(std::string_view(at_, static_cast<size_t>(stop - at_)).substr(0, 16)));
       at_ = stop;
       continue;
-    }
-    if (!container_.empty()) {
-      if (const char* inside = after_container(at_)) {
-        ++arrays_;
-        at_ = inside;
-        continue;
-      }
     }
     ++number_;
     const Extent extent = object_extent(at_, end_);

@@ -36,12 +36,9 @@ bool is_json(std::string_view body);
 // Finds the objects of a body: one a line, one behind the other, pretty printed, or the elements of an array; a comma may
 // follow each. Only brackets and quotes are looked at. A line that is cut off costs itself and not the lines after it: JSON has
 // no line feed inside a string, and an object cannot begin where only a key may stand.
-//
-// With a `container`, an object that begins with that key and an array is not one object: its elements are, up to any size of
-// the whole and whether it ends properly or not ({"records":[{…},{…} of an Azure blob).
 class ObjectReader {
  public:
-  explicit ObjectReader(std::string_view body, std::string_view container = {});
+  explicit ObjectReader(std::string_view body);
 
   // The next object, from its '{' to its '}'; false at the end of the body. What is none is rejected in `report`. Views into
   // the body.
@@ -51,15 +48,13 @@ class ObjectReader {
   const char* readable_end() const { return end_; }
 
  private:
-  const char* after_container(const char* at) const;
   const char* skip_lost(const char* from, const char* scanned);
 
   const char* at_;
   const char* const end_;
-  std::string_view container_;
   uint64_t number_ = 0;
-  size_t arrays_ = 0;       // arrays and containers entered and not left
-  size_t wasted_ = 0;       // bytes scanned for objects that had no end
+  size_t arrays_ = 0;  // entered and not left
+  size_t wasted_ = 0;  // bytes scanned for objects that had no end
 };
 
 // Where the object that begins at `begin` ends (one past its '}'), and why not where it does not.
@@ -172,11 +167,16 @@ class KeyTable {
  private:
   static uint64_t hash(std::string_view name) {
     uint64_t first = 0, last = 0;
+    const auto load = [](uint64_t& to, const char* from, size_t bytes) { __builtin_memcpy(&to, from, bytes); };
     if (name.size() >= 8) {
-      __builtin_memcpy(&first, name.data(), 8);
-      __builtin_memcpy(&last, name.data() + name.size() - 8, 8);
-    } else {
-      for (const char c : name) first = first << 8 | static_cast<uint8_t>(c);
+      load(first, name.data(), 8);
+      load(last, name.data() + name.size() - 8, 8);
+    } else if (name.size() >= 4) {
+      load(first, name.data(), 4);
+      load(last, name.data() + name.size() - 4, 4);
+    } else if (!name.empty()) {
+      first = static_cast<uint8_t>(name[0]);
+      last = static_cast<uint64_t>(static_cast<uint8_t>(name[name.size() / 2])) << 8 | static_cast<uint8_t>(name.back());
     }
     uint64_t h = (first ^ (last << 23 | last >> 41) ^ name.size()) * 0x9e3779b97f4a7c15ull;
     return h ^ h >> 32;

@@ -34,8 +34,7 @@ inline constexpr size_t kStringBytesMax = 64u << 10;
 inline constexpr size_t kReportedErrorsMax = 100;
 // One JSON object around AWS lines: a CloudWatch batch that Lambda gets has 6 MiB at most. Beyond: rejected and counted.
 inline constexpr size_t kEnvelopeBytesMax = 16u << 20;
-// One JSON object of a source that has a record, or a delivery of records, in each. Beyond: rejected and counted. Larger objects
-// that are nothing but an array of records (Azure blobs) are read record by record.
+// One JSON object of a source that has a record, or a delivery of records, in each. Beyond: rejected and counted.
 inline constexpr size_t kJsonObjectBytesMax = 16u << 20;
 // Objects and arrays inside each other; flow records have below ten. Beyond: rejected and counted.
 inline constexpr size_t kJsonDepthMax = 128;

@@ -4,6 +4,13 @@ namespace sluice {
 namespace {
 
 void append_escaped(std::string& out, std::string_view text, bool key) {
+  // Hardly any item needs it, and looking is much cheaper than adding byte by byte.
+  bool plain = true;
+  for (const char c : text) plain &= c != '\n' && c != '\\' && (!key || c != '=');
+  if (plain) {
+    out += text;
+    return;
+  }
   for (char c : text) {
     if (c == '\n')
       out += "\\n";

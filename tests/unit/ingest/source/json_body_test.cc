@@ -12,9 +12,9 @@ struct Objects {
   std::vector<std::string> texts;
   DecodeReport report;
 };
-Objects objects_of(std::string_view body, std::string_view container = {}) {
+Objects objects_of(std::string_view body) {
   Objects out;
-  json::ObjectReader reader(body, container);
+  json::ObjectReader reader(body);
   std::string_view text;
   while (reader.next(text, out.report)) out.texts.emplace_back(text);
   return out;
@@ -80,14 +80,6 @@ TEST(JsonBody, QuotesAndBackslashesOverEveryOffset) {
       const Objects o = objects_of(object + object + "\n");
       EXPECT_EQ(o.texts, (Texts{object, object})) << object;
     }
-}
-
-TEST(JsonBody, ReadsTheElementsOfAContainer) {
-  for (const char* body : {R"({"records":[{"a":1},{"a":2}]})", R"({ "records" : [ {"a":1} , {"a":2} )", "{\"records\":[{\"a\":1}]}\n{\"records\":[{\"a\":2}]}"}) {
-    const Objects o = objects_of(body, "records");
-    EXPECT_EQ(o.texts, (Texts{R"({"a":1})", R"({"a":2})"})) << body;
-    EXPECT_EQ(o.report.rejected, 0u) << body;
-  }
 }
 
 TEST(JsonBody, HoldsItsBounds) {
