@@ -27,11 +27,11 @@ std::string duration_text(double ms) {
   char buffer[48];
   if (ms == 0) return "0s";
   if (ms < 1e-3)
-    std::snprintf(buffer, sizeof buffer, "%.6gns", ms * 1e6);
+    std::snprintf(buffer, sizeof buffer, "%.4gns", ms * 1e6);
   else if (ms < 1)
-    std::snprintf(buffer, sizeof buffer, "%.6gus", ms * 1e3);
+    std::snprintf(buffer, sizeof buffer, "%.4gus", ms * 1e3);
   else if (ms < 1000)
-    std::snprintf(buffer, sizeof buffer, "%.6gms", ms);
+    std::snprintf(buffer, sizeof buffer, "%.4gms", ms);
   else if (ms < 120e3)
     std::snprintf(buffer, sizeof buffer, "%.6gs", ms / 1e3);
   else {
@@ -227,7 +227,7 @@ std::string account(const Answer& answer) {
   std::snprintf(time, sizeof time, answer.elapsed_ms < 10 ? "%.2f ms" : "%.0f ms", answer.elapsed_ms);
   std::string out = with_thousands(answer.rows.size()) + (answer.rows.size() == 1 ? " row" : " rows") + " in " + time;
   if (answer.rows_scanned > 0 || answer.segments > 0) {
-    out += " · " + with_thousands(answer.rows_matched) + " flows matched, " + with_thousands(answer.rows_scanned) + " looked at · " +
+    out += " · " + with_thousands(answer.rows_matched) + " of " + with_thousands(answer.rows_scanned) + " flows matched · " +
            human_bytes(answer.bytes_read) + " read";
     if (answer.segments_pruned > 0)
       out += " · " + with_thousands(answer.segments_pruned) + " of " + with_thousands(answer.segments) + " segments skipped";

@@ -37,7 +37,7 @@ ServerError read_error(std::string_view json, long status);
 std::string describe(const ServerError& error, std::string_view query, bool colour);
 
 std::string draw(const Answer& answer, const TableStyle& style);
-// "3 rows in 1.2 ms · 12,345 of 1,000,000 rows matched · 1.2 MB read · 3 of 4 segments skipped"
+// "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped"
 std::string account(const Answer& answer);
 
 // What /v1/admin/verify and /v1/admin/flush answered, for people. `damaged` becomes the number of damaged segments.

@@ -49,8 +49,7 @@ void list_items(const std::vector<CompletionItem>& items) {
       const std::string name = printable(item.text);
       std::string line = "  " + name + std::string(name_width - display_width(name) + 2, ' ') + item.kind;
       if (!item.detail.empty()) line += (item.kind.empty() ? "" : " · ") + printable(item.detail);
-      if (line.size() > width) line.resize(width);
-      std::printf("%s\n", line.c_str());
+      std::printf("%s\n", cut(line, width).c_str());
     }
     return;
   }
@@ -165,10 +164,8 @@ LineEditor::Outcome LineEditor::read(const std::string& prompt, const std::strin
 }
 
 void LineEditor::remember(const std::string& text) {
-  std::string one_line = text;
-  std::replace(one_line.begin(), one_line.end(), '\n', ' ');
   HistEvent event;
-  history(state_->history, &event, H_ENTER, one_line.c_str());
+  history(state_->history, &event, H_ENTER, text.c_str());
 }
 
 }  // namespace sluice::client

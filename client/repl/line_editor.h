@@ -31,7 +31,7 @@ class LineEditor {
   enum class Outcome { line, interrupted, end };
   // `above`: the lines of the query typed before this one.
   Outcome read(const std::string& prompt, const std::string& above, std::string& line);
-  // Keeps a whole query in the history.
+  // Keeps a whole query in the history. REQUIRES: one line
   void remember(const std::string& text);
 
  private:

@@ -32,9 +32,11 @@ int ingest(Http& http, UploadOptions& options) {
   UploadTotals totals;
   const int code = upload(http, options, totals);
   if (code != 2 && code != 3) {
-    std::printf("%s flows accepted, %s records rejected", with_thousands(totals.accepted).c_str(), with_thousands(totals.rejected).c_str());
+    const auto said = [](uint64_t n, const char* one, const char* many) { return with_thousands(n) + (n == 1 ? one : many); };
+    std::printf("%s, %s", said(totals.accepted, " flow accepted", " flows accepted").c_str(),
+                said(totals.rejected, " record rejected", " records rejected").c_str());
     if (totals.no_data > 0) std::printf(", %s without data", with_thousands(totals.no_data).c_str());
-    if (totals.duplicates > 0) std::printf(", %s bodies known already", with_thousands(totals.duplicates).c_str());
+    if (totals.duplicates > 0) std::printf(", %s", said(totals.duplicates, " body known already", " bodies known already").c_str());
     std::printf(" from %s %s (%s)\n", with_thousands(totals.files).c_str(), totals.files == 1 ? "file" : "files", human_bytes(totals.bytes).c_str());
   }
   return code;

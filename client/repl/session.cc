@@ -107,6 +107,8 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
     print_warnings(response);
     return 0;
   }
+  // Before the pager: how long a person reads is not how long the answer took.
+  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
   std::string why;
   const auto answer = read_answer(response.body, why);
   if (!answer) {
@@ -128,10 +130,14 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
   if (timing) {
     // A script that reads the table from standard output is not bothered with how long it took.
     FILE* timing_out = terminal.is_terminal ? stdout : stderr;
-    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
     const std::string_view dim = terminal.colour() ? "\x1b[2m" : "", off = terminal.colour() ? "\x1b[0m" : "";
-    std::fprintf(timing_out, "%.*s%s · %.1f ms in all%.*s\n", static_cast<int>(dim.size()), dim.data(), account(*answer).c_str(), ms,
-                 static_cast<int>(off.size()), off.data());
+    char all[40];
+    std::snprintf(all, sizeof all, ms < 100 ? " · %.1f ms in all" : " · %.0f ms in all", ms);
+    const std::string line = account(*answer) + all;
+    std::fputs(dim.data(), timing_out);
+    for (const std::string& part : terminal.width > 20 ? wrapped(line, terminal.width, 2) : std::vector<std::string>{line})
+      std::fprintf(timing_out, "%s\n", part.c_str());
+    std::fputs(off.data(), timing_out);
   }
   return 0;
 }
@@ -177,21 +183,25 @@ std::string trimmed(std::string_view s) {
 }
 
 constexpr std::string_view kHelp =
-    "Type a question and press Enter; it goes on in the next line after `|`, `,` or an open bracket.\n"
+    "Type a question and press Enter; after `|`, `,` or an open bracket it goes on in\n"
+    "the next line.\n"
     "  dst_port == 53 last 1h | top 10 src_ip by sum(bytes)\n"
     "  ip == 10.0.0.5 last 30d\n"
     "  timeseries sum(bytes) every 1h by protocol\n"
     "  show columns | where name contains \"ip\"\n"
     "\n"
-    "  \\d [TEXT]          columns (with TEXT in their name), or \\d sources, exporters, segments, storage\n"
+    "  \\d [TEXT]          columns (with TEXT in their names)\n"
+    "  \\d TABLE           sources, exporters, segments, storage or queries\n"
     "  \\format FORMAT     table, json, ndjson or csv\n"
-    "  \\set NAME VALUE    a parameter: $NAME in a question; \\set alone lists them, \\unset NAME forgets one\n"
+    "  \\set NAME VALUE    a parameter, $NAME in a question; \\set alone lists them\n"
+    "  \\unset NAME        forgets one\n"
     "  \\from T  \\to T     narrow every question; empty takes it back\n"
     "  \\time on|off       show how long each answer took\n"
-    "  \\watch 5s [QUERY]  ask again and again (the last question if none is given); Ctrl-C ends it\n"
+    "  \\watch 5s [QUERY]  ask (the last question) again and again; Ctrl-C ends it\n"
     "  \\explain QUERY     how a question would be answered\n"
     "  \\pager on|off      long answers through less\n"
-    "  \\help  \\quit       TAB completes; Ctrl-R searches what you typed before; Ctrl-C cancels\n";
+    "  \\help  \\quit\n"
+    "TAB completes; Ctrl-R searches what you typed before; Ctrl-C cancels.\n";
 
 class Repl {
  public:
@@ -204,7 +214,7 @@ class Repl {
       explain_unreachable(http_, hello);
       return 3;
     }
-    std::printf("Sluice at %s. \\help tells what can be asked, TAB completes, Ctrl-D leaves.\n", http_.server().url.c_str());
+    std::printf("Sluice at %s\n\\help tells what can be asked, TAB completes, Ctrl-D leaves.\n", http_.server().url.c_str());
     std::string text;
     while (true) {
       std::string line;
@@ -220,7 +230,7 @@ class Repl {
       const std::string whole = trimmed(text);
       text.clear();
       if (whole.empty()) continue;
-      editor_.remember(whole);
+      editor_.remember(one_line(whole));
       if (whole == "exit" || whole == "quit") break;
       if (whole[0] == '\\' || whole == "help") {
         if (!command(whole == "help" ? "\\help" : whole)) break;
@@ -362,6 +372,32 @@ bool continues(const std::string& text) {
     if (c != ' ' && c != '\t' && c != '\n') last = c;
   }
   return quote != 0 || depth > 0 || last == '|' || last == ',';
+}
+
+std::string one_line(const std::string& text) {
+  std::string out;
+  char quote = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i], next = i + 1 < text.size() ? text[i + 1] : 0;
+    if (quote == 0 && ((c == '-' && next == '-') || (c == '/' && next == '/'))) {
+      const size_t end = text.find('\n', i);
+      if (end == std::string::npos) return out + text.substr(i);
+      i = end - 1;
+      continue;
+    }
+    if (quote != 0 && c == '\\' && next != 0) {
+      out += c;
+      out += next == '\n' ? ' ' : next;
+      ++i;
+      continue;
+    }
+    if (quote == c)
+      quote = 0;
+    else if (quote == 0 && (c == '"' || c == '\'' || c == '`'))
+      quote = c;
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
 }
 
 int run_query(Http& http, const std::string& text, const QueryOptions& options) {

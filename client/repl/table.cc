@@ -42,22 +42,6 @@ size_t cells_of(uint32_t c) {
   return w < 0 ? 1 : static_cast<size_t>(w);
 }
 
-// At most `width` cells, with "…" in the last one if something was cut.
-std::string cut(std::string_view text, size_t width) {
-  if (display_width(text) <= width) return std::string(text);
-  std::string out;
-  size_t used = 0;
-  while (!text.empty()) {
-    const CodePoint c = next_code_point(text);
-    const size_t w = cells_of(c.value);
-    if (used + w + 1 > width) break;
-    out.append(text.substr(0, c.bytes));
-    used += w;
-    text.remove_prefix(c.bytes);
-  }
-  return out + "…";
-}
-
 void pad(std::string& out, std::string_view text, size_t width, bool right, bool last) {
   const size_t used = display_width(text);
   const size_t gap = width > used ? width - used : 0;
@@ -150,6 +134,21 @@ std::string printable(std::string_view text) {
     text.remove_prefix(c.bytes);
   }
   return out;
+}
+
+std::string cut(std::string_view text, size_t width) {
+  if (display_width(text) <= width) return std::string(text);
+  std::string out;
+  size_t used = 0;
+  while (!text.empty()) {
+    const CodePoint c = next_code_point(text);
+    const size_t w = cells_of(c.value);
+    if (used + w + 1 > width) break;
+    out.append(text.substr(0, c.bytes));
+    used += w;
+    text.remove_prefix(c.bytes);
+  }
+  return out + "…";
 }
 
 std::vector<std::string> wrapped(std::string_view text, size_t width, size_t indent) {

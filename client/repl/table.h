@@ -35,6 +35,9 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
 // REQUIRES: indent < width
 std::vector<std::string> wrapped(std::string_view text, size_t width, size_t indent = 0);
 
+// The text if it fits into so many cells, else as much of it as fits before a "…".
+std::string cut(std::string_view text, size_t width);
+
 // Terminal cells that a string takes. Invalid UTF-8 counts one cell a byte.
 size_t display_width(std::string_view text);
 // Control characters, invalid UTF-8 and direction overrides as \xNN or \u{…}.

@@ -31,13 +31,13 @@ def check(what, condition, seen=""):
 
 
 class Terminal:
-    """A tmux window of its own server, 100 by 30, so that nobody's sessions are touched."""
+    """A tmux window of its own server, so that nobody's sessions are touched."""
 
-    def __init__(self, folder, command, environment):
-        self.socket = os.path.join(folder, "tmux.sock")
+    def __init__(self, folder, command, environment, width=100, height=30):
+        self.socket = os.path.join(folder, f"tmux{width}.sock")
         env = dict(os.environ, TERM="xterm-256color", **environment)
         env.pop("TMUX", None)
-        self.run("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", command, env=env)
+        self.run("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height), command, env=env)
 
     def run(self, *args, env=None):
         return subprocess.run(["tmux", "-S", self.socket, *args], check=True, capture_output=True, text=True, env=env).stdout
@@ -91,7 +91,7 @@ def main():
         sent = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", log], env=dict(os.environ, **env), capture_output=True, text=True)
         check("ingest tells what was taken", sent.returncode == 0 and "3 flows accepted, 0 records rejected, 1 without data" in sent.stdout, sent.stdout + sent.stderr)
         again = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", log], env=dict(os.environ, **env), capture_output=True, text=True)
-        check("the same file counts once", "1 bodies known already" in again.stdout, again.stdout + again.stderr)
+        check("the same file counts once", "1 body known already" in again.stdout, again.stdout + again.stderr)
 
         terminal = Terminal(folder, f"{bin_folder}/sluice", env)
         screen = terminal.wait(r"^sluice> ")
@@ -169,6 +169,36 @@ def main():
         check("Ctrl-D leaves, and the history is kept for its owner alone",
               os.path.exists(history) and os.stat(history).st_mode & 0o077 == 0 and "dst_port" in open(history).read())
 
+        # The smallest window that people have, and a large one: nothing runs over the edge, nothing that explains is cut.
+        for width, height in ((80, 24), (200, 50)):
+            terminal.close()
+            terminal = Terminal(folder, f"{bin_folder}/sluice", env, width, height)
+            seen = terminal.wait(r"^sluice> ")
+            check(f"the greeting fits {width} columns", re.search(r"^Sluice at http://\S+\n\\help tells", seen, re.M) is not None, seen)
+            terminal.type("\\pager off")
+            terminal.type("\\d flow_end")
+            seen = terminal.wait(r"retention use")
+            check(f"the documentation of a column is whole at {width}", "…" not in seen and "retention use" in seen and re.search(r"\w$", seen) is not None, seen)
+            terminal.key("C-l")
+            terminal.type("explain analyze dst_port == 443 | top 1 src_ip, dst_ip by sum(bytes) with others")
+            seen = terminal.wait(r"in all")
+            check(f"explain analyze is whole at {width}", "…" not in seen and "bytes read" in seen and re.search(r"^top 1 src_ip, dst_ip by sum\(bytes\) with others +\d", seen, re.M) is not None, seen)
+            check(f"words of the timing line stay whole at {width}", re.search(r"^(in all|all)$", seen, re.M) is None and "in all" in seen, seen)
+            terminal.key("C-l")
+            terminal.type("\\help")
+            seen = terminal.wait(r"Ctrl-R searches")
+            check(f"the help fits {width} columns", re.search(r"^  .set NAME .* lists them$", seen, re.M) is not None and re.search(r"^TAB completes.*Ctrl-C cancels\.$", seen, re.M) is not None, seen)
+            terminal.type("from flows | -- all")
+            terminal.type("where dst_port == 22 |")
+            terminal.wait(r"-> $")
+            terminal.type("stats n = count() by action")
+            seen = terminal.wait(r"^reject +1$")
+            terminal.key("Up")
+            seen = terminal.wait(r"sluice> from flows[^\n]*by action")
+            check(f"a question of several lines comes back as one at {width}", re.search(r"sluice> from flows[^\n]*where dst_port == 22 \| stats", seen) is not None, seen)
+            terminal.key("C-c")
+            terminal.wait(r"\^C\s+sluice> *$")
+
         # One-shot ways and exit codes.
         def run(*args, text=None):
             return subprocess.run([f"{bin_folder}/sluice", *args], env=dict(os.environ, **env), capture_output=True, text=True, input=text)
@@ -194,7 +224,7 @@ def main():
             f.write(LOG.splitlines()[0] + "\n2 1 eni-1 10.0.0.5 nowhere 1 2 6 1 1 1763625600 1763625660 ACCEPT OK\n" + "x" * 3_000_000 + "\n" + LOG.splitlines()[3] + "\n")
         result = run("ingest", "--source", "aws_vpc", bad)
         check("a bad record and an endless line cost only themselves",
-              result.returncode == 1 and "1 flows accepted" in result.stdout and "record 2" in result.stderr, result.stdout + result.stderr)
+              result.returncode == 1 and "1 flow accepted" in result.stdout and "record 2" in result.stderr, result.stdout + result.stderr)
     finally:
         if terminal:
             terminal.close()

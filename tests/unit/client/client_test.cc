@@ -181,7 +181,21 @@ TEST_F(ClientTest, KnowsWhenAQuestionGoesOn) {
     EXPECT_FALSE(continues(done)) << done;
 }
 
+TEST_F(ClientTest, TheHistoryKeepsAQueryInOneLine) {
+  EXPECT_EQ(one_line("from flows |\nwhere dst_port == 53"), "from flows | where dst_port == 53");
+  // A comment must not swallow what was the next line.
+  EXPECT_EQ(one_line("from flows -- all\n| limit 1 // one\n| limit 1"), "from flows  | limit 1  | limit 1");
+  EXPECT_EQ(one_line("limit 1 -- last"), "limit 1 -- last");
+  EXPECT_EQ(one_line("app == \"a -- b\" or\napp == 'c // \\' d'"), "app == \"a -- b\" or app == 'c // \\' d'");
+}
+
 TEST_F(ClientTest, WritesNumbersForPeople) {
+  EXPECT_EQ(cut("protocol_name  function · ähnlich", 26), "protocol_name  function ·…");
+  Answer answer;
+  answer.elapsed_ms = 1.5;
+  answer.rows_scanned = 60'000;
+  answer.rows_matched = 13'429;
+  EXPECT_EQ(account(answer), "0 rows in 1.50 ms · 13,429 of 60,000 flows matched · 0 B read");
   EXPECT_EQ(with_thousands(0), "0");
   EXPECT_EQ(with_thousands(1234567), "1,234,567");
   EXPECT_EQ(human_bytes(999), "999 B");
