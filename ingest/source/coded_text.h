@@ -21,14 +21,15 @@ class CodedText {
  public:
   static constexpr uint32_t kNull = UINT32_MAX;
 
-  // The number of this text; kNull for an empty one. The text is copied.
-  uint32_t code(std::string_view text) {
+  // The number of this text; kNull for an empty one. The text is copied. `is_new` is set where it had no number before.
+  uint32_t code(std::string_view text, bool* is_new = nullptr) {
     if (text.empty()) return kNull;
     if (last_ != kNull && texts_[last_] == text) return last_;
     const size_t hash = std::hash<std::string_view>()(text);
     if ((texts_.size() + 1) * 2 > slots_.size()) grow();
     for (size_t i = hash & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
       if (slots_[i].code == kNull) {
+        if (is_new) *is_new = true;
         last_ = static_cast<uint32_t>(texts_.size());
         slots_[i] = {static_cast<uint32_t>(hash >> 32), last_};
         texts_.push_back(text);
