@@ -9,6 +9,7 @@
 #include "ingest/source/aws_fields.h"
 #include "ingest/source/interface_side.h"
 #include "ingest/source/text_line.h"
+#include "ingest/source/text_value.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {
@@ -83,71 +84,6 @@ struct Lane {
   }
   T at(size_t row) const { return row < values.size() ? values[row] : T{}; }
 };
-
-bool parse_number(std::string_view word, uint64_t max, uint64_t& out) {
-  if (word.empty() || word.size() > 20) return false;
-  uint64_t value = 0;
-  if (word.size() <= 18) {
-    for (const char c : word) {
-      const unsigned digit = static_cast<unsigned>(static_cast<unsigned char>(c)) - '0';
-      if (digit > 9) return false;
-      value = value * 10 + digit;
-    }
-  } else {
-    for (const char c : word) {
-      const unsigned digit = static_cast<unsigned>(static_cast<unsigned char>(c)) - '0';
-      if (digit > 9 || __builtin_mul_overflow(value, uint64_t{10}, &value) || __builtin_add_overflow(value, digit, &value))
-        return false;
-    }
-  }
-  out = value;
-  return value <= max;
-}
-
-// Unix time in seconds, or in milliseconds as some exports write it: 10^11 s is the year 5138, 10^11 ms is 1973.
-bool parse_time(std::string_view word, TimestampNs& out) {
-  constexpr uint64_t kMillisFrom = 100'000'000'000, kMillisTo = 100'000'000'000'000;
-  uint64_t value = 0;
-  if (!parse_number(word, kMillisTo, value)) return false;
-  if (value < kMillisFrom) {
-    if (value > static_cast<uint64_t>(kTimestampMax / kSecond)) return false;
-    out = static_cast<TimestampNs>(value) * kSecond;
-  } else {
-    if (value > static_cast<uint64_t>(kTimestampMax / kMillisecond)) return false;
-    out = static_cast<TimestampNs>(value) * kMillisecond;
-  }
-  return true;
-}
-
-// Dotted IPv4 is nearly every address there is; parse_ip knows the rest.
-bool parse_address(std::string_view word, IpAddress& out) {
-  const char* p = word.data();
-  const char* const end = p + word.size();
-  uint32_t value = 0;
-  for (int part = 0; part < 4; ++part) {
-    if (part > 0 && (p == end || *p++ != '.')) goto other;
-    if (p == end) goto other;
-    unsigned v = static_cast<unsigned char>(*p) - '0';
-    if (v > 9) goto other;
-    ++p;
-    for (int i = 0; i < 2 && p != end && v != 0; ++i) {
-      const unsigned digit = static_cast<unsigned char>(*p) - '0';
-      if (digit > 9) break;
-      v = v * 10 + digit;
-      ++p;
-    }
-    if (v > 255) goto other;
-    value = value << 8 | v;
-  }
-  if (p != end) goto other;
-  out = IpAddress::v4(value);
-  return true;
-other:
-  const auto ip = parse_ip(word);
-  if (!ip) return false;
-  out = *ip;
-  return true;
-}
 
 std::string_view encryption_name(std::string_view word) {
   if (word.size() == 1) switch (word[0]) {
@@ -280,8 +216,8 @@ class Decoder {
   void skipped(std::span<const std::string_view> words) {
     ++report_.skipped_data;
     TimestampNs start = 0, end = 0;
-    const bool has_start = start_index_ < words.size() && parse_time(words[start_index_], start);
-    const bool has_end = end_index_ < words.size() && parse_time(words[end_index_], end);
+    const bool has_start = start_index_ < words.size() && parse_unix_time(words[start_index_], start);
+    const bool has_end = end_index_ < words.size() && parse_unix_time(words[end_index_], end);
     if (!has_start && !has_end) {
       if (event_time_ == 0) return;
       start = end = event_time_;
@@ -422,7 +358,7 @@ bool Decoder::read_fields(std::span<const std::string_view> words, bool plain, R
       case FieldKind::start:
       case FieldKind::end: {
         TimestampNs time = 0;
-        if (!parse_time(word, time)) {
+        if (!parse_unix_time(word, time)) {
           if (word == "null") break;
           return bad(s, word, "is not a Unix time in seconds or milliseconds");
         }

@@ -1,4 +1,6 @@
 #include "ingest/source/aws_vpc.h"
+#include "ingest/source/azure_flow.h"
+#include "ingest/source/gcp_vpc.h"
 #include "ingest/source/hubble.h"
 #include "ingest/source/ibm_vpc.h"
 #include "ingest/source/oci_vcn.h"
@@ -12,6 +14,9 @@ namespace {
 constexpr SourceSpec kSources[] = {
     {"aws_vpc", Source::aws_vpc, "AWS VPC flow logs: text of any field list, or in CloudWatch or Firehose JSON", decode_aws_vpc, true},
     {"aws_tgw", Source::aws_tgw, "AWS Transit Gateway flow logs: text of any field list, or in CloudWatch JSON", decode_aws_tgw, true},
+    {"azure_vnet", Source::azure_vnet, "Azure virtual network flow logs (version 4): PT1H.json blobs, or records one a line", decode_azure, false},
+    {"azure_nsg", Source::azure_nsg, "Azure network security group flow logs (versions 1 and 2): PT1H.json blobs, or records one a line", decode_azure, false},
+    {"gcp_vpc", Source::gcp_vpc, "Google Cloud VPC Flow Logs: log entries as JSON, in a list or one a line, or in Pub/Sub messages", decode_gcp_vpc, false},
     {"ibm_vpc", Source::ibm_vpc, "IBM Cloud flow logs for VPC: the JSON objects that lie in Cloud Object Storage", decode_ibm_vpc, false},
     {"oci_vcn", Source::oci_vcn, "Oracle Cloud VCN flow logs: JSON of a service connector, of a stream or of a search", decode_oci_vcn, true},
     {"zeek", Source::zeek, "Zeek conn.log: tab separated with its header lines, or JSON", decode_zeek, true},

@@ -43,6 +43,14 @@ inline constexpr size_t kJsonDepthMax = 128;
 inline constexpr size_t kEnvelopeTextBytesMax = 1'024;
 // Text in the rows of one batch that a decoder is making. Beyond: the batch goes on with fewer rows.
 inline constexpr size_t kDecodedTextBytesMax = 32u << 20;
+// Times that a JSON body may be looked at again, over all its damaged places. Beyond: the rest of the body counts as damaged.
+inline constexpr size_t kJsonRescansMax = 4;
+// Items of one record that no column holds. Beyond: not kept, and counted as cut.
+inline constexpr size_t kJsonExtraItemsMax = 256;
+// Flows of one Azure body whose last tuple is remembered, to know when the next one's counters began. Beyond: that is estimated.
+inline constexpr size_t kAzureFlowsMax = 1u << 18;
+// Connections of one GCP body that are remembered, to mark what a second reporter says of the same traffic. Beyond: not marked.
+inline constexpr size_t kGcpConnectionsMax = 1u << 18;
 // Columns of one AWS header: today's newest has fewer than 60.
 inline constexpr size_t kHeaderColumnsMax = 256;
 // Network interfaces of one AWS or OCI body whose address is learned, to tell which side of a flow they stand on. Beyond: not

@@ -13,6 +13,7 @@
 
 #include "ingest/source/aws_fields.h"
 #include "ingest/source/aws_vpc.h"
+#include "tests/conformance/cloud/otel_logs.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -246,47 +247,9 @@ TEST(ConformanceAws, Lines) {
 
 // --- OpenTelemetry's expected output ---
 
-struct OtelRecord {
-  std::map<std::string, std::string> attributes;
-  std::string time_unix_nano;
-};
-struct OtelLogs {
-  std::map<std::string, std::string> resource;
-  std::vector<OtelRecord> records;
-};
-
-// The few shapes of YAML that these files have: "- key: K", then "value:", then "stringValue: V" or "intValue: V".
-OtelLogs read_otel(const std::filesystem::path& path) {
-  OtelLogs logs;
-  std::istringstream in(read(path));
-  std::string line, key, section;
-  while (std::getline(in, line)) {
-    size_t begin = line.find_first_not_of(" -");
-    if (begin == std::string::npos) continue;
-    const std::string text = line.substr(begin);
-    const auto after = [&](const char* name) -> std::optional<std::string> {
-      if (!text.starts_with(std::string(name) + ":")) return std::nullopt;
-      std::string value = text.substr(std::strlen(name) + 1);
-      value.erase(0, value.find_first_not_of(' '));
-      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
-      return value;
-    };
-    if (after("resource")) section = "resource";
-    if (after("scope")) section = "scope";
-    // Each record begins a list item, with its attributes first.
-    if (after("logRecords")) section = "records";
-    if (section == "records" && line.find("- attributes:") != std::string::npos) logs.records.emplace_back();
-    if (const auto k = after("key")) key = *k;
-    for (const char* type : {"stringValue", "intValue"})
-      if (const auto v = after(type)) {
-        if (section == "resource") logs.resource[key] = *v;
-        if (section == "records" && !logs.records.empty()) logs.records.back().attributes[key] = *v;
-      }
-    if (section == "records" && !logs.records.empty())
-      if (const auto v = after("timeUnixNano")) logs.records.back().time_unix_nano = *v;
-  }
-  return logs;
-}
+using test::OtelLogs;
+using test::OtelRecord;
+using test::read_otel;
 
 // Attribute → field as AWS writes it.
 const std::map<std::string, std::string> kOtelFields = {

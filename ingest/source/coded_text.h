@@ -1,0 +1,101 @@
+// Text columns of a batch in the making, as codes: cloud records say the same few names again and again, so each distinct
+// text is kept once and a row costs four bytes.
+//
+//   (code* (put | fill)*)* column      one CodedText per column; column() empties it
+//
+// Thread rule: as std::vector.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "storage/model/column.h"
+
+namespace sluice::ingest {
+
+class CodedText {
+ public:
+  static constexpr uint32_t kNull = UINT32_MAX;
+
+  // The number of this text; kNull for an empty one. The text is copied. `is_new` is set where it had no number before.
+  uint32_t code(std::string_view text, bool* is_new = nullptr) {
+    if (text.empty()) return kNull;
+    if (last_ != kNull && texts_[last_] == text) return last_;
+    const size_t hash = std::hash<std::string_view>()(text);
+    if ((texts_.size() + 1) * 2 > slots_.size()) grow();
+    for (size_t i = hash & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
+      if (slots_[i].code == kNull) {
+        if (is_new) *is_new = true;
+        last_ = static_cast<uint32_t>(texts_.size());
+        slots_[i] = {static_cast<uint32_t>(hash >> 32), last_};
+        texts_.push_back(text);
+        hashes_.push_back(hash);
+        return last_;
+      }
+      if (slots_[i].tag == static_cast<uint32_t>(hash >> 32) && texts_[slots_[i].code] == text) return last_ = slots_[i].code;
+    }
+  }
+  // Rows `from` to `to`, `to` not included, get a code; rows left out before them are null. REQUIRES: rows in order
+  void fill(size_t from, size_t to, uint32_t code) {
+    if (code == kNull) return;
+    codes_.resize(from, kNull);
+    codes_.resize(to, code);
+  }
+  void put(size_t row, uint32_t code) { fill(row, row + 1, code); }
+  void put(size_t row, std::string_view text) { put(row, code(text)); }
+  // Gives a row a code that has been given one, or skipped, before.
+  void set(size_t row, uint32_t code) {
+    if (codes_.size() <= row) codes_.resize(row + 1, kNull);
+    codes_[row] = code;
+  }
+
+  // The column of `rows` rows, nullopt when all are null. REQUIRES: rows >= every row that has a code
+  std::optional<Column> column(size_t rows) {
+    std::vector<uint32_t> codes = std::exchange(codes_, {});
+    StringVector texts = std::exchange(texts_, {});
+    hashes_.clear();
+    slots_.clear();
+    last_ = kNull;
+    if (texts.size() == 0 || codes.empty()) return std::nullopt;
+    codes.resize(rows, kNull);
+    Bitmap validity(rows);
+    const auto words = validity.words();
+    size_t filled = 0;
+    for (size_t i = 0; i < rows; ++i) {
+      const bool valid = codes[i] != kNull;
+      words[i / 64] |= static_cast<uint64_t>(valid) << (i % 64);
+      filled += valid;
+      codes[i] = valid ? codes[i] : 0;
+    }
+    if (filled == 0) return std::nullopt;
+    return Column::coded(std::make_shared<MemoryDictionary>(std::move(texts), false), std::move(codes),
+                         filled == rows ? Bitmap() : std::move(validity));
+  }
+  // Heap bytes.
+  size_t byte_size() const { return texts_.byte_size() + codes_.capacity() * sizeof(uint32_t); }
+
+ private:
+  struct Slot {
+    uint32_t tag = 0, code = kNull;
+  };
+  void grow() {
+    slots_.assign(slots_.empty() ? 64 : slots_.size() * 2, {});
+    for (uint32_t c = 0; c < hashes_.size(); ++c) {
+      size_t i = hashes_[c] & (slots_.size() - 1);
+      while (slots_[i].code != kNull) i = (i + 1) & (slots_.size() - 1);
+      slots_[i] = {static_cast<uint32_t>(hashes_[c] >> 32), c};
+    }
+  }
+
+  StringVector texts_;
+  std::vector<size_t> hashes_;
+  std::vector<Slot> slots_;  // open addressing, at most half full, a power of two
+  std::vector<uint32_t> codes_;
+  uint32_t last_ = kNull;
+};
+
+}  // namespace sluice::ingest
