@@ -102,8 +102,8 @@ class AppImpl final : public App {
     maintenance_ = std::make_unique<Maintenance>(
         *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); }, [this] { return source_totals_->save(); });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
-    if (!config_.netflow.empty()) {
-      SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
+    if (!config_.netflow.empty() || !config_.sflow.empty()) {
+      SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
                                            {*store_, clock_, *losses_, [this] { maintenance_->poke(); }}));
     }
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
@@ -123,7 +123,6 @@ class AppImpl final : public App {
     router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, udp_.get(), bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
-    if (!config_.sflow.empty()) log::warn("sFlow is not received yet; --sflow has no effect", {{"sflow", config_.sflow}});
     return {};
   }
 
@@ -133,9 +132,11 @@ class AppImpl final : public App {
     std::string line = "ready http=" + to_string(http);
     if (udp_) {
       // One socket, for programs that send somewhere; all take the same formats, so the others stand apart.
-      const std::vector<std::string> addresses = udp_->addresses();
-      line += " netflow=" + addresses.front();
-      for (size_t i = 1; i < addresses.size(); ++i) line += (i == 1 ? " netflow-also=" : ",") + addresses[i];
+      const auto name = [&](const std::string& kind, const std::vector<std::string>& addresses) {
+        for (size_t i = 0; i < addresses.size(); ++i) line += (i == 0 ? " " + kind + "=" : i == 1 ? " " + kind + "-also=" : ",") + addresses[i];
+      };
+      name("netflow", udp_->netflow_addresses());
+      name("sflow", udp_->sflow_addresses());
     }
     return line + " data=" + config_.data;
   }
@@ -258,14 +259,21 @@ std::string AppImpl::metrics_text() const {
   by_socket("sluice_udp_dropped_queue_total", "Packets dropped because a decoder's queue was full", &ingest::UdpStats::dropped_queue);
   by_socket("sluice_udp_dropped_kernel_total", "Packets dropped by the kernel because the socket's buffer was full", &ingest::UdpStats::dropped_kernel);
   by_socket("sluice_udp_errors_total", "Failed reads", &ingest::UdpStats::errors);
-  out.counter("sluice_netflow_packets_total", "Packets decoded", d(u.counts.packets));
-  out.counter("sluice_netflow_flows_total", "Flows decoded", d(u.counts.flows));
-  out.counter("sluice_netflow_templates_total", "Template records read", d(u.counts.templates));
-  out.counter("sluice_netflow_options_records_total", "Options records read", d(u.counts.options_records));
-  out.counter("sluice_netflow_bad_total", "Packets, sets and records that could not be read", d(u.counts.bad));
-  out.counter("sluice_netflow_pending_sets_total", "Data sets put aside until their template comes", d(u.counts.pending_sets));
-  out.counter("sluice_netflow_refused_senders_total", "Packets of exporters that are not allowed", d(u.refused_senders));
-  out.counter("sluice_netflow_appended_flows_total", "Flows made durable", d(u.appended_rows));
+  const ingest::PacketCounts& c = u.counts;
+  out.counter("sluice_netflow_packets_total", "NetFlow and IPFIX packets decoded", d(c.packets - c.sflow_packets));
+  out.counter("sluice_netflow_flows_total", "Flows decoded from them", d(c.flows - c.sflow_flows));
+  out.counter("sluice_netflow_templates_total", "Template records read", d(c.templates));
+  out.counter("sluice_netflow_options_records_total", "Options records read", d(c.options_records));
+  out.counter("sluice_netflow_bad_total", "Packets, sets and records that could not be read", d(c.bad - c.sflow_bad));
+  out.counter("sluice_netflow_pending_sets_total", "Data sets put aside until their template comes", d(c.pending_sets));
+  out.counter("sluice_sflow_packets_total", "sFlow datagrams decoded", d(c.sflow_packets));
+  out.counter("sluice_sflow_flows_total", "Flows decoded from them: a packet sampled or discarded each", d(c.sflow_flows));
+  out.counter("sluice_sflow_discards_total", "Of these, packets that the exporter discarded", d(c.discards));
+  out.counter("sluice_sflow_counter_samples_total", "Counter samples, which are no flows", d(c.counter_samples));
+  out.counter("sluice_sflow_unknown_formats_total", "Samples and records of formats that are not read", d(c.unknown_formats));
+  out.counter("sluice_sflow_bad_total", "Datagrams, samples and records that could not be read", d(c.sflow_bad));
+  out.counter("sluice_netflow_refused_senders_total", "Packets, sFlow's too, of senders that are not allowed", d(u.refused_senders));
+  out.counter("sluice_netflow_appended_flows_total", "Flows of all these made durable", d(u.appended_rows));
   out.counter("sluice_netflow_lost_flows_total", "Flows decoded that could not be stored", d(u.lost_rows));
   out.gauge("sluice_netflow_state_waiting", "Changes of exporters' state that could not be written so far", d(u.state_waiting));
   out.counter("sluice_netflow_state_dropped_total", "Changes of exporters' state that could not be kept", d(u.state_dropped));
@@ -274,9 +282,18 @@ std::string AppImpl::metrics_text() const {
   const auto exporters = udp_->exporters();
   const auto by_exporter = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
     out.family(name, type, help);
-    for (const auto& e : exporters) out.sample(value(e), {{"exporter", sluice::to_string(e.ip)}, {"port", std::to_string(e.port)}});
+    for (const auto& e : exporters) {
+      // One address may be an exporter of NetFlow and an agent of sFlow, or be spoken for by two relays.
+      const bool is_sflow = !e.formats.empty() && e.formats.front() == Source::sflow5;
+      out.sample(value(e), {{"exporter", sluice::to_string(e.ip)},
+                            {"port", std::to_string(e.port)},
+                            {"sender", sluice::to_string(e.sender)},
+                            {"protocol", is_sflow ? "sflow" : "netflow"}});
+    }
   };
   by_exporter("sluice_exporter_lost_total", "counter", "Lost by sequence numbers", [&](const auto& e) { return d(e.lost); });
+  by_exporter("sluice_exporter_lost_samples_total", "counter", "sFlow samples lost, by their data sources' numbers", [&](const auto& e) { return d(e.lost_samples); });
+  by_exporter("sluice_exporter_sample_drops_total", "counter", "sFlow samples that the agent could not take", [&](const auto& e) { return d(e.sample_drops); });
   by_exporter("sluice_exporter_flows_total", "counter", "Flows of this exporter", [&](const auto& e) { return d(e.flows); });
   by_exporter("sluice_exporter_clock_skew_seconds", "gauge", "The exporter's clock minus ours", [&](const auto& e) { return d(e.clock_skew) / 1e9; });
   by_exporter("sluice_exporter_last_seen_seconds", "gauge", "When its last packet came", [&](const auto& e) { return d(e.last_seen) / 1e9; });

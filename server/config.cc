@@ -56,6 +56,16 @@ Status each_item(std::string_view list, F&& f) {
   }
 }
 
+Status set_sockets(std::vector<Endpoint>& sockets, std::string_view v) {
+  sockets.clear();
+  if (v == "none" || v == "off") return {};
+  return each_item(v, [&](std::string_view item) -> Status {
+    SLUICE_ASSIGN(Endpoint endpoint, parse_endpoint(item));
+    sockets.push_back(std::move(endpoint));
+    return {};
+  });
+}
+
 constexpr Setting kSettings[] = {
     {"data", "DIR", "data directory; made if absent",
      [](Config& c, std::string_view v) -> Status {
@@ -69,16 +79,8 @@ constexpr Setting kSettings[] = {
        return {};
      }},
     {"netflow", "ADDR:PORT,…", "UDP sockets for NetFlow v5, v9 and IPFIX, or 'none'; unset: 127.0.0.1:2055 and 127.0.0.1:4739",
-     [](Config& c, std::string_view v) -> Status {
-       c.netflow.clear();
-       if (v == "none" || v == "off") return {};
-       return each_item(v, [&](std::string_view item) -> Status {
-         SLUICE_ASSIGN(Endpoint endpoint, parse_endpoint(item));
-         c.netflow.push_back(std::move(endpoint));
-         return {};
-       });
-     }},
-    {"netflow-allow", "CIDR,…", "exporters whose packets are taken; needed to listen beyond loopback",
+     [](Config& c, std::string_view v) { return set_sockets(c.netflow, v); }},
+    {"netflow-allow", "CIDR,…", "senders whose NetFlow, IPFIX and sFlow packets are taken; needed to listen beyond loopback",
      [](Config& c, std::string_view v) -> Status {
        c.netflow_allow.clear();
        return each_item(v, [&](std::string_view item) -> Status {
@@ -88,15 +90,8 @@ constexpr Setting kSettings[] = {
          return {};
        });
      }},
-    {"sflow", "ADDR:PORT", "taken, but sFlow is not received yet",
-     [](Config& c, std::string_view v) -> Status {
-       c.sflow = v;
-       if (v == "none" || v == "off") {
-         c.sflow.clear();
-         return {};
-       }
-       return parse_endpoint(v).ok() ? Status() : bad("not an address and port", v);
-     }},
+    {"sflow", "ADDR:PORT,…", "UDP sockets for sFlow v5, or 'none'; unset: 127.0.0.1:6343",
+     [](Config& c, std::string_view v) { return set_sockets(c.sflow, v); }},
     {"tls-cert", "FILE", "PEM certificate chain; HTTP is then HTTPS (TLS 1.2 or newer)",
      [](Config& c, std::string_view v) -> Status {
        c.tls_cert = v;
@@ -259,10 +254,12 @@ Status check_exposure(const Config& config, bool has_tokens) {
     if (!missing.empty())
       return Error{ErrorCode::forbidden, "refusing to serve HTTP beyond loopback on " + to_string(config.http) + " without " + missing};
   }
-  for (const Endpoint& endpoint : config.netflow)
-    if (!endpoint.is_loopback && config.netflow_allow.empty())
-      return Error{ErrorCode::forbidden, "refusing to receive NetFlow beyond loopback on " + to_string(endpoint) +
-                                             " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  const std::pair<const char*, const std::vector<Endpoint>*> kinds[] = {{"NetFlow", &config.netflow}, {"sFlow", &config.sflow}};
+  for (const auto& [name, sockets] : kinds)
+    for (const Endpoint& endpoint : *sockets)
+      if (!endpoint.is_loopback && config.netflow_allow.empty())
+        return Error{ErrorCode::forbidden, std::string("refusing to receive ") + name + " beyond loopback on " + to_string(endpoint) +
+                                               " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
   return {};
 }
 

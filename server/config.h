@@ -31,8 +31,8 @@ struct Config {
   std::string data = "./sluice-data";
   Endpoint http{"127.0.0.1", 8080, true};
   std::vector<Endpoint> netflow{{"127.0.0.1", 2055, true}, {"127.0.0.1", 4739, true}};
-  std::string sflow;  // taken and reported as not supported yet
-  std::vector<Prefix> netflow_allow;  // empty: everyone, which is allowed on loopback only
+  std::vector<Endpoint> sflow{{"127.0.0.1", 6343, true}};
+  std::vector<Prefix> netflow_allow;  // of all flow packets, sFlow's too; empty: everyone, which is allowed on loopback only
   std::string tls_cert, tls_key;
   DurationNs retain_age = 0;
   uint64_t retain_bytes = 0;

@@ -9,9 +9,6 @@
 namespace sluice::server {
 namespace {
 
-// Any of NetFlow and IPFIX, told apart by the packets themselves.
-constexpr std::string_view kAnyPackets = "netflow";
-
 // Memory of one body, taken from the budget for bytes in flight as it grows and given back at the end.
 class BodyMemory {
  public:
@@ -42,17 +39,11 @@ class BodyMemory {
 
 }  // namespace
 
-bool is_known_source(std::string_view name) {
-  if (name == kAnyPackets) return true;
-  const ingest::SourceSpec* source = ingest::find_source(name);
-  return source && source->decode;  // a row without a decoder is a format that is not read yet
-}
+bool is_known_source(std::string_view name) { return ingest::find_source(name) != nullptr; }
 
 std::vector<std::string_view> source_names() {
   std::vector<std::string_view> names;
-  for (const auto& source : ingest::sources())
-    if (is_known_source(source.name)) names.push_back(source.name);
-  if (std::find(names.begin(), names.end(), kAnyPackets) == names.end()) names.push_back(kAnyPackets);
+  for (const auto& source : ingest::sources()) names.push_back(source.name);
   return names;
 }
 
@@ -89,7 +80,7 @@ Result<IngestOutcome> IngestService::take(IngestBody body) {
 
 Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   const ingest::SourceSpec* source = ingest::find_source(body.source);
-  if (!is_known_source(body.source)) return Error{ErrorCode::not_found, "there is no source '" + body.source.substr(0, 100) + "'"};
+  if (!source) return Error{ErrorCode::not_found, "there is no source '" + body.source.substr(0, 100) + "'"};
   if (body.object.size() > limits::kObjectKeyBytesMax)
     return Error{ErrorCode::invalid_argument, "X-Sluice-Object is longer than " + std::to_string(limits::kObjectKeyBytesMax) + " bytes"};
 
@@ -122,10 +113,9 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   };
   const ingest::DecodeContext context{clock_.now(), body.format};
   IngestOutcome outcome;
-  const auto decode = source && source->decode ? source->decode : nullptr;
-  if (decode) {
-    SLUICE_ASSIGN(outcome.report, decode(body.bytes, context, sink));
-  } else {
+  if (source->decode) {
+    SLUICE_ASSIGN(outcome.report, source->decode(body.bytes, context, sink));
+  } else {  // packets tell themselves what they are
     SLUICE_ASSIGN(outcome.report, ingest::decode_packet_body(body.bytes, context, sink));
   }
   std::string().swap(body.bytes);  // rows are made; the text need not wait for the disk

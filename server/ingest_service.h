@@ -33,7 +33,7 @@ struct IngestOutcome {
   uint64_t rows = 0;
 };
 
-// Sources that POST /v1/ingest/{name} takes: those of the source table that have a decoder, and "netflow" for packets.
+// Sources that POST /v1/ingest/{name} takes: those of the source table.
 bool is_known_source(std::string_view name);
 std::vector<std::string_view> source_names();
 

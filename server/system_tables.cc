@@ -111,7 +111,9 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters) {
                     {"restarts", L::uint},        {"bad_packets", L::uint},         {"bad_sets", L::uint},         {"bad_records", L::uint},
                     {"unsupported_packets", L::uint}, {"pending_bytes", L::uint, "bytes"}, {"pending_decoded", L::uint}, {"pending_dropped", L::uint},
                     {"clamped_times", L::uint},   {"clock_skew", L::duration},      {"clock_skew_min", L::duration}, {"clock_skew_max", L::duration},
-                    {"sampling_known", L::boolean}, {"sampling_rates", L::list},    {"names", L::uint}};
+                    {"sampling_known", L::boolean}, {"sampling_rates", L::list},    {"names", L::uint},
+                    {"sender_ip", L::ip},         {"counter_samples", L::uint},     {"discards", L::uint},         {"unknown_formats", L::uint},
+                    {"lost_samples", L::uint},    {"sample_drops", L::uint},        {"effective_sampling_rate", L::float64}};
   for (const auto& e : exporters) {
     std::string formats, domains, rates;
     for (Source source : e.formats) append_list_item(formats, kSource.name_of(static_cast<uint8_t>(source)));
@@ -126,6 +128,8 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters) {
     table.set(e.restarts).set(e.bad_packets).set(e.bad_sets).set(e.bad_records).set(e.unsupported_packets).set(e.pending_bytes);
     table.set(e.pending_decoded).set(e.pending_dropped).set(e.clamped_times).span(e.clock_skew).span(e.clock_skew_min).span(e.clock_skew_max);
     table.flag(e.sampling_known).text(rates).set(e.names);
+    table.ip(e.sender).set(e.counter_samples).set(e.discards).set(e.unknown_formats).set(e.lost_samples).set(e.sample_drops);
+    e.samples_taken > 0 ? table.number(static_cast<double>(e.sample_pool) / static_cast<double>(e.samples_taken)) : table.null();
   }
   return table.finish();
 }
@@ -150,7 +154,7 @@ Batch sources_table(const Metrics& metrics) {
     Metrics::IngestCounts c;
     if (const auto found = counts.find(name); found != counts.end()) c = found->second;
     table.row();
-    table.text(name).text(spec ? spec->description : "NetFlow and IPFIX captures and datagrams, told apart by their bytes").flag(spec && spec->splittable_lines);
+    table.text(name).text(spec ? spec->description : "").flag(spec && spec->splittable_lines);
     table.set(c.bodies).set(c.bytes).set(c.accepted).set(c.rejected).set(c.duplicates).set(c.no_data).set(c.skipped_data).set(c.failed).time(metrics.ingest_since);
   }
   return table.finish();

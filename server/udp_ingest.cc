@@ -23,8 +23,7 @@ constexpr auto kFullPatienceOnStop = std::chrono::seconds(10);
 
 }  // namespace
 
-Result<std::unique_ptr<UdpIngest>> UdpIngest::start(const std::vector<Endpoint>& sockets, const std::vector<Prefix>& allow, size_t decoders,
-                                                    Parts parts) {
+Result<std::unique_ptr<UdpIngest>> UdpIngest::start(const Sockets& sockets, const std::vector<Prefix>& allow, size_t decoders, Parts parts) {
   auto ingest = std::unique_ptr<UdpIngest>(new UdpIngest(allow, std::move(parts)));
   std::vector<std::shared_ptr<ingest::PacketQueue>> queues;
   for (size_t i = 0; i < decoders; ++i) {
@@ -34,14 +33,16 @@ Result<std::unique_ptr<UdpIngest>> UdpIngest::start(const std::vector<Endpoint>&
     queues.push_back(worker->queue);
     ingest->workers_.push_back(std::move(worker));
   }
-  for (const Endpoint& endpoint : sockets) {
-    ingest::UdpOptions options;
-    options.address = endpoint.address;
-    options.port = endpoint.port;
-    auto receiver = ingest::UdpReceiver::open(options, queues);
-    if (!receiver.ok()) return std::move(receiver).error();
-    ingest->receivers_.push_back(std::move(receiver).value());
-  }
+  for (const std::vector<Endpoint>* kind : {&sockets.netflow, &sockets.sflow})
+    for (const Endpoint& endpoint : *kind) {
+      ingest::UdpOptions options;
+      options.address = endpoint.address;
+      options.port = endpoint.port;
+      auto receiver = ingest::UdpReceiver::open(options, queues);
+      if (!receiver.ok()) return std::move(receiver).error();
+      ingest->receivers_.push_back(std::move(receiver).value());
+    }
+  ingest->netflow_receivers_ = sockets.netflow.size();
   SLUICE_TRY(ingest->load_state());
   ingest->append_thread_ = std::thread([self = ingest.get()] { self->append(); });
   for (auto& worker : ingest->workers_) worker->thread = std::thread([self = ingest.get(), w = worker.get()] { self->decode(*w); });
@@ -65,9 +66,15 @@ Status UdpIngest::load_state() {
   return {};
 }
 
-std::vector<std::string> UdpIngest::addresses() const {
+std::vector<std::string> UdpIngest::netflow_addresses() const {
   std::vector<std::string> out;
-  for (const auto& receiver : receivers_) out.push_back(receiver->bound_address());
+  for (size_t i = 0; i < netflow_receivers_; ++i) out.push_back(receivers_[i]->bound_address());
+  return out;
+}
+
+std::vector<std::string> UdpIngest::sflow_addresses() const {
+  std::vector<std::string> out;
+  for (size_t i = netflow_receivers_; i < receivers_.size(); ++i) out.push_back(receivers_[i]->bound_address());
   return out;
 }
 
@@ -179,8 +186,8 @@ void UdpIngest::publish(Worker& worker) {
   for (const ingest::LossRange& range : worker.decoder->loss_ranges()) {
     const std::string format(kSource.name_of(static_cast<uint8_t>(range.format)));
     const std::string exporter = to_string(range.exporter);
-    parts_.losses.put("exporter/" + exporter + "/" + std::to_string(range.domain) + "/" + std::to_string(range.range.from),
-                      {"exporter " + exporter + " (" + format + ")", "by its sequence numbers", range.unit, range.lost, range.range});
+    parts_.losses.put("exporter/" + exporter + "/" + std::to_string(range.domain) + "/" + std::to_string(range.range.from) + "/" + range.unit,
+                      {"exporter " + exporter + " (" + format + ")", range.how, range.unit, range.lost, range.range});
   }
   worker.backlog.add(worker.decoder->take_state_changes());
   if (const Status status = worker.backlog.write_to(parts_.store.catalog()); !status.ok())

@@ -1,5 +1,6 @@
-// UdpIngest: NetFlow and IPFIX packets from UDP sockets become durable rows.
+// UdpIngest: NetFlow, IPFIX and sFlow packets from UDP sockets become durable rows.
 //
+// A packet is decoded as what it says it is, on whichever socket it comes: the names of sockets are for people.
 // One thread per socket receives and does nothing else; decoders, chosen by exporter, turn packets into rows; one appender
 // makes batches durable. Between them stand bounded queues: when the disk is slow the appender's fills, then the decoders',
 // then packets are dropped, counted, and noted in the LossBook for answers to warn of.
@@ -31,7 +32,7 @@ namespace sluice::server {
 struct UdpIngestStats {
   std::vector<std::pair<std::string, ingest::UdpStats>> sockets;  // by bound address
   ingest::PacketCounts counts;
-  uint64_t refused_senders = 0;  // packets of exporters that --netflow-allow does not name
+  uint64_t refused_senders = 0;  // packets of senders that --netflow-allow does not name
   uint64_t appended_rows = 0, append_failures = 0, lost_rows = 0, waiting_batches = 0;
   uint64_t state_waiting = 0, state_dropped = 0;  // changes of exporters' state that the catalogue did not take so far, or ever
 };
@@ -44,11 +45,16 @@ class UdpIngest {
     LossBook& losses;
     std::function<void()> on_full;  // the store is full: seal, please
   };
+  struct Sockets {
+    std::vector<Endpoint> netflow, sflow;
+  };
   // Binds all sockets, gives decoders what the catalogue kept of exporters, starts. Errors: one line each.
-  static Result<std::unique_ptr<UdpIngest>> start(const std::vector<Endpoint>& sockets, const std::vector<Prefix>& allow, size_t decoders, Parts parts);
+  // REQUIRES: there is a socket
+  static Result<std::unique_ptr<UdpIngest>> start(const Sockets& sockets, const std::vector<Prefix>& allow, size_t decoders, Parts parts);
   ~UdpIngest();
 
-  std::vector<std::string> addresses() const;  // as bound
+  std::vector<std::string> netflow_addresses() const;  // as bound
+  std::vector<std::string> sflow_addresses() const;
   UdpIngestStats stats() const;
   // Copies as of at most half a second ago.
   std::vector<ingest::ExporterStats> exporters() const;
@@ -83,7 +89,8 @@ class UdpIngest {
 
   const std::vector<Prefix> allow_;
   Parts parts_;
-  std::vector<std::unique_ptr<ingest::UdpReceiver>> receivers_;
+  std::vector<std::unique_ptr<ingest::UdpReceiver>> receivers_;  // NetFlow's, then sFlow's
+  size_t netflow_receivers_ = 0;
   std::vector<std::thread> receive_threads_;
   std::vector<std::unique_ptr<Worker>> workers_;
 

@@ -35,12 +35,13 @@ struct SamplingRate {
 };
 
 struct ExporterStats {
-  IpAddress ip;
+  IpAddress ip;            // of sFlow the agent's address, which the datagram tells
+  IpAddress sender;        // where its packets came from; differs from `ip` for sFlow agents behind a relay
   uint16_t port = 0;       // of the last packet
   uint64_t session = 0;
   TimestampNs first_seen = 0, last_seen = 0;
   std::vector<Source> formats;             // what it sends: netflow5, netflow9, ipfix …
-  std::vector<uint32_t> domains;           // observation domains, source ids, or engine_type·256 + engine_id
+  std::vector<uint32_t> domains;           // observation domains, source ids, engine_type·256 + engine_id, or sub-agents
   uint64_t packets = 0, bytes = 0;         // as received, bad ones included
   uint64_t flows = 0;                      // rows made
   uint64_t options_records = 0;            // options data, which are no flows
@@ -64,17 +65,25 @@ struct ExporterStats {
   uint64_t names = 0;                      // interface, VRF and application names told
   uint64_t state_refused = 0;              // names, elements, samplers and domains that found no room
   size_t state_bytes = 0;                  // what those kept cost
+  // sFlow
+  uint64_t counter_samples = 0;            // interface counters, which are no flows
+  uint64_t discards = 0;                   // rows of discarded packets
+  uint64_t unknown_formats = 0;            // samples and records of formats that are not read, skipped by their length
+  uint64_t lost_samples = 0;               // flow samples, by each data source's own numbers; those of lost datagrams too
+  uint64_t sample_drops = 0;               // samples that the agent had no resources to take, as it says
+  uint64_t sample_pool = 0, samples_taken = 0;  // packets that could have been sampled, and samples, over the same time
   std::optional<uint64_t> reported_flows, reported_messages, reported_bytes;  // elements 42, 41, 40: its own totals
 };
 
-// A stretch of time in which sequence numbers say that something is missing.
+// A stretch of time in which sequence numbers, or the exporter's own count, say that something is missing.
 struct LossRange {
   IpAddress exporter;
   uint32_t domain = 0;
   Source format = Source::unknown;
   TimeRange range;        // by received_at, half-open
   uint64_t lost = 0;      // in `unit`
-  std::string unit;       // "flows", "packets" or "records"
+  std::string unit;       // "flows", "packets", "records", "samples" or "drop events"
+  std::string how;        // "by its sequence numbers", "the agent …"
 };
 
 // One kind of trouble, however often it came.
@@ -82,20 +91,23 @@ struct PacketError {
   IpAddress exporter;
   uint16_t port = 0;
   uint32_t domain = 0;
-  uint16_t template_id = 0;  // or set id; 0 when there is none
+  uint16_t template_id = 0;  // or set id, or format of an sFlow sample or record; 0 when there is none
   std::string reason;
   uint64_t count = 0;
   TimestampNs first = 0, last = 0;
 };
 
 enum class NameKind : uint8_t { interface, vrf, application };
-// What an exporter said in its options data about a number that its flows carry.
+// What an exporter said in its options data or counter samples about a number that its flows carry.
 struct ExporterName {
   IpAddress exporter;
   NameKind kind = NameKind::interface;
   uint64_t number = 0;      // ifIndex, VRF id, application id (as column app_id)
   std::string name;
   std::string description;
+  // Of interfaces, from sFlow counters.
+  std::optional<uint64_t> speed;  // bits per second
+  std::optional<bool> admin_up, oper_up;
 };
 
 // How one exporter's sequence numbers count, for those that do not follow their standard.

@@ -1,6 +1,7 @@
 #include "ingest/source/netflow.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "ingest/source/netflow_decoder.h"
@@ -17,6 +18,12 @@ PacketCounts& PacketCounts::operator+=(const PacketCounts& o) {
   pending_sets += o.pending_sets;
   clamped_times += o.clamped_times;
   cut_strings += o.cut_strings;
+  sflow_packets += o.sflow_packets;
+  sflow_flows += o.sflow_flows;
+  sflow_bad += o.sflow_bad;
+  discards += o.discards;
+  counter_samples += o.counter_samples;
+  unknown_formats += o.unknown_formats;
   return *this;
 }
 
@@ -38,7 +45,7 @@ Result<PacketCounts> PacketDecoder::decode(std::span<const uint8_t> packet, cons
 }
 
 void PacketDecoder::end_session(const PacketSender& sender) {
-  const ExporterKey key{sender.ip, impl_->options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session};
+  const ExporterKey key{sender.ip, impl_->options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}};
   if (const auto it = impl_->by_key.find(key); it != impl_->by_key.end()) impl_->forget(it->second);
 }
 
@@ -97,6 +104,7 @@ std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
   for (auto it = impl_->exporters.rbegin(); it != impl_->exporters.rend(); ++it) {
     ExporterStats s = it->stats;
     s.ip = it->key.ip;
+    s.sender = it->persistent() || it->key.sender == IpAddress{} ? it->key.ip : it->key.sender;
     s.session = it->key.session;
     s.templates = it->templates.size();
     s.pending_bytes = it->pending_bytes;
@@ -107,6 +115,12 @@ std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
       if (d.rate) s.sampling.push_back({0, false, *d.rate, d.algorithm});
       for (const auto& [selector, rate] : d.selectors) s.sampling.push_back(rate);
     }
+    // Ports of one switch have few rates between them: each is told once.
+    std::set<uint32_t> rates;
+    for (const Domain& d : it->domains)
+      for (const auto& [key, source] : d.sources)
+        if (source.rate > 0) rates.insert(source.rate);
+    for (const uint32_t rate : rates) s.sampling.push_back({0, false, rate, 0});
     s.sampling_known = !s.sampling.empty();
     all.push_back(std::move(s));
   }
@@ -118,16 +132,36 @@ std::vector<PacketError> PacketDecoder::errors() const { return {impl_->errors.b
 
 std::vector<ExporterName> PacketDecoder::names() const {
   std::vector<ExporterName> all;
-  for (const Exporter& e : impl_->exporters)
-    for (const auto& [key, text] : e.names)
-      all.push_back({e.key.ip, static_cast<NameKind>(key.first), key.second, text.first, text.second});
+  for (const Exporter& e : impl_->exporters) {
+    const auto add = [&](NameKind kind, uint64_t number, const std::string& name, const std::string& description) {
+      ExporterName out{e.key.ip, kind, number, name, description, {}, {}, {}};
+      const auto state = kind == NameKind::interface ? e.interfaces.find(static_cast<uint32_t>(number)) : e.interfaces.end();
+      if (state != e.interfaces.end()) {
+        out.speed = state->second.speed;
+        out.admin_up = state->second.admin_up;
+        out.oper_up = state->second.oper_up;
+      }
+      all.push_back(std::move(out));
+    };
+    for (const auto& [key, text] : e.names) add(static_cast<NameKind>(key.first), key.second, text.first, text.second);
+    for (const auto& [index, state] : e.interfaces)
+      if (!e.names.contains({static_cast<uint8_t>(NameKind::interface), index})) add(NameKind::interface, index, {}, {});
+  }
   return all;
 }
 
 // --- state --------------------------------------------------------------------------------------------------------
 
 Exporter& Impl::exporter(const PacketSender& sender, TimestampNs now) {
-  Exporter& e = exporter(ExporterKey{sender.ip, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session});
+  Exporter& e = exporter(ExporterKey{sender.ip, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}});
+  if (e.stats.packets == 0) e.stats.first_seen = now;
+  e.stats.last_seen = now;
+  e.stats.port = sender.port;
+  return e;
+}
+
+Exporter& Impl::sflow_exporter(const IpAddress& agent, const PacketSender& sender, TimestampNs now) {
+  Exporter& e = exporter(ExporterKey{agent, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, sender.ip});
   if (e.stats.packets == 0) e.stats.first_seen = now;
   e.stats.last_seen = now;
   e.stats.port = sender.port;
@@ -236,7 +270,8 @@ void Impl::forget(Exporter& e, std::list<Domain>::iterator d) {
   }
   changed(e, state::domain_key(e.key, *d), {});
   e.selectors -= d->selectors.size();
-  discharge(e, limits::kExporterDomainBytes + d->selectors.size() * limits::kExporterEntryBytes);
+  e.sflow_sources -= d->sources.size();
+  discharge(e, limits::kExporterDomainBytes + d->selectors.size() * limits::kExporterEntryBytes + d->sources.size() * limits::kSflowSourceBytes);
   e.shared_stale = true;
   e.domains.erase(d);
 }
@@ -380,19 +415,19 @@ void Impl::error(Exporter& e, uint32_t domain_id, uint16_t template_id, const ch
   entry.last = e.stats.last_seen;
 }
 
-void Impl::lost(Exporter& e, Domain& d, uint64_t units, const char* unit) {
+void Impl::lost(Exporter& e, Domain& d, uint64_t units, const char* unit, const char* how) {
   const TimestampNs from = d.last_packet_at, to = header.received_at + 1;
   // Losses that follow one another closely are one range; there are few streams at once, so a look at the newest is enough.
   int looked = 0;
   for (auto it = losses.rbegin(); it != losses.rend() && looked < 64; ++it, ++looked)
-    if (it->exporter == e.key.ip && it->domain == d.id && it->format == header.source) {
+    if (it->exporter == e.key.ip && it->domain == d.id && it->format == header.source && it->how == how) {
       if (from > it->range.to + kMinute) break;
       it->range.to = std::max(it->range.to, to);
       it->lost += units;
       return;
     }
   if (losses.size() >= limits::kLossRangesMax) losses.pop_front();
-  losses.push_back({e.key.ip, d.id, header.source, {std::min(from, to), to}, units, unit});
+  losses.push_back({e.key.ip, d.id, header.source, {std::min(from, to), to}, units, unit, how});
 }
 
 bool Impl::load(const std::string& key, const std::string& value) {

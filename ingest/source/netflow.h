@@ -1,8 +1,8 @@
-// NetFlow v1, v5, v7, v9 and IPFIX: datagrams in, rows out.
+// NetFlow v1, v5, v7, v9, IPFIX and sFlow v5: datagrams in, rows out.
 //
 // Formats: NetFlow v5 as Cisco documents it (v1 and v7 share its reader), RFC 3954 (v9), RFC 7011/7012 (IPFIX), RFC 5103
-// (biflows), RFC 5610 (element descriptions), RFC 6313 (structured data), RFC 5655 (files). NetFlow v6 and v8 are counted
-// and dropped.
+// (biflows), RFC 5610 (element descriptions), RFC 6313 (structured data), RFC 5655 (files); sFlow version 5 of sflow.org
+// (ingest/source/sflow.h). A packet's first bytes say what it is. NetFlow v6 and v8, sFlow v2 and v4 are counted and dropped.
 //
 // A PacketDecoder remembers what exporters say about their data: templates, sampling, names, clocks, sequence numbers. It is
 // one thread's: shard exporters over workers by PacketDecoder::shard_of so that one exporter's packets meet one decoder.
@@ -47,6 +47,11 @@ struct PacketCounts {
   uint64_t pending_sets = 0;     // data sets put aside until their template comes
   uint64_t clamped_times = 0;
   uint64_t cut_strings = 0;
+  // Of sFlow; the counts above hold them too.
+  uint64_t sflow_packets = 0, sflow_flows = 0, sflow_bad = 0;
+  uint64_t discards = 0;         // rows of discarded packets
+  uint64_t counter_samples = 0;  // no flows
+  uint64_t unknown_formats = 0;  // samples and records that are not read
 
   PacketCounts& operator+=(const PacketCounts& o);
 };

@@ -10,6 +10,7 @@
 #include "ingest/source/netflow.h"
 #include "ingest/source/netflow_record.h"
 #include "ingest/source/netflow_state.h"
+#include "ingest/source/sflow.h"
 
 namespace sluice::ingest {
 
@@ -19,6 +20,7 @@ struct PacketDecoder::Impl {
   // --- one packet (netflow_packet.cc) ---
   Status decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at);
   Status fixed_format(std::span<const uint8_t> packet, Exporter& e);
+  Status sflow(std::span<const uint8_t> packet, const PacketSender& sender);
   Status netflow9(std::span<const uint8_t> packet, Exporter& e);
   Status ipfix(std::span<const uint8_t> packet, Exporter& e);
   Status templates9(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates);
@@ -38,8 +40,15 @@ struct PacketDecoder::Impl {
   void remember_name(Exporter& e, NameKind kind, uint64_t number, std::string name, std::string description);
   void share_rate(Exporter& e);
 
+  // --- sFlow (sflow_packet.cc) ---
+  Status sflow_sample(std::span<const uint8_t> body, uint32_t format, Exporter& e, Domain& d);
+  void sflow_counters(std::span<const uint8_t> body, uint32_t format, Exporter& e, Domain& d);
+  void sflow_follow(const SflowSample& sample, Exporter& e, Domain& d);
+  void sflow_row(const SflowSample& sample, Exporter& e, Domain& d);
+
   // --- state (netflow.cc) ---
   Exporter& exporter(const PacketSender& sender, TimestampNs now);
+  Exporter& sflow_exporter(const IpAddress& agent, const PacketSender& sender, TimestampNs now);
   Exporter& exporter(const ExporterKey& key);
   Domain& domain(Exporter& e, uint8_t version, uint32_t id);
   Status install(TemplateDefinition definition, Exporter& e, Domain& d);
@@ -58,7 +67,7 @@ struct PacketDecoder::Impl {
   void discharge(Exporter& e, size_t bytes);
   void changed(const Exporter& e, std::string key, std::string value);
   void error(Exporter& e, uint32_t domain, uint16_t template_id, const char* reason);
-  void lost(Exporter& e, Domain& d, uint64_t units, const char* unit);
+  void lost(Exporter& e, Domain& d, uint64_t units, const char* unit, const char* how);
   bool load(const std::string& key, const std::string& value);
 
   PacketDecoderOptions options;
@@ -91,6 +100,11 @@ struct PacketDecoder::Impl {
 
   RecordWriter writer;
   std::vector<Place> places;
+  SflowSample sample;  // scratch, kept for its memory; so is:
+  std::string extra;
 };
+
+// What lost() calls a gap in sequence numbers.
+inline constexpr const char* kBySequence = "by its sequence numbers";
 
 }  // namespace sluice::ingest

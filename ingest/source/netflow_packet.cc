@@ -110,14 +110,15 @@ class Lookup final : public RecordLookup {
 }  // namespace
 
 Status Impl::decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at) {
+  header = {};
+  header.received_at = received_at;
+  header.port = sender.port;
+  if (is_sflow(packet)) return sflow(packet, sender);
   Exporter& e = exporter(sender, received_at);
   if (std::exchange(e.elements_changed, false)) ++e.generation;
   ++e.stats.packets;
   e.stats.bytes += packet.size();
   ++counts.packets;
-  header = {};
-  header.received_at = received_at;
-  header.port = sender.port;
   const uint16_t version = Bytes(packet).u16();
   Status status;
   const uint64_t flows_before = counts.flows;
@@ -134,7 +135,7 @@ Status Impl::decode(std::span<const uint8_t> packet, const PacketSender& sender,
       error(e, 0, 0,
             version == 8   ? "NetFlow v8 is not supported"
             : version == 6 ? "NetFlow v6 is not supported"
-                           : "not a NetFlow or IPFIX packet");
+                           : "not a NetFlow, IPFIX or sFlow packet");
       break;
   }
   e.stats.flows += counts.flows - flows_before;
@@ -166,13 +167,13 @@ void Impl::sequence(Exporter& e, Domain& d, uint32_t number, std::optional<uint3
     if (v.lost > 0) {
       e.stats.lost += v.lost;
       e.stats.lost_unit = unit;
-      lost(e, d, v.lost, unit);
+      lost(e, d, v.lost, unit, kBySequence);
     }
     if (v.recovered > 0) {
       e.stats.lost -= std::min(e.stats.lost, v.recovered);
       ++e.stats.reordered;
       for (auto it = losses.rbegin(); it != losses.rend(); ++it)
-        if (it->exporter == e.key.ip && it->domain == d.id && it->format == header.source) {
+        if (it->exporter == e.key.ip && it->domain == d.id && it->format == header.source && it->how == kBySequence) {
           it->lost -= std::min(it->lost, v.recovered);
           if (it->lost == 0) losses.erase(std::next(it).base());
           break;

@@ -12,8 +12,6 @@ namespace sluice::ingest {
 namespace {
 
 constexpr int64_t kNoTime = kTimestampMin;
-// Flows before the year 2000 are clocks that were never set.
-constexpr TimestampNs kPlausibleFrom = 946'684'800 * kSecond;
 // Elements of one record's structured data, however nested: a 64 KiB message holds no more in earnest.
 constexpr int kStructuredElementsMax = 4'096;
 constexpr uint8_t kRawStart = 1, kRawEnd = 2;

@@ -18,6 +18,9 @@
 
 namespace sluice::ingest {
 
+// Times before the year 2000 are clocks that were never set.
+inline constexpr TimestampNs kPlausibleFrom = 946'684'800 * kSecond;
+
 // What all records of a set share.
 struct RecordContext {
   Source source = Source::unknown;

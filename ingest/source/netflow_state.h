@@ -48,18 +48,20 @@ struct ExporterKey {
   IpAddress ip;
   uint16_t port = 0;  // 0 unless ports tell exporters apart
   uint64_t session = 0;
+  IpAddress sender;   // of an sFlow agent, whose `ip` is what the datagram says; else all zero
   bool operator==(const ExporterKey&) const = default;
 };
 struct ExporterKeyHash {
   size_t operator()(const ExporterKey& k) const {
-    return hash_of(k.ip) ^ (k.session * 0x9e3779b97f4a7c15ull) ^ (static_cast<uint64_t>(k.port) << 32);
+    return hash_of(k.ip) ^ (k.session * 0x9e3779b97f4a7c15ull) ^ (static_cast<uint64_t>(k.port) << 32) ^
+           (hash_of(k.sender) * 0x9e3779b97f4a7c15ull);
   }
 };
 
 // What a data set needs from its packet, kept with it when it has to wait.
 struct PacketHeader {
   Source source = Source::unknown;
-  uint8_t version = 0;  // 1, 5, 7, 9, 10
+  uint8_t version = 0;  // 1, 5, 7, 9, 10, kSflowDomain
   uint32_t domain = 0;
   TimestampNs received_at = 0;
   TimestampNs exported_at = 0;
@@ -69,6 +71,22 @@ struct PacketHeader {
 
 struct Exporter;
 struct Domain;
+
+// The version of domains that are sub-agents of sFlow v5; NetFlow has a 5 of its own.
+inline constexpr uint8_t kSflowDomain = 105;
+
+// One data source of a sub-agent, for one kind of its samples: each numbers them on its own.
+struct SflowSource {
+  SequenceTracker sequence;
+  bool known = false;  // what follows is
+  uint32_t number = 0, pool = 0, drops = 0, rate = 0;
+};
+
+// An interface as the last counter sample told it.
+struct SflowInterface {
+  uint64_t speed = 0;
+  bool admin_up = false, oper_up = false;
+};
 
 struct StoredTemplate {
   Domain* domain = nullptr;
@@ -98,6 +116,7 @@ struct Domain {
   TimestampNs last_packet_at = 0;
   std::optional<uint32_t> last_uptime;
   std::unordered_map<uint16_t, std::vector<std::list<PendingSet>::iterator>> pending;
+  std::unordered_map<uint64_t, SflowSource> sources;  // by kind of sample, class and index
 };
 
 struct Exporter {
@@ -114,6 +133,8 @@ struct Exporter {
   std::optional<uint32_t> shared_rate;
   std::unordered_map<uint64_t, std::optional<uint32_t>> shared_selectors;
   bool shared_stale = false;
+  std::unordered_map<uint32_t, SflowInterface> interfaces;  // by ifIndex
+  size_t sflow_sources = 0;  // of all domains
   size_t selectors = 0;      // of all domains
   size_t state_bytes = 0;    // of names, elements, selectors and domains, as Impl::charge() counts them
   bool unsaved = false;      // some domain is
@@ -121,7 +142,8 @@ struct Exporter {
   bool fortinet = false;
   uint32_t generation = 1;  // goes up when plans must be made anew
 
-  bool persistent() const { return key.session == 0; }
+  // Streams begin anew, and sFlow agents tell all again with every round of counters.
+  bool persistent() const { return key.session == 0 && key.sender == IpAddress{}; }
 };
 
 // Keys and values of the kept state. Keys begin with their kind and the exporter: "t/IP32HEX/PORT/…".

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ingest/source/pcap.h"
+#include "ingest/source/sflow.h"
 #include "storage/model/limits.h"
 
 namespace sluice::ingest {
@@ -22,6 +23,8 @@ bool export_port(uint16_t port) {
 
 bool looks_like_ours(Bytes payload) {
   if (payload.size() < 16) return false;
+  // sFlow has its version in 32 bits, and an agent's address of a known family behind it.
+  if (is_sflow(payload)) return payload.size() >= 28 && word(payload, 2) == 5 && word(payload, 4) == 0 && word(payload, 6) >= 1 && word(payload, 6) <= 2;
   switch (word(payload, 0)) {
     case 1: return (payload.size() - 16) % 48 == 0;
     case 5: return payload.size() >= 24 && (payload.size() - 24) % 48 == 0;
@@ -33,11 +36,15 @@ bool looks_like_ours(Bytes payload) {
 }
 
 // Where the datagram at the start of `b` ends, when several are strung together: fixed formats by their count, IPFIX by its
-// length, NetFlow v9 where a set would have the id 9, which is reserved and is the version word of the next.
+// length, sFlow by its samples, NetFlow v9 where a set would have the id 9, which is reserved and is the version word of the next.
 size_t datagram_bytes(Bytes b) {
   if (b.size() < 4) return b.size();
   const size_t count = word(b, 2);
   size_t end = b.size();
+  if (is_sflow(b)) {
+    end = sflow_datagram_bytes(b);
+    return b.size() - end < 28 || !is_sflow(b.subspan(end)) ? b.size() : end;
+  }
   switch (word(b, 0)) {
     case 1: end = 16 + count * 48; break;
     case 5: end = 24 + count * 48; break;
@@ -78,6 +85,7 @@ PacketBodyKind packet_body_kind(std::string_view body) {
   if (is_pcap(b)) return PacketBodyKind::pcap;
   if (is_pcapng(b)) return PacketBodyKind::pcapng;
   if (b.size() < 2) return PacketBodyKind::unknown;
+  if (is_sflow(b)) return PacketBodyKind::datagram;
   switch (word(b, 0)) {
     case 10: return PacketBodyKind::ipfix_file;
     case 1:
@@ -115,7 +123,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
   auto packet = [&](uint64_t number, Bytes payload, const PacketSender& from, TimestampNs received_at) -> Status {
     SLUICE_ASSIGN(const PacketCounts counts, decoder.decode(payload, from, received_at, out, sink));
     report.accepted += counts.flows;
-    report.ignored += counts.options_records;
+    report.ignored += counts.options_records + counts.counter_samples;
     report.clamped_times += counts.clamped_times;
     report.cut_strings += counts.cut_strings;
     if (counts.bad > 0) {
@@ -172,7 +180,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
       break;
     }
     case PacketBodyKind::unknown:
-      return Error{ErrorCode::invalid_argument, "body is no pcap, pcapng, IPFIX file or NetFlow datagram"};
+      return Error{ErrorCode::invalid_argument, "body is no pcap, pcapng, IPFIX file, NetFlow or sFlow datagram"};
   }
   if (out.rows() > 0) SLUICE_TRY(sink(out.finish()));
   return report;

@@ -131,6 +131,23 @@ inline constexpr int kStructuredDepthMax = 8;
 // How far an exporter's clock may run ahead before its times are clamped.
 inline constexpr DurationNs kClockSkewMax = 5 * kMinute;
 
+// --- sFlow and sampled packet headers -----------------------------------------------------------------------------
+// Data sources (ports, mostly) of one exporter whose sample numbers, pools and drops are followed: a large chassis has some
+// thousand. Beyond: their samples are read all the same, but their losses are not known; counted.
+inline constexpr size_t kSflowSourcesPerExporterMax = 4'096;
+// What following one costs: its sequence tracker, and the table's node.
+inline constexpr size_t kSflowSourceBytes = 320;
+// Interfaces of one exporter whose speed and state counter samples told. Beyond: not kept, and counted.
+inline constexpr size_t kExporterInterfacesMax = 16'384;
+// One value of `extra` that a list in a datagram makes, an AS path or communities. Beyond: cut, and counted.
+inline constexpr size_t kExtraValueBytesMax = 8u << 10;
+// Layers of a sampled packet: VLAN tags, MPLS labels, IPv6 extension headers, tunnels in tunnels. Real packets have two, six, three
+// and two at most; beyond, what lies deeper is not read.
+inline constexpr int kFrameTagsMax = 8;
+inline constexpr int kFrameLabelsMax = 16;
+inline constexpr int kFrameExtensionsMax = 16;
+inline constexpr int kFrameTunnelsMax = 4;
+
 // --- queries ------------------------------------------------------------------------------------------------------
 // Query text (grammar/limits.h holds the same number: grammar knows no storage).
 inline constexpr size_t kQueryTextBytesMax = 1u << 20;

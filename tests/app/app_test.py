@@ -15,7 +15,7 @@ import time
 import unittest
 
 import sluiced
-from sluiced import Sluiced, aws_lines, ipfix, netflow5, netflow9, run, wait_until
+from sluiced import Sluiced, aws_lines, ipfix, netflow5, netflow9, run, sflow5, wait_until
 
 AWS = "/v1/ingest/aws_vpc"
 
@@ -31,7 +31,7 @@ class Routes(unittest.TestCase):
         cls.s.__exit__()
 
     def test_ready_line_names_what_listens(self):
-        self.assertEqual(set(self.s.ready), {"http", "netflow", "data"})
+        self.assertEqual(set(self.s.ready), {"http", "netflow", "sflow", "data"})
 
     def test_health(self):
         self.assertEqual(self.s.get("/healthz").body, b"ok\n")
@@ -66,6 +66,7 @@ class Routes(unittest.TestCase):
         self.assertTrue(sources["aws_vpc"]["lines"])
         self.assertGreaterEqual(sources["aws_vpc"]["accepted"], 100)
         self.assertIn("netflow", sources)
+        self.assertIn("sflow", sources)
         self.assertEqual(self.s.post("/v1/admin/flush").status, 200)
         storage = self.s.get("/v1/storage").json()
         self.assertGreaterEqual(storage["flows"], 100)
@@ -387,7 +388,8 @@ class Access(unittest.TestCase):
     def test_beyond_loopback_needs_tokens_and_tls(self):
         data = tempfile.mkdtemp()
         try:
-            for flags in (["--http", "0.0.0.0:0", "--netflow", "none"], ["--http", "127.0.0.1:0", "--netflow", "0.0.0.0:0"]):
+            for flags in (["--http", "0.0.0.0:0", "--netflow", "none"], ["--http", "127.0.0.1:0", "--netflow", "0.0.0.0:0"],
+                          ["--http", "127.0.0.1:0", "--netflow", "none", "--sflow", "0.0.0.0:0"]):
                 code, _, error = run("--data", data, *flags)
                 self.assertEqual(code, 1)
                 self.assertIn("refusing", error)
@@ -482,6 +484,48 @@ class Packets(unittest.TestCase):
     def test_only_allowed_exporters(self):
         with Sluiced("--netflow-allow", "10.0.0.0/8") as s:
             s.send_packet(netflow5(flows=5))
+            self.assertTrue(wait_until(lambda: s.metric("sluice_netflow_refused_senders_total") == 1))
+            self.assertEqual(s.count(), 0)
+
+
+    def test_sflow_over_udp_and_http(self):
+        with Sluiced() as s:
+            s.send_packet(sflow5(samples=5, discards=2), to=s.sflow)
+            self.assertEqual(s.wait_count(7), 7)
+            row = s.query("from flows | stats b = sum(bytes), p = sum(packets), d = sum(dropped_packets)").rows()[0]
+            self.assertEqual(row, [5 * 1_018 * 100, 500, 2])
+            self.assertEqual(s.count("| where action == 'drop' and reject_reason == 'acl'"), 2)
+            answer = s.post("/v1/ingest/sflow", sflow5(sequence=9, samples=3)).json()
+            self.assertEqual((answer["accepted"], answer["ignored"], answer["rejected"]), (3, 1, 0))
+            self.assertEqual(s.count("| where exporter_ip == 10.9.8.7 and dst_port == 443"), 10)
+            self.assertTrue(wait_until(lambda: s.metric("sluice_sflow_flows_total") == 7))
+            self.assertEqual(s.metric("sluice_sflow_counter_samples_total"), 1)
+            self.assertEqual(s.metric("sluice_netflow_flows_total"), 0)
+            exporter = s.get("/v1/exporters").json()["exporters"][0]
+            self.assertEqual((exporter["exporter_ip"], exporter["sender_ip"], exporter["discards"]), ("10.9.8.7", "127.0.0.1", 2))
+
+    def test_either_socket_takes_either_kind(self):
+        with Sluiced() as s:
+            s.send_packet(sflow5(samples=2), to=s.netflow)
+            s.send_packet(netflow5(flows=3), to=s.sflow)
+            self.assertEqual(s.wait_count(5), 5)
+            self.assertEqual((s.count("| where source == 'sflow5'"), s.count("| where source == 'netflow5'")), (2, 3))
+            s.send_packet(b"what is this", to=s.sflow)
+            self.assertTrue(wait_until(lambda: any("sFlow" in e["reason"] for e in s.get("/v1/exporters").json()["errors"])))
+
+    def test_sflow_losses_are_told(self):
+        with Sluiced() as s:
+            s.send_packet(sflow5(sequence=1, drops=1_000), to=s.sflow)
+            time.sleep(0.2)
+            s.send_packet(sflow5(sequence=5, first_sample=2, drops=1_007), to=s.sflow)
+            self.assertEqual(s.wait_count(2), 2)
+            warnings = lambda: " ".join(s.query("from flows | stats n = count()").json()["warnings"])
+            self.assertTrue(wait_until(lambda: "3 packets" in warnings() and "7 samples" in warnings()), warnings())
+
+    def test_only_sflow(self):
+        with Sluiced("--netflow", "none", "--netflow-allow", "10.0.0.0/8") as s:
+            self.assertEqual(set(s.ready), {"http", "sflow", "data"})
+            s.send_packet(sflow5(agent="10.1.1.1"), to=s.sflow)  # the agent would be allowed, its sender is not
             self.assertTrue(wait_until(lambda: s.metric("sluice_netflow_refused_senders_total") == 1))
             self.assertEqual(s.count(), 0)
 
@@ -638,10 +682,11 @@ class Starts(unittest.TestCase):
             self.assertEqual(len([l for l in error.splitlines() if l.startswith("sluiced: ")]), 1, error)
 
     def test_what_stops_a_start_is_said_in_one_line(self):
-        free = ["--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0"]
+        free = ["--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"]
         with Sluiced(data=self.data + "/a") as s:
-            self.fails(1, "in use", "--data", self.data + "/b", "--http", s.http, "--netflow", "127.0.0.1:0")
-            self.fails(1, "in use", "--data", self.data + "/b", "--http", "127.0.0.1:0", "--netflow", "%s:%d" % s.netflow)
+            self.fails(1, "in use", "--data", self.data + "/b", "--http", s.http, "--netflow", "none", "--sflow", "none")
+            self.fails(1, "in use", "--data", self.data + "/b", "--http", "127.0.0.1:0", "--sflow", "none", "--netflow", "%s:%d" % s.netflow)
+            self.fails(1, "in use", "--data", self.data + "/b", "--http", "127.0.0.1:0", "--netflow", "none", "--sflow", "%s:%d" % s.sflow)
             self.fails(1, "in use", "--data", self.data + "/a", *free)
         with open(self.data + "/file", "w") as f:
             f.write("x")
@@ -705,7 +750,7 @@ class Starts(unittest.TestCase):
 
     def test_the_ready_line_names_every_socket(self):
         with Sluiced("--netflow", "127.0.0.1:0,127.0.0.1:0,127.0.0.1:0", data=self.data + "/x") as s:
-            self.assertEqual(set(s.ready), {"http", "netflow", "netflow-also", "data"})
+            self.assertEqual(set(s.ready), {"http", "netflow", "netflow-also", "sflow", "data"})
             also = s.ready["netflow-also"].split(",")
             self.assertEqual(len({s.ready["netflow"], *also}), 3)
             for address in (s.ready["netflow"], *also):
@@ -716,7 +761,7 @@ class Starts(unittest.TestCase):
 
     def test_configuration_file(self):
         with open(self.data + "/s.toml", "w") as f:
-            f.write(f"data = '{self.data}/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nlog-format = 'json'\n")
+            f.write(f"data = '{self.data}/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\nlog-format = 'json'\n")
         with Sluiced("--config", self.data + "/s.toml", data=self.data + "/x") as s:
             self.assertEqual(set(s.ready), {"http", "data"})
             self.assertEqual(s.stop(), 0)

@@ -43,6 +43,8 @@ class Sluiced:
             arguments += ["--http", "127.0.0.1:0"]
         if "--netflow" not in flags and "--config" not in flags:
             arguments += ["--netflow", "127.0.0.1:0"]
+        if "--sflow" not in flags and "--config" not in flags:
+            arguments += ["--sflow", "127.0.0.1:0"]
         self.stderr_file = tempfile.TemporaryFile()
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self.stderr_file)
         self.ready = None
@@ -58,6 +60,9 @@ class Sluiced:
         if "netflow" in self.ready:
             host, port = self.ready["netflow"].rsplit(":", 1)
             self.netflow = (host, int(port))
+        if "sflow" in self.ready:
+            host, port = self.ready["sflow"].rsplit(":", 1)
+            self.sflow = (host, int(port))
         return self
 
     def stderr(self):
@@ -139,9 +144,9 @@ class Sluiced:
                   % (accept.encode(), id.encode(), len(body), body))
         return s
 
-    def send_packet(self, packet):
+    def send_packet(self, packet, to=None):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        s.sendto(packet, self.netflow)
+        s.sendto(packet, to or self.netflow)
         s.close()
 
     def running(self):
@@ -211,6 +216,24 @@ def netflow5(sequence=0, flows=1, seconds=None, engine=0):
         packet += ip(f"192.0.2.{i + 1}") + ip("198.51.100.7") + ip("0.0.0.0")
         packet += struct.pack(">HHIIIIHHBBBBHHBBH", 1, 2, 5, 500 + i, 90_000, 95_000, 40_000 + i, 53, 0, 0x12, 17, 0, 0, 0, 24, 24, 0)
     return packet
+
+
+def sflow5(sequence=1, samples=1, first_sample=1, agent="10.9.8.7", drops=0, discards=0):
+    """sFlow v5: flow samples of a TCP packet, discarded packets, and a counter sample."""
+    tcp = struct.pack(">HHIIHHHH", 40_000, 443, 1, 0, 0x5012, 100, 0, 0)
+    frame = bytes(12) + b"\x08\0" + struct.pack(">BBHHHBBH", 0x45, 0, 1_000, 1, 0, 64, 6, 0) + ip("192.0.2.1") + ip("198.51.100.7") + tcp
+    frame += bytes(-len(frame) % 4)
+    header = struct.pack(">IIIIII", 1, 16 + len(frame), 1, 1_018, 4, len(frame)) + frame
+    body = b""
+    for i in range(samples):
+        sample = struct.pack(">IIIIIIII", first_sample + i, 7, 100, (first_sample + i) * 100, drops, 7, 9, 1) + header
+        body += struct.pack(">II", 1, len(sample)) + sample
+    for i in range(discards):
+        sample = struct.pack(">IIIIIIII", i + 1, 0, 7, 0, 7, 0, 258, 1) + header
+        body += struct.pack(">II", 5, len(sample)) + sample
+    counters = struct.pack(">III", 1, 7, 1) + struct.pack(">II", 1, 88) + struct.pack(">IIQII", 7, 6, 10**9, 1, 3) + bytes(64)
+    body += struct.pack(">II", 2, len(counters)) + counters
+    return struct.pack(">II", 5, 1) + ip(agent) + struct.pack(">IIII", 0, sequence, sequence * 1_000, samples + discards + 1) + body
 
 
 # RFC 3954: sourceIPv4Address, destinationIPv4Address, ports, protocol, bytes, packets, first, last (uptime).

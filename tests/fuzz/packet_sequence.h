@@ -10,6 +10,7 @@
 
 #include "ingest/source/netflow.h"
 
+// `version` is that of NetFlow; 0 stands for sFlow 5.
 inline void fuzz_packets(const uint8_t* data, size_t size, uint16_t version) {
   using namespace sluice;
   using namespace sluice::ingest;
@@ -38,6 +39,10 @@ inline void fuzz_packets(const uint8_t* data, size_t size, uint16_t version) {
     if (packet.size() >= 2 && (control & 0x20) == 0) {
       packet[0] = 0;
       packet[1] = static_cast<uint8_t>(version);
+      if (version == 0 && packet.size() >= 4) {
+        packet[2] = 0;
+        packet[3] = 5;
+      }
       // Most mutations break the length of an IPFIX message, and nothing behind it would be reached.
       if (version == 10 && packet.size() >= 4) {
         packet[2] = static_cast<uint8_t>(packet.size() >> 8);

@@ -75,7 +75,7 @@ def main():
         return 77
     folder = tempfile.mkdtemp(prefix="sluice-prompt-")
     server = subprocess.Popen(
-        [f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0"],
+        [f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"],
         stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "w"), text=True)
     terminal = None
     try:

@@ -40,6 +40,7 @@ data = "/var/lib/sluice"
 http = "127.0.0.1:9000"
 netflow = ["127.0.0.1:2055", "127.0.0.1:9995"]
 netflow-allow = ["10.0.0.0/8", "192.0.2.1"]
+sflow = "127.0.0.1:6344"
 retain-age = "90d"
 retain-bytes = "100GB"
 threads = 3
@@ -52,6 +53,8 @@ log-format = "json"
   ASSERT_EQ(c.netflow.size(), 2u);
   EXPECT_EQ(c.netflow[1].port, 9995);
   EXPECT_EQ(c.netflow_allow.size(), 2u);
+  ASSERT_EQ(c.sflow.size(), 1u) << "a value given replaces the default";
+  EXPECT_EQ(c.sflow[0].port, 6344);
   EXPECT_EQ(c.retain_age, 90 * kDay);
   EXPECT_EQ(c.retain_bytes, 100'000'000'000u);
   EXPECT_EQ(c.threads, 3u);
@@ -95,6 +98,9 @@ TEST(Exposure, BeyondLoopbackNeedsTokensAndTls) {
   EXPECT_FALSE(check_exposure(c, false).ok());
   EXPECT_TRUE(check_exposure(c, true).ok());
   c.netflow = {*parse_endpoint("0.0.0.0:2055")};
+  EXPECT_FALSE(check_exposure(c, true).ok());
+  c.netflow.clear();
+  c.sflow = {*parse_endpoint("0.0.0.0:6343")};
   EXPECT_FALSE(check_exposure(c, true).ok());
   c.netflow_allow = {*parse_prefix("10.0.0.0/8")};
   EXPECT_TRUE(check_exposure(c, true).ok());
