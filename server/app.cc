@@ -17,6 +17,7 @@
 #include "server/metrics.h"
 #include "server/query_service.h"
 #include "server/source_totals.h"
+#include "server/stream_ingest.h"
 #include "server/system_tables.h"
 #include "server/udp_ingest.h"
 #include "server/worker_pool.h"
@@ -102,9 +103,19 @@ class AppImpl final : public App {
     maintenance_ = std::make_unique<Maintenance>(
         *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); }, [this] { return source_totals_->save(); });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
-    if (!config_.netflow.empty()) {
+    if (!config_.netflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
                                            {*store_, clock_, *losses_, [this] { maintenance_->poke(); }}));
+    }
+    if (config_.ipfix_tcp || config_.ipfix_tls) {
+      StreamIngestOptions streams;
+      streams.tcp = config_.ipfix_tcp;
+      streams.tls = config_.ipfix_tls;
+      streams.tls_certificate_file = config_.tls_cert;
+      streams.tls_key_file = config_.tls_key;
+      streams.tls_client_ca_file = config_.ipfix_tls_ca;
+      streams.allow = config_.netflow_allow;
+      SLUICE_ASSIGN(streams_, StreamIngest::start(std::move(streams), {clock_, *losses_, [this](Batch&& batch) { return udp_->hand_over(std::move(batch)); }}));
     }
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
@@ -120,7 +131,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, udp_.get(), bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, [this] { return exporters(); }, [this] { return exporter_errors(); }, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     if (!config_.sflow.empty()) log::warn("sFlow is not received yet; --sflow has no effect", {{"sflow", config_.sflow}});
@@ -134,9 +145,10 @@ class AppImpl final : public App {
     if (udp_) {
       // One socket, for programs that send somewhere; all take the same formats, so the others stand apart.
       const std::vector<std::string> addresses = udp_->addresses();
-      line += " netflow=" + addresses.front();
-      for (size_t i = 1; i < addresses.size(); ++i) line += (i == 1 ? " netflow-also=" : ",") + addresses[i];
+      for (size_t i = 0; i < addresses.size(); ++i) line += (i == 0 ? " netflow=" : i == 1 ? " netflow-also=" : ",") + addresses[i];
     }
+    if (config_.ipfix_tcp) line += " ipfix-tcp=" + streams_->tcp_address();
+    if (config_.ipfix_tls) line += " ipfix-tls=" + streams_->tls_address();
     return line + " data=" + config_.data;
   }
 
@@ -163,6 +175,7 @@ class AppImpl final : public App {
     if (stopped_) return;
     stopped_ = true;
     router_.close();
+    if (streams_) streams_->stop();  // its rows go through the other's appender
     if (udp_) udp_->stop();
     if (http_) http_->stop(std::chrono::milliseconds(config_.shutdown_grace / kMillisecond));
     if (queries_) queries_->cancel_all();
@@ -173,12 +186,28 @@ class AppImpl final : public App {
 
   std::optional<Result<Batch>> system_table(std::string_view name) {
     if (name == "sources") return Result<Batch>(sources_table(metrics_));
-    if (name == "exporters") return Result<Batch>(exporters_table(udp_ ? udp_->exporters() : std::vector<ingest::ExporterStats>()));
-    if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(udp_ ? udp_->errors() : std::vector<ingest::PacketError>()));
+    if (name == "exporters") return Result<Batch>(exporters_table(exporters()));
+    if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(exporter_errors()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
     if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
     return std::nullopt;
+  }
+
+  // Of all receivers.
+  std::vector<ingest::ExporterStats> exporters() const {
+    std::vector<ingest::ExporterStats> all;
+    if (udp_) all = udp_->exporters();
+    if (streams_)
+      for (auto& e : streams_->exporters()) all.push_back(std::move(e));
+    return all;
+  }
+  std::vector<ingest::PacketError> exporter_errors() const {
+    std::vector<ingest::PacketError> all;
+    if (udp_) all = udp_->errors();
+    if (streams_)
+      for (auto& e : streams_->errors()) all.push_back(std::move(e));
+    return all;
   }
 
   std::string metrics_text() const;
@@ -198,6 +227,7 @@ class AppImpl final : public App {
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
+  std::unique_ptr<StreamIngest> streams_;
   std::unique_ptr<QueryService> queries_;
   std::unique_ptr<http::Server> http_;
   std::array<std::unique_ptr<WorkerPool>, api::kLaneCount> lanes_;
@@ -270,11 +300,25 @@ std::string AppImpl::metrics_text() const {
   out.gauge("sluice_netflow_state_waiting", "Changes of exporters' state that could not be written so far", d(u.state_waiting));
   out.counter("sluice_netflow_state_dropped_total", "Changes of exporters' state that could not be kept", d(u.state_dropped));
   out.gauge("sluice_netflow_waiting_batches", "Batches waiting to be made durable", d(u.waiting_batches));
+  if (streams_) {
+    const StreamIngestStats t = streams_->stats();
+    out.gauge("sluice_ipfix_connections", "Exporters connected over TCP or TLS", d(t.open));
+    out.counter("sluice_ipfix_connections_accepted_total", "Connections of exporters accepted", d(t.accepted));
+    out.counter("sluice_ipfix_connections_refused_total", "Connections closed at once because too many were open", d(t.refused_full));
+    out.counter("sluice_ipfix_refused_senders_total", "Connections of exporters that are not allowed", d(t.refused_senders));
+    out.counter("sluice_ipfix_tls_failures_total", "TLS handshakes that failed", d(t.tls_failures));
+    out.counter("sluice_ipfix_timeouts_total", "Connections closed for a message that did not come whole, or for silence", d(t.timeouts));
+    out.counter("sluice_ipfix_malformed_total", "Connections closed because their stream made no sense", d(t.malformed));
+    out.counter("sluice_ipfix_bytes_total", "Bytes received over TCP and TLS", d(t.bytes));
+    out.counter("sluice_ipfix_messages_total", "Messages decoded", d(t.counts.packets));
+    out.counter("sluice_ipfix_flows_total", "Flows decoded", d(t.counts.flows));
+    out.counter("sluice_ipfix_bad_total", "Messages, sets and records that could not be read", d(t.counts.bad));
+  }
   // Per exporter only what alerts are made of; bounded by the number of exporters.
-  const auto exporters = udp_->exporters();
+  const auto heard = exporters();
   const auto by_exporter = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
     out.family(name, type, help);
-    for (const auto& e : exporters) out.sample(value(e), {{"exporter", sluice::to_string(e.ip)}, {"port", std::to_string(e.port)}});
+    for (const auto& e : heard) out.sample(value(e), {{"exporter", sluice::to_string(e.ip)}, {"port", std::to_string(e.port)}});
   };
   by_exporter("sluice_exporter_lost_total", "counter", "Lost by sequence numbers", [&](const auto& e) { return d(e.lost); });
   by_exporter("sluice_exporter_flows_total", "counter", "Flows of this exporter", [&](const auto& e) { return d(e.flows); });

@@ -43,6 +43,13 @@ Status set_bytes(T& out, std::string_view value) {
   return {};
 }
 
+Status set_endpoint(std::optional<Endpoint>& out, std::string_view value) {
+  out.reset();
+  if (value == "none" || value == "off") return {};
+  SLUICE_ASSIGN(out, parse_endpoint(value));
+  return {};
+}
+
 template <typename F>
 Status each_item(std::string_view list, F&& f) {
   while (true) {
@@ -87,6 +94,15 @@ constexpr Setting kSettings[] = {
          c.netflow_allow.push_back(*prefix);
          return {};
        });
+     }},
+    {"ipfix-tcp", "ADDR:PORT", "where to take IPFIX over TCP (RFC 7011); port 0 picks a free one",
+     [](Config& c, std::string_view v) { return set_endpoint(c.ipfix_tcp, v); }},
+    {"ipfix-tls", "ADDR:PORT", "where to take IPFIX over TLS, with --tls-cert and --tls-key",
+     [](Config& c, std::string_view v) { return set_endpoint(c.ipfix_tls, v); }},
+    {"ipfix-tls-ca", "FILE", "PEM certificates, one of which must have signed the certificate that an exporter shows",
+     [](Config& c, std::string_view v) -> Status {
+       c.ipfix_tls_ca = v;
+       return {};
      }},
     {"sflow", "ADDR:PORT", "taken, but sFlow is not received yet",
      [](Config& c, std::string_view v) -> Status {
@@ -263,6 +279,13 @@ Status check_exposure(const Config& config, bool has_tokens) {
     if (!endpoint.is_loopback && config.netflow_allow.empty())
       return Error{ErrorCode::forbidden, "refusing to receive NetFlow beyond loopback on " + to_string(endpoint) +
                                              " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  for (const auto& endpoint : {config.ipfix_tcp, config.ipfix_tls})
+    if (endpoint && !endpoint->is_loopback && config.netflow_allow.empty())
+      return Error{ErrorCode::forbidden, "refusing to receive IPFIX beyond loopback on " + to_string(*endpoint) +
+                                             " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  if (config.ipfix_tls && config.tls_cert.empty())
+    return Error{ErrorCode::invalid_argument, "--ipfix-tls needs a certificate: --tls-cert and --tls-key"};
+  if (!config.ipfix_tls && !config.ipfix_tls_ca.empty()) return Error{ErrorCode::invalid_argument, "--ipfix-tls-ca goes with --ipfix-tls"};
   return {};
 }
 

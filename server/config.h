@@ -33,6 +33,8 @@ struct Config {
   std::vector<Endpoint> netflow{{"127.0.0.1", 2055, true}, {"127.0.0.1", 4739, true}};
   std::string sflow;  // taken and reported as not supported yet
   std::vector<Prefix> netflow_allow;  // empty: everyone, which is allowed on loopback only
+  std::optional<Endpoint> ipfix_tcp, ipfix_tls;
+  std::string ipfix_tls_ca;  // exporters over TLS must show a certificate of one of these
   std::string tls_cert, tls_key;
   DurationNs retain_age = 0;
   uint64_t retain_bytes = 0;

@@ -54,6 +54,9 @@ class UdpIngest {
   std::vector<ingest::ExporterStats> exporters() const;
   std::vector<ingest::PacketError> errors() const;
 
+  // Takes rows of other receivers (StreamIngest) to be made durable; waits while the queue is full. Any thread, until stop().
+  Status hand_over(Batch&& batch);
+
   // Stops receiving, decodes what is queued, appends it. Twice is once.
   void stop();
 
@@ -78,7 +81,6 @@ class UdpIngest {
   void publish(Worker& worker);
   void append();
   bool is_allowed(const IpAddress& exporter) const;
-  Status hand_over(Batch&& batch);
   void append_batches(std::span<const std::shared_ptr<const Batch>> batches);
 
   const std::vector<Prefix> allow_;

@@ -14,6 +14,7 @@ PacketCounts& PacketCounts::operator+=(const PacketCounts& o) {
   options_records += o.options_records;
   templates += o.templates;
   bad += o.bad;
+  malformed += o.malformed;
   pending_sets += o.pending_sets;
   clamped_times += o.clamped_times;
   cut_strings += o.cut_strings;
@@ -35,6 +36,14 @@ Result<PacketCounts> PacketDecoder::decode(std::span<const uint8_t> packet, cons
   impl_->sink = nullptr;
   if (!status.ok()) return status.error();
   return impl_->counts;
+}
+
+void PacketDecoder::note_error(const PacketSender& sender, TimestampNs received_at, const char* reason) {
+  impl_->header = {};
+  impl_->header.received_at = received_at;
+  Exporter& e = impl_->exporter(sender, received_at);
+  ++e.stats.bad_packets;
+  impl_->error(e, 0, 0, reason);
 }
 
 void PacketDecoder::end_session(const PacketSender& sender) {

@@ -44,6 +44,7 @@ struct PacketCounts {
   uint64_t options_records = 0;
   uint64_t templates = 0;        // template records read
   uint64_t bad = 0;              // packets, sets and records that could not be read
+  uint64_t malformed = 0;        // of those, packets and sets whose lengths do not hold: a stream ends there (RFC 7011 §9.1)
   uint64_t pending_sets = 0;     // data sets put aside until their template comes
   uint64_t clamped_times = 0;
   uint64_t cut_strings = 0;
@@ -64,6 +65,8 @@ class PacketDecoder {
   Result<PacketCounts> decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at,
                               FlowBatchBuilder& out, const FlowSink& sink);
 
+  // Notes trouble of an exporter that no packet shows: a stream that is none. `reason` is a literal.
+  void note_error(const PacketSender& sender, TimestampNs received_at, const char* reason);
   // Forgets a session (TCP connection, file) and its templates.
   void end_session(const PacketSender& sender);
   // Drops data that has waited too long for a template. Call every minute or so.

@@ -427,6 +427,7 @@ Status Impl::templates10(std::span<const uint8_t> set, Exporter& e, Domain& d, b
   auto bad = [&](uint16_t id, const char* reason) -> Status {
     ++e.stats.bad_sets;
     ++counts.bad;
+    ++counts.malformed;
     error(e, d.id, id, reason);
     return {};
   };
@@ -483,6 +484,7 @@ Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
   if (packet.size() < 16 || message_bytes < 16 || message_bytes > packet.size()) {
     ++e.stats.bad_packets;
     ++counts.bad;
+    ++counts.malformed;
     error(e, 0, 0, "IPFIX message shorter than its length");
     return {};
   }
@@ -504,6 +506,7 @@ Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
       if (!all_zero(rest)) {
         ++e.stats.bad_sets;
         ++counts.bad;
+        ++counts.malformed;
         error(e, d.id, id, "set longer than its message");
       }
       counted = false;

@@ -23,7 +23,7 @@ std::vector<Route> routes(const Parts& parts) {
       {"GET", "/v1/schema", Role::read, Lane::quick, 0, "The columns of a flow and the names they answer to", [](Call& c) { answer_schema(c); }},
       {"GET", "/v1/sources", Role::read, Lane::quick, 0, "The formats that can be ingested, and what came of each",
        [p](Call& c) { answer_sources(c, p.metrics, p.losses); }},
-      {"GET", "/v1/exporters", Role::read, Lane::quick, 0, "Exporters of NetFlow and IPFIX, with loss and skew", [p](Call& c) { answer_exporters(c, p.udp); }},
+      {"GET", "/v1/exporters", Role::read, Lane::quick, 0, "Exporters of NetFlow and IPFIX, with loss and skew", [p](Call& c) { answer_exporters(c, p.exporters(), p.exporter_errors()); }},
       {"GET", "/v1/storage", Role::read, Lane::quick, 0, "Flows and bytes, by column", [p](Call& c) { answer_storage(c, p.store); }},
       {"GET", "/v1/segments", Role::read, Lane::quick, 0, "Segments, damaged ones included", [p](Call& c) { answer_segments(c, p.store); }},
       {"POST", "/v1/admin/flush", Role::admin, Lane::admin, kSmallBody, "Seal everything open", [p](Call& c) { answer_flush(c, p.store); }},

@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "ingest/source/exporter.h"
 #include "server/api/query_body.h"
 #include "server/api/router.h"
 #include "server/ingest_service.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
-#include "server/udp_ingest.h"
 #include "storage/store/store.h"
 
 namespace sluice::api {
@@ -24,7 +24,8 @@ struct Parts {
   server::LossBook& losses;
   server::QueryService& queries;
   server::IngestService& ingest;
-  server::UdpIngest* udp = nullptr;  // may be absent
+  std::function<std::vector<ingest::ExporterStats>()> exporters;
+  std::function<std::vector<ingest::PacketError>()> exporter_errors;
   QueryBounds bounds;
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
@@ -46,7 +47,7 @@ void answer_ingest(Call& call, server::IngestService& ingest);
 // catalogue_routes.cc
 void answer_schema(Call& call);
 void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses);
-void answer_exporters(Call& call, const server::UdpIngest* udp);
+void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors);
 void answer_storage(Call& call, store::Store& store);
 void answer_segments(Call& call, store::Store& store);
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -417,6 +418,93 @@ class Access(unittest.TestCase):
                 self.assertEqual(s.stop(), 0)
         finally:
             shutil.rmtree(data)
+
+
+def certificate(folder, name, signed_by=None):
+    """A key and a certificate, signed by itself or by another of ours: (certificate, key), PEM files."""
+    cert, key = f"{folder}/{name}.pem", f"{folder}/{name}.key"
+    signer = ["-CA", signed_by[0], "-CAkey", signed_by[1]] if signed_by else []
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+                    "-subj", "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1", *signer], check=True, capture_output=True)
+    return cert, key
+
+
+class IpfixStreams(unittest.TestCase):
+    def address(self, s, name):
+        host, port = s.ready[name].rsplit(":", 1)
+        return host, int(port)
+
+    def test_tcp_alone_without_a_udp_socket(self):
+        with Sluiced("--netflow", "none", "--ipfix-tcp", "127.0.0.1:0") as s:
+            self.assertEqual(set(s.ready), {"http", "ipfix-tcp", "data"})
+            with socket.create_connection(self.address(s, "ipfix-tcp")) as c:
+                for i in range(20):
+                    c.sendall(ipfix(template=i == 0, sequence=i))
+                self.assertEqual(s.wait_count(20, "| where dst_port == 8443"), 20)
+                self.assertTrue(wait_until(lambda: s.query("show exporters | select flows").json()["rows"] == [[20]]))
+                self.assertEqual(s.metric("sluice_ipfix_connections"), 1)
+                self.assertEqual(s.metric("sluice_ipfix_flows_total"), 20)
+                # Another connection that makes no sense ends; this one goes on.
+                with socket.create_connection(self.address(s, "ipfix-tcp"), timeout=20) as bad:
+                    bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    self.assertEqual(bad.recv(1), b"")
+                c.sendall(ipfix(template=False, sequence=20))
+                self.assertEqual(s.wait_count(21), 21)
+                self.assertTrue(wait_until(lambda: s.query("show exporter_errors | where reason contains 'not IPFIX'").json()["rows"]))
+                self.assertEqual(s.metric("sluice_ipfix_malformed_total"), 1)
+                # What came right before the end is kept.
+                c.sendall(ipfix(template=False, sequence=21))
+                self.assertTrue(wait_until(lambda: s.metric("sluice_ipfix_flows_total") == 22))
+            self.assertEqual(s.stop(), 0)
+            with Sluiced("--netflow", "none", data=s.data) as again:
+                self.assertEqual(again.count(), 22)
+
+    def test_tls_with_and_without_certificates_of_exporters(self):
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl command to make a certificate with")
+        folder = tempfile.mkdtemp()
+        try:
+            server, ca = certificate(folder, "server"), certificate(folder, "ca")
+            exporter, stranger = certificate(folder, "exporter", ca), certificate(folder, "stranger")
+            flags = ["--tls-cert", server[0], "--tls-key", server[1], "--ipfix-tls", "127.0.0.1:0"]
+
+            def send(s, who=None):
+                context = ssl.create_default_context(cafile=server[0])
+                if who:
+                    context.load_cert_chain(*who)
+                with socket.create_connection(self.address(s, "ipfix-tls"), timeout=20) as raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as c:
+                    c.sendall(ipfix())
+                    time.sleep(0.3)  # a refused certificate is told after the handshake
+
+            with Sluiced(*flags, tls=server[0]) as s:
+                send(s)
+                self.assertEqual(s.wait_count(1), 1)
+                # No TLS at all: closed, counted.
+                with socket.create_connection(self.address(s, "ipfix-tls"), timeout=20) as c:
+                    c.sendall(ipfix())
+                    while c.recv(100):
+                        pass
+                self.assertTrue(wait_until(lambda: s.metric("sluice_ipfix_tls_failures_total") == 1))
+                self.assertEqual(s.count(), 1)
+            with Sluiced(*flags, "--ipfix-tls-ca", ca[0], tls=server[0]) as s:
+                send(s, exporter)
+                self.assertEqual(s.wait_count(1), 1)
+                for who in (None, stranger):
+                    try:
+                        send(s, who)
+                    except OSError:
+                        pass  # ssl.SSLError, or reset
+                self.assertTrue(wait_until(lambda: s.metric("sluice_ipfix_tls_failures_total") == 2))
+                self.assertEqual(s.count(), 1)
+        finally:
+            shutil.rmtree(folder)
+
+    def test_what_may_not_listen(self):
+        for flags, word in ((["--ipfix-tcp", "0.0.0.0:0"], "netflow-allow"), (["--ipfix-tls", "127.0.0.1:0"], "tls-cert"),
+                            (["--ipfix-tls-ca", "/x.pem"], "--ipfix-tls"), (["--ipfix-tcp", "nowhere"], "not an address")):
+            code, _, error = run("--data", tempfile.gettempdir() + "/never", "--http", "127.0.0.1:0", "--netflow", "none", *flags)
+            self.assertNotEqual(code, 0)
+            self.assertIn(word, error)
 
 
 class Packets(unittest.TestCase):
