@@ -17,7 +17,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -31,8 +30,8 @@ struct PacketDecoderOptions {
   // Whether the sender's port tells exporters apart. Off: routers change their port when they reboot, and their templates
   // and sampling should outlive that. On: for exporters behind one address translator.
   bool key_by_port = false;
-  // Per exporter address; for what the exporter says wrongly or not at all.
-  std::unordered_map<IpAddress, ExporterOverride, IpHash> overrides;
+  // For what exporters say wrongly or not at all.
+  std::vector<ExporterOverride> overrides;
   // Whether state goes to take_state_changes(). Off for one-time bodies such as uploaded captures.
   bool track_state = true;
 };
@@ -73,7 +72,7 @@ class PacketDecoder {
   void expire(TimestampNs now);
 
   // Changes the operator's overrides; templates are compiled anew as needed.
-  void set_overrides(std::unordered_map<IpAddress, ExporterOverride, IpHash> overrides);
+  void set_overrides(std::vector<ExporterOverride> overrides);
 
   // What changed since the last call, to be kept in the catalogue's keyspace `ingest_state`: key and value, an empty value
   // for a key to be deleted. Only UDP exporters' state is kept.
@@ -91,6 +90,8 @@ class PacketDecoder {
   std::vector<LossRange> loss_ranges() const;
   std::vector<PacketError> errors() const;
   std::vector<ExporterName> names() const;
+  // Another number whenever names() may have changed.
+  uint64_t names_version() const;
 
   struct Impl;  // netflow_decoder.h
 
