@@ -9,6 +9,7 @@
 
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/exporter_book.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
 #include "server/log.h"
@@ -96,6 +97,11 @@ class AppImpl final : public App {
     losses_ = std::make_unique<LossBook>(&store_->catalog());
     SLUICE_TRY(losses_->load());
 
+    exporter_book_ = std::make_unique<ExporterBook>(config_.exporters, &store_->catalog());
+    SLUICE_TRY(exporter_book_->load());
+    ingest::PacketDecoderOptions decoder;
+    decoder.overrides = exporter_book_->overrides();
+
     executor_ = std::make_unique<ParallelExecutor>(config_.threads ? config_.threads : cores);
     source_totals_ = std::make_unique<SourceTotals>(store_->catalog(), metrics_);
     SLUICE_ASSIGN(const size_t unreadable_totals, source_totals_->load(started_at_));
@@ -105,7 +111,7 @@ class AppImpl final : public App {
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
     if (!config_.netflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
-                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }}));
+                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }, decoder}));
     }
     if (config_.ipfix_tcp || config_.ipfix_tls) {
       StreamIngestOptions streams;
@@ -115,11 +121,20 @@ class AppImpl final : public App {
       streams.tls_key_file = config_.tls_key;
       streams.tls_client_ca_file = config_.ipfix_tls_ca;
       streams.allow = config_.netflow_allow;
+      streams.decoder = decoder;
       SLUICE_ASSIGN(streams_, StreamIngest::start(std::move(streams), {clock_, *losses_, [this](Batch&& batch) { return udp_->hand_over(std::move(batch)); }}));
     }
+    exporter_book_->ask_told([this] { return (udp_ ? udp_->names_version() : 0) + (streams_ ? streams_->names_version() : 0); },
+                             [this] {
+                               std::vector<ingest::ExporterName> names;
+                               if (udp_) names = udp_->names();
+                               if (streams_)
+                                 for (auto& n : streams_->names()) names.push_back(std::move(n));
+                               return names;
+                             });
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](TimeRange range) { return losses_->over(range); }});
+        [this](TimeRange range) { return losses_->over(range); }, exporter_book_.get()});
 
     lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
     lanes_[static_cast<size_t>(api::Lane::query)] = std::make_unique<WorkerPool>("query", config_.query_concurrency, config_.query_waiting);
@@ -131,7 +146,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, [this] { return exporters(); }, [this] { return exporter_errors(); }, bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     if (!config_.sflow.empty()) log::warn("sFlow is not received yet; --sflow has no effect", {{"sflow", config_.sflow}});
@@ -186,7 +201,9 @@ class AppImpl final : public App {
 
   std::optional<Result<Batch>> system_table(std::string_view name) {
     if (name == "sources") return Result<Batch>(sources_table(metrics_));
-    if (name == "exporters") return Result<Batch>(exporters_table(exporters()));
+    if (name == "exporters") return Result<Batch>(exporters_table(exporters(), [this](const IpAddress& ip) { return exporter_book_->name_of(ip); }));
+    if (name == "interfaces") return Result<Batch>(exporter_book_->interfaces_table());
+    if (name == "sampling") return Result<Batch>(exporter_book_->rules_table());
     if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(exporter_errors()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
@@ -222,6 +239,7 @@ class AppImpl final : public App {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<LossBook> losses_;
+  std::unique_ptr<ExporterBook> exporter_book_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;

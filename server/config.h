@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/exporter_table.h"
 #include "server/log.h"
 #include "storage/model/ip.h"
 #include "storage/model/limits.h"
@@ -34,6 +35,7 @@ struct Config {
   std::string sflow;  // taken and reported as not supported yet
   std::vector<Prefix> netflow_allow;  // empty: everyone, which is allowed on loopback only
   std::optional<Endpoint> ipfix_tcp, ipfix_tls;
+  std::vector<ExporterTable> exporters;  // of the file only
   std::string ipfix_tls_ca;  // exporters over TLS must show a certificate of one of these
   std::string tls_cert, tls_key;
   DurationNs retain_age = 0;

@@ -112,6 +112,15 @@ class StreamIngestImpl final : public StreamIngest {
     return errors_;
   }
 
+  std::vector<ingest::ExporterName> names() const override {
+    std::lock_guard lock(mutex_);
+    return names_;
+  }
+  uint64_t names_version() const override {
+    std::lock_guard lock(mutex_);
+    return names_version_;
+  }
+
   void stop() override {
     if (!thread_.joinable()) return;
     asio::post(io_, [this] {
@@ -264,6 +273,10 @@ class StreamIngestImpl final : public StreamIngest {
     auto errors = decoder_.errors();
     std::lock_guard lock(mutex_);
     exporters_ = std::move(exporters);
+    if (const uint64_t version = decoder_.names_version(); version != names_version_) {
+      names_ = decoder_.names();
+      names_version_ = version;
+    }
     errors_ = std::move(errors);
     published_ = stats_;
   }
@@ -290,6 +303,8 @@ class StreamIngestImpl final : public StreamIngest {
   StreamIngestStats published_;
   std::vector<ingest::ExporterStats> exporters_;
   std::vector<ingest::PacketError> errors_;
+  std::vector<ingest::ExporterName> names_;
+  uint64_t names_version_ = 0;
 };
 
 void Connection::close() {

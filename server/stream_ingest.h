@@ -64,6 +64,9 @@ class StreamIngest {
   // Copies as of at most half a second ago. Exporters of connections that are open.
   virtual std::vector<ingest::ExporterStats> exporters() const = 0;
   virtual std::vector<ingest::PacketError> errors() const = 0;
+  // As UdpIngest's.
+  virtual std::vector<ingest::ExporterName> names() const = 0;
+  virtual uint64_t names_version() const = 0;
 
   // Closes all connections and hands over what was decoded. Twice is once.
   virtual void stop() = 0;

@@ -43,6 +43,7 @@ class UdpIngest {
     const Clock& clock;
     LossBook& losses;
     std::function<void()> on_full;  // the store is full: seal, please
+    ingest::PacketDecoderOptions decoder = {};
   };
   // Binds all sockets, gives decoders what the catalogue kept of exporters, starts. Errors: one line each.
   static Result<std::unique_ptr<UdpIngest>> start(const std::vector<Endpoint>& sockets, const std::vector<Prefix>& allow, size_t decoders, Parts parts);
@@ -53,6 +54,9 @@ class UdpIngest {
   // Copies as of at most half a second ago.
   std::vector<ingest::ExporterStats> exporters() const;
   std::vector<ingest::PacketError> errors() const;
+  // What exporters told of interfaces, VRFs and applications, and a number that changes with it.
+  std::vector<ingest::ExporterName> names() const;
+  uint64_t names_version() const;
 
   // Takes rows of other receivers (StreamIngest) to be made durable; waits while the queue is full. Any thread, until stop().
   Status hand_over(Batch&& batch);
@@ -70,6 +74,8 @@ class UdpIngest {
     mutable std::mutex mutex;  // guards what follows
     std::vector<ingest::ExporterStats> exporters;
     std::vector<ingest::PacketError> errors;
+    std::vector<ingest::ExporterName> names;
+    uint64_t names_version = 0;
     ingest::PacketCounts counts;
     uint64_t state_waiting = 0, state_dropped = 0;
   };

@@ -8,6 +8,7 @@
 #include "ingest/source/exporter.h"
 #include "server/api/query_body.h"
 #include "server/api/router.h"
+#include "server/exporter_book.h"
 #include "server/ingest_service.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
@@ -24,6 +25,7 @@ struct Parts {
   server::LossBook& losses;
   server::QueryService& queries;
   server::IngestService& ingest;
+  server::ExporterBook& exporter_book;
   std::function<std::vector<ingest::ExporterStats>()> exporters;
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
   QueryBounds bounds;
@@ -47,7 +49,8 @@ void answer_ingest(Call& call, server::IngestService& ingest);
 // catalogue_routes.cc
 void answer_schema(Call& call);
 void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses);
-void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors);
+void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors,
+                      const server::ExporterBook& book);
 void answer_storage(Call& call, store::Store& store);
 void answer_segments(Call& call, store::Store& store);
 
@@ -55,6 +58,9 @@ void answer_segments(Call& call, store::Store& store);
 void answer_flush(Call& call, store::Store& store);
 void answer_compact(Call& call, store::Store& store);
 void answer_verify(Call& call, store::Store& store);
+void answer_sampling_list(Call& call, const server::ExporterBook& exporters);
+void answer_sampling_add(Call& call, server::ExporterBook& exporters, const Clock& clock);
+void answer_sampling_remove(Call& call, server::ExporterBook& exporters);
 void answer_token_list(Call& call, const server::Auth& auth);
 void answer_token_add(Call& call, server::Auth& auth, const Clock& clock);
 void answer_token_remove(Call& call, server::Auth& auth);
