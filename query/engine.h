@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,10 @@
 #include "storage/store/store.h"
 
 namespace sluice::query {
+
+class NameBook;       // names.h
+struct SamplingRule;  // sampling.h
+using SamplingRules = std::vector<SamplingRule>;
 
 // A place in the query text; line and column are 1-based, in characters.
 struct TextSpan {
@@ -123,6 +128,9 @@ struct QueryContext {
   SystemTables system_tables;           // may be empty
   // Time ranges in which data is known to be missing (lost packets, SKIPDATA, damaged segments), to warn about.
   std::function<std::vector<std::string>(TimeRange)> known_loss;
+  // Corrections of sampling rates, and names known beside the data; both may be null.
+  std::shared_ptr<const SamplingRules> sampling_rules;
+  std::shared_ptr<const NameBook> names;
   // A segment read failed as corrupt; the query goes on without its rows and warns.
   std::function<void(uint64_t segment_id, const std::string& reason)> report_damage;
 };

@@ -17,6 +17,7 @@
 
 namespace sluice::query {
 
+class NameBook;  // names.h
 using ColumnPtr = std::shared_ptr<const Column>;
 
 struct Chunk {
@@ -32,6 +33,7 @@ struct Chunk {
 struct EvalContext {
   bool overflow = false;
   uint64_t unknown_sampling_rows = 0;
+  const NameBook* names = nullptr;  // what functions may ask; null while constants are folded
   WorkMeter meter;  // results computed while meter.stopped is an error mean nothing
 };
 

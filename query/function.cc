@@ -11,7 +11,7 @@ constexpr std::array kFunctions = {
     &kBin,      &kCidr,       &kIsPrivate, &kIsMulticast, &kIpVersion,   &kService,  &kProtocolName, &kIf,    &kCase,   &kCoalesce,
     &kMinOf,    &kMaxOf,      &kLower,     &kUpper,       &kContains,    &kStartsWith, &kEndsWith,   &kExtract, &kConcat, &kLength,
     &kToString, &kFormatBytes, &kHour,     &kDayOfWeek,   &kSeconds,     &kAbs,      &kFloor,        &kCeil,  &kRound,  &kLog,
-    &kLog2,     &kLog10,      &kSqrt,      &kPow,
+    &kLog2,     &kLog10,      &kSqrt,      &kPow,         &kIfName,     &kExporterName,
 };
 
 class CallNode final : public Node {
@@ -46,7 +46,7 @@ NodePtr make_call(const FunctionSpec& spec, std::vector<NodePtr> args, const Typ
   bool constant = true;
   for (const auto& a : args) constant = constant && a->constant();
   NodePtr node = std::make_shared<CallNode>(spec, std::move(args), result);
-  return constant ? fold(std::move(node)) : node;
+  return constant && !spec.asks_context ? fold(std::move(node)) : node;
 }
 
 Error wrong_argument(std::string_view name, size_t index, std::string_view what) {

@@ -21,12 +21,13 @@ struct FunctionSpec {
   Result<Type> (*bind)(std::span<const NodePtr> args);
   // `args` are evaluated and have `rows` rows each. Thread-safe.
   Column (*eval)(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context);
+  bool asks_context = false;  // its value is not its arguments' alone: never folded
 };
 
 std::span<const FunctionSpec* const> functions();
 const FunctionSpec* find_function(std::string_view lower_case_name);
 
-// REQUIRES: spec.bind agreed. Folds when all arguments are constants.
+// REQUIRES: spec.bind agreed. Folds when all arguments are constants, unless it asks the context.
 NodePtr make_call(const FunctionSpec& spec, std::vector<NodePtr> args, const Type& result);
 
 // For entries: "NAME wants WHAT as argument N".
@@ -40,6 +41,8 @@ extern const FunctionSpec kIf, kCase, kCoalesce, kMinOf, kMaxOf;
 // text
 extern const FunctionSpec kLower, kUpper, kContains, kStartsWith, kEndsWith, kExtract, kConcat, kLength, kFormatBytes, kToString,
     kProtocolName;
+// names
+extern const FunctionSpec kIfName, kExporterName;
 // time
 extern const FunctionSpec kBin, kHour, kDayOfWeek, kSeconds;
 // arithmetic

@@ -62,7 +62,10 @@ class MemoryClaim {
 };
 
 struct Worker {
-  explicit Worker(RunState& state) : run(state) { eval.meter.interrupt = &state; }
+  explicit Worker(RunState& state) : run(state) {
+    eval.meter.interrupt = &state;
+    eval.names = state.context.names.get();
+  }
   RunState& run;
   EvalContext eval;
   ScanStats stats;

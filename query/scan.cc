@@ -4,6 +4,7 @@
 #include <atomic>
 #include <numeric>
 
+#include "query/sampling.h"
 #include "query/scan_prune.h"
 #include "storage/model/text_list.h"
 
@@ -109,6 +110,8 @@ struct Scan::BlockReader {
   segment::ReadStats reads;
   bool selected = false;
   std::vector<uint32_t> rows;  // of the block, when selected
+  const SamplingRules* rules = nullptr;  // that may hold for rows of the segment
+  std::optional<std::pair<size_t, ColumnPtr>> rates;  // as corrected, of that many rows; rows only become fewer
 
   size_t size() const { return selected ? rows.size() : to - from; }
 
@@ -148,12 +151,28 @@ struct Scan::BlockReader {
     }
     const auto [first_id, second_id] = parts_of(source.derived);
     SLUICE_ASSIGN(const ColumnPtr first, read(first_id));
+    if (source.derived != DerivedColumn::duration && rules) {
+      SLUICE_ASSIGN(const ColumnPtr corrected, corrected_rate());
+      return derive(source.derived, first.get(), corrected.get(), size(), worker.eval);
+    }
     if (source.derived != DerivedColumn::duration && first && (!segment.has(second_id) || unsampled())) return first;
     SLUICE_ASSIGN(const ColumnPtr second, read(second_id));
     return derive(source.derived, first.get(), second.get(), size(), worker.eval);
   }
 
+  Result<ColumnPtr> corrected_rate() {
+    if (rates && rates->first == size()) return rates->second;
+    SLUICE_ASSIGN(ColumnPtr stored, read(ColumnId::sampling_rate));
+    SLUICE_ASSIGN(ColumnPtr corrected, corrected_rates(*rules, std::move(stored), size(), [this](ColumnId id) { return read(id); }));
+    rates = {size(), corrected};
+    return corrected;
+  }
+
   Result<uint64_t> unknown_rates() {
+    if (rules) {
+      SLUICE_ASSIGN(const ColumnPtr corrected, corrected_rate());
+      return corrected ? uint64_t{corrected->null_count()} : uint64_t{size()};
+    }
     if (!segment.has(ColumnId::sampling_rate)) return uint64_t{size()};
     if (segment.zone(ColumnId::sampling_rate, block).nulls == 0) return uint64_t{0};
     SLUICE_ASSIGN(const ColumnPtr c, read(ColumnId::sampling_rate));
@@ -307,11 +326,13 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
   const SegmentWork::Block& block = work.blocks[index];
   const size_t piece = run_.options.batch_rows > 0 ? run_.options.batch_rows : piece_;
   std::vector<uint8_t> mask;
+  const SamplingRules* rules = run_.context.sampling_rules.get();
+  if (rules && !may_correct(*rules, work.segment->info().first, work.segment->info().last)) rules = nullptr;
   for (const auto& [run_from, run_to] : block.runs) {
     for (uint32_t from = run_from; from < run_to;) {
       SLUICE_TRY(run_.check());
       const auto to = static_cast<uint32_t>(std::min<size_t>(run_to, from + piece));
-      BlockReader reader{plan_, *work.segment, block.block, from, to, worker, {}, false, {}};
+      BlockReader reader{plan_, *work.segment, block.block, from, to, worker, {}, false, {}, rules, {}};
       from = to;
       worker.stats.rows_scanned += to - reader.from;
       Chunk chunk;
@@ -398,6 +419,17 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
       if (some.empty()) return ColumnPtr(batch, &batch->columns[*at]);
       return std::make_shared<Column>(batch->columns[*at].gather(some));
     };
+    // The rates, corrected once, for all columns that they scale.
+    std::optional<ColumnPtr> scaled_by;
+    auto rate = [&]() -> Result<ColumnPtr> {
+      if (scaled_by) return *scaled_by;
+      ColumnPtr stored = column(ColumnId::sampling_rate);
+      if (const SamplingRules* rules = run_.context.sampling_rules.get()) {
+        SLUICE_ASSIGN(stored, corrected_rates(*rules, std::move(stored), chunk.rows, [&](ColumnId id) -> Result<ColumnPtr> { return column(id); }));
+      }
+      scaled_by = stored;
+      return stored;
+    };
     for (size_t s = 0; s < plan_.slots.size(); ++s) {
       const SlotSpec& slot = plan_.slots[s];
       if (!slot.source) continue;
@@ -408,10 +440,19 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
         chunk.slots[s] = find_key(column(ColumnId::extra).get(), slot.source->key, chunk.rows);
       } else {
         const auto [first, second] = parts_of(slot.source->derived);
-        chunk.slots[s] = derive(slot.source->derived, column(first).get(), column(second).get(), chunk.rows, worker.eval);
+        ColumnPtr other;
+        if (second == ColumnId::sampling_rate) {
+          SLUICE_ASSIGN(other, rate());
+        } else {
+          other = column(second);
+        }
+        chunk.slots[s] = derive(slot.source->derived, column(first).get(), other.get(), chunk.rows, worker.eval);
       }
     }
-    ColumnPtr rates = plan_.scales ? column(ColumnId::sampling_rate) : nullptr;
+    ColumnPtr rates;
+    if (plan_.scales) {
+      SLUICE_ASSIGN(rates, rate());
+    }
     std::vector<uint8_t> mask(chunk.rows, 1), one(chunk.rows);
     for (const Conjunct& c : plan_.conjuncts) {
       evaluate(*c.predicate, chunk, worker.eval, nullptr, one.data());

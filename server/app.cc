@@ -9,6 +9,7 @@
 
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/exporter_book.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
 #include "server/log.h"
@@ -17,6 +18,7 @@
 #include "server/metrics.h"
 #include "server/query_service.h"
 #include "server/source_totals.h"
+#include "server/stream_ingest.h"
 #include "server/system_tables.h"
 #include "server/udp_ingest.h"
 #include "server/worker_pool.h"
@@ -95,6 +97,11 @@ class AppImpl final : public App {
     losses_ = std::make_unique<LossBook>(&store_->catalog());
     SLUICE_TRY(losses_->load());
 
+    exporter_book_ = std::make_unique<ExporterBook>(config_.exporters, &store_->catalog());
+    SLUICE_TRY(exporter_book_->load());
+    ingest::PacketDecoderOptions decoder;
+    decoder.overrides = exporter_book_->overrides();
+
     executor_ = std::make_unique<ParallelExecutor>(config_.threads ? config_.threads : cores);
     source_totals_ = std::make_unique<SourceTotals>(store_->catalog(), metrics_);
     SLUICE_ASSIGN(const size_t unreadable_totals, source_totals_->load(started_at_));
@@ -102,13 +109,32 @@ class AppImpl final : public App {
     maintenance_ = std::make_unique<Maintenance>(
         *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); }, [this] { return source_totals_->save(); });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
-    if (!config_.netflow.empty() || !config_.sflow.empty()) {
+    if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
-                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }}));
+                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }, decoder}));
     }
+    if (config_.ipfix_tcp || config_.ipfix_tls) {
+      StreamIngestOptions streams;
+      streams.tcp = config_.ipfix_tcp;
+      streams.tls = config_.ipfix_tls;
+      streams.tls_certificate_file = config_.tls_cert;
+      streams.tls_key_file = config_.tls_key;
+      streams.tls_client_ca_file = config_.ipfix_tls_ca;
+      streams.allow = config_.netflow_allow;
+      streams.decoder = decoder;
+      SLUICE_ASSIGN(streams_, StreamIngest::start(std::move(streams), {clock_, *losses_, [this](Batch&& batch) { return udp_->hand_over(std::move(batch)); }}));
+    }
+    exporter_book_->ask_told([this] { return (udp_ ? udp_->names_version() : 0) + (streams_ ? streams_->names_version() : 0); },
+                             [this] {
+                               std::vector<ingest::ExporterName> names;
+                               if (udp_) names = udp_->names();
+                               if (streams_)
+                                 for (auto& n : streams_->names()) names.push_back(std::move(n));
+                               return names;
+                             });
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](TimeRange range) { return losses_->over(range); }});
+        [this](TimeRange range) { return losses_->over(range); }, exporter_book_.get()});
 
     lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
     lanes_[static_cast<size_t>(api::Lane::query)] = std::make_unique<WorkerPool>("query", config_.query_concurrency, config_.query_waiting);
@@ -120,7 +146,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, udp_.get(), bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     return {};
@@ -138,6 +164,8 @@ class AppImpl final : public App {
       name("netflow", udp_->netflow_addresses());
       name("sflow", udp_->sflow_addresses());
     }
+    if (config_.ipfix_tcp) line += " ipfix-tcp=" + streams_->tcp_address();
+    if (config_.ipfix_tls) line += " ipfix-tls=" + streams_->tls_address();
     return line + " data=" + config_.data;
   }
 
@@ -164,6 +192,7 @@ class AppImpl final : public App {
     if (stopped_) return;
     stopped_ = true;
     router_.close();
+    if (streams_) streams_->stop();  // its rows go through the other's appender
     if (udp_) udp_->stop();
     if (http_) http_->stop(std::chrono::milliseconds(config_.shutdown_grace / kMillisecond));
     if (queries_) queries_->cancel_all();
@@ -174,12 +203,30 @@ class AppImpl final : public App {
 
   std::optional<Result<Batch>> system_table(std::string_view name) {
     if (name == "sources") return Result<Batch>(sources_table(metrics_));
-    if (name == "exporters") return Result<Batch>(exporters_table(udp_ ? udp_->exporters() : std::vector<ingest::ExporterStats>()));
-    if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(udp_ ? udp_->errors() : std::vector<ingest::PacketError>()));
+    if (name == "exporters") return Result<Batch>(exporters_table(exporters(), [this](const IpAddress& ip) { return exporter_book_->name_of(ip); }));
+    if (name == "interfaces") return Result<Batch>(exporter_book_->interfaces_table());
+    if (name == "sampling") return Result<Batch>(exporter_book_->rules_table());
+    if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(exporter_errors()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
     if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
     return std::nullopt;
+  }
+
+  // Of all receivers.
+  std::vector<ingest::ExporterStats> exporters() const {
+    std::vector<ingest::ExporterStats> all;
+    if (udp_) all = udp_->exporters();
+    if (streams_)
+      for (auto& e : streams_->exporters()) all.push_back(std::move(e));
+    return all;
+  }
+  std::vector<ingest::PacketError> exporter_errors() const {
+    std::vector<ingest::PacketError> all;
+    if (udp_) all = udp_->errors();
+    if (streams_)
+      for (auto& e : streams_->errors()) all.push_back(std::move(e));
+    return all;
   }
 
   std::string metrics_text() const;
@@ -194,11 +241,13 @@ class AppImpl final : public App {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<LossBook> losses_;
+  std::unique_ptr<ExporterBook> exporter_book_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
+  std::unique_ptr<StreamIngest> streams_;
   std::unique_ptr<QueryService> queries_;
   std::unique_ptr<http::Server> http_;
   std::array<std::unique_ptr<WorkerPool>, api::kLaneCount> lanes_;
@@ -278,11 +327,25 @@ std::string AppImpl::metrics_text() const {
   out.gauge("sluice_netflow_state_waiting", "Changes of exporters' state that could not be written so far", d(u.state_waiting));
   out.counter("sluice_netflow_state_dropped_total", "Changes of exporters' state that could not be kept", d(u.state_dropped));
   out.gauge("sluice_netflow_waiting_batches", "Batches waiting to be made durable", d(u.waiting_batches));
+  if (streams_) {
+    const StreamIngestStats t = streams_->stats();
+    out.gauge("sluice_ipfix_connections", "Exporters connected over TCP or TLS", d(t.open));
+    out.counter("sluice_ipfix_connections_accepted_total", "Connections of exporters accepted", d(t.accepted));
+    out.counter("sluice_ipfix_connections_refused_total", "Connections closed at once because too many were open", d(t.refused_full));
+    out.counter("sluice_ipfix_refused_senders_total", "Connections of exporters that are not allowed", d(t.refused_senders));
+    out.counter("sluice_ipfix_tls_failures_total", "TLS handshakes that failed", d(t.tls_failures));
+    out.counter("sluice_ipfix_timeouts_total", "Connections closed for a message that did not come whole, or for silence", d(t.timeouts));
+    out.counter("sluice_ipfix_malformed_total", "Connections closed because their stream made no sense", d(t.malformed));
+    out.counter("sluice_ipfix_bytes_total", "Bytes received over TCP and TLS", d(t.bytes));
+    out.counter("sluice_ipfix_messages_total", "Messages decoded", d(t.counts.packets));
+    out.counter("sluice_ipfix_flows_total", "Flows decoded", d(t.counts.flows));
+    out.counter("sluice_ipfix_bad_total", "Messages, sets and records that could not be read", d(t.counts.bad));
+  }
   // Per exporter only what alerts are made of; bounded by the number of exporters.
-  const auto exporters = udp_->exporters();
+  const auto heard = exporters();
   const auto by_exporter = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
     out.family(name, type, help);
-    for (const auto& e : exporters) {
+    for (const auto& e : heard) {
       // One address may be an exporter of NetFlow and an agent of sFlow, or be spoken for by two relays.
       const bool is_sflow = !e.formats.empty() && e.formats.front() == Source::sflow5;
       out.sample(value(e), {{"exporter", sluice::to_string(e.ip)},

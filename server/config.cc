@@ -3,6 +3,7 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -40,6 +41,13 @@ template <typename T>
 Status set_bytes(T& out, std::string_view value) {
   SLUICE_ASSIGN(const uint64_t parsed, parse_bytes(value));
   out = static_cast<T>(parsed);
+  return {};
+}
+
+Status set_endpoint(std::optional<Endpoint>& out, std::string_view value) {
+  out.reset();
+  if (value == "none" || value == "off") return {};
+  SLUICE_ASSIGN(out, parse_endpoint(value));
   return {};
 }
 
@@ -92,6 +100,15 @@ constexpr Setting kSettings[] = {
      }},
     {"sflow", "ADDR:PORT,…", "UDP sockets for sFlow v5, or 'none'; unset: 127.0.0.1:6343",
      [](Config& c, std::string_view v) { return set_sockets(c.sflow, v); }},
+    {"ipfix-tcp", "ADDR:PORT", "where to take IPFIX over TCP (RFC 7011); port 0 picks a free one",
+     [](Config& c, std::string_view v) { return set_endpoint(c.ipfix_tcp, v); }},
+    {"ipfix-tls", "ADDR:PORT", "where to take IPFIX over TLS, with --tls-cert and --tls-key",
+     [](Config& c, std::string_view v) { return set_endpoint(c.ipfix_tls, v); }},
+    {"ipfix-tls-ca", "FILE", "PEM certificates, one of which must have signed the certificate that an exporter shows",
+     [](Config& c, std::string_view v) -> Status {
+       c.ipfix_tls_ca = v;
+       return {};
+     }},
     {"tls-cert", "FILE", "PEM certificate chain; HTTP is then HTTPS (TLS 1.2 or newer)",
      [](Config& c, std::string_view v) -> Status {
        c.tls_cert = v;
@@ -158,6 +175,165 @@ std::optional<std::string> text_of(const toml::node& node) {
     return out;
   }
   return std::nullopt;
+}
+
+// --- [[exporter]] --------------------------------------------------------------------------------------------------
+
+// The members of one table, each taken once; what is left at the end is a mistake.
+class TableReader {
+ public:
+  TableReader(const toml::table& table, const std::string& file, std::string_view what) : table_(table), file_(file), what_(what) {}
+
+  Error error(const toml::node* node, const std::string& message) const {
+    const auto& at = node ? node->source() : table_.source();
+    return Error{ErrorCode::parse, file_ + ":" + std::to_string(at.begin.line) + ": " + std::string(what_) + ": " + message};
+  }
+  const toml::node* find(std::string_view name) {
+    known_.emplace_back(name);
+    return table_.get(name);
+  }
+  Status text(std::string_view name, std::string& out) {
+    if (const toml::node* node = find(name)) {
+      if (!node->is_string()) return error(node, "'" + std::string(name) + "' is text");
+      out = node->as_string()->get();
+    }
+    return {};
+  }
+  Status flag(std::string_view name, bool& out) {
+    if (const toml::node* node = find(name)) {
+      if (!node->is_boolean()) return error(node, "'" + std::string(name) + "' is true or false");
+      out = node->as_boolean()->get();
+    }
+    return {};
+  }
+  Status number(std::string_view name, std::optional<uint32_t>& out, int64_t least) {
+    if (const toml::node* node = find(name)) {
+      if (!node->is_integer() || node->as_integer()->get() < least || node->as_integer()->get() > UINT32_MAX)
+        return error(node, "'" + std::string(name) + "' is a whole number from " + std::to_string(least) + " to 4294967295");
+      out = static_cast<uint32_t>(node->as_integer()->get());
+    }
+    return {};
+  }
+  // RFC 3339 text, or TOML's own date and time.
+  Status time(std::string_view name, std::optional<TimestampNs>& out) {
+    const toml::node* node = find(name);
+    if (!node) return {};
+    std::string value;
+    if (node->is_string()) {
+      value = node->as_string()->get();
+    } else if (node->is_date_time() || node->is_date()) {
+      std::ostringstream shown;
+      node->is_date() ? shown << *node->as_date() : shown << *node->as_date_time();
+      value = shown.str();
+    }
+    out = parse_timestamp(value);
+    return out ? Status() : error(node, "'" + std::string(name) + "' is not a time such as 2026-11-20T08:00:00Z");
+  }
+  template <typename E>
+  Status choice(std::string_view name, std::span<const std::pair<std::string_view, E>> choices, E& out) {
+    std::string word;
+    SLUICE_TRY(text(name, word));
+    if (word.empty()) return {};
+    std::string all;
+    for (const auto& [each, value] : choices) {
+      if (each == word) {
+        out = value;
+        return {};
+      }
+      all += (all.empty() ? "" : ", ") + std::string(each);
+    }
+    return error(table_.get(name), "'" + std::string(name) + "' is one of " + all);
+  }
+  Status finish() const {
+    for (const auto& [key, node] : table_)
+      if (std::ranges::find(known_, key.str()) == known_.end()) return error(&node, "there is no setting '" + std::string(key.str()) + "'");
+    return {};
+  }
+
+ private:
+  const toml::table& table_;
+  const std::string& file_;
+  const std::string_view what_;
+  std::vector<std::string> known_;
+};
+
+Status read_sampling(const toml::table& table, const std::string& file, ExporterTable& out) {
+  TableReader in(table, file, "[[exporter.sampling]]");
+  ingest::RateOverride rate;
+  std::optional<uint32_t> value;
+  std::optional<TimestampNs> from, to;
+  SLUICE_TRY(in.number("rate", value, 1));
+  SLUICE_TRY(in.flag("force", rate.force));
+  SLUICE_TRY(in.number("domain", rate.domain, 0));
+  SLUICE_TRY(in.number("interface", rate.interface, 0));
+  SLUICE_TRY(in.time("from", from));
+  SLUICE_TRY(in.time("to", to));
+  SLUICE_TRY(in.finish());
+  if (!value) return in.error(nullptr, "'rate' is missing");
+  rate.rate = *value;
+  if (!from && !to) {
+    out.override.rates.push_back(rate);
+    return {};
+  }
+  const TimeRange range{from.value_or(kTimestampMin), to.value_or(kTimestampMax)};
+  if (range.empty()) return in.error(nullptr, "'from' is not before 'to'");
+  out.corrections.push_back({out.override.exporter, rate.domain, rate.interface, range, rate.rate, rate.force});
+  return {};
+}
+
+Result<ExporterTable> read_exporter(const toml::table& table, const std::string& file) {
+  using ingest::PostCounters, ingest::SequenceUnit;
+  static constexpr std::pair<std::string_view, SequenceUnit> kUnits[] = {
+      {"standard", SequenceUnit::standard}, {"packets", SequenceUnit::packets}, {"records", SequenceUnit::records}, {"none", SequenceUnit::none}};
+  static constexpr std::pair<std::string_view, PostCounters> kCounters[] = {
+      {"automatic", PostCounters::automatic}, {"standard", PostCounters::standard}, {"reverse", PostCounters::reverse}};
+  TableReader in(table, file, "[[exporter]]");
+  ExporterTable out;
+  std::string address, interfaces;
+  std::optional<uint32_t> rate;
+  bool force = false;
+  SLUICE_TRY(in.text("address", address));
+  SLUICE_TRY(in.text("name", out.name));
+  SLUICE_TRY(in.number("sampling-rate", rate, 1));
+  SLUICE_TRY(in.flag("sampling-force", force));
+  SLUICE_TRY(in.choice<SequenceUnit>("sequence", kUnits, out.override.sequence));
+  SLUICE_TRY(in.choice<PostCounters>("post-counters", kCounters, out.override.post_counters));
+  SLUICE_TRY(in.text("interfaces", interfaces));
+  const toml::node* sampling = in.find("sampling");
+  SLUICE_TRY(in.finish());
+  const auto prefix = parse_prefix(address);
+  if (!prefix) return in.error(table.get("address"), address.empty() ? "'address' is missing: an address or CIDR block" : "not an address or CIDR block: '" + address + "'");
+  out.override.exporter = *prefix;
+  if (rate) out.override.rates.push_back({std::nullopt, std::nullopt, *rate, force});
+  if (sampling) {
+    const auto* array = sampling->as_array();
+    if (!array || !array->is_homogeneous(toml::node_type::table)) return in.error(sampling, "'sampling' is written as tables, [[exporter.sampling]]");
+    for (const toml::node& each : *array) SLUICE_TRY(read_sampling(*each.as_table(), file, out));
+  }
+  if (!interfaces.empty()) {
+    // As other paths of the file: from where the server was started.
+    auto names = read_interface_file(interfaces);
+    if (!names.ok()) return in.error(table.get("interfaces"), names.error().message);
+    out.interfaces = std::move(names).value();
+  }
+  return out;
+}
+
+Status read_exporters(const toml::node& node, const std::string& file, Config& config) {
+  const auto* array = node.as_array();
+  const std::string place = file + ":" + std::to_string(node.source().begin.line);
+  if (!array || !array->is_homogeneous(toml::node_type::table)) return Error{ErrorCode::parse, place + ": 'exporter' is written as tables, [[exporter]]"};
+  if (array->size() > limits::kExporterTablesMax)
+    return Error{ErrorCode::too_large, place + ": more than " + std::to_string(limits::kExporterTablesMax) + " [[exporter]] tables"};
+  size_t corrections = 0;
+  for (const toml::node& each : *array) {
+    SLUICE_ASSIGN(ExporterTable table, read_exporter(*each.as_table(), file));
+    corrections += table.corrections.size();
+    config.exporters.push_back(std::move(table));
+  }
+  if (corrections > limits::kSamplingRulesMax)
+    return Error{ErrorCode::too_large, place + ": more than " + std::to_string(limits::kSamplingRulesMax) + " corrections of sampling rates"};
+  return {};
 }
 
 }  // namespace
@@ -230,6 +406,10 @@ Status load_config_text(Config& config, std::string_view text, const std::string
   }
   for (const auto& [key, node] : parsed.table()) {
     const std::string place = file_name + ":" + std::to_string(node.source().begin.line);
+    if (key.str() == "exporter") {
+      SLUICE_TRY(read_exporters(node, file_name, config));
+      continue;
+    }
     const auto value = text_of(node);
     if (!value) return Error{ErrorCode::parse, place + ": '" + std::string(key.str()) + "' is text, a whole number or a list of those"};
     Status status = apply_setting(config, key.str(), *value);
@@ -260,6 +440,13 @@ Status check_exposure(const Config& config, bool has_tokens) {
       if (!endpoint.is_loopback && config.netflow_allow.empty())
         return Error{ErrorCode::forbidden, std::string("refusing to receive ") + name + " beyond loopback on " + to_string(endpoint) +
                                                " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  for (const auto& endpoint : {config.ipfix_tcp, config.ipfix_tls})
+    if (endpoint && !endpoint->is_loopback && config.netflow_allow.empty())
+      return Error{ErrorCode::forbidden, "refusing to receive IPFIX beyond loopback on " + to_string(*endpoint) +
+                                             " without --netflow-allow: name the exporters, e.g. 10.0.0.0/8"};
+  if (config.ipfix_tls && config.tls_cert.empty())
+    return Error{ErrorCode::invalid_argument, "--ipfix-tls needs a certificate: --tls-cert and --tls-key"};
+  if (!config.ipfix_tls && !config.ipfix_tls_ca.empty()) return Error{ErrorCode::invalid_argument, "--ipfix-tls-ca goes with --ipfix-tls"};
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/exporter_table.h"
 #include "server/log.h"
 #include "storage/model/ip.h"
 #include "storage/model/limits.h"
@@ -33,6 +34,8 @@ struct Config {
   std::vector<Endpoint> netflow{{"127.0.0.1", 2055, true}, {"127.0.0.1", 4739, true}};
   std::vector<Endpoint> sflow{{"127.0.0.1", 6343, true}};
   std::vector<Prefix> netflow_allow;  // of all flow packets, sFlow's too; empty: everyone, which is allowed on loopback only
+  std::optional<Endpoint> ipfix_tcp, ipfix_tls;
+  std::string ipfix_tls_ca;  // exporters over TLS must show a certificate of one of these
   std::string tls_cert, tls_key;
   DurationNs retain_age = 0;
   uint64_t retain_bytes = 0;

@@ -12,6 +12,10 @@ query::QueryContext QueryService::context(const store::Snapshot& snapshot, const
   context.cancel = cancel;
   context.system_tables = parts_.tables;
   context.known_loss = parts_.known_loss;
+  if (parts_.exporters) {
+    context.sampling_rules = parts_.exporters->sampling_rules();
+    context.names = parts_.exporters->names();
+  }
   context.report_damage = [this](uint64_t segment, const std::string& reason) {
     log::error("a segment is damaged; its rows are left out of answers", {{"segment", segment}, {"reason", reason}});
     parts_.store.report_damage(segment, reason);

@@ -14,6 +14,7 @@
 
 #include "query/engine.h"
 #include "server/auth.h"
+#include "server/exporter_book.h"
 #include "server/metrics.h"
 #include "storage/store/store.h"
 
@@ -34,6 +35,7 @@ class QueryService {
     Metrics& metrics;
     query::SystemTables tables;
     std::function<std::vector<std::string>(TimeRange)> known_loss;
+    const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}
 

@@ -103,8 +103,8 @@ using L = LogicalType;
 
 }  // namespace
 
-Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters) {
-  TableWriter table{{"exporter_ip", L::ip},      {"exporter_port", L::uint},       {"formats", L::list},          {"domains", L::list},
+Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const std::function<const std::string*(const IpAddress&)>& name_of) {
+  TableWriter table{{"exporter_ip", L::ip},      {"name", L::string},             {"exporter_port", L::uint},      {"transport", L::string},       {"formats", L::list},          {"domains", L::list},
                     {"first_seen", L::timestamp}, {"last_seen", L::timestamp},      {"packets", L::uint},          {"bytes", L::uint, "bytes"},
                     {"flows", L::uint},           {"templates", L::uint},           {"template_changes", L::uint}, {"options_records", L::uint},
                     {"lost", L::uint},            {"lost_unit", L::string},         {"reordered", L::uint},        {"duplicates", L::uint},
@@ -123,13 +123,41 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters) {
     for (const auto& rate : e.sampling) known.insert(rate.rate);
     for (uint32_t rate : known) append_list_item(rates, std::to_string(rate));
     table.row();
-    table.ip(e.ip).set(e.port).text(formats).text(domains).time(e.first_seen).time(e.last_seen).set(e.packets).set(e.bytes).set(e.flows);
+    table.ip(e.ip);
+    const std::string* name = name_of ? name_of(e.ip) : nullptr;
+    name ? table.text(*name) : table.null();
+    table.set(e.port).text(e.session == 0 ? "datagrams" : "stream").text(formats).text(domains).time(e.first_seen).time(e.last_seen).set(e.packets).set(e.bytes).set(e.flows);
     table.set(e.templates).set(e.template_changes).set(e.options_records).set(e.lost).text(e.lost_unit).set(e.reordered).set(e.duplicates);
     table.set(e.restarts).set(e.bad_packets).set(e.bad_sets).set(e.bad_records).set(e.unsupported_packets).set(e.pending_bytes);
     table.set(e.pending_decoded).set(e.pending_dropped).set(e.clamped_times).span(e.clock_skew).span(e.clock_skew_min).span(e.clock_skew_max);
     table.flag(e.sampling_known).text(rates).set(e.names);
     table.ip(e.sender).set(e.counter_samples).set(e.discards).set(e.unknown_formats).set(e.lost_samples).set(e.sample_drops);
     e.samples_taken > 0 ? table.number(static_cast<double>(e.sample_pool) / static_cast<double>(e.samples_taken)) : table.null();
+  }
+  return table.finish();
+}
+
+Batch interfaces_table(const std::vector<InterfaceRow>& rows) {
+  TableWriter table{{"exporter", L::string}, {"exporter_name", L::string}, {"interface", L::uint}, {"name", L::string}, {"description", L::string}, {"told_by", L::string}};
+  for (const InterfaceRow& r : rows) {
+    table.row();
+    table.text(r.exporter);
+    r.exporter_name.empty() ? table.null() : table.text(r.exporter_name);
+    table.set(r.number).text(r.name).text(r.description).text(r.told_by);
+  }
+  return table.finish();
+}
+
+Batch sampling_rules_table(const std::vector<NamedRule>& rules) {
+  TableWriter table{{"id", L::uint},    {"exporter", L::string},   {"domain", L::uint},  {"interface", L::uint},    {"from", L::timestamp},
+                    {"to", L::timestamp}, {"rate", L::uint}, {"force", L::boolean}, {"comment", L::string}, {"created_at", L::timestamp}};
+  for (const NamedRule& r : rules) {
+    table.row();
+    r.id ? table.set(r.id) : table.null();
+    table.text(to_string(r.rule.exporter));
+    r.rule.domain ? table.set(*r.rule.domain) : table.null();
+    r.rule.interface ? table.set(*r.rule.interface) : table.null();
+    table.time(r.rule.range.from).time(r.rule.range.to).set(r.rule.rate).flag(r.rule.force).text(r.comment).time(r.created_at);
   }
   return table.finish();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ingest/source/exporter.h"
+#include "server/exporter_book.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
 #include "server/query_service.h"
@@ -17,7 +18,16 @@
 
 namespace sluice::server {
 
-Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters);
+// `name_of` gives an exporter's configured name, or nullptr.
+Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const std::function<const std::string*(const IpAddress&)>& name_of = {});
+// One interface of an exporter, or of all of a prefix.
+struct InterfaceRow {
+  std::string exporter, exporter_name;
+  uint64_t number = 0;
+  std::string name, description, told_by;  // "file" or "options"
+};
+Batch interfaces_table(const std::vector<InterfaceRow>& rows);
+Batch sampling_rules_table(const std::vector<NamedRule>& rules);
 Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors);
 Batch sources_table(const Metrics& metrics);
 Batch losses_table(const std::vector<Loss>& losses);

@@ -29,7 +29,7 @@ Result<std::unique_ptr<UdpIngest>> UdpIngest::start(const Sockets& sockets, cons
   for (size_t i = 0; i < decoders; ++i) {
     auto worker = std::make_unique<Worker>();
     worker->queue = std::make_shared<ingest::PacketQueue>();
-    worker->decoder = std::make_unique<ingest::PacketDecoder>();
+    worker->decoder = std::make_unique<ingest::PacketDecoder>(ingest->parts_.decoder);
     queues.push_back(worker->queue);
     ingest->workers_.push_back(std::move(worker));
   }
@@ -198,6 +198,11 @@ void UdpIngest::publish(Worker& worker) {
   worker.state_waiting = worker.backlog.entries();
   worker.state_dropped = worker.backlog.dropped();
   worker.exporters = std::move(exporters);
+  // Tens of thousands of names are not copied twice a second.
+  if (const uint64_t version = worker.decoder->names_version(); version != worker.names_version) {
+    worker.names = worker.decoder->names();
+    worker.names_version = version;
+  }
   worker.errors = std::move(errors);
 }
 
@@ -306,6 +311,24 @@ std::vector<ingest::ExporterStats> UdpIngest::exporters() const {
     out.insert(out.end(), worker->exporters.begin(), worker->exporters.end());
   }
   return out;
+}
+
+std::vector<ingest::ExporterName> UdpIngest::names() const {
+  std::vector<ingest::ExporterName> out;
+  for (const auto& worker : workers_) {
+    std::lock_guard lock(worker->mutex);
+    out.insert(out.end(), worker->names.begin(), worker->names.end());
+  }
+  return out;
+}
+
+uint64_t UdpIngest::names_version() const {
+  uint64_t sum = 0;
+  for (const auto& worker : workers_) {
+    std::lock_guard lock(worker->mutex);
+    sum += worker->names_version;
+  }
+  return sum;
 }
 
 std::vector<ingest::PacketError> UdpIngest::errors() const {

@@ -44,6 +44,7 @@ class UdpIngest {
     const Clock& clock;
     LossBook& losses;
     std::function<void()> on_full;  // the store is full: seal, please
+    ingest::PacketDecoderOptions decoder = {};
   };
   struct Sockets {
     std::vector<Endpoint> netflow, sflow;
@@ -59,6 +60,12 @@ class UdpIngest {
   // Copies as of at most half a second ago.
   std::vector<ingest::ExporterStats> exporters() const;
   std::vector<ingest::PacketError> errors() const;
+  // What exporters told of interfaces, VRFs and applications, and a number that changes with it.
+  std::vector<ingest::ExporterName> names() const;
+  uint64_t names_version() const;
+
+  // Takes rows of other receivers (StreamIngest) to be made durable; waits while the queue is full. Any thread, until stop().
+  Status hand_over(Batch&& batch);
 
   // Stops receiving, decodes what is queued, appends it. Twice is once.
   void stop();
@@ -73,6 +80,8 @@ class UdpIngest {
     mutable std::mutex mutex;  // guards what follows
     std::vector<ingest::ExporterStats> exporters;
     std::vector<ingest::PacketError> errors;
+    std::vector<ingest::ExporterName> names;
+    uint64_t names_version = 0;
     ingest::PacketCounts counts;
     uint64_t state_waiting = 0, state_dropped = 0;
   };
@@ -84,7 +93,6 @@ class UdpIngest {
   void publish(Worker& worker);
   void append();
   bool is_allowed(const IpAddress& exporter) const;
-  Status hand_over(Batch&& batch);
   void append_batches(std::span<const std::shared_ptr<const Batch>> batches);
 
   const std::vector<Prefix> allow_;

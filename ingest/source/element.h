@@ -17,7 +17,10 @@ namespace sluice::ingest {
 // Enterprise numbers that the decoder itself knows.
 namespace pen {
 inline constexpr uint32_t kIana = 0;
+inline constexpr uint32_t kCisco = 9;
 inline constexpr uint32_t kCert = 6871;          // YAF, SiLK
+inline constexpr uint32_t kVmware = 6876;
+inline constexpr uint32_t kSonicWall = 8741;
 inline constexpr uint32_t kFortinet = 12356;     // inside applicationId
 inline constexpr uint32_t kReverse = 29305;      // RFC 5103: the same element, other direction
 inline constexpr uint32_t kNtop = 35632;         // in NetFlow v9: type 57472 + id

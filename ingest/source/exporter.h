@@ -116,10 +116,20 @@ enum class SequenceUnit : uint8_t { standard, packets, records, none };
 // other direction (Fortinet, Cisco Meraki). `automatic`: reverse once the exporter shows itself as Fortinet.
 enum class PostCounters : uint8_t { automatic, standard, reverse };
 
-// What an operator knows better than the exporter.
+// A rate that an operator gives: of all, or of one observation domain, or of one interface (input, or output for flows whose
+// direction is egress), or of both.
+struct RateOverride {
+  std::optional<uint32_t> domain = {}, interface = {};
+  uint32_t rate = 1;
+  bool force = false;  // true: beats what the exporter says; false: used when it says nothing
+
+  bool operator==(const RateOverride&) const = default;
+};
+
+// What an operator knows better than the exporter. Of several that hold an exporter's address the longest prefix counts.
 struct ExporterOverride {
-  uint32_t sampling_rate = 0;     // 0: none
-  bool force_sampling = false;    // true: beats what the exporter says; false: used when it says nothing
+  Prefix exporter = {};
+  std::vector<RateOverride> rates = {};  // an interface's beats a domain's, which beats that of all; among equals the last counts
   SequenceUnit sequence = SequenceUnit::standard;
   PostCounters post_counters = PostCounters::automatic;
 };

@@ -15,6 +15,7 @@ PacketCounts& PacketCounts::operator+=(const PacketCounts& o) {
   options_records += o.options_records;
   templates += o.templates;
   bad += o.bad;
+  malformed += o.malformed;
   pending_sets += o.pending_sets;
   clamped_times += o.clamped_times;
   cut_strings += o.cut_strings;
@@ -44,6 +45,14 @@ Result<PacketCounts> PacketDecoder::decode(std::span<const uint8_t> packet, cons
   return impl_->counts;
 }
 
+void PacketDecoder::note_error(const PacketSender& sender, TimestampNs received_at, const char* reason) {
+  impl_->header = {};
+  impl_->header.received_at = received_at;
+  Exporter& e = impl_->exporter(sender, received_at);
+  ++e.stats.bad_packets;
+  impl_->error(e, 0, 0, reason);
+}
+
 void PacketDecoder::end_session(const PacketSender& sender) {
   const ExporterKey key{sender.ip, impl_->options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}};
   if (const auto it = impl_->by_key.find(key); it != impl_->by_key.end()) impl_->forget(it->second);
@@ -58,10 +67,15 @@ void PacketDecoder::expire(TimestampNs now) {
   }
 }
 
-void PacketDecoder::set_overrides(std::unordered_map<IpAddress, ExporterOverride, IpHash> overrides) {
+void PacketDecoder::set_overrides(std::vector<ExporterOverride> overrides) {
   impl_->options.overrides = std::move(overrides);
-  for (Exporter& e : impl_->exporters) ++e.generation;
+  for (Exporter& e : impl_->exporters) {
+    e.override = impl_->override_of(e.key.ip);
+    ++e.generation;
+  }
 }
+
+uint64_t PacketDecoder::names_version() const { return impl_->names_version; }
 
 std::vector<std::pair<std::string, std::string>> PacketDecoder::take_state_changes() {
   // Rates change record by record; they are put into bytes only now.
@@ -178,6 +192,7 @@ Exporter& Impl::exporter(const ExporterKey& key) {
   if (exporters.size() >= limits::kExportersMax) forget(std::prev(exporters.end()));
   exporters.emplace_front();
   exporters.front().key = key;
+  exporters.front().override = override_of(key.ip);
   by_key[key] = exporters.begin();
   return exporters.front();
 }
@@ -278,6 +293,7 @@ void Impl::forget(Exporter& e, std::list<Domain>::iterator d) {
 
 void Impl::forget(std::list<Exporter>::iterator e) {
   while (!e->domains.empty()) forget(*e, e->domains.begin());
+  if (!e->names.empty()) ++names_version;
   for (const auto& [key, text] : e->names) {
     name_bytes_total -= text.first.size() + text.second.size();
     changed(*e, state::name_key(e->key, key.first, key.second), {});
@@ -292,15 +308,16 @@ void Impl::forget(std::list<Exporter>::iterator e) {
   exporters.erase(e);
 }
 
-const ExporterOverride* Impl::override_of(const Exporter& e) const {
-  if (options.overrides.empty()) return nullptr;
-  const auto it = options.overrides.find(e.key.ip);
-  return it == options.overrides.end() ? nullptr : &it->second;
+const ExporterOverride* Impl::override_of(const IpAddress& ip) const {
+  const ExporterOverride* best = nullptr;
+  for (const ExporterOverride& o : options.overrides)
+    if (o.exporter.contains(ip) && (!best || o.exporter.length >= best->exporter.length)) best = &o;
+  return best;
 }
 
 std::shared_ptr<const Template> Impl::ready(StoredTemplate& t, Exporter& e) {
   if (t.ready && t.generation == e.generation) return t.ready;
-  const ExporterOverride* o = override_of(e);
+  const ExporterOverride* o = e.override;
   PlanOptions plan;
   plan.netflow9 = t.domain->version == 9;
   plan.post_is_reverse = o && o->post_counters != PostCounters::automatic ? o->post_counters == PostCounters::reverse : e.fortinet;

@@ -17,7 +17,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -31,8 +30,8 @@ struct PacketDecoderOptions {
   // Whether the sender's port tells exporters apart. Off: routers change their port when they reboot, and their templates
   // and sampling should outlive that. On: for exporters behind one address translator.
   bool key_by_port = false;
-  // Per exporter address; for what the exporter says wrongly or not at all.
-  std::unordered_map<IpAddress, ExporterOverride, IpHash> overrides;
+  // For what exporters say wrongly or not at all.
+  std::vector<ExporterOverride> overrides;
   // Whether state goes to take_state_changes(). Off for one-time bodies such as uploaded captures.
   bool track_state = true;
 };
@@ -44,6 +43,7 @@ struct PacketCounts {
   uint64_t options_records = 0;
   uint64_t templates = 0;        // template records read
   uint64_t bad = 0;              // packets, sets and records that could not be read
+  uint64_t malformed = 0;        // of those, packets and sets whose lengths do not hold: a stream ends there (RFC 7011 §9.1)
   uint64_t pending_sets = 0;     // data sets put aside until their template comes
   uint64_t clamped_times = 0;
   uint64_t cut_strings = 0;
@@ -69,13 +69,15 @@ class PacketDecoder {
   Result<PacketCounts> decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at,
                               FlowBatchBuilder& out, const FlowSink& sink);
 
+  // Notes trouble of an exporter that no packet shows: a stream that is none. `reason` is a literal.
+  void note_error(const PacketSender& sender, TimestampNs received_at, const char* reason);
   // Forgets a session (TCP connection, file) and its templates.
   void end_session(const PacketSender& sender);
   // Drops data that has waited too long for a template. Call every minute or so.
   void expire(TimestampNs now);
 
   // Changes the operator's overrides; templates are compiled anew as needed.
-  void set_overrides(std::unordered_map<IpAddress, ExporterOverride, IpHash> overrides);
+  void set_overrides(std::vector<ExporterOverride> overrides);
 
   // What changed since the last call, to be kept in the catalogue's keyspace `ingest_state`: key and value, an empty value
   // for a key to be deleted. Only UDP exporters' state is kept.
@@ -93,6 +95,8 @@ class PacketDecoder {
   std::vector<LossRange> loss_ranges() const;
   std::vector<PacketError> errors() const;
   std::vector<ExporterName> names() const;
+  // Another number whenever names() may have changed.
+  uint64_t names_version() const;
 
   struct Impl;  // netflow_decoder.h
 

@@ -57,7 +57,7 @@ struct PacketDecoder::Impl {
   void forget(Exporter& e, std::list<Domain>::iterator d);
   void forget(std::list<Exporter>::iterator e);
   std::shared_ptr<const Template> ready(StoredTemplate& t, Exporter& e);
-  const ExporterOverride* override_of(const Exporter& e) const;
+  const ExporterOverride* override_of(const IpAddress& ip) const;
   void hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d);
   Status release(uint16_t id, Exporter& e, Domain& d);
   void drop(std::list<PendingSet>::iterator p);
@@ -76,6 +76,7 @@ struct PacketDecoder::Impl {
   std::unordered_map<ExporterKey, std::list<Exporter>::iterator, ExporterKeyHash> by_key;
   size_t templates_total = 0, template_fields_total = 0, name_bytes_total = 0;
   size_t state_bytes_total = 0;
+  uint64_t names_version = 0;
   std::list<PendingSet> pending;  // the oldest first
   size_t pending_bytes = 0;
 

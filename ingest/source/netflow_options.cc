@@ -57,6 +57,7 @@ void Impl::remember_rate(Exporter& e, Domain& d, std::optional<uint64_t> selecto
       return ++e.stats.state_refused, error(e, d.id, 0, "more samplers than are kept");
     if (it == d.selectors.end() && !charge(e, limits::kExporterEntryBytes)) return error(e, d.id, 0, "more samplers than are kept");
     e.selectors += it == d.selectors.end();
+    d.interface_rates += it == d.selectors.end() && *selector >= kInterfaceSelector;
     d.selectors[*selector] = {*selector, true, r, algorithm};
   } else {
     if (d.rate == r && d.algorithm == algorithm) return;
@@ -94,6 +95,7 @@ void Impl::remember_name(Exporter& e, NameKind kind, uint64_t number, std::strin
   if (!charge(e, limits::kExporterEntryBytes + bytes, it == e.names.end() ? 0 : limits::kExporterEntryBytes + old_bytes))
     return error(e, 0, 0, "more names than are kept");
   name_bytes_total += bytes - old_bytes;
+  ++names_version;
   changed(e, state::name_key(e.key, key.first, number), state::encode_name(name, description));
   e.names[key] = {std::move(name), std::move(description)};
 }
@@ -119,8 +121,8 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
     return b ? clean_text({reinterpret_cast<const char*>(b->data()), std::min(b->size(), size_t{1'024})}) : std::string();
   };
 
-  // Sampling. A rate in the scope of one interface says nothing about the others: it is kept under a selector that no
-  // record names, and serves only where all rates of the exporter agree.
+  // Sampling. A rate in the scope of one interface is that interface's, and says nothing about the others except where all
+  // rates of the exporter agree.
   std::optional<uint64_t> rate;
   if (const auto interval = number(34)) rate = std::max<uint64_t>(*interval, 1);
   else if (const auto random = number(50)) rate = std::max<uint64_t>(*random, 1);
@@ -147,7 +149,11 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
     auto selector = number(302);
     if (!selector) selector = number(48);
     if (!selector)
-      if (const auto interface = number(kScopeInterface, pen::kV9Scope)) selector = uint64_t{1} << 63 | *interface;
+      if (const auto interface = number(kScopeInterface, pen::kV9Scope)) selector = interface_selector(*interface);
+    // IPFIX has the interface as an element in its scope.
+    for (size_t i = 0; !selector && i < std::min<size_t>(definition.scope_fields, definition.fields.size()); ++i)
+      if (const auto& f = definition.fields[i]; f.pen == pen::kIana && (f.id == 10 || f.id == 14) && at[i].length > 0 && at[i].length <= 8)
+        selector = interface_selector(load_number(data + at[i].offset, at[i].length));
     remember_rate(e, d, selector, *rate, algorithm);
   }
 

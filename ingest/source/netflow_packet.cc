@@ -82,7 +82,7 @@ const FixedFormat* fixed_format_of(uint16_t version) {
 
 class Lookup final : public RecordLookup {
  public:
-  Lookup(Impl& impl, Exporter& e, Domain& d) : impl_(impl), e_(e), d_(d) {}
+  Lookup(Impl& impl, Exporter& e, Domain& d, uint32_t domain) : impl_(impl), e_(e), d_(d), domain_(domain) {}
 
   std::optional<uint32_t> rate_of(uint64_t selector) override {
     if (const auto it = d_.selectors.find(selector); it != d_.selectors.end()) return it->second.rate;
@@ -91,6 +91,18 @@ class Lookup final : public RecordLookup {
     impl_.share_rate(e_);
     const auto it = e_.shared_selectors.find(selector);
     return it == e_.shared_selectors.end() ? std::nullopt : it->second;
+  }
+  InterfaceRates rates_of_interface(uint64_t interface) override {
+    InterfaceRates rates;
+    if (const auto it = d_.selectors.find(interface_selector(interface)); it != d_.selectors.end()) rates.told = it->second.rate;
+    if (!e_.override) return rates;
+    for (const bool of_domain : {false, true})
+      for (const RateOverride& r : e_.override->rates)
+        if (r.interface == interface && r.domain.has_value() == of_domain && (!r.domain || *r.domain == domain_)) {
+          rates.forced = r.force ? std::optional(r.rate) : std::nullopt;
+          rates.operator_rate = r.rate;
+        }
+    return rates;
   }
   const std::string* application(uint64_t app_id) override {
     const auto it = e_.names.find({static_cast<uint8_t>(NameKind::application), app_id});
@@ -105,6 +117,7 @@ class Lookup final : public RecordLookup {
   Impl& impl_;
   Exporter& e_;
   Domain& d_;
+  const uint32_t domain_;
 };
 
 }  // namespace
@@ -154,7 +167,7 @@ void Impl::clock(Exporter& e) {
 }
 
 void Impl::sequence(Exporter& e, Domain& d, uint32_t number, std::optional<uint32_t> count, const char* unit) {
-  const ExporterOverride* o = override_of(e);
+  const ExporterOverride* o = e.override;
   bool restarted = false;
   if (header.uptime_ms) {
     // Uptime wraps at 49.7 days, which is not a restart. Packets overtake each other, which is not one either.
@@ -187,7 +200,7 @@ void Impl::sequence(Exporter& e, Domain& d, uint32_t number, std::optional<uint3
 
 Status Impl::rows(const Template& t, const std::vector<Place>& at, const uint8_t* data, size_t stride, size_t count,
                   const PacketHeader& h, Exporter& e, Domain& d) {
-  const ExporterOverride* o = override_of(e);
+  const ExporterOverride* o = e.override;
   RecordContext context;
   context.source = h.source;
   context.exporter_ip = e.key.ip;
@@ -198,7 +211,18 @@ Status Impl::rows(const Template& t, const std::vector<Place>& at, const uint8_t
   context.uptime_ms = h.uptime_ms;
   context.system_init_ms = d.system_init_ms;
   context.icmp_in_dst_port = h.version != 10;
-  if (o && o->sampling_rate > 0 && o->force_sampling) context.forced_rate = o->sampling_rate;
+  if (o)
+    // The widest first, so that a domain's own comes over that of all.
+    for (const bool of_domain : {false, true})
+      for (const RateOverride& r : o->rates) {
+        if (r.domain && *r.domain != h.domain) continue;
+        if (r.interface) context.rates_by_interface = true;
+        else if (r.domain.has_value() == of_domain) {
+          context.forced_rate = r.force ? std::optional(r.rate) : std::nullopt;
+          context.operator_rate = r.rate;
+        }
+      }
+  context.rates_by_interface |= d.interface_rates > 0;
   context.sampling_rate = d.rate;
   if (!context.sampling_rate && h.version >= 9) {
     // A single unselected sampler numbered 0 serves the whole domain.
@@ -208,8 +232,7 @@ Status Impl::rows(const Template& t, const std::vector<Place>& at, const uint8_t
       context.sampling_rate = e.shared_rate;
     }
   }
-  if (!context.sampling_rate && o && o->sampling_rate > 0) context.sampling_rate = o->sampling_rate;
-  Lookup lookup(*this, e, d);
+  Lookup lookup(*this, e, d, h.domain);
   RecordTally tally;
   Status status;
   while (count > 0 && status.ok()) {
@@ -386,7 +409,7 @@ Status Impl::netflow9(std::span<const uint8_t> packet, Exporter& e) {
   header.domain = in.u32();
   Domain& d = domain(e, 9, header.domain);
   clock(e);
-  const ExporterOverride* o = override_of(e);
+  const ExporterOverride* o = e.override;
   const bool by_records = o && o->sequence == SequenceUnit::records;
   uint64_t record_count = 0;
   bool counted = true;
@@ -428,6 +451,7 @@ Status Impl::templates10(std::span<const uint8_t> set, Exporter& e, Domain& d, b
   auto bad = [&](uint16_t id, const char* reason) -> Status {
     ++e.stats.bad_sets;
     ++counts.bad;
+    ++counts.malformed;
     error(e, d.id, id, reason);
     return {};
   };
@@ -484,6 +508,7 @@ Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
   if (packet.size() < 16 || message_bytes < 16 || message_bytes > packet.size()) {
     ++e.stats.bad_packets;
     ++counts.bad;
+    ++counts.malformed;
     error(e, 0, 0, "IPFIX message shorter than its length");
     return {};
   }
@@ -492,7 +517,7 @@ Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
   header.domain = in.u32();
   Domain& d = domain(e, 10, header.domain);
   clock(e);
-  const ExporterOverride* o = override_of(e);
+  const ExporterOverride* o = e.override;
   in = Bytes(packet.subspan(16, message_bytes - 16));
   uint64_t record_count = 0;
   bool counted = true;
@@ -505,6 +530,7 @@ Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
       if (!all_zero(rest)) {
         ++e.stats.bad_sets;
         ++counts.bad;
+        ++counts.malformed;
         error(e, d.id, id, "set longer than its message");
       }
       counted = false;

@@ -511,8 +511,11 @@ bool RecordWriter::write_times(const Template& t, const std::vector<Place>& plac
 void RecordWriter::write_sampling(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride,
                                   size_t count, const RecordContext& context, RecordLookup& lookup, FlowBatchBuilder& out) {
   const SamplingPlan& plan = t.plan.sampling;
-  if (context.forced_rate || !plan.any()) {
-    const auto rate = context.forced_rate ? context.forced_rate : context.sampling_rate;
+  const bool by_interface = context.rates_by_interface && (t.plan.input_if_field || t.plan.output_if_field);
+  if (!by_interface && (context.forced_rate || !plan.any())) {
+    const auto rate = context.forced_rate     ? context.forced_rate
+                      : context.sampling_rate ? context.sampling_rate
+                                              : context.operator_rate;
     if (rate) out.repeat<uint32_t>(ColumnId::sampling_rate, count, *rate);
     return;
   }
@@ -522,10 +525,29 @@ void RecordWriter::write_sampling(const Template& t, const std::vector<Place>& p
     return load_any(data + i * stride + places[*f].offset, places[*f].length);
   };
   std::optional<uint64_t> last_selector;
+  uint64_t last_interface = 0;
+  bool has_interface = false;
+  InterfaceRates of_interface;
   std::optional<uint32_t> last_rate;
   for (size_t i = 0; i < count; ++i) {
     std::optional<uint64_t> rate;
-    if (const auto interval = field(plan.interval, i)) {
+    if (by_interface) {
+      const bool is_egress = field(t.plan.direction_field, i) == uint64_t{1};
+      const auto interface = field(is_egress ? t.plan.output_if_field : t.plan.input_if_field, i);
+      if (!interface) {
+        of_interface = {};
+        has_interface = false;
+      } else if (!has_interface || last_interface != *interface) {
+        last_interface = *interface;
+        has_interface = true;
+        of_interface = lookup.rates_of_interface(*interface);
+      }
+    }
+    if (of_interface.forced) {
+      rate = *of_interface.forced;
+    } else if (context.forced_rate) {
+      rate = *context.forced_rate;
+    } else if (const auto interval = field(plan.interval, i)) {
       rate = std::max<uint64_t>(*interval, 1);
     } else if (const auto taken = field(plan.packets, i); taken && *taken > 0) {
       const uint64_t skipped = field(plan.space, i).value_or(0);
@@ -537,7 +559,8 @@ void RecordWriter::write_sampling(const Template& t, const std::vector<Place>& p
       }
       if (last_rate) rate = *last_rate;
     }
-    if (!rate && context.sampling_rate) rate = *context.sampling_rate;
+    for (const auto& next : {of_interface.told, context.sampling_rate, of_interface.operator_rate, context.operator_rate})
+      if (!rate && next) rate = *next;
     if (rate)
       column.append(static_cast<uint32_t>(std::min<uint64_t>(*rate, UINT32_MAX)));
     else
@@ -585,11 +608,13 @@ void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowStat
       const size_t width = width_of(column_spec(s.column).physical);
       if (width < 8 && v >> (8 * width) != 0) break;
       if (s.contended && v == 0) return row.zero(s.column, 0);
+      if (s.contended && out.is_set(s.column)) break;  // another field was first: this one is kept beside it
       return out.set_uint(s.column, v);
     }
     case Convert::address:
       if (length != 4 && length != 16) break;
       if (s.contended && all_zero(p, length)) return row.zero(s.column, length);
+      if (s.contended && out.is_set(s.column)) break;
       return out.set_ip(s.column, load_ip(p, length));
     case Convert::nat_address:
       if (length != 4 && length != 16) break;

@@ -32,8 +32,15 @@ struct RecordContext {
   std::optional<uint32_t> uptime_ms;       // NetFlow: the header's sysUpTime
   std::optional<int64_t> system_init_ms;   // IPFIX: element 160, from options
   bool icmp_in_dst_port = false;           // ICMP's type and code stand in dst_port, unless elements of their own tell
-  std::optional<uint32_t> forced_rate;     // the operator's word
-  std::optional<uint32_t> sampling_rate;   // without a selector; nullopt: not known
+  std::optional<uint32_t> forced_rate;     // the operator's word, over the exporter's
+  std::optional<uint32_t> sampling_rate;   // as told, without a selector; nullopt: not told
+  std::optional<uint32_t> operator_rate;   // the operator's, where the exporter says nothing
+  bool rates_by_interface = false;         // some rates are of single interfaces: RecordLookup::rates_of_interface
+};
+
+// Rates of one interface.
+struct InterfaceRates {
+  std::optional<uint32_t> forced, told, operator_rate;
 };
 
 // What a record may ask for while it is read.
@@ -41,6 +48,7 @@ class RecordLookup {
  public:
   virtual ~RecordLookup() = default;
   virtual std::optional<uint32_t> rate_of(uint64_t selector) = 0;
+  virtual InterfaceRates rates_of_interface(uint64_t interface) = 0;
   virtual const std::string* application(uint64_t app_id) = 0;      // nullptr: no name
   virtual std::shared_ptr<const Template> sub_template(uint16_t id) = 0;  // nullptr: not known
 };

@@ -267,6 +267,7 @@ bool decode_domain(std::string_view value, Domain& into) {
   into.algorithm = algorithm;
   if (has_init) into.system_init_ms = init;
   into.selectors = std::move(selectors);
+  into.interface_rates = static_cast<size_t>(std::ranges::count_if(into.selectors, [](const auto& s) { return s.first >= kInterfaceSelector; }));
   return true;
 }
 

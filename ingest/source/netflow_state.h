@@ -108,6 +108,7 @@ struct Domain {
   uint32_t id = 0;
   std::unordered_map<uint16_t, std::list<StoredTemplate>::iterator> templates;
   std::unordered_map<uint64_t, SamplingRate> selectors;
+  size_t interface_rates = 0;    // of the selectors, those told in the scope of an interface
   std::optional<uint32_t> rate;  // without a selector
   uint8_t algorithm = 0;
   std::optional<int64_t> system_init_ms;
@@ -119,8 +120,13 @@ struct Domain {
   std::unordered_map<uint64_t, SflowSource> sources;  // by kind of sample, class and index
 };
 
+// Rates told in the scope of one interface stand among the selectors, where no record's selector can name them.
+inline constexpr uint64_t kInterfaceSelector = uint64_t{1} << 63;
+inline uint64_t interface_selector(uint64_t interface) { return kInterfaceSelector | interface; }
+
 struct Exporter {
   ExporterKey key;
+  const ExporterOverride* override = nullptr;  // of the decoder's options
   ExporterStats stats;
   std::list<Domain> domains;                // the most recently used first
   std::list<StoredTemplate> templates;      // the most recently used first

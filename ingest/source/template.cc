@@ -258,6 +258,8 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
         break;
       case Convert::number:
         if (e.column == ColumnId::ip_version) plan.has_ip_version = true;
+        if (e.column == ColumnId::input_if) plan.input_if_field = static_cast<uint16_t>(i);
+        if (e.column == ColumnId::output_if) plan.output_if_field = static_cast<uint16_t>(i);
         if (e.column == ColumnId::protocol) plan.protocol_field = static_cast<uint16_t>(i);
         if (e.column == ColumnId::dst_port && f.length == 2) plan.dst_port_field = static_cast<uint16_t>(i);
         if (e.column == ColumnId::icmp_type || e.column == ColumnId::icmp_code) plan.has_icmp = true;
@@ -272,6 +274,7 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       case Convert::flags_part: plan.has_tcp_flags = true; break;
       case Convert::icmp_type_code: plan.has_icmp = true; break;
       case Convert::exporter_address: plan.has_exporter = true; break;
+      case Convert::direction: plan.direction_field = static_cast<uint16_t>(i); break;
       case Convert::app_id: plan.app_id_field = static_cast<uint16_t>(i); break;
       default: break;
     }
@@ -288,9 +291,16 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       plan.rows.push_back(step);
     }
   }
+  // Inside comes before outside: of contenders the first that is not zero fills the column.
+  std::ranges::stable_partition(plan.rows, [&](const Step& s) { return d.fields[s.field].pen == pen::kVmware; });
   plan.has_post_counters = has(pen::kIana, 23) || has(pen::kIana, 24) || has(pen::kIana, 171) || has(pen::kIana, 172);
   // Names of initiator and responder are facts only when both counters of the record bear them.
   if ((!has(pen::kIana, 232) && !has(pen::kIana, 299)) || has(pen::kIana, 239)) plan.source_initiates = false;
+  // So are a client and a server, and an initiator's address.
+  for (const Step& s : plan.columns) {
+    const TemplateField& f = d.fields[s.field];
+    if (s.column == ColumnId::src_ip && ((f.pen == pen::kCisco && (f.id == 12236 || f.id == 12238)) || f.pen == pen::kSonicWall)) plan.source_initiates = !has(pen::kIana, 239);
+  }
   return plan;
 }
 

@@ -108,6 +108,7 @@ struct Plan {
   std::optional<ByteBasis> byte_basis;  // set when the template has bytes
   std::optional<uint16_t> protocol_field, dst_port_field;
   std::optional<uint16_t> app_id_field;
+  std::optional<uint16_t> input_if_field, output_if_field, direction_field;
   bool has_post_counters = false;       // elements 23, 24 …: what they mean depends on the maker
 };
 

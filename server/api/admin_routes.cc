@@ -1,3 +1,4 @@
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "server/api/json_text.h"
@@ -42,6 +43,62 @@ void answer_verify(Call& call, store::Store& store) {
     out += '}';
   }
   call.exchange->respond(json_response(out + "]}"));
+}
+
+void answer_sampling_list(Call& call, const server::ExporterBook& exporters) {
+  call.exchange->respond(json_response("{\"rules\":" + objects_json(exporters.rules_table()) + "}"));
+}
+
+void answer_sampling_add(Call& call, server::ExporterBook& exporters, const Clock& clock) {
+  const auto refuse = [&](const std::string& message) { call.exchange->respond(error_response(400, "invalid_argument", message)); };
+  const auto body = nlohmann::json::parse(call.exchange->take_body(), nullptr, false);
+  if (!body.is_object()) return refuse("the body is a JSON object with members 'exporter' and 'rate', and 'domain', 'interface', 'from', 'to', 'force', 'comment' as needed");
+  query::SamplingRule rule;
+  std::string comment;
+  for (const auto& [key, value] : body.items()) {
+    // Numbers beyond 32 bits, negative ones and fractions are refused, not cut.
+    const bool is_number = value.is_number_unsigned() && value.get<uint64_t>() <= UINT32_MAX;
+    const bool is_text = value.is_string();
+    if (key == "exporter" && is_text) {
+      const auto prefix = parse_prefix(value.get<std::string>());
+      if (!prefix) return refuse("'exporter' is an address or CIDR block, not '" + value.get<std::string>() + "'");
+      rule.exporter = *prefix;
+    } else if (key == "rate" && is_number && value.get<uint32_t>() > 0) {
+      rule.rate = value.get<uint32_t>();
+    } else if (key == "domain" && is_number) {
+      rule.domain = value.get<uint32_t>();
+    } else if (key == "interface" && is_number) {
+      rule.interface = value.get<uint32_t>();
+    } else if (key == "force" && value.is_boolean()) {
+      rule.force = value.get<bool>();
+    } else if ((key == "from" || key == "to") && is_text) {
+      const auto time = parse_timestamp(value.get<std::string>());
+      if (!time) return refuse("'" + key + "' is a time such as 2026-11-20T08:00:00Z, not '" + value.get<std::string>() + "'");
+      (key == "from" ? rule.range.from : rule.range.to) = *time;
+    } else if (key == "comment" && is_text && value.get_ref<const std::string&>().size() <= 1'024) {
+      comment = value.get<std::string>();
+    } else {
+      return refuse("'" + key.substr(0, 100) + "' is not a member of a correction, or its value makes no sense");
+    }
+  }
+  if (!body.contains("exporter") || !body.contains("rate")) return refuse("'exporter' (an address or CIDR block) and 'rate' (from 1) are needed");
+  if (rule.range.empty()) return refuse("'from' is not before 'to'");
+  const auto id = exporters.add_rule(rule, comment, clock.now());
+  if (!id.ok()) return call.exchange->respond(error_response(id.error()));
+  http::Response response = json_response("{\"id\":" + std::to_string(*id) + "}");
+  response.status = 201;
+  call.exchange->respond(std::move(response));
+}
+
+void answer_sampling_remove(Call& call, server::ExporterBook& exporters) {
+  const std::string& text = call.arguments[0];
+  uint64_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc() || end != text.data() + text.size())
+    return call.exchange->respond(error_response(404, "not_found", "a correction's id is a number, not '" + text.substr(0, 100) + "'"));
+  const Status status = exporters.remove_rule(id);
+  if (!status.ok()) return call.exchange->respond(error_response(status.error()));
+  call.exchange->respond(json_response("{\"removed\":true}"));
 }
 
 void answer_token_list(Call& call, const server::Auth& auth) {

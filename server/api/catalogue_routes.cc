@@ -107,11 +107,11 @@ void answer_sources(Call& call, const server::Metrics& metrics, const server::Lo
                                        ",\"losses\":" + objects_json(server::losses_table(losses.all())) + "}"));
 }
 
-void answer_exporters(Call& call, const server::UdpIngest* udp) {
-  using ExporterList = std::vector<ingest::ExporterStats>;
-  using ErrorList = std::vector<ingest::PacketError>;
-  call.exchange->respond(json_response("{\"exporters\":" + objects_json(server::exporters_table(udp ? udp->exporters() : ExporterList())) +
-                                       ",\"errors\":" + objects_json(server::exporter_errors_table(udp ? udp->errors() : ErrorList())) + "}"));
+void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors,
+                      const server::ExporterBook& book) {
+  call.exchange->respond(json_response("{\"exporters\":" + objects_json(server::exporters_table(exporters, [&](const IpAddress& ip) { return book.name_of(ip); })) +
+                                       ",\"errors\":" + objects_json(server::exporter_errors_table(errors)) +
+                                       ",\"interfaces\":" + objects_json(book.interfaces_table()) + "}"));
 }
 
 void answer_storage(Call& call, store::Store& store) {

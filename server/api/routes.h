@@ -5,12 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "ingest/source/exporter.h"
 #include "server/api/query_body.h"
 #include "server/api/router.h"
+#include "server/exporter_book.h"
 #include "server/ingest_service.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
-#include "server/udp_ingest.h"
 #include "storage/store/store.h"
 
 namespace sluice::api {
@@ -24,7 +25,9 @@ struct Parts {
   server::LossBook& losses;
   server::QueryService& queries;
   server::IngestService& ingest;
-  server::UdpIngest* udp = nullptr;  // may be absent
+  server::ExporterBook& exporter_book;
+  std::function<std::vector<ingest::ExporterStats>()> exporters;
+  std::function<std::vector<ingest::PacketError>()> exporter_errors;
   QueryBounds bounds;
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
@@ -46,7 +49,8 @@ void answer_ingest(Call& call, server::IngestService& ingest);
 // catalogue_routes.cc
 void answer_schema(Call& call);
 void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses);
-void answer_exporters(Call& call, const server::UdpIngest* udp);
+void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors,
+                      const server::ExporterBook& book);
 void answer_storage(Call& call, store::Store& store);
 void answer_segments(Call& call, store::Store& store);
 
@@ -54,6 +58,9 @@ void answer_segments(Call& call, store::Store& store);
 void answer_flush(Call& call, store::Store& store);
 void answer_compact(Call& call, store::Store& store);
 void answer_verify(Call& call, store::Store& store);
+void answer_sampling_list(Call& call, const server::ExporterBook& exporters);
+void answer_sampling_add(Call& call, server::ExporterBook& exporters, const Clock& clock);
+void answer_sampling_remove(Call& call, server::ExporterBook& exporters);
 void answer_token_list(Call& call, const server::Auth& auth);
 void answer_token_add(Call& call, server::Auth& auth, const Clock& clock);
 void answer_token_remove(Call& call, server::Auth& auth);

@@ -65,6 +65,16 @@ inline constexpr size_t kUdpQueuePackets = 65'536;
 inline constexpr size_t kUdpQueueBytesMax = 64u << 20;
 // A UDP payload.
 inline constexpr size_t kDatagramBytesMax = 65'535;
+// An IPFIX message: its length is a 16-bit number (RFC 7011 §3.1).
+inline constexpr size_t kIpfixMessageBytesMax = 65'535;
+// Exporters connected over TCP and TLS at once, each with a buffer of two messages. Beyond: closed at once, and counted.
+inline constexpr size_t kIpfixConnectionsMax = 512;
+// How long a TLS handshake, and a message that has begun, may take to come whole: who is slower holds a place for nothing.
+inline constexpr DurationNs kIpfixHandshakeTimeout = 10 * kSecond;
+inline constexpr DurationNs kIpfixMessageTimeout = 30 * kSecond;
+// Silence between messages. Exporters connect again when they have something to say (RFC 7011 §10.4.4); a night without flows
+// should not make them.
+inline constexpr DurationNs kIpfixIdleTimeout = 12 * kHour;
 // Idempotency keys kept; the oldest go first once their age has passed.
 inline constexpr size_t kObjectKeyBytesMax = 1'024;
 inline constexpr DurationNs kObjectKeyAge = 30 * kDay;
@@ -147,6 +157,13 @@ inline constexpr int kFrameTagsMax = 8;
 inline constexpr int kFrameLabelsMax = 16;
 inline constexpr int kFrameExtensionsMax = 16;
 inline constexpr int kFrameTunnelsMax = 4;
+// [[exporter]] tables of the configuration: they are looked through once an exporter, and one file of interface names each.
+// Beyond: the configuration is refused.
+inline constexpr size_t kExporterTablesMax = 4'096;
+// Corrections of sampling rates: they are looked through for each exporter of a segment. Beyond: no more are taken.
+inline constexpr size_t kSamplingRulesMax = 1'024;
+// A file of interface names. Beyond: refused.
+inline constexpr size_t kInterfaceFileBytesMax = 8u << 20;
 
 // --- queries ------------------------------------------------------------------------------------------------------
 // Query text (grammar/limits.h holds the same number: grammar knows no storage).

@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -419,6 +421,170 @@ class Access(unittest.TestCase):
                 self.assertEqual(s.stop(), 0)
         finally:
             shutil.rmtree(data)
+
+
+def certificate(folder, name, signed_by=None):
+    """A key and a certificate, signed by itself or by another of ours: (certificate, key), PEM files."""
+    cert, key = f"{folder}/{name}.pem", f"{folder}/{name}.key"
+    signer = ["-CA", signed_by[0], "-CAkey", signed_by[1]] if signed_by else []
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+                    "-subj", "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1", *signer], check=True, capture_output=True)
+    return cert, key
+
+
+class IpfixStreams(unittest.TestCase):
+    def address(self, s, name):
+        host, port = s.ready[name].rsplit(":", 1)
+        return host, int(port)
+
+    def test_tcp_alone_without_a_udp_socket(self):
+        with Sluiced("--netflow", "none", "--ipfix-tcp", "127.0.0.1:0") as s:
+            self.assertEqual(set(s.ready), {"http", "ipfix-tcp", "data"})
+            with socket.create_connection(self.address(s, "ipfix-tcp")) as c:
+                for i in range(20):
+                    c.sendall(ipfix(template=i == 0, sequence=i))
+                self.assertEqual(s.wait_count(20, "| where dst_port == 8443"), 20)
+                self.assertTrue(wait_until(lambda: s.query("show exporters | select flows").json()["rows"] == [[20]]))
+                self.assertEqual(s.metric("sluice_ipfix_connections"), 1)
+                self.assertEqual(s.metric("sluice_ipfix_flows_total"), 20)
+                # Another connection that makes no sense ends; this one goes on.
+                with socket.create_connection(self.address(s, "ipfix-tcp"), timeout=20) as bad:
+                    bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    self.assertEqual(bad.recv(1), b"")
+                c.sendall(ipfix(template=False, sequence=20))
+                self.assertEqual(s.wait_count(21), 21)
+                self.assertTrue(wait_until(lambda: s.query("show exporter_errors | where reason contains 'not IPFIX'").json()["rows"]))
+                self.assertEqual(s.metric("sluice_ipfix_malformed_total"), 1)
+                # What came right before the end is kept.
+                c.sendall(ipfix(template=False, sequence=21))
+                self.assertTrue(wait_until(lambda: s.metric("sluice_ipfix_flows_total") == 22))
+            self.assertEqual(s.stop(), 0)
+            with Sluiced("--netflow", "none", data=s.data) as again:
+                self.assertEqual(again.count(), 22)
+
+    def test_tls_with_and_without_certificates_of_exporters(self):
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl command to make a certificate with")
+        folder = tempfile.mkdtemp()
+        try:
+            server, ca = certificate(folder, "server"), certificate(folder, "ca")
+            exporter, stranger = certificate(folder, "exporter", ca), certificate(folder, "stranger")
+            flags = ["--tls-cert", server[0], "--tls-key", server[1], "--ipfix-tls", "127.0.0.1:0"]
+
+            def send(s, who=None):
+                context = ssl.create_default_context(cafile=server[0])
+                if who:
+                    context.load_cert_chain(*who)
+                with socket.create_connection(self.address(s, "ipfix-tls"), timeout=20) as raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as c:
+                    c.sendall(ipfix())
+                    time.sleep(0.3)  # a refused certificate is told after the handshake
+
+            with Sluiced(*flags, tls=server[0]) as s:
+                send(s)
+                self.assertEqual(s.wait_count(1), 1)
+                # No TLS at all: closed, counted.
+                with socket.create_connection(self.address(s, "ipfix-tls"), timeout=20) as c:
+                    c.sendall(ipfix())
+                    while c.recv(100):
+                        pass
+                self.assertTrue(wait_until(lambda: s.metric("sluice_ipfix_tls_failures_total") == 1))
+                self.assertEqual(s.count(), 1)
+            with Sluiced(*flags, "--ipfix-tls-ca", ca[0], tls=server[0]) as s:
+                send(s, exporter)
+                self.assertEqual(s.wait_count(1), 1)
+                for who in (None, stranger):
+                    try:
+                        send(s, who)
+                    except OSError:
+                        pass  # ssl.SSLError, or reset
+                self.assertTrue(wait_until(lambda: s.metric("sluice_ipfix_tls_failures_total") == 2))
+                self.assertEqual(s.count(), 1)
+        finally:
+            shutil.rmtree(folder)
+
+    def test_what_may_not_listen(self):
+        for flags, word in ((["--ipfix-tcp", "0.0.0.0:0"], "netflow-allow"), (["--ipfix-tls", "127.0.0.1:0"], "tls-cert"),
+                            (["--ipfix-tls-ca", "/x.pem"], "--ipfix-tls"), (["--ipfix-tcp", "nowhere"], "not an address")):
+            code, _, error = run("--data", tempfile.gettempdir() + "/never", "--http", "127.0.0.1:0", "--netflow", "none", *flags)
+            self.assertNotEqual(code, 0)
+            self.assertIn(word, error)
+
+
+class Exporters(unittest.TestCase):
+    CONFIG = """
+netflow = "127.0.0.1:0"
+http = "127.0.0.1:0"
+[[exporter]]
+address = "127.0.0.0/8"
+name = "edge-1"
+interfaces = "%s"
+[[exporter.sampling]]
+rate = 3
+from = "2020-01-01T00:00:00Z"
+to = "2020-02-01T00:00:00Z"
+"""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        with open(self.folder + "/interfaces.csv", "w") as f:
+            f.write("index,name,description\n1,Te0/0/1,to the core\n")
+        with open(self.folder + "/sluice.toml", "w") as f:
+            f.write(self.CONFIG % (self.folder + "/interfaces.csv"))
+        self.flags = ["--config", self.folder + "/sluice.toml"]
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def sampling(self, s, **members):
+        return s.post("/v1/admin/sampling", json.dumps(members), headers={"Content-Type": "application/json"})
+
+    def test_a_wrong_rate_is_put_right_for_stored_flows(self):
+        total = "from flows | stats b = sum(bytes), r = sum(raw_bytes)"
+        with Sluiced(*self.flags, data=self.folder + "/data") as s:
+            s.send_packet(netflow5(flows=10))  # 5 packets, 500..509 bytes each, sampling 1
+            self.assertEqual(s.wait_count(10), 10)
+            raw = s.query(total).rows()[0][1]
+            self.assertEqual(s.query(total).rows()[0][0], raw)
+            self.assertEqual(s.post("/v1/admin/flush").status, 200)
+            # Only where nothing is known; then over what is stored.
+            added = self.sampling(s, exporter="127.0.0.1", rate=100, comment="nothing to fill")
+            self.assertEqual(added.status, 201)
+            self.assertEqual(s.query(total).rows()[0], [raw, raw])
+            forced = self.sampling(s, exporter="127.0.0.0/8", rate=1000, force=True, **{"from": "2025-01-01T00:00:00Z"})
+            self.assertEqual(s.query(total).rows()[0], [raw * 1000, raw])
+            self.assertEqual(s.query("from flows | stats sum(packets)").rows(), [[50 * 1000]])
+            shown = s.query("show sampling | select id, exporter, rate, force, comment").json()["rows"]
+            self.assertEqual(shown, [[None, "127.0.0.0/8", 3, False, "configuration"], [1, "127.0.0.1/32", 100, False, "nothing to fill"],
+                                     [2, "127.0.0.0/8", 1000, True, ""]])
+            self.assertEqual(s.stop(), 0)
+        with Sluiced(*self.flags, data=self.folder + "/data") as s:
+            self.assertEqual(s.query(total).rows()[0], [raw * 1000, raw])
+            self.assertEqual(len(s.get("/v1/admin/sampling").json()["rules"]), 3)
+            self.assertEqual(s.ask("DELETE", f"/v1/admin/sampling/{forced.json()['id']}").status, 200)
+            self.assertEqual(s.query(total).rows()[0], [raw, raw])
+            self.assertEqual(s.ask("DELETE", f"/v1/admin/sampling/{forced.json()['id']}").status, 404)
+            self.assertEqual(s.ask("DELETE", "/v1/admin/sampling/x").status, 404)
+            for members in ({}, {"exporter": "x", "rate": 1}, {"exporter": "10.0.0.1"}, {"exporter": "10.0.0.1", "rate": 0}, {"exporter": "10.0.0.1", "rate": -1},
+                            {"exporter": "10.0.0.1", "rate": 1.5}, {"exporter": "10.0.0.1", "rate": 1, "frm": "x"}, {"exporter": "10.0.0.1", "rate": 5_000_000_000},
+                            {"exporter": "10.0.0.1", "rate": 1, "from": "2026-01-02", "to": "2026-01-01"}, {"exporter": "10.0.0.1", "rate": 1, "from": "x"}):
+                self.assertEqual(self.sampling(s, **members).status, 400, members)
+
+    def test_names_of_exporters_and_interfaces(self):
+        with Sluiced(*self.flags) as s:
+            s.send_packet(netflow5(flows=2))  # in by interface 1, out by 2
+            # NetFlow v9 options: the name of interface 2, in the scope of an interface.
+            options = struct.pack(">HHHHHHHH", 257, 4, 4, 2, 4, 82, 8, 0)[:-2]
+            data = struct.pack(">I8s", 2, b"eth2")
+            s.send_packet(struct.pack(">HHIIII", 9, 2, 100_000, int(time.time()), 1, 0) + struct.pack(">HH", 1, 4 + len(options) + 2) + options + b"\0\0" +
+                          struct.pack(">HH", 257, 4 + len(data)) + data)
+            self.assertEqual(s.wait_count(2), 2)
+            names = "show interfaces | select exporter_name, interface, name, told_by"
+            self.assertTrue(wait_until(lambda: len(s.query(names).json()["rows"]) == 2), s.query(names).body)
+            self.assertEqual(sorted(s.query(names).json()["rows"]), [["edge-1", 1, "Te0/0/1", "file"], ["edge-1", 2, "eth2", "options"]])
+            self.assertEqual(s.query("show exporters | select name, transport").json()["rows"], [["edge-1", "datagrams"]])
+            by_name = "from flows | stats n = count() by i = if_name(exporter_ip, input_if), o = if_name(exporter_ip, output_if), e = exporter_name(exporter_ip)"
+            self.assertTrue(wait_until(lambda: s.query(by_name).rows() == [["Te0/0/1", "eth2", "edge-1", 2]]), s.query(by_name).body)
+            self.assertEqual(len(s.get("/v1/exporters").json()["interfaces"]), 2)
 
 
 class Packets(unittest.TestCase):

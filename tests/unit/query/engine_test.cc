@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "query/names.h"
+#include "query/sampling.h"
 #include "query/value.h"
 
 namespace sluice::query {
@@ -86,6 +88,13 @@ std::vector<Batch> flows() {
     b.set_uint(ColumnId::raw_bytes, 100 + i);
     b.set_uint(ColumnId::raw_packets, 1 + i % 4);
     if (i % 50 != 0) b.set_uint(ColumnId::sampling_rate, i % 20 == 0 ? 10 : 1);
+    if (i % 13 != 0) {
+      b.set_ip(ColumnId::exporter_ip, i % 2 == 0 ? ip("192.0.2.1") : ip("192.0.2.2"));
+      b.set_uint(ColumnId::observation_domain, i % 3);
+      b.set_uint(ColumnId::input_if, i % 4);
+      b.set_uint(ColumnId::output_if, 9);
+      if (i % 3 == 0) b.set_enum(ColumnId::direction, i % 2 == 0 ? Direction::ingress : Direction::egress);
+    }
     b.set_enum(ColumnId::action, i % 11 == 0 ? Action::reject : Action::accept);
     if (i % 2 == 0) b.set_string(ColumnId::app, i % 4 == 0 ? "web-shop" : "Dns Resolver");
     if (i % 5 == 0) b.set_string(ColumnId::src_labels, "red\nblue");
@@ -123,6 +132,8 @@ class EngineTest : public testing::Test {
     QueryContext context;
     context.snapshot = &snapshot;
     context.clock = &clock_;
+    if (!rules_.empty()) context.sampling_rules = std::make_shared<const SamplingRules>(rules_);
+    context.names = names_;
     InlineExecutor inline_executor;
     TwoThreads two;
     context.executor = threads ? static_cast<Executor*>(&two) : &inline_executor;
@@ -177,6 +188,8 @@ class EngineTest : public testing::Test {
   store::Snapshot open_, sealed_;
   std::filesystem::path directory_;
   std::map<std::string, ParameterValue> parameters_;
+  SamplingRules rules_;
+  std::shared_ptr<const NameBook> names_;
   QuerySummary summary_;
   std::string header_;
 };
@@ -235,6 +248,89 @@ TEST_F(EngineTest, ScalesBySamplingRate) {
   ASSERT_FALSE(run_on(sealed_, request, sink));
   ASSERT_EQ(summary_.warnings.size(), 1u);
   EXPECT_TRUE(summary_.warnings[0].starts_with("6 rows have no known sampling rate")) << summary_.warnings[0];
+}
+
+// What the rules come to, row by row from the test data's own definition; and how many rates stay unknown.
+std::pair<uint64_t, uint64_t> bytes_by_hand(const SamplingRules& rules) {
+  uint64_t sum = 0, unknown = 0;
+  for (uint32_t i = 0; i < 300; ++i) {
+    std::optional<uint32_t> rate;
+    if (i % 50 != 0) rate = i % 20 == 0 ? 10 : 1;
+    const bool told = rate.has_value();
+    const TimestampNs end = kStart + static_cast<int64_t>(i) * 10 * kSecond;
+    if (i % 13 != 0)
+      for (const SamplingRule& r : rules) {
+        if (!r.exporter.contains(i % 2 == 0 ? ip("192.0.2.1") : ip("192.0.2.2")) || !r.range.contains(end)) continue;
+        if (r.domain && *r.domain != i % 3) continue;
+        const uint32_t interface = i % 3 == 0 && i % 2 == 1 ? 9 : i % 4;
+        if (r.interface && *r.interface != interface) continue;
+        if (!told || r.force) rate = r.rate;
+      }
+    unknown += !rate;
+    sum += (100 + i) * uint64_t{rate.value_or(1)};
+  }
+  return {sum, unknown};
+}
+
+TEST_F(EngineTest, CorrectionsOfSamplingRates) {
+  const Prefix both = *parse_prefix("192.0.2.0/24"), first = *parse_prefix("192.0.2.1");
+  const TimeRange early{kStart, kStart + 1'000 * kSecond}, none{kStart - kDay, kStart};
+  const std::vector<SamplingRules> cases = {
+      {{.exporter = both, .rate = 100}},                                    // only where none is known
+      {{.exporter = first, .rate = 100, .force = true}},
+      {{.exporter = first, .range = early, .rate = 7, .force = true}},
+      {{.exporter = both, .range = none, .rate = 7, .force = true}},        // no row that old
+      {{.exporter = *parse_prefix("198.51.100.0/24"), .rate = 7, .force = true}},
+      {{.exporter = both, .domain = 1, .rate = 5, .force = true}},
+      {{.exporter = both, .interface = 3, .rate = 5, .force = true}},
+      {{.exporter = both, .interface = 9, .rate = 5, .force = true}},       // output, of egress flows
+      {{.exporter = both, .domain = 2, .interface = 1, .rate = 9}},
+      {{.exporter = both, .rate = 2, .force = true}, {.exporter = first, .domain = 0, .range = early, .rate = 3, .force = true}},  // the last counts
+      {{.exporter = first, .rate = 3, .force = true}, {.exporter = both, .rate = 2}},
+  };
+  const std::string plain = one("stats sum(bytes)");
+  for (const SamplingRules& rules : cases) {
+    rules_ = rules;
+    const auto [sum, unknown] = bytes_by_hand(rules);
+    EXPECT_EQ(one("stats sum(bytes)"), std::to_string(sum));
+    // The same after a filter, and of the columns side by side; what is stored stays as it was.
+    EXPECT_EQ(one("dst_port == 443 | stats a = sum(bytes), b = sum(bytes) | select a - b"), "0");
+    EXPECT_EQ(one("bytes > 400 | stats count()"), one("extend b = bytes | where b > 400 | stats count()"));
+    EXPECT_EQ(one("stats sum(raw_bytes)"), "74850");
+    EXPECT_EQ(one("sampling_rate == 10 | stats count()"), "12");
+    TextSink sink;
+    QueryRequest request;
+    request.text = "stats sum(bytes)";
+    ASSERT_FALSE(run_on(sealed_, request, sink));
+    const std::string warning = summary_.warnings.empty() ? "" : summary_.warnings[0];
+    EXPECT_TRUE(unknown == 0 ? warning.empty() : warning.starts_with(std::to_string(unknown) + " row")) << warning << " " << unknown;
+  }
+  EXPECT_NE(plain, one("stats sum(bytes)"));
+  rules_.clear();
+  EXPECT_EQ(one("stats sum(bytes)"), plain);
+}
+
+class TestNames final : public NameBook {
+ public:
+  const std::string* interface_name(const IpAddress& exporter, uint64_t interface) const override {
+    return exporter == ip("192.0.2.1") && interface == 2 ? &uplink_ : nullptr;
+  }
+  const std::string* exporter_name(const IpAddress& exporter) const override { return exporter == ip("192.0.2.1") ? &edge_ : nullptr; }
+
+ private:
+  const std::string uplink_ = "uplink", edge_ = "edge-1";
+};
+
+TEST_F(EngineTest, NamesOfInterfacesAndExporters) {
+  // Nobody knows any.
+  EXPECT_EQ(one("if_name(exporter_ip, input_if) == 'uplink' | stats count()"), "0");
+  names_ = std::make_shared<const TestNames>();
+  EXPECT_EQ(one("if_name(exporter_ip, input_if) == 'uplink' | stats count()"), one("exporter_ip == 192.0.2.1 and input_if == 2 | stats count()"));
+  EXPECT_EQ(one("exporter_name(exporter_ip) == 'edge-1' | stats count()"), one("exporter_ip == 192.0.2.1 | stats count()"));
+  EXPECT_EQ(ask("stats count() by n = if_name(exporter_ip, input_if) | where n != null | select n"), std::vector<std::string>{"uplink"});
+  // Constants are asked when it runs, not when it is bound.
+  EXPECT_EQ(one("extend n = if_name(192.0.2.1, 2) | where n == 'uplink' | stats count()"), "300");
+  EXPECT_NE(error_of("where if_name(input_if, 1) == 'x'").find("exporter's address"), std::string::npos);
 }
 
 TEST_F(EngineTest, GroupsSortsAndLimits) {

@@ -1,6 +1,10 @@
 #include "server/config.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 namespace sluice::server {
 namespace {
@@ -77,12 +81,83 @@ TEST(Config, ErrorsNameFileAndLine) {
   }
 }
 
+TEST(Config, TablesOfExporters) {
+  const std::string file = std::filesystem::temp_directory_path() / ("sluice_interfaces_" + std::to_string(getpid()));
+  std::ofstream(file) << "index,name\n# the core\n1, Te0/0/0 ,to core, east\n 2,Te0/0/1\r\n";
+  Config c;
+  const Status s = load_config_text(c, R"(
+netflow-allow = "10.0.0.0/8"
+[[exporter]]
+address = "10.1.0.0/16"
+name = "branch offices"
+sampling-rate = 1000
+post-counters = "reverse"
+sequence = "none"
+interfaces = ")" + file + R"("
+
+[[exporter]]
+address = "10.1.0.7"
+[[exporter.sampling]]
+rate = 100
+domain = 3
+force = true
+[[exporter.sampling]]
+rate = 512
+interface = 4
+from = 2026-10-01T00:00:00Z
+to = "2026-11-01"
+)", "t.toml");
+  ASSERT_TRUE(s.ok()) << s.error().message;
+  ASSERT_EQ(c.exporters.size(), 2u);
+  const ExporterTable& a = c.exporters[0];
+  EXPECT_EQ(a.name, "branch offices");
+  EXPECT_EQ(to_string(a.override.exporter), "10.1.0.0/16");
+  EXPECT_EQ(a.override.rates, (std::vector<ingest::RateOverride>{{std::nullopt, std::nullopt, 1'000, false}}));
+  EXPECT_EQ(a.override.post_counters, ingest::PostCounters::reverse);
+  EXPECT_EQ(a.override.sequence, ingest::SequenceUnit::none);
+  EXPECT_EQ(a.interfaces, (std::vector<InterfaceName>{{1, "Te0/0/0", "to core, east"}, {2, "Te0/0/1", ""}}));
+  const ExporterTable& b = c.exporters[1];
+  EXPECT_EQ(b.override.rates, (std::vector<ingest::RateOverride>{{3, std::nullopt, 100, true}}));
+  const TimeRange october{*parse_timestamp("2026-10-01"), *parse_timestamp("2026-11-01")};
+  EXPECT_EQ(b.corrections, (std::vector<query::SamplingRule>{{*parse_prefix("10.1.0.7"), std::nullopt, 4, october, 512, false}}));
+
+  for (const auto& [text, place] : std::initializer_list<std::pair<std::string, const char*>>{
+           {"[[exporter]]\nname = 'x'", "'address' is missing"},
+           {"[[exporter]]\naddress = 'x'", "t.toml:2: [[exporter]]: not an address"},
+           {"[[exporter]]\naddress = '10.0.0.1'\nsampling-rate = 0", "t.toml:3"},
+           {"[[exporter]]\naddress = '10.0.0.1'\nsampling-rate = '10'", "whole number"},
+           {"[[exporter]]\naddress = '10.0.0.1'\nsampling = 10", "[[exporter.sampling]]"},
+           {"[[exporter]]\naddress = '10.0.0.1'\nsampling_rate = 10", "no setting 'sampling_rate'"},
+           {"[[exporter]]\naddress = '10.0.0.1'\nsequence = 'flows'", "standard, packets, records, none"},
+           {"[[exporter]]\naddress = '10.0.0.1'\ninterfaces = '/no/such'", "/no/such"},
+           {"[[exporter]]\naddress = '10.0.0.1'\n[[exporter.sampling]]\nforce = true", "'rate' is missing"},
+           {"[[exporter]]\naddress = '10.0.0.1'\n[[exporter.sampling]]\nrate = 2\nfrom = 'yesterday'", "not a time"},
+           {"[[exporter]]\naddress = '10.0.0.1'\n[[exporter.sampling]]\nrate = 2\nfrom = '2026-01-02'\nto = '2026-01-01'", "not before"},
+           {"exporter = 3", "[[exporter]]"}}) {
+    Config bad;
+    const Status refused = load_config_text(bad, text, "t.toml");
+    ASSERT_FALSE(refused.ok()) << text;
+    EXPECT_NE(refused.error().message.find(place), std::string::npos) << refused.error().message;
+  }
+  std::filesystem::remove(file);
+}
+
+TEST(InterfaceFile, ErrorsNameTheLine) {
+  for (const auto& [text, place] : std::initializer_list<std::pair<std::string, const char*>>{
+           {"1,a\nx,b", "f:2"}, {"1,a\n2", "f:2"}, {"1,a\n-3,b", "f:2"}, {"1," + std::string(300, 'n'), "f:1"}}) {
+    const auto names = parse_interface_lines(text, "f");
+    ASSERT_FALSE(names.ok()) << text;
+    EXPECT_NE(names.error().message.find(place), std::string::npos) << names.error().message;
+  }
+  EXPECT_TRUE(parse_interface_lines("", "f")->empty());
+}
+
 TEST(Config, EverySettingIsUsable) {
   Config c;
   for (const Setting& setting : settings()) {
     EXPECT_FALSE(setting.help.empty());
     const Status s = setting.apply(c, "\x01");
-    const bool takes_any_text = setting.name == "data" || setting.name == "tls-cert" || setting.name == "tls-key";
+    const bool takes_any_text = setting.name == "data" || setting.name == "tls-cert" || setting.name == "tls-key" || setting.name == "ipfix-tls-ca";
     EXPECT_EQ(s.ok(), takes_any_text) << setting.name;
   }
   EXPECT_FALSE(apply_setting(c, "no-such", "1").ok());

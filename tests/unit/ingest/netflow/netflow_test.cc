@@ -288,17 +288,55 @@ TEST(NetFlow9, RecordsOwnRateBeatsOptionsAndOperatorBeatsAll) {
   c.send(packet9(Wire().set(1, options_template9(257, {{1, 4}}, {{34, 4}})).set(257, Wire().u32(0).u32(512)).set(0, t).set(256, Wire().ip("10.0.0.1").u32(10) + Wire().ip("10.0.0.1").u32(0))));
   EXPECT_EQ(c.rows.at(0)["sampling_rate"], "10");
   EXPECT_EQ(c.rows.at(1)["sampling_rate"], "1");
-  c.decoder.set_overrides({{c.sender.ip, ExporterOverride{.sampling_rate = 7, .force_sampling = true}}});
+  c.decoder.set_overrides({{.exporter = *parse_prefix("192.0.2.0/24"), .rates = {{.rate = 7, .force = true}}}});
   c.send(packet9(Wire().set(256, Wire().ip("10.0.0.1").u32(10)), 2));
   EXPECT_EQ(c.rows.at(2)["sampling_rate"], "7");
 }
 
 TEST(NetFlow9, OperatorFillsWhatNobodyTold) {
   PacketDecoderOptions options;
-  options.overrides[IpAddress::v4(0xc0000201)].sampling_rate = 33;
+  options.overrides = {{.exporter = *parse_prefix("192.0.2.1"), .rates = {{.rate = 33}}}};
   Collector c(std::move(options));
   c.send(packet9(Wire().set(0, template9(256, kFlow9)).set(256, flow9())));
   EXPECT_EQ(c.rows.at(0)["sampling_rate"], "33");
+}
+
+// Interface 5 is told 100 and interface 6 nothing; flows are counted by the side that saw them.
+TEST(NetFlow9, SamplingByInterface) {
+  Collector c;
+  const auto flow = [](uint32_t in, uint32_t out, uint32_t direction) { return Wire().ip("10.0.0.1").u32(in).u32(out).u8(direction); };
+  c.send(packet9(Wire().set(1, options_template9(257, {{2, 4}}, {{34, 4}})).set(257, Wire().u32(5).u32(100) + Wire().u32(7).u32(200))
+                     .set(0, template9(256, {{8, 4}, {10, 4}, {14, 4}, {61, 1}}))
+                     .set(256, flow(5, 6, 0) + flow(6, 5, 0) + flow(6, 5, 1) + flow(7, 5, 0))));
+  EXPECT_EQ(c.rows.at(0)["sampling_rate"], "100");
+  EXPECT_FALSE(c.rows.at(1).has("sampling_rate"));
+  EXPECT_EQ(c.rows.at(2)["sampling_rate"], "100");  // egress
+  EXPECT_EQ(c.rows.at(3)["sampling_rate"], "200");
+  // The operator: for all where nothing is told, for interface 7 over what is told, for domain 8 alone.
+  c.decoder.set_overrides({{.exporter = *parse_prefix("192.0.2.0/24"),
+                            .rates = {{.rate = 1'000}, {.interface = 7, .rate = 3, .force = true}, {.domain = 8, .rate = 9, .force = true}}},
+                           {.exporter = *parse_prefix("0.0.0.0/0"), .rates = {{.rate = 1, .force = true}}}});
+  c.rows.clear();
+  c.send(packet9(Wire().set(256, flow(5, 6, 0) + flow(6, 5, 0) + flow(7, 5, 0)), 2));
+  EXPECT_EQ(c.rows.at(0)["sampling_rate"], "100");
+  EXPECT_EQ(c.rows.at(1)["sampling_rate"], "1000");
+  EXPECT_EQ(c.rows.at(2)["sampling_rate"], "3");
+  c.rows.clear();
+  c.send(packet9(Wire().set(0, template9(256, {{8, 4}, {10, 4}})).set(256, Wire().ip("10.0.0.1").u32(5) + Wire().ip("10.0.0.1").u32(7)), 1, 8));
+  EXPECT_EQ(c.rows.at(0)["sampling_rate"], "9");
+  EXPECT_EQ(c.rows.at(1)["sampling_rate"], "3");  // an interface's own comes over its domain's
+}
+
+TEST(Ipfix, SamplingOfAnInterfaceInTheScope) {
+  Collector c;
+  c.send(packet10(Wire().set(3, options_template10(257, 1, {{10, 4}, {305, 4}, {306, 4}})).set(257, Wire().u32(5).u32(1).u32(99))
+                      .set(2, template10(256, {{8, 4}, {10, 4}})).set(256, Wire().ip("10.0.0.1").u32(5) + Wire().ip("10.0.0.1").u32(5))));
+  EXPECT_EQ(c.rows.at(0)["sampling_rate"], "100");
+  // Kept over a restart.
+  Collector again;
+  EXPECT_EQ(again.decoder.load_state(c.decoder.take_state_changes()), 0u);
+  again.send(packet10(Wire().set(256, Wire().ip("10.0.0.1").u32(5) + Wire().ip("10.0.0.1").u32(6)), 1));
+  EXPECT_EQ(again.rows.at(0)["sampling_rate"], "100");
 }
 
 TEST(NetFlow9, NamesFromOptions) {
@@ -307,6 +345,9 @@ TEST(NetFlow9, NamesFromOptions) {
   c.send(packet9(Wire().set(1, options_template9(258, {{1, 4}}, {{95, 4}, {96, 6}})).set(258, Wire().u32(0).u8(13).number(431, 3).text("webex").zeros(1)), 2));
   const auto names = c.decoder.names();
   ASSERT_EQ(names.size(), 2u);
+  const uint64_t version = c.decoder.names_version();
+  c.send(packet9(Wire().set(257, Wire().u32(5).text("eth5").zeros(4).text("uplink").zeros(2)), 2));
+  EXPECT_EQ(c.decoder.names_version(), version);  // told again, not changed
   EXPECT_EQ(names[0].name, "eth5");
   EXPECT_EQ(names[0].description, "uplink");
   c.send(packet9(Wire().set(0, template9(256, {{8, 4}, {95, 4}})).set(256, Wire().ip("10.0.0.1").u8(13).number(431, 3)), 3));
@@ -324,7 +365,7 @@ TEST(NetFlow9, FortinetCountsTheOtherDirection) {
   c.send(packet9(Wire().set(256, record(12'356)), 2));
   EXPECT_EQ(c.rows.at(1)["raw_reverse_bytes"], "900");
   EXPECT_EQ(c.rows.at(1)["is_biflow"], "1");
-  c.decoder.set_overrides({{c.sender.ip, ExporterOverride{.post_counters = PostCounters::standard}}});
+  c.decoder.set_overrides({{.exporter = *parse_prefix("192.0.2.1"), .post_counters = PostCounters::standard}});
   c.send(packet9(Wire().set(256, record(12'356)), 3));
   EXPECT_FALSE(c.rows.at(2).has("raw_reverse_bytes"));
 }
