@@ -1,3 +1,4 @@
+#include "ingest/receive/bucket_feed.h"
 #include "ingest/receive/feed.h"
 #include "ingest/receive/folder_feed.h"
 
@@ -6,6 +7,8 @@ namespace {
 
 constexpr FeedKind kKinds[] = {
     {"folder", "files of a directory, new and growing ones", make_folder_feed},
+    {"s3", "objects of a bucket of S3 or of what speaks its protocol, by listing or by SQS", make_s3_feed},
+    {"azure_blob", "blobs of an Azure container, growing ones too", make_azure_blob_feed},
 };
 
 }  // namespace

@@ -102,6 +102,56 @@ inline constexpr size_t kFirehoseRecordBytesMax = 1'024'000;
 // A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.
 inline constexpr size_t kPushKeyBytesMax = 4'096;
 
+// --- pulls: buckets, queues and topics that feeds ask ---------------------------------------------------------------
+// An answer that is no object: a page of a listing has 1,000 keys of 1 KiB (S3) or 5,000 of 1 KiB (Azure), each with its XML.
+// Beyond: the request fails.
+inline constexpr size_t kHttpAnswerBytesMax = 32u << 20;
+// Header lines of an answer. Beyond: the request fails.
+inline constexpr size_t kHttpAnswerHeaderBytesMax = 64u << 10;
+// A connection has to stand, something has to come, and a request has to end within these. Beyond: deadline, and another try.
+inline constexpr DurationNs kHttpConnectTimeout = 10 * kSecond;
+inline constexpr DurationNs kHttpStallTimeout = 30 * kSecond;
+inline constexpr DurationNs kHttpAnswerTimeout = 10 * kMinute;
+// XML of a listing: elements stand six deep, names are short, a text is a key of 1 KiB that may be percent-encoded. Beyond: it
+// cannot be read.
+inline constexpr size_t kXmlDepthMax = 32;
+inline constexpr size_t kXmlNameBytesMax = 256;
+inline constexpr size_t kXmlTextBytesMax = 64u << 10;
+// A shared credentials file: what stands behind is not read.
+inline constexpr size_t kCredentialsBytesMax = 256u << 10;
+// Times a request is made before a poll gives up (the feed then waits, and polls again).
+inline constexpr int kBucketTries = 4;
+// An object that cannot be fetched, while others can: after so many passes and so long it is set aside by name.
+inline constexpr uint64_t kBucketObjectTries = 8;
+inline constexpr DurationNs kBucketGiveUpAge = 6 * kHour;
+// "*" in a prefix, and what a prefix may stand for: folders of one pass, and hours or days looked back over. Beyond: the feed
+// fails and says so.
+inline constexpr size_t kBucketStarsMax = 8;
+inline constexpr size_t kBucketPrefixesMax = 65'536;
+inline constexpr size_t kBucketPeriodsMax = 20'000;
+// Objects remembered by one feed, some 100 bytes each: those that came within its lookback. Beyond: the feed fails and says so.
+inline constexpr size_t kBucketDoneMax = 1'000'000;
+// Committed blocks of a blob (Azure's bound). Beyond: the list cannot be read.
+inline constexpr size_t kBlobBlocksMax = 50'000;
+// A message of a queue: SQS has 1 MiB at most. Beyond: counted as no notice.
+inline constexpr size_t kQueueMessageBytesMax = 1u << 20;
+// How long a queue is asked to wait for a message (SQS's most), and how long it hides a message that is being worked on.
+inline constexpr DurationNs kQueueWait = 20 * kSecond;
+inline constexpr DurationNs kQueueVisibility = 15 * kMinute;
+// Buckets that one queue's notices name whose stores are kept open. Beyond: all are closed, and opened again when named.
+inline constexpr size_t kQueueBucketsMax = 64;
+// Kafka records that become durable in one write, their bytes (one record may be larger), and how long a batch may wait to fill.
+inline constexpr size_t kKafkaBatchRecords = 20'000;
+inline constexpr size_t kKafkaBatchBytes = 8u << 20;
+inline constexpr DurationNs kKafkaBatchAge = 500 * kMillisecond;
+// Bytes that the client library fetches ahead of us, per feed.
+inline constexpr size_t kKafkaQueuedBytesMax = 64u << 20;
+// Waiting for a broker's word on offsets.
+inline constexpr DurationNs kKafkaAnswerTimeout = 10 * kSecond;
+// Topics and partitions of one feed. Beyond: the declaration is refused, or the feed fails and says so.
+inline constexpr size_t kKafkaTopicsMax = 64;
+inline constexpr size_t kKafkaPartitionsMax = 4'096;
+
 // --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
 // Fields of one template: a 64 KiB message cannot hold more than 16 k; real ones have below 100.
 inline constexpr size_t kTemplateFieldsMax = 1'024;
