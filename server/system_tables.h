@@ -10,6 +10,7 @@
 
 #include "ingest/source/exporter.h"
 #include "server/exporter_book.h"
+#include "server/feed_runner.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
 #include "server/query_service.h"
@@ -30,6 +31,9 @@ Batch interfaces_table(const std::vector<InterfaceRow>& rows);
 Batch sampling_rules_table(const std::vector<NamedRule>& rules);
 Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors);
 Batch sources_table(const Metrics& metrics);
+// Declared feeds, how far each is and how it does; and the objects that could not be read.
+Batch feeds_table(const std::vector<FeedStatus>& feeds);
+Batch feed_errors_table(const std::vector<SetAside>& entries);
 Batch losses_table(const std::vector<Loss>& losses);
 Batch queries_table(const std::vector<RunningQuery>& queries);
 // Bytes per column, and per flow, over all segments.

@@ -9,6 +9,7 @@
 #include "server/api/query_body.h"
 #include "server/api/router.h"
 #include "server/exporter_book.h"
+#include "server/feed_runner.h"
 #include "server/ingest_service.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
@@ -28,6 +29,7 @@ struct Parts {
   server::ExporterBook& exporter_book;
   std::function<std::vector<ingest::ExporterStats>()> exporters;
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
+  const server::FeedRunner* feeds = nullptr;
   QueryBounds bounds;
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
@@ -48,7 +50,7 @@ void answer_ingest(Call& call, server::IngestService& ingest);
 
 // catalogue_routes.cc
 void answer_schema(Call& call);
-void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses);
+void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses, const server::FeedRunner* feeds);
 void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors,
                       const server::ExporterBook& book);
 void answer_storage(Call& call, store::Store& store);

@@ -90,6 +90,85 @@ inline constexpr size_t kLateAppendsMax = 1'024;
 // one until sealing has caught up; rows of open partitions go on.
 inline constexpr size_t kOpenPartitionsMax = 4'096;
 
+// --- feeds: what Sluice fetches itself ----------------------------------------------------------------------------
+// Feeds of one server; each has a thread. Beyond: the configuration is refused.
+inline constexpr size_t kFeedsMax = 64;
+// Part of a large or growing object that is taken at once: one journal write, one checkpoint. Parts of a bucket object are told
+// apart by where they begin, so this number is part of what is kept: see server/feed_intake.cc before changing it.
+inline constexpr size_t kFeedPartBytes = 8u << 20;
+// One object as fetched, and one object of a format that cannot be read in parts once inflated. Beyond: set aside with
+// its name. AWS cuts flow log objects at 75 MB; captures are split by editcap.
+inline constexpr size_t kFeedObjectBytesMax = 512u << 20;
+// One object of lines once inflated, read in parts: a bomb ends here. Beyond: the rest is set aside.
+inline constexpr size_t kFeedInflatedBytesMax = size_t{64} << 30;
+// Header lines that go before later parts of an object. Beyond: the lines that fit.
+inline constexpr size_t kFeedHeaderBytesMax = 64u << 10;
+// Files that one folder feed knows by their content. Beyond: those gone for longest are forgotten, then new ones wait.
+inline constexpr size_t kFeedFilesMax = 65'536;
+// Growing files that one folder feed keeps open, so that a file is read to its end although it was renamed or removed. Beyond: the
+// one quiet for longest is closed.
+inline constexpr size_t kFeedOpenFilesMax = 128;
+// Objects set aside that one feed remembers by name. Beyond: the oldest goes; all are counted.
+inline constexpr size_t kFeedSetAsideMax = 1'000;
+
+// --- pushes: what clouds send ---------------------------------------------------------------------------------------
+// Records of one Firehose request, and their bytes once taken out of base64 (AWS's own bounds). Beyond: 413, which Firehose
+// does not try again.
+inline constexpr size_t kFirehoseRecordsMax = 10'000;
+inline constexpr size_t kFirehoseRecordBytesMax = 1'024'000;
+// A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.
+inline constexpr size_t kPushKeyBytesMax = 4'096;
+
+// --- pulls: buckets, queues and topics that feeds ask ---------------------------------------------------------------
+// An answer that is no object: a page of a listing has 1,000 keys of 1 KiB (S3) or 5,000 of 1 KiB (Azure), each with its XML.
+// Beyond: the request fails.
+inline constexpr size_t kHttpAnswerBytesMax = 32u << 20;
+// Header lines of an answer. Beyond: the request fails.
+inline constexpr size_t kHttpAnswerHeaderBytesMax = 64u << 10;
+// A connection has to stand, something has to come, and a request has to end within these. Beyond: deadline, and another try.
+inline constexpr DurationNs kHttpConnectTimeout = 10 * kSecond;
+inline constexpr DurationNs kHttpStallTimeout = 30 * kSecond;
+inline constexpr DurationNs kHttpAnswerTimeout = 10 * kMinute;
+// XML of a listing: elements stand six deep, names are short, a text is a key of 1 KiB that may be percent-encoded. Beyond: it
+// cannot be read.
+inline constexpr size_t kXmlDepthMax = 32;
+inline constexpr size_t kXmlNameBytesMax = 256;
+inline constexpr size_t kXmlTextBytesMax = 64u << 10;
+// A shared credentials file: what stands behind is not read.
+inline constexpr size_t kCredentialsBytesMax = 256u << 10;
+// Times a request is made before a poll gives up (the feed then waits, and polls again).
+inline constexpr int kBucketTries = 4;
+// An object that cannot be fetched, while others can: after so many passes and so long it is set aside by name.
+inline constexpr uint64_t kBucketObjectTries = 8;
+inline constexpr DurationNs kBucketGiveUpAge = 6 * kHour;
+// "*" in a prefix, and what a prefix may stand for: folders of one pass, and hours or days looked back over. Beyond: the feed
+// fails and says so.
+inline constexpr size_t kBucketStarsMax = 8;
+inline constexpr size_t kBucketPrefixesMax = 65'536;
+inline constexpr size_t kBucketPeriodsMax = 20'000;
+// Objects remembered by one feed, some 100 bytes each: those that came within its lookback. Beyond: the feed fails and says so.
+inline constexpr size_t kBucketDoneMax = 1'000'000;
+// Committed blocks of a blob (Azure's bound). Beyond: the list cannot be read.
+inline constexpr size_t kBlobBlocksMax = 50'000;
+// A message of a queue: SQS has 1 MiB at most. Beyond: counted as no notice.
+inline constexpr size_t kQueueMessageBytesMax = 1u << 20;
+// How long a queue is asked to wait for a message (SQS's most), and how long it hides a message that is being worked on.
+inline constexpr DurationNs kQueueWait = 20 * kSecond;
+inline constexpr DurationNs kQueueVisibility = 15 * kMinute;
+// Buckets that one queue's notices name whose stores are kept open. Beyond: all are closed, and opened again when named.
+inline constexpr size_t kQueueBucketsMax = 64;
+// Kafka records that become durable in one write, their bytes (one record may be larger), and how long a batch may wait to fill.
+inline constexpr size_t kKafkaBatchRecords = 20'000;
+inline constexpr size_t kKafkaBatchBytes = 8u << 20;
+inline constexpr DurationNs kKafkaBatchAge = 500 * kMillisecond;
+// Bytes that the client library fetches ahead of us, per feed.
+inline constexpr size_t kKafkaQueuedBytesMax = 64u << 20;
+// Waiting for a broker's word on offsets.
+inline constexpr DurationNs kKafkaAnswerTimeout = 10 * kSecond;
+// Topics and partitions of one feed. Beyond: the declaration is refused, or the feed fails and says so.
+inline constexpr size_t kKafkaTopicsMax = 64;
+inline constexpr size_t kKafkaPartitionsMax = 4'096;
+
 // --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
 // Fields of one template: a 64 KiB message cannot hold more than 16 k; real ones have below 100.
 inline constexpr size_t kTemplateFieldsMax = 1'024;
@@ -183,7 +262,8 @@ inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;
 
 // --- HTTP ---------------------------------------------------------------------------------------------------------
-inline constexpr size_t kHttpHeaderBytesMax = 64u << 10;
+// Head of a request. A Firehose request may carry 50 common attributes of 256 + 1,024 bytes next to its key. Beyond: 431.
+inline constexpr size_t kHttpHeaderBytesMax = 128u << 10;
 inline constexpr size_t kHttpQueryBodyBytesMax = 2u << 20;
 inline constexpr size_t kHttpConnectionsMax = 1'024;
 // Bytes of ingest bodies in memory at once; beyond, 503 with Retry-After.
