@@ -11,7 +11,7 @@ constexpr std::string_view kStages[] = {
     "absent", "beacons", "sequence", "first_seen", "reach",
 };
 
-constexpr std::string_view kSubjects[] = {"columns", "sources",  "exporters", "tables", "rules", "segments",
+constexpr std::string_view kSubjects[] = {"columns", "sources",  "exporters", "feeds", "feed_errors", "tables", "rules", "segments",
                                           "storage", "queries",  "lists",     "stages", "functions", "alerts"};
 
 constexpr std::string_view kOperators[] = {"and", "or", "not", "in", "between", "is", "has", "contains", "starts_with",

@@ -9,6 +9,7 @@
 
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/feed_runner.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
 #include "server/log.h"
@@ -101,6 +102,7 @@ class AppImpl final : public App {
       SLUICE_ASSIGN(udp_, UdpIngest::start(config_.netflow, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
                                            {*store_, clock_, *losses_, [this] { maintenance_->poke(); }}));
     }
+    SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
         [this](TimeRange range) { return losses_->over(range); }});
@@ -115,9 +117,10 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, udp_.get(), bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, udp_.get(), feeds_.get(), bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
+    feeds_->start();
     if (!config_.sflow.empty()) log::warn("sFlow is not received yet; --sflow has no effect", {{"sflow", config_.sflow}});
     return {};
   }
@@ -158,6 +161,7 @@ class AppImpl final : public App {
     if (stopped_) return;
     stopped_ = true;
     router_.close();
+    if (feeds_) feeds_->stop();
     if (udp_) udp_->stop();
     if (http_) http_->stop(std::chrono::milliseconds(config_.shutdown_grace / kMillisecond));
     if (queries_) queries_->cancel_all();
@@ -170,6 +174,8 @@ class AppImpl final : public App {
     if (name == "sources") return Result<Batch>(sources_table(metrics_));
     if (name == "exporters") return Result<Batch>(exporters_table(udp_ ? udp_->exporters() : std::vector<ingest::ExporterStats>()));
     if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(udp_ ? udp_->errors() : std::vector<ingest::PacketError>()));
+    if (name == "feeds") return Result<Batch>(feeds_table(feeds_->status()));
+    if (name == "feed_errors") return Result<Batch>(feed_errors_table(feeds_->set_aside()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
     if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
@@ -192,6 +198,7 @@ class AppImpl final : public App {
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
+  std::unique_ptr<FeedRunner> feeds_;
   std::unique_ptr<QueryService> queries_;
   std::unique_ptr<http::Server> http_;
   std::array<std::unique_ptr<WorkerPool>, api::kLaneCount> lanes_;
@@ -240,6 +247,24 @@ std::string AppImpl::metrics_text() const {
   out.counter("sluice_retired_segments_total", "Segments dropped by retention", d(s.retired_segments));
   out.counter("sluice_retired_flows_total", "Flows dropped by retention", d(s.retired_rows));
   out.gauge("sluice_replayed_flows", "Flows replayed from the journal at start", d(s.replayed_rows));
+
+  const auto feeds = feeds_->status();
+  const auto by_feed = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
+    out.family(name, type, help);
+    for (const auto& f : feeds) out.sample(d(value(f)), {{"feed", f.name}, {"kind", f.kind}});
+  };
+  by_feed("sluice_feed_up", "gauge", "1 while the feed can fetch, 0 while it fails", [](const auto& f) { return f.state != FeedState::failing && f.state != FeedState::stopped; });
+  by_feed("sluice_feed_lag_seconds", "gauge", "How long the oldest object that is known has waited", [](const auto& f) { return static_cast<double>(f.lag) / 1e9; });
+  by_feed("sluice_feed_waiting_objects", "gauge", "Objects known and not ingested", [](const auto& f) { return f.backlog.objects; });
+  by_feed("sluice_feed_waiting_bytes", "gauge", "Bytes known and not ingested", [](const auto& f) { return f.backlog.bytes; });
+  by_feed("sluice_feed_objects_total", "counter", "Objects ingested", [](const auto& f) { return f.counts.objects; });
+  by_feed("sluice_feed_bytes_total", "counter", "Bytes fetched", [](const auto& f) { return f.counts.bytes; });
+  by_feed("sluice_feed_flows_total", "counter", "Flows made durable", [](const auto& f) { return f.counts.rows; });
+  by_feed("sluice_feed_rejected_total", "counter", "Records that could not be read", [](const auto& f) { return f.counts.rejected; });
+  by_feed("sluice_feed_duplicates_total", "counter", "Objects that had been ingested before", [](const auto& f) { return f.counts.duplicates; });
+  by_feed("sluice_feed_set_aside_total", "counter", "Objects that could not be read", [](const auto& f) { return f.counts.set_aside; });
+  by_feed("sluice_feed_errors_total", "counter", "Polls that failed", [](const auto& f) { return f.errors; });
+  by_feed("sluice_feed_last_object_seconds", "gauge", "When the last object was taken", [](const auto& f) { return static_cast<double>(f.counts.last_at) / 1e9; });
 
   if (!udp_) return out.take();
   const UdpIngestStats u = udp_->stats();

@@ -3,6 +3,7 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -152,6 +153,7 @@ constexpr Setting kSettings[] = {
 std::optional<std::string> text_of(const toml::node& node) {
   if (const auto* s = node.as_string()) return s->get();
   if (const auto* i = node.as_integer()) return std::to_string(i->get());
+  if (const auto* b = node.as_boolean()) return b->get() ? "true" : "false";
   if (const auto* array = node.as_array()) {
     std::string out;
     for (const auto& item : *array) {
@@ -163,6 +165,33 @@ std::optional<std::string> text_of(const toml::node& node) {
     return out;
   }
   return std::nullopt;
+}
+
+bool is_feed_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  });
+}
+
+// One [[feed]] table. What its kind makes of its keys is seen when it is made.
+Result<ingest::FeedSettings> feed_of(const toml::table& table, const std::string& file_name) {
+  const auto place_of = [&](const toml::node& node) { return file_name + ":" + std::to_string(node.source().begin.line); };
+  ingest::FeedSettings feed;
+  feed.place = place_of(table);
+  for (const auto& [key, node] : table) {
+    const auto value = text_of(node);
+    if (!value) return Error{ErrorCode::parse, place_of(node) + ": '" + std::string(key.str()) + "' is text, a whole number, true or false, or a list of those"};
+    std::string* own = key == "name" ? &feed.name : key == "kind" ? &feed.kind : key == "source" ? &feed.source : key == "format" ? &feed.format : nullptr;
+    if (own)
+      *own = *value;
+    else
+      feed.options[std::string(key.str())] = {*value, place_of(node)};
+  }
+  if (!is_feed_name(feed.name))
+    return Error{ErrorCode::invalid_argument, feed.place + ": a feed needs a name of 1 to 64 letters, digits, '-', '_' or '.'" +
+                                                  (feed.name.empty() ? "" : ", not '" + feed.name.substr(0, 100) + "'")};
+  if (feed.kind.empty()) return feed.error_at("kind", "is needed: where it fetches from, e.g. folder");
+  return feed;
 }
 
 }  // namespace
@@ -235,6 +264,15 @@ Status load_config_text(Config& config, std::string_view text, const std::string
   }
   for (const auto& [key, node] : parsed.table()) {
     const std::string place = file_name + ":" + std::to_string(node.source().begin.line);
+    if (key == "feed") {
+      const auto* tables = node.as_array();
+      if (!tables || !tables->is_array_of_tables()) return Error{ErrorCode::parse, place + ": a feed is declared as [[feed]]"};
+      for (const auto& table : *tables) {
+        SLUICE_ASSIGN(ingest::FeedSettings feed, feed_of(*table.as_table(), file_name));
+        config.feeds.push_back(std::move(feed));
+      }
+      continue;
+    }
     const auto value = text_of(node);
     if (!value) return Error{ErrorCode::parse, place + ": '" + std::string(key.str()) + "' is text, a whole number or a list of those"};
     Status status = apply_setting(config, key.str(), *value);

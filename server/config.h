@@ -1,5 +1,6 @@
 // Configuration: flags and the TOML file share one table of settings, so every flag has the same name in the file.
 //
+// What the server fetches itself is declared in the file only: a [[feed]] table each.
 // Order: built-in defaults, then the file of --config, then flags. An unknown key in the file is an error with its line.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/receive/feed.h"
 #include "server/log.h"
 #include "storage/model/ip.h"
 #include "storage/model/limits.h"
@@ -47,6 +49,7 @@ struct Config {
   DurationNs shutdown_grace = 10 * kSecond;
   log::Format log_format = log::Format::text;
   log::Level log_level = log::Level::info;
+  std::vector<ingest::FeedSettings> feeds;  // the file's [[feed]] tables; no flag
 };
 
 struct Setting {

@@ -56,6 +56,22 @@ std::vector<std::string_view> source_names() {
   return names;
 }
 
+bool is_packet_source(std::string_view name) {
+  const ingest::SourceSpec* source = ingest::find_source(name);
+  return is_known_source(name) && !(source && source->decode);
+}
+
+ingest::FeedFormat feed_format(std::string_view name) {
+  const ingest::SourceSpec* source = ingest::find_source(name);
+  return source && source->decode ? ingest::FeedFormat{source->splittable_lines, source->is_header} : ingest::FeedFormat{};
+}
+
+Result<ingest::DecodeReport> decode_body(std::string_view source, std::string_view body, const ingest::DecodeContext& context,
+                                         const ingest::FlowSink& sink) {
+  const ingest::SourceSpec* spec = ingest::find_source(source);
+  return spec && spec->decode ? spec->decode(body, context, sink) : ingest::decode_packet_body(body, context, sink);
+}
+
 std::shared_ptr<void> IngestService::reserve(size_t bytes) {
   size_t now = in_flight_.load();
   do {
@@ -88,7 +104,6 @@ Result<IngestOutcome> IngestService::take(IngestBody body) {
 }
 
 Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
-  const ingest::SourceSpec* source = ingest::find_source(body.source);
   if (!is_known_source(body.source)) return Error{ErrorCode::not_found, "there is no source '" + body.source.substr(0, 100) + "'"};
   if (body.object.size() > limits::kObjectKeyBytesMax)
     return Error{ErrorCode::invalid_argument, "X-Sluice-Object is longer than " + std::to_string(limits::kObjectKeyBytesMax) + " bytes"};
@@ -122,12 +137,7 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   };
   const ingest::DecodeContext context{clock_.now(), body.format};
   IngestOutcome outcome;
-  const auto decode = source && source->decode ? source->decode : nullptr;
-  if (decode) {
-    SLUICE_ASSIGN(outcome.report, decode(body.bytes, context, sink));
-  } else {
-    SLUICE_ASSIGN(outcome.report, ingest::decode_packet_body(body.bytes, context, sink));
-  }
+  SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, context, sink));
   std::string().swap(body.bytes);  // rows are made; the text need not wait for the disk
 
   store::AppendOptions options;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/receive/feed.h"
 #include "ingest/source/source.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
@@ -36,6 +37,14 @@ struct IngestOutcome {
 // Sources that POST /v1/ingest/{name} takes: those of the source table that have a decoder, and "netflow" for packets.
 bool is_known_source(std::string_view name);
 std::vector<std::string_view> source_names();
+
+// Whether bodies of a source are packets: captures, or datagrams.
+bool is_packet_source(std::string_view name);
+// How bodies of a source may be cut.
+ingest::FeedFormat feed_format(std::string_view name);
+// Decodes one plain body. REQUIRES: is_known_source(source)
+Result<ingest::DecodeReport> decode_body(std::string_view source, std::string_view body, const ingest::DecodeContext& context,
+                                         const ingest::FlowSink& sink);
 
 class IngestService {
  public:

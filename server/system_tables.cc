@@ -156,6 +156,37 @@ Batch sources_table(const Metrics& metrics) {
   return table.finish();
 }
 
+Batch feeds_table(const std::vector<FeedStatus>& feeds) {
+  TableWriter table{{"name", L::string},          {"kind", L::string},       {"source", L::string},    {"state", L::string},       {"lag", L::duration, "ns"},
+                    {"objects", L::uint},         {"bytes", L::uint, "bytes"}, {"rows", L::uint},      {"rows_per_second", L::float64}, {"bytes_per_second", L::float64, "bytes"},
+                    {"rejected", L::uint},        {"duplicates", L::uint},   {"set_aside", L::uint},   {"no_data", L::uint},       {"skipped_data", L::uint},
+                    {"waiting_objects", L::uint}, {"waiting_bytes", L::uint, "bytes"}, {"watched", L::uint}, {"last_object", L::string}, {"last_object_time", L::timestamp},
+                    {"last_at", L::timestamp},    {"errors", L::uint},       {"last_error", L::string}, {"last_error_at", L::timestamp}, {"retry_at", L::timestamp},
+                    {"note", L::string}};
+  for (const FeedStatus& f : feeds) {
+    const auto text = [&](const std::string& value) { value.empty() ? table.null() : table.text(value); };
+    table.row();
+    table.text(f.name).text(f.kind).text(f.source).text(to_string(f.state)).span(f.lag).set(f.counts.objects).set(f.counts.bytes).set(f.counts.rows);
+    table.number(f.rows_per_second).number(f.bytes_per_second).set(f.counts.rejected).set(f.counts.duplicates).set(f.counts.set_aside);
+    table.set(f.counts.no_data).set(f.counts.skipped_data).set(f.backlog.objects).set(f.backlog.bytes).set(f.backlog.watched);
+    text(f.counts.last_object);
+    table.time(f.counts.last_object_time).time(f.counts.last_at).set(f.errors);
+    text(f.last_error);
+    table.time(f.last_error_at).time(f.retry_at);
+    text(f.backlog.note);
+  }
+  return table.finish();
+}
+
+Batch feed_errors_table(const std::vector<SetAside>& entries) {
+  TableWriter table{{"feed", L::string}, {"object", L::string}, {"reason", L::string}, {"at", L::timestamp}};
+  for (const SetAside& entry : entries) {
+    table.row();
+    table.text(entry.feed).text(entry.object).text(entry.reason).time(entry.at);
+  }
+  return table.finish();
+}
+
 Batch losses_table(const std::vector<Loss>& losses) {
   TableWriter table{{"who", L::string}, {"how", L::string}, {"lost", L::uint}, {"unit", L::string}, {"from", L::timestamp}, {"to", L::timestamp}};
   for (const Loss& loss : losses) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ingest/source/exporter.h"
+#include "server/feed_runner.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
 #include "server/query_service.h"
@@ -20,6 +21,9 @@ namespace sluice::server {
 Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters);
 Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors);
 Batch sources_table(const Metrics& metrics);
+// Declared feeds, how far each is and how it does; and the objects that could not be read.
+Batch feeds_table(const std::vector<FeedStatus>& feeds);
+Batch feed_errors_table(const std::vector<SetAside>& entries);
 Batch losses_table(const std::vector<Loss>& losses);
 Batch queries_table(const std::vector<RunningQuery>& queries);
 // Bytes per column, and per flow, over all segments.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/feed_intake.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
@@ -55,7 +56,7 @@ Status UdpIngest::load_state() {
   // Each decoder gets what belongs to the exporters whose packets it will meet; the receivers' queues and shard_of agree.
   std::vector<std::vector<std::pair<std::string, std::string>>> shards(workers_.size());
   SLUICE_TRY(parts_.store.catalog().scan(catalog::Keyspace::ingest_state, "", [&](std::string_view key, std::string_view value) {
-    if (!key.starts_with(kLossKeyPrefix)) shards[ingest::PacketDecoder::shard_of_state(key, shards.size())].emplace_back(key, value);
+    if (!key.starts_with(kLossKeyPrefix) && !key.starts_with(kFeedKeyPrefix)) shards[ingest::PacketDecoder::shard_of_state(key, shards.size())].emplace_back(key, value);
     return true;
   }));
   for (size_t i = 0; i < shards.size(); ++i) {

@@ -14,6 +14,8 @@
 namespace sluice::ingest {
 namespace {
 
+bool begins_with_letter(std::string_view word) { return (word[0] >= 'a' && word[0] <= 'z') || (word[0] >= 'A' && word[0] <= 'Z'); }
+
 using aws::FieldKind;
 using aws::Format;
 using aws::Step;
@@ -194,8 +196,7 @@ class Decoder {
     const size_t count = split_words(line, readable_end_, words_, plain);
     if (count == 0) return {};
     const std::span<const std::string_view> words(words_.data(), std::min(count, words_.size()));
-    const char first = words[0][0];
-    if (((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z')) && aws::looks_like_header(words, !any_record_))
+    if (begins_with_letter(words[0]) && aws::looks_like_header(words, !any_record_))
       return header(words);
     if (state_ != State::ready) {
       bool done = false;
@@ -845,6 +846,17 @@ Result<DecodeReport> decode(std::string_view body, const DecodeContext& context,
 }
 
 }  // namespace
+
+bool is_aws_header(std::string_view line, bool first) {
+  // Most lines are records and begin with a digit.
+  const size_t begin = line.find_first_not_of(" \t");
+  if (begin == std::string_view::npos || !begins_with_letter(line.substr(begin))) return false;
+  std::vector<std::string_view> words(limits::kHeaderColumnsMax + 1);
+  bool plain = true;
+  const size_t count = split_words(line, line.data() + line.size(), words, plain);
+  words.resize(std::min(count, words.size()));
+  return aws::looks_like_header(words, first);
+}
 
 Result<DecodeReport> decode_aws_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   return decode(body, context, sink, aws::default_vpc_format());

@@ -14,4 +14,7 @@ namespace sluice::ingest {
 Result<DecodeReport> decode_aws_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink);
 Result<DecodeReport> decode_aws_tgw(std::string_view body, const DecodeContext& context, const FlowSink& sink);
 
+// Whether a line names fields, by the same look at it as the decoders take.
+bool is_aws_header(std::string_view line, bool first);
+
 }  // namespace sluice::ingest

@@ -63,6 +63,8 @@ struct SourceSpec {
   std::string_view description;  // one line for `sluice sources`
   BodyDecoder decode;            // nullptr for packet sources: their bodies are captures, see packet_body.h
   bool splittable_lines;         // clients may cut a file at any line end and repeat the header line
+  // For those: whether a line says how those behind it are read (`first`: it is the first of its object). nullptr: no headers.
+  bool (*is_header)(std::string_view line, bool first) = nullptr;
 };
 
 // The table of sources; a format joins with one row in source_table.cc.

@@ -9,12 +9,15 @@
 namespace sluice::ingest {
 namespace {
 
+// "#fields …" and its neighbours; JSON lines have none.
+bool is_zeek_header(std::string_view line, bool) { return line.starts_with('#'); }
+
 constexpr SourceSpec kSources[] = {
-    {"aws_vpc", Source::aws_vpc, "AWS VPC flow logs: text of any field list, or in CloudWatch or Firehose JSON", decode_aws_vpc, true},
-    {"aws_tgw", Source::aws_tgw, "AWS Transit Gateway flow logs: text of any field list, or in CloudWatch JSON", decode_aws_tgw, true},
+    {"aws_vpc", Source::aws_vpc, "AWS VPC flow logs: text of any field list, or in CloudWatch or Firehose JSON", decode_aws_vpc, true, is_aws_header},
+    {"aws_tgw", Source::aws_tgw, "AWS Transit Gateway flow logs: text of any field list, or in CloudWatch JSON", decode_aws_tgw, true, is_aws_header},
     {"ibm_vpc", Source::ibm_vpc, "IBM Cloud flow logs for VPC: the JSON objects that lie in Cloud Object Storage", decode_ibm_vpc, false},
     {"oci_vcn", Source::oci_vcn, "Oracle Cloud VCN flow logs: JSON of a service connector, of a stream or of a search", decode_oci_vcn, true},
-    {"zeek", Source::zeek, "Zeek conn.log: tab separated with its header lines, or JSON", decode_zeek, true},
+    {"zeek", Source::zeek, "Zeek conn.log: tab separated with its header lines, or JSON", decode_zeek, true, is_zeek_header},
     {"suricata", Source::suricata, "Suricata EVE JSON: events of type flow and netflow, also from AWS Network Firewall", decode_suricata, true},
     {"hubble", Source::hubble, "Cilium Hubble flows: JSON lines of the exporter or of hubble observe", decode_hubble, true},
     {"netflow", Source::netflow9, "NetFlow v1, v5, v7, v9 and IPFIX packets (UDP, or a capture file)", nullptr, false},

@@ -102,8 +102,12 @@ void answer_schema(Call& call) {
   call.exchange->respond(json_response(out + "]}"));
 }
 
-void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses) {
+void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses, const server::FeedRunner* feeds) {
+  using FeedList = std::vector<server::FeedStatus>;
+  using AsideList = std::vector<server::SetAside>;
   call.exchange->respond(json_response("{\"sources\":" + objects_json(server::sources_table(metrics)) +
+                                       ",\"feeds\":" + objects_json(server::feeds_table(feeds ? feeds->status() : FeedList())) +
+                                       ",\"feed_errors\":" + objects_json(server::feed_errors_table(feeds ? feeds->set_aside() : AsideList())) +
                                        ",\"losses\":" + objects_json(server::losses_table(losses.all())) + "}"));
 }
 

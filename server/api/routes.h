@@ -7,6 +7,7 @@
 
 #include "server/api/query_body.h"
 #include "server/api/router.h"
+#include "server/feed_runner.h"
 #include "server/ingest_service.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
@@ -25,6 +26,7 @@ struct Parts {
   server::QueryService& queries;
   server::IngestService& ingest;
   server::UdpIngest* udp = nullptr;  // may be absent
+  const server::FeedRunner* feeds = nullptr;
   QueryBounds bounds;
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
@@ -45,7 +47,7 @@ void answer_ingest(Call& call, server::IngestService& ingest);
 
 // catalogue_routes.cc
 void answer_schema(Call& call);
-void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses);
+void answer_sources(Call& call, const server::Metrics& metrics, const server::LossBook& losses, const server::FeedRunner* feeds);
 void answer_exporters(Call& call, const server::UdpIngest* udp);
 void answer_storage(Call& call, store::Store& store);
 void answer_segments(Call& call, store::Store& store);

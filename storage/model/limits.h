@@ -73,6 +73,35 @@ inline constexpr size_t kLateAppendsMax = 1'024;
 // one until sealing has caught up; rows of open partitions go on.
 inline constexpr size_t kOpenPartitionsMax = 4'096;
 
+// --- feeds: what Sluice fetches itself ----------------------------------------------------------------------------
+// Feeds of one server; each has a thread. Beyond: the configuration is refused.
+inline constexpr size_t kFeedsMax = 64;
+// Part of a large or growing object that is taken at once: one journal write, one checkpoint. Parts of a bucket object are told
+// apart by where they begin, so this number is part of what is kept: see server/feed_intake.cc before changing it.
+inline constexpr size_t kFeedPartBytes = 8u << 20;
+// One object as fetched, and one object of a format that cannot be read in parts once inflated. Beyond: set aside with
+// its name. AWS cuts flow log objects at 75 MB; captures are split by editcap.
+inline constexpr size_t kFeedObjectBytesMax = 512u << 20;
+// One object of lines once inflated, read in parts: a bomb ends here. Beyond: the rest is set aside.
+inline constexpr size_t kFeedInflatedBytesMax = size_t{64} << 30;
+// Header lines that go before later parts of an object. Beyond: the lines that fit.
+inline constexpr size_t kFeedHeaderBytesMax = 64u << 10;
+// Files that one folder feed knows by their content. Beyond: those gone for longest are forgotten, then new ones wait.
+inline constexpr size_t kFeedFilesMax = 65'536;
+// Growing files that one folder feed keeps open, so that a file is read to its end although it was renamed or removed. Beyond: the
+// one quiet for longest is closed.
+inline constexpr size_t kFeedOpenFilesMax = 128;
+// Objects set aside that one feed remembers by name. Beyond: the oldest goes; all are counted.
+inline constexpr size_t kFeedSetAsideMax = 1'000;
+
+// --- pushes: what clouds send ---------------------------------------------------------------------------------------
+// Records of one Firehose request, and their bytes once taken out of base64 (AWS's own bounds). Beyond: 413, which Firehose
+// does not try again.
+inline constexpr size_t kFirehoseRecordsMax = 10'000;
+inline constexpr size_t kFirehoseRecordBytesMax = 1'024'000;
+// A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.
+inline constexpr size_t kPushKeyBytesMax = 4'096;
+
 // --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
 // Fields of one template: a 64 KiB message cannot hold more than 16 k; real ones have below 100.
 inline constexpr size_t kTemplateFieldsMax = 1'024;
@@ -142,7 +171,8 @@ inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;
 
 // --- HTTP ---------------------------------------------------------------------------------------------------------
-inline constexpr size_t kHttpHeaderBytesMax = 64u << 10;
+// Head of a request. A Firehose request may carry 50 common attributes of 256 + 1,024 bytes next to its key. Beyond: 431.
+inline constexpr size_t kHttpHeaderBytesMax = 128u << 10;
 inline constexpr size_t kHttpQueryBodyBytesMax = 2u << 20;
 inline constexpr size_t kHttpConnectionsMax = 1'024;
 // Bytes of ingest bodies in memory at once; beyond, 503 with Retry-After.

@@ -130,7 +130,12 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
     write.put(Keyspace::journal, number_key(sequence), std::move(entry));
   }
   if (!options.object_key.empty()) write.put(Keyspace::objects, options.object_key, time_record(now));
-  for (const auto& [key, value] : options.side_writes) write.put(Keyspace::ingest_state, key, value);
+  for (const auto& [key, value] : options.side_writes) {
+    if (value.empty())
+      write.erase(Keyspace::ingest_state, key);
+    else
+      write.put(Keyspace::ingest_state, key, value);
+  }
 
   crash_point("append_before_journal");
   if (Status committed = catalog_->commit(write, options_.sync ? Sync::yes : Sync::no); !committed.ok()) {

@@ -42,7 +42,8 @@ struct StoreOptions {
 
 struct AppendOptions {
   std::string object_key;  // not empty: the same key a second time changes nothing and reports duplicate
-  // Small catalogue writes that commit together with the rows (key, value); for the ingest side's own column family.
+  // Small catalogue writes that commit together with the rows (key, value) in the keyspace `ingest_state`; an empty value
+  // erases its key. Of a duplicate object nothing is written.
   std::vector<std::pair<std::string, std::string>> side_writes;
   // Not 0: names these rows within this process, for a caller that tries again after `full`. An append that failed half-way may
   // turn out to be durable after all; then the same id answers with that outcome and adds nothing. Nothing is written for it: the

@@ -1,0 +1,501 @@
+#include "server/feed_intake.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "ingest/receive/line_cut.h"
+#include "server/log.h"
+#include "storage/catalog/catalog.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::server {
+namespace {
+
+using catalog::Keyspace;
+using ingest::DecodeReport;
+using ingest::FeedPiece;
+using ingest::PieceResult;
+
+// Of a format that is decoded whole, so many rows go into one journal write; which rows that are follows from the object
+// alone, so that a second try after a crash cuts it the same.
+constexpr size_t kGroupRows = 16 * limits::kBatchRows;
+// Lines at the start of a part that are passed by, one at a time, before the part is given up.
+constexpr size_t kBadFirstLines = 16;
+// From here on, one at a time over all feeds.
+constexpr size_t kLargeBytes = 64u << 20;
+
+uint64_t line_count(std::string_view text) { return static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n')); }
+
+// What is wrong with the bytes rather than with the place they are kept.
+bool blames_object(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+    case ErrorCode::parse:
+    case ErrorCode::corrupt:
+    case ErrorCode::too_large:
+    case ErrorCode::unsupported: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+struct FeedIntake::Work {
+  FeedPiece& piece;
+  const WaitForRoom& wait;
+  std::string source;                 // of this piece
+  ingest::FeedFormat shape;
+  ingest::DecodeContext context;
+  DecodeReport report;                // summed over parts
+  uint64_t rows = 0;
+  std::optional<Error> failure;       // what went wrong with us: not to be blamed on the object
+
+  void add(const DecodeReport& part, uint64_t records_before, uint64_t lines_in_front) {
+    report.accepted += part.accepted;
+    report.rejected += part.rejected;
+    report.no_data += part.no_data;
+    report.skipped_data += part.skipped_data;
+    report.ignored += part.ignored;
+    report.clamped_times += part.clamped_times;
+    report.cut_strings += part.cut_strings;
+    report.skipped_range.from = std::min(report.skipped_range.from, part.skipped_range.from);
+    report.skipped_range.to = std::max(report.skipped_range.to, part.skipped_range.to);
+    for (const auto& error : part.errors) {
+      if (report.errors.size() >= limits::kReportedErrorsMax) break;
+      report.errors.push_back({error.record + records_before - std::min(error.record + records_before, lines_in_front), error.reason});
+    }
+  }
+};
+
+FeedIntake::FeedIntake(Identity identity, Parts parts)
+    : identity_(std::move(identity)), parts_(parts), prefix_(std::string(kFeedKeyPrefix) + identity_.name + "/") {}
+
+FeedIntake::~FeedIntake() = default;
+
+std::string FeedIntake::object_key(std::string_view key) const {
+  return std::string(kFeedKeyPrefix) + identity_.name + '\n' + std::string(key);
+}
+
+Result<ingest::Checkpoint> FeedIntake::restore() {
+  SLUICE_TRY(parts_.store.catalog().heal());
+  ingest::Checkpoint checkpoint, exporters;
+  std::deque<SetAside> aside;
+  const std::string at = prefix_ + "at/", packet = prefix_ + "packet/", kept_aside = prefix_ + "aside/";
+  SLUICE_TRY(parts_.store.catalog().scan(Keyspace::ingest_state, prefix_, [&](std::string_view key, std::string_view value) {
+    if (key.starts_with(at)) checkpoint.emplace_back(key.substr(at.size()), value);
+    if (key.starts_with(packet)) exporters.emplace_back(key.substr(packet.size()), value);
+    if (key.starts_with(kept_aside)) {
+      SetAside entry{identity_.name, std::string(key.substr(kept_aside.size())), find_extra(value, "reason").value_or(""), 0};
+      const std::string time = find_extra(value, "at").value_or("0");
+      std::from_chars(time.data(), time.data() + time.size(), entry.at);
+      aside.push_back(std::move(entry));
+    }
+    return true;
+  }));
+  if (!exporters.empty()) {
+    decoder_ = std::make_unique<ingest::PacketDecoder>();
+    decoder_->load_state(exporters);
+  }
+  std::sort(aside.begin(), aside.end(), [](const SetAside& a, const SetAside& b) { return a.at < b.at; });
+  std::lock_guard lock(mutex_);
+  aside_ = std::move(aside);
+  return checkpoint;
+}
+
+Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait) {
+  Work work{piece, wait, piece.source.empty() ? identity_.source : piece.source, identity_.shape, {}, {}, 0, {}};
+  if (!piece.source.empty()) work.shape = feed_format(work.source);
+  if (piece.bytes.empty() && piece.records.empty() && piece.fault.empty()) {
+    // Nothing but a checkpoint.
+    SLUICE_TRY(commit_checkpoint(work));
+    return PieceResult{};
+  }
+  work.context = {parts_.clock.now(), identity_.format};
+  const size_t bytes = piece.bytes.size();
+  const bool begins_object = piece.offset == 0 || !piece.object_key.empty() || !piece.records.empty();
+  const std::string object = piece.object;
+
+  // Nothing is held while waiting here, so feeds cannot wait for each other in a circle.
+  std::shared_ptr<void> share;
+  while (!(share = parts_.ingest.reserve(bytes)))
+    if (!wait()) return Error{ErrorCode::cancelled, "stopping"};
+
+  auto result = take_counted(work);
+  if (!result.ok()) return result;
+
+  Metrics::IngestCounts sum;
+  sum.bodies = 1;
+  sum.bytes = bytes;
+  sum.accepted = work.rows;
+  sum.duplicates = result->duplicate;
+  sum.failed = result->set_aside;
+  const DecodeReport& report = work.report;
+  if (!result->duplicate) {
+    sum.rejected = report.rejected;
+    sum.no_data = report.no_data;
+    sum.skipped_data = report.skipped_data;
+    if (report.skipped_data > 0 && !report.skipped_range.empty()) {
+      Loss loss{work.source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range};
+      parts_.losses.add("skip/" + work.source + "/" + std::to_string(report.skipped_range.from / kMinute), loss);
+    }
+  }
+  parts_.metrics.count_ingest(is_known_source(work.source) ? std::string_view(work.source) : "unknown", sum);
+  if (report.rejected > 0 && !report.errors.empty())
+    log::debug("records of a feed were rejected", {{"feed", identity_.name},
+                                                   {"object", object},
+                                                   {"rejected", report.rejected},
+                                                   {"record", report.errors.front().record},
+                                                   {"reason", report.errors.front().reason}});
+
+  std::lock_guard lock(mutex_);
+  ++counts_.pieces;
+  counts_.objects += begins_object;
+  counts_.bytes += bytes;
+  counts_.rows += work.rows;
+  counts_.rejected += sum.rejected;
+  counts_.no_data += sum.no_data;
+  counts_.skipped_data += sum.skipped_data;
+  counts_.ignored += result->duplicate ? 0 : report.ignored;
+  counts_.duplicates += result->duplicate;
+  counts_.set_aside += result->set_aside;
+  counts_.last_object = object;
+  counts_.last_object_time = piece.time;
+  counts_.last_at = work.context.received_at;
+  return result;
+}
+
+Result<PieceResult> FeedIntake::take_counted(Work& work) {
+  FeedPiece& piece = work.piece;
+  PieceResult result;
+  if (!piece.object_key.empty()) {
+    SLUICE_ASSIGN(const auto known, parts_.store.catalog().get(Keyspace::objects, object_key(piece.object_key)));
+    if (known) {
+      // Told before it is decoded: objects are offered again after every restart.
+      SLUICE_TRY(commit_checkpoint(work));
+      result.duplicate = true;
+      return result;
+    }
+  }
+  Status status;
+  if (!piece.fault.empty()) {
+    status = Error{ErrorCode::corrupt, piece.fault};
+  } else if (piece.bytes.size() > limits::kFeedObjectBytesMax) {
+    status = Error{ErrorCode::too_large, "is larger than an object may be: " + std::to_string(piece.bytes.size()) + " of " +
+                                             std::to_string(limits::kFeedObjectBytesMax) + " bytes"};
+  } else if (!piece.records.empty()) {
+    status = records(work);
+  } else if (work.shape.lines) {
+    status = lines(work);
+  } else {
+    status = whole(work);
+  }
+  if (work.failure) return *std::move(work.failure);
+  if (!status.ok() && !blames_object(status.error().code)) return std::move(status).error();
+  result.rows = work.rows;
+  result.rejected = work.report.rejected;
+  if (status.ok()) return result;
+
+  // Set aside: named, counted, and passed by for good. Its key stays unknown, so that a whole one may come under it.
+  std::string reason = std::move(status).error().message;
+  if (work.rows > 0) reason += " (" + std::to_string(work.rows) + " rows before that place were kept)";
+  log::warn("an object of a feed cannot be read and is set aside", {{"feed", identity_.name}, {"object", piece.object}, {"reason", reason}});
+  std::string value;
+  append_extra(value, "at", std::to_string(work.context.received_at));
+  append_extra(value, "reason", reason);
+  catalog::Write write;
+  SetAside entry{identity_.name, piece.object.substr(0, limits::kObjectKeyBytesMax), reason, work.context.received_at};
+  write.put(Keyspace::ingest_state, prefix_ + "aside/" + entry.object, std::move(value));
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(aside_, [&](const SetAside& known) { return known.object == entry.object; });
+    aside_.push_back(std::move(entry));
+    while (aside_.size() > limits::kFeedSetAsideMax) {
+      write.erase(Keyspace::ingest_state, prefix_ + "aside/" + aside_.front().object);
+      aside_.pop_front();
+    }
+  }
+  for (const auto& [key, kept] : piece.checkpoint) {
+    if (kept.empty())
+      write.erase(Keyspace::ingest_state, prefix_ + "at/" + key);
+    else
+      write.put(Keyspace::ingest_state, prefix_ + "at/" + key, kept);
+  }
+  SLUICE_TRY(parts_.store.catalog().commit(write, catalog::Sync::yes));
+  result.set_aside = true;
+  return result;
+}
+
+// --- one way for each shape ----------------------------------------------------------------------------------------
+
+// Text of lines, in parts of limits::kFeedPartBytes. A part's key names the place where it begins in the inflated object, and
+// that place follows from the object alone.
+Status FeedIntake::lines(Work& work) {
+  FeedPiece& piece = work.piece;
+  const auto compression = piece.compression ? *piece.compression : ingest::detect_compression(piece.bytes, false);
+  ingest::HeaderLines header(work.shape);
+  header.reset(piece.header, piece.header.empty() && piece.offset == 0 && piece.skip == 0);
+  uint64_t at = 0;          // of `rest` in the inflated object
+  uint64_t skip = piece.skip;
+  bool skipping_line = false;
+  std::string rest;
+  uint64_t lines_before = 0;
+  const auto part = [&](std::string_view text, bool is_last) -> Status {
+    const std::string front = header.text();
+    const size_t front_lines = line_count(front);
+    header.see(text);
+    std::string body;
+    body.reserve(front.size() + text.size());
+    body.append(front).append(text);
+    std::vector<std::shared_ptr<const Batch>> batches;
+    const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+      if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+      return {};
+    };
+    if (!text.empty()) {
+      auto report = decode_body(work.source, body, work.context, sink);
+      // A part may begin with a line that makes no sense, which decoders take for a body that makes none.
+      for (size_t tries = 0; !report.ok() && piece.offset + at > 0 && tries < kBadFirstLines; ++tries) {
+        const size_t end = body.find('\n', front.size());
+        if (end == std::string::npos) break;
+        work.report.reject(++lines_before, report.error().message);
+        body.erase(front.size(), end + 1 - front.size());
+        batches.clear();
+        report = decode_body(work.source, body, work.context, sink);
+      }
+      if (!report.ok()) return std::move(report).error();
+      work.add(*report, lines_before, front_lines);
+      lines_before += line_count(std::string_view(body).substr(front.size()));
+    }
+    std::string().swap(body);
+    return append(work, batches, is_last ? piece.object_key : piece.object_key + "#" + std::to_string(piece.offset + at), is_last);
+  };
+  const ingest::InflateSink take_in = [&](std::string_view text) -> Status {
+    if (skip > 0) {
+      const size_t known = static_cast<size_t>(std::min<uint64_t>(skip, text.size()));
+      text.remove_prefix(known);
+      skip -= known;
+      at += known;
+    }
+    rest.append(text);
+    while (rest.size() >= limits::kFeedPartBytes && !piece.object_key.empty()) {
+      size_t length = ingest::whole_lines(std::string_view(rest).substr(0, limits::kFeedPartBytes));
+      const bool endless = length == 0;
+      if (endless) length = limits::kFeedPartBytes;  // a line beyond every bound; its decoder rejects it by its first part
+      if (skipping_line) {
+        const size_t end = rest.find('\n');
+        length = end == std::string::npos ? rest.size() : end + 1;
+        skipping_line = end == std::string::npos;
+      } else {
+        const Status status = part(std::string_view(rest).substr(0, length), false);
+        if (!status.ok()) return status;
+        skipping_line = endless;
+      }
+      rest.erase(0, length);
+      at += length;
+    }
+    return {};
+  };
+  const auto inflated = ingest::inflate(piece.bytes, compression, take_in, limits::kFeedInflatedBytesMax);
+  if (!inflated.ok()) return inflated.error();
+  std::string().swap(piece.bytes);
+  if (skipping_line) {
+    const size_t end = rest.find('\n');
+    rest.erase(0, end == std::string::npos ? rest.size() : end + 1);
+  }
+  return part(rest, true);
+}
+
+// A document, a capture: decoded at once, appended in groups where it is large.
+Status FeedIntake::whole(Work& work) {
+  FeedPiece& piece = work.piece;
+  const auto compression = piece.compression ? *piece.compression : ingest::detect_compression(piece.bytes, false);
+  std::unique_lock large(parts_.large, std::defer_lock);
+  if (compression != ingest::Compression::none || piece.bytes.size() > kLargeBytes) large.lock();
+  if (compression != ingest::Compression::none) {
+    SLUICE_ASSIGN(piece.bytes, ingest::inflate_to_string(piece.bytes, compression, limits::kFeedObjectBytesMax));
+  }
+  std::vector<std::shared_ptr<const Batch>> batches;
+  size_t rows = 0, groups = 0;
+  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    if (batch.rows == 0) return {};
+    if (!piece.object_key.empty() && rows >= kGroupRows) {
+      SLUICE_TRY(append(work, batches, piece.object_key + "#" + std::to_string(groups++), false));
+      batches.clear();
+      rows = 0;
+    }
+    rows += batch.rows;
+    batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+    return {};
+  };
+  SLUICE_ASSIGN(const DecodeReport report, decode_body(work.source, piece.bytes, work.context, sink));
+  work.add(report, 0, 0);
+  std::string().swap(piece.bytes);
+  return append(work, batches, piece.object_key, true);
+}
+
+// Messages: lines are read together, anything else one by one. A bad message costs only itself.
+Status FeedIntake::records(Work& work) {
+  FeedPiece& piece = work.piece;
+  size_t begin = 0;
+  for (const auto& record : piece.records) {
+    SLUICE_CHECK(record.end >= begin && record.end <= piece.bytes.size());
+    begin = record.end;
+  }
+  if (is_packet_source(work.source)) return packets(work);
+  std::vector<std::shared_ptr<const Batch>> batches;
+  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+    return {};
+  };
+  if (work.shape.lines && piece.compression.value_or(ingest::Compression::gzip) == ingest::Compression::none) {
+    std::string body = piece.header;
+    begin = 0;
+    for (const auto& record : piece.records) {
+      body.append(piece.bytes, begin, record.end - begin);
+      if (!body.empty() && body.back() != '\n') body += '\n';
+      begin = record.end;
+    }
+    const auto report = decode_body(work.source, body, work.context, sink);
+    if (report.ok()) {
+      work.add(*report, 0, line_count(piece.header));
+      return append(work, batches, piece.object_key, true);
+    }
+    batches.clear();  // the first line makes no sense, which must not cost the others: one by one, then
+  }
+  begin = 0;
+  uint64_t number = 0;
+  for (const auto& record : piece.records) {
+    ++number;
+    const std::string_view message = std::string_view(piece.bytes).substr(begin, record.end - begin);
+    begin = record.end;
+    if (message.empty()) continue;
+    const auto compression = piece.compression ? *piece.compression : ingest::detect_compression(message, false);
+    std::string plain = piece.header;
+    const size_t before = batches.size();
+    const ingest::InflateSink take_in = [&](std::string_view text) -> Status {
+      plain.append(text);
+      return {};
+    };
+    Status status;
+    if (const auto inflated = ingest::inflate(message, compression, take_in); !inflated.ok()) {
+      status = inflated.error();
+    } else if (const auto report = decode_body(work.source, plain, work.context, sink); !report.ok()) {
+      status = report.error();
+    } else {
+      work.add(*report, 0, line_count(piece.header));
+      continue;
+    }
+    batches.resize(before);
+    work.report.reject(number, std::move(status).error().message);
+  }
+  return append(work, batches, piece.object_key, true);
+}
+
+// Raw datagrams, by a decoder that knows what came before them.
+Status FeedIntake::packets(Work& work) {
+  FeedPiece& piece = work.piece;
+  if (!decoder_) decoder_ = std::make_unique<ingest::PacketDecoder>();
+  std::vector<std::shared_ptr<const Batch>> batches;
+  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+    return {};
+  };
+  FlowBatchBuilder out;
+  size_t begin = 0;
+  uint64_t number = 0;
+  for (const auto& record : piece.records) {
+    const auto* data = reinterpret_cast<const uint8_t*>(piece.bytes.data()) + begin;
+    const std::span<const uint8_t> packet(data, record.end - begin);
+    begin = record.end;
+    ++number;
+    const ingest::PacketSender sender{record.sender, record.sender_port, 0, 0};
+    SLUICE_ASSIGN(const ingest::PacketCounts counts,
+                  decoder_->decode(packet, sender, record.time != 0 ? record.time : work.context.received_at, out, sink));
+    work.report.accepted += counts.flows;
+    work.report.ignored += counts.options_records;
+    work.report.clamped_times += counts.clamped_times;
+    work.report.cut_strings += counts.cut_strings;
+    if (counts.bad > 0) {
+      const auto errors = decoder_->errors();
+      work.report.reject(number, errors.empty() ? "could not be read" : errors.back().reason);
+      work.report.rejected += counts.bad - 1;
+    }
+  }
+  if (out.rows() > 0) SLUICE_TRY(sink(out.finish()));
+  decoder_->expire(work.context.received_at);
+  return append(work, batches, piece.object_key, true);
+}
+
+// --- to the store ----------------------------------------------------------------------------------------------------
+
+void FeedIntake::add_state(store::AppendOptions& options, const ingest::Checkpoint& checkpoint) {
+  for (const auto& [key, value] : checkpoint) options.side_writes.emplace_back(prefix_ + "at/" + key, value);
+  if (!decoder_) return;
+  for (auto& [key, value] : decoder_->take_state_changes()) options.side_writes.emplace_back(prefix_ + "packet/" + key, std::move(value));
+}
+
+Status FeedIntake::commit_checkpoint(Work& work) {
+  store::AppendOptions options;
+  add_state(options, work.piece.checkpoint);
+  if (options.side_writes.empty()) return {};
+  const auto appended = append_when_room(work, {}, options);
+  return appended.ok() ? Status() : Status(appended.error());
+}
+
+Result<store::AppendResult> FeedIntake::append_when_room(Work& work, std::span<const std::shared_ptr<const Batch>> batches,
+                                                         const store::AppendOptions& options) {
+  while (true) {
+    auto appended = parts_.store.append_shared(batches, options);
+    if (appended.ok()) return appended;
+    if (appended.error().code == ErrorCode::full) {
+      if (work.wait()) continue;
+      work.failure = Error{ErrorCode::cancelled, "stopping"};
+    } else if (appended.error().code != ErrorCode::too_large) {
+      // Whatever its code: the store's trouble is not the object's.
+      work.failure = appended.error();
+    }
+    return appended;
+  }
+}
+
+Status FeedIntake::append(Work& work, std::vector<std::shared_ptr<const Batch>>& batches, const std::string& key, bool is_last) {
+  store::AppendOptions options;
+  if (!key.empty()) options.object_key = object_key(key);
+  if (is_last) add_state(options, work.piece.checkpoint);
+  uint64_t rows = 0;
+  for (const auto& batch : batches) rows += batch->rows;
+  if (batches.empty() && !is_last) return {};
+  if (batches.empty() && options.object_key.empty() && options.side_writes.empty()) return {};
+  auto appended = append_when_room(work, batches, options);
+  if (appended.ok()) {
+    if (!appended->duplicate) work.rows += rows;
+    return {};
+  }
+  if (appended.error().code != ErrorCode::too_large || work.failure || batches.size() < 2) return std::move(appended).error();
+
+  // Flows of too many hours for one write: batch by batch, each under a key that follows from the piece, and the checkpoint last.
+  std::string base = key;
+  if (base.empty() && !work.piece.checkpoint.empty()) base = work.piece.checkpoint.front().first + "=" + work.piece.checkpoint.front().second;
+  if (base.empty()) return std::move(appended).error();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    store::AppendOptions one;
+    one.object_key = object_key(base + "#batch" + std::to_string(i));
+    appended = append_when_room(work, std::span(batches).subspan(i, 1), one);
+    if (!appended.ok()) return std::move(appended).error();
+    if (!appended->duplicate) work.rows += batches[i]->rows;
+  }
+  appended = append_when_room(work, {}, options);
+  return appended.ok() ? Status() : Status(std::move(appended).error());
+}
+
+FeedCounts FeedIntake::counts() const {
+  std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+std::vector<SetAside> FeedIntake::set_aside() const {
+  std::lock_guard lock(mutex_);
+  return {aside_.begin(), aside_.end()};
+}
+
+}  // namespace sluice::server
