@@ -37,6 +37,7 @@ struct Config {
   std::vector<Endpoint> sflow{{"127.0.0.1", 6343, true}};
   std::vector<Prefix> netflow_allow;  // of all flow packets, sFlow's too; empty: everyone, which is allowed on loopback only
   std::optional<Endpoint> ipfix_tcp, ipfix_tls;
+  std::vector<ExporterTable> exporters;  // the file's [[exporter]] tables; no flag
   std::string ipfix_tls_ca;  // exporters over TLS must show a certificate of one of these
   std::string tls_cert, tls_key;
   DurationNs retain_age = 0;

@@ -1,5 +1,6 @@
 #include "ingest/source/json_token.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "storage/model/limits.h"

@@ -168,6 +168,26 @@ void Impl::sflow_follow(const SflowSample& s, Exporter& e, Domain& d) {
   source.drops = s.drops;
 }
 
+namespace {
+
+// The rate that an operator gives for a sample: its interface's beats its sub-agent's, which beats that of all; among equals the
+// last counts. nullptr: none.
+const RateOverride* operator_rate(const ExporterOverride& o, uint32_t sub_agent, const SflowSample& s) {
+  const RateOverride* best = nullptr;
+  int best_rank = -1;
+  for (const RateOverride& r : o.rates) {
+    if (r.domain && *r.domain != sub_agent) continue;
+    if (r.interface && !(s.source_class == 0 && s.source_index == *r.interface)) continue;
+    const int rank = (r.interface ? 2 : 0) + (r.domain ? 1 : 0);
+    if (rank < best_rank) continue;
+    best = &r;
+    best_rank = rank;
+  }
+  return best;
+}
+
+}  // namespace
+
 void Impl::sflow_row(const SflowSample& s, Exporter& e, Domain& d) {
   RowAhead row(*out);
   ++counts.flows;
@@ -205,9 +225,9 @@ void Impl::sflow_row(const SflowSample& s, Exporter& e, Domain& d) {
       row.same<uint64_t>(C::raw_packets, 1);
       row.same<uint8_t>(C::byte_basis, static_cast<uint8_t>(s.basis));
     }
-    const ExporterOverride* o = override_of(e);
-    const bool by_operator = o && o->sampling_rate > 0 && (o->force_sampling || s.sampling_rate == 0);
-    if (const uint32_t rate = by_operator ? o->sampling_rate : s.sampling_rate; rate > 0) row.same<uint32_t>(C::sampling_rate, rate);
+    const RateOverride* o = e.override ? operator_rate(*e.override, d.id, s) : nullptr;
+    const bool by_operator = o && (o->force || s.sampling_rate == 0);
+    if (const uint32_t rate = by_operator ? o->rate : s.sampling_rate; rate > 0) row.same<uint32_t>(C::sampling_rate, rate);
   }
   if (s.reason) {
     row.set<uint8_t>(C::action, static_cast<uint8_t>(Action::drop));

@@ -438,7 +438,7 @@ class IpfixStreams(unittest.TestCase):
         return host, int(port)
 
     def test_tcp_alone_without_a_udp_socket(self):
-        with Sluiced("--netflow", "none", "--ipfix-tcp", "127.0.0.1:0") as s:
+        with Sluiced("--netflow", "none", "--sflow", "none", "--ipfix-tcp", "127.0.0.1:0") as s:
             self.assertEqual(set(s.ready), {"http", "ipfix-tcp", "data"})
             with socket.create_connection(self.address(s, "ipfix-tcp")) as c:
                 for i in range(20):

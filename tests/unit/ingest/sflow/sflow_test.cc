@@ -55,14 +55,17 @@ TEST(Sflow, RateZeroIsNotKnown) {
 
 TEST(Sflow, TheOperatorsRate) {
   PacketDecoderOptions options;
-  options.overrides[*parse_ip("10.9.8.7")] = {2'000, false, SequenceUnit::standard, PostCounters::automatic};
+  ExporterOverride override;
+  override.exporter = *parse_prefix("10.9.8.7/32");
+  override.rates = {{std::nullopt, std::nullopt, 2'000, false}};
+  options.overrides.push_back(override);
   SampleHead silent;
   silent.rate = 0;
   Collector c(options);
   c.send(datagram({flow_sample({raw_header(kPacket.bytes)}), flow_sample({raw_header(kPacket.bytes)}, silent)}));
   EXPECT_EQ(c.rows[0]["sampling_rate"], "512");
   EXPECT_EQ(c.rows[1]["sampling_rate"], "2000");
-  options.overrides.begin()->second.force_sampling = true;
+  options.overrides[0].rates[0].force = true;
   c.decoder.set_overrides(options.overrides);
   c.send(datagram({flow_sample({raw_header(kPacket.bytes)})}, {"10.9.8.7", 3, 101}));
   EXPECT_EQ(c.rows[2]["sampling_rate"], "2000");
