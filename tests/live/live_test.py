@@ -33,7 +33,7 @@ class Live(unittest.TestCase):
 
     def start(self, *feeds):
         with open(f"{self.folder}/sluice.toml", "w") as f:
-            f.write(f"data = '{self.folder}/data'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\n")
+            f.write(f"data = '{self.folder}/data'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\n")
             for feed in feeds:
                 f.write("\n[[feed]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in feed.items()))
         s = Sluiced("--config", f"{self.folder}/sluice.toml", data=f"{self.folder}/data")
@@ -425,7 +425,7 @@ class FaultsTest(Live):
         for key, value, word in (("bucket", "a/b", "bucket"), ("endpoint", "ftp://x", "endpoint"), ("prefix", "{year}/", "prefix"), ("since", "soon", "since"), ("bukket", "x", "bukket"),
                                  ("secret_access_key", "x", "does not belong into the configuration")):
             with open(f"{self.folder}/bad.toml", "w") as f:
-                f.write(f"data = '{self.folder}/bad'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\n[[feed]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in {**self.declared, key: value}.items()))
+                f.write(f"data = '{self.folder}/bad'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\n[[feed]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in {**self.declared, key: value}.items()))
             code, _, error = sluiced.run("--config", f"{self.folder}/bad.toml")
             self.assertEqual(code, 1, (key, error))
             self.assertIn(word, error)
