@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "app"))
 import servers
 import sluiced
-from sluiced import Sluiced, aws_lines, netflow5, netflow9, wait_until
+from sluiced import Sluiced, aws_lines, netflow5, netflow9, sflow5, wait_until
 
 
 def toml(value):
@@ -303,6 +303,8 @@ class KafkaTest(Live):
         s = self.start(feed)
         self.kafka.produce("packets", [(netflow9(template=False, sequence=3), None, [("exporter", b"192.0.2.9")], 1)])
         self.comes_to(s, 5)
+        self.kafka.produce("packets", [(sflow5(samples=2), b"192.0.2.8", None, 0)])
+        self.comes_to(s, 7)
 
     def test_raw_flow_envelopes(self):
         feed = self.declared("raw", "netflow", payload="rawflow")
