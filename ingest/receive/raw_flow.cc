@@ -37,10 +37,13 @@ Result<RawFlow> parse_raw_flow(std::string_view message) {
         const auto value = take_varint(rest);
         if (!value) return bad("a number is cut off");
         // Akvorado writes seconds; finer units of other writers are told by their size.
-        if (*tag >> 3 == 1 && *value > 0) {
-          if (*value < 100'000'000'000) out.received_at = static_cast<TimestampNs>(*value) * kSecond;
-          else if (*value < 100'000'000'000'000) out.received_at = static_cast<TimestampNs>(*value) * kMillisecond;
-          else if (*value <= static_cast<uint64_t>(kTimestampMax)) out.received_at = static_cast<TimestampNs>(*value);
+        if (*tag >> 3 == 1 && *value > 0 && *value <= static_cast<uint64_t>(kTimestampMax)) {
+          out.received_at = static_cast<TimestampNs>(*value);
+          for (const DurationNs unit : {kSecond, kMillisecond, kMicrosecond})
+            if (static_cast<TimestampNs>(*value) <= kTimestampMax / unit) {
+              out.received_at = static_cast<TimestampNs>(*value) * unit;
+              break;
+            }
         }
         break;
       }

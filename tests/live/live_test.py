@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "app"))
 import servers
 import sluiced
-from sluiced import Sluiced, aws_lines, netflow5, netflow9, wait_until
+from sluiced import Sluiced, aws_lines, netflow5, netflow9, sflow5, wait_until
 
 
 def toml(value):
@@ -33,7 +33,7 @@ class Live(unittest.TestCase):
 
     def start(self, *feeds):
         with open(f"{self.folder}/sluice.toml", "w") as f:
-            f.write(f"data = '{self.folder}/data'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\n")
+            f.write(f"data = '{self.folder}/data'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\n")
             for feed in feeds:
                 f.write("\n[[feed]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in feed.items()))
         s = Sluiced("--config", f"{self.folder}/sluice.toml", data=f"{self.folder}/data")
@@ -303,6 +303,8 @@ class KafkaTest(Live):
         s = self.start(feed)
         self.kafka.produce("packets", [(netflow9(template=False, sequence=3), None, [("exporter", b"192.0.2.9")], 1)])
         self.comes_to(s, 5)
+        self.kafka.produce("packets", [(sflow5(samples=2), b"192.0.2.8", None, 0)])
+        self.comes_to(s, 7)
 
     def test_raw_flow_envelopes(self):
         feed = self.declared("raw", "netflow", payload="rawflow")
@@ -425,7 +427,7 @@ class FaultsTest(Live):
         for key, value, word in (("bucket", "a/b", "bucket"), ("endpoint", "ftp://x", "endpoint"), ("prefix", "{year}/", "prefix"), ("since", "soon", "since"), ("bukket", "x", "bukket"),
                                  ("secret_access_key", "x", "does not belong into the configuration")):
             with open(f"{self.folder}/bad.toml", "w") as f:
-                f.write(f"data = '{self.folder}/bad'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\n[[feed]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in {**self.declared, key: value}.items()))
+                f.write(f"data = '{self.folder}/bad'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\n[[feed]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in {**self.declared, key: value}.items()))
             code, _, error = sluiced.run("--config", f"{self.folder}/bad.toml")
             self.assertEqual(code, 1, (key, error))
             self.assertIn(word, error)
