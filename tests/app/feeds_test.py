@@ -29,7 +29,7 @@ class Folder(unittest.TestCase):
     def server(self, *lines, source="aws_vpc", **kw):
         path = self.root + "/s.toml"
         with open(path, "w") as f:
-            f.write(f"data = '{self.root}/data'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\n[[feed]]\nname = 'f'\nkind = 'folder'\n"
+            f.write(f"data = '{self.root}/data'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\n[[feed]]\nname = 'f'\nkind = 'folder'\n"
                     f"source = '{source}'\npath = '{self.watched}'\nperiod = '20ms'\nsettle = '200ms'\n" + "\n".join(lines) + "\n")
         return Sluiced("--config", path, data=self.root + "/data", **kw)
 
@@ -143,7 +143,7 @@ class Folder(unittest.TestCase):
             self.assertEqual(s.wait_count(1), 1)
 
     def test_declarations_that_make_no_sense(self):
-        for lines, told in ((["gloob = 'x'"], "s.toml:11: feed 'f': gloob"), (["after = 'burn'"], "keep, delete or move"), (["[[feed]]", "name = 'f'", "kind = 'folder'"], "another feed"),
+        for lines, told in ((["gloob = 'x'"], "s.toml:12: feed 'f': gloob"), (["after = 'burn'"], "keep, delete or move"), (["[[feed]]", "name = 'f'", "kind = 'folder'"], "another feed"),
                             (["secret = 'abc'"], "gloob|secret"), (["after = 'move'"], "move_to")):
             with self.server(*lines, wait=False) as s:
                 self.assertEqual(s.process.wait(10), 1, lines)
@@ -161,7 +161,7 @@ def envelope(*messages, type="DATA_MESSAGE", first=1):
 
 class Pushes(unittest.TestCase):
     def setUp(self):
-        self.s = Sluiced("--netflow", "none")
+        self.s = Sluiced("--netflow", "none", "--sflow", "none")
         self.addCleanup(self.s.__exit__)
 
     def send(self, body, id="ed4acda5-034f-9f42-bba1-f29aea6d7d8f", **headers):
@@ -188,7 +188,7 @@ class Pushes(unittest.TestCase):
         data = self.s.data
         self.assertEqual(self.send(firehose(aws_lines(5), id="k"), id="k").status, 200)
         self.s.stop(signal.SIGKILL)
-        with Sluiced("--netflow", "none", data=data) as s:
+        with Sluiced("--netflow", "none", "--sflow", "none", data=data) as s:
             self.s, first = s, self.s
             self.assertEqual(s.count(), 5)
             self.assertEqual(self.send(firehose(aws_lines(5), id="k"), id="k").status, 200)
@@ -267,7 +267,7 @@ class Pushes(unittest.TestCase):
     def test_push_rules_say_the_format(self):
         with tempfile.TemporaryDirectory() as d:
             with open(d + "/s.toml", "w") as f:
-                f.write("data = '%s/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\n[[push]]\nfrom = 'arn:*:deliverystream/flows'\nsource = 'aws_vpc'\nformat = 'srcaddr dstaddr end bytes'\n" % d)
+                f.write("data = '%s/x'\nhttp = '127.0.0.1:0'\nnetflow = 'none'\nsflow = 'none'\n[[push]]\nfrom = 'arn:*:deliverystream/flows'\nsource = 'aws_vpc'\nformat = 'srcaddr dstaddr end bytes'\n" % d)
             with Sluiced("--config", d + "/s.toml", data=d + "/x") as s:
                 self.s, first = s, self.s
                 self.assertEqual(self.send(firehose(b"10.0.0.1 10.0.0.2 1763625600 77\n", id="r"), id="r").status, 200)
