@@ -148,7 +148,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, feeds_.get(), bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     feeds_->start();

@@ -366,6 +366,21 @@ Result<ingest::FeedSettings> feed_of(const toml::table& table, const std::string
   return feed;
 }
 
+Result<PushRule> push_of(const toml::table& table, const std::string& file_name) {
+  PushRule rule;
+  for (const auto& [key, node] : table) {
+    const std::string place = file_name + ":" + std::to_string(node.source().begin.line);
+    std::string* to = key == "from" ? &rule.from : key == "source" ? &rule.source : key == "format" ? &rule.format : nullptr;
+    if (!to) return Error{ErrorCode::invalid_argument, place + ": a push has no key '" + std::string(key.str()) + "' (known are from, source, format)"};
+    const auto value = text_of(node);
+    if (!value) return Error{ErrorCode::parse, place + ": '" + std::string(key.str()) + "' is text"};
+    *to = *value;
+  }
+  if (rule.from.empty() || rule.source.empty())
+    return Error{ErrorCode::invalid_argument, file_name + ":" + std::to_string(table.source().begin.line) + ": a push needs 'from' and 'source'"};
+  return rule;
+}
+
 }  // namespace
 
 std::span<const Setting> settings() { return kSettings; }
@@ -440,12 +455,18 @@ Status load_config_text(Config& config, std::string_view text, const std::string
       SLUICE_TRY(read_exporters(node, file_name, config));
       continue;
     }
-    if (key == "feed") {
+    if (key == "feed" || key == "push") {
+      const std::string name(key.str());
       const auto* tables = node.as_array();
-      if (!tables || !tables->is_array_of_tables()) return Error{ErrorCode::parse, place + ": a feed is declared as [[feed]]"};
+      if (!tables || !tables->is_array_of_tables()) return Error{ErrorCode::parse, place + ": a " + name + " is declared as [[" + name + "]]"};
       for (const auto& table : *tables) {
-        SLUICE_ASSIGN(ingest::FeedSettings feed, feed_of(*table.as_table(), file_name));
-        config.feeds.push_back(std::move(feed));
+        if (name == "feed") {
+          SLUICE_ASSIGN(ingest::FeedSettings feed, feed_of(*table.as_table(), file_name));
+          config.feeds.push_back(std::move(feed));
+        } else {
+          SLUICE_ASSIGN(PushRule rule, push_of(*table.as_table(), file_name));
+          config.pushes.push_back(std::move(rule));
+        }
       }
       continue;
     }

@@ -30,6 +30,12 @@ struct Endpoint {
 Result<Endpoint> parse_endpoint(std::string_view text);
 std::string to_string(const Endpoint& endpoint);
 
+// What comes by a cloud's push and does not say its format itself: by the stream's ARN, the log group or the subscription.
+struct PushRule {
+  std::string from;  // pattern, as of file names
+  std::string source, format;
+};
+
 struct Config {
   std::string data = "./sluice-data";
   Endpoint http{"127.0.0.1", 8080, true};
@@ -54,6 +60,7 @@ struct Config {
   log::Format log_format = log::Format::text;
   log::Level log_level = log::Level::info;
   std::vector<ingest::FeedSettings> feeds;  // the file's [[feed]] tables; no flag
+  std::vector<PushRule> pushes;             // its [[push]] tables, the first that fits decides
 };
 
 struct Setting {

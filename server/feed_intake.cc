@@ -5,6 +5,7 @@
 
 #include "ingest/receive/line_cut.h"
 #include "server/log.h"
+#include "server/message_bodies.h"
 #include "storage/catalog/catalog.h"
 #include "storage/model/text_list.h"
 
@@ -333,7 +334,6 @@ Status FeedIntake::whole(Work& work) {
   return append(work, batches, piece.object_key, true);
 }
 
-// Messages: lines are read together, anything else one by one. A bad message costs only itself.
 Status FeedIntake::records(Work& work) {
   FeedPiece& piece = work.piece;
   size_t begin = 0;
@@ -342,52 +342,15 @@ Status FeedIntake::records(Work& work) {
     begin = record.end;
   }
   if (is_packet_source(work.source)) return packets(work);
+  std::vector<size_t> ends;
+  for (const auto& record : piece.records) ends.push_back(record.end);
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
-  if (work.shape.lines && piece.compression.value_or(ingest::Compression::gzip) == ingest::Compression::none) {
-    std::string body = piece.header;
-    begin = 0;
-    for (const auto& record : piece.records) {
-      body.append(piece.bytes, begin, record.end - begin);
-      if (!body.empty() && body.back() != '\n') body += '\n';
-      begin = record.end;
-    }
-    const auto report = decode_body(work.source, body, work.context, sink);
-    if (report.ok()) {
-      work.add(*report, 0, line_count(piece.header));
-      return append(work, batches, piece.object_key, true);
-    }
-    batches.clear();  // the first line makes no sense, which must not cost the others: one by one, then
-  }
-  begin = 0;
-  uint64_t number = 0;
-  for (const auto& record : piece.records) {
-    ++number;
-    const std::string_view message = std::string_view(piece.bytes).substr(begin, record.end - begin);
-    begin = record.end;
-    if (message.empty()) continue;
-    const auto compression = piece.compression ? *piece.compression : ingest::detect_compression(message, false);
-    std::string plain = piece.header;
-    const size_t before = batches.size();
-    const ingest::InflateSink take_in = [&](std::string_view text) -> Status {
-      plain.append(text);
-      return {};
-    };
-    Status status;
-    if (const auto inflated = ingest::inflate(message, compression, take_in); !inflated.ok()) {
-      status = inflated.error();
-    } else if (const auto report = decode_body(work.source, plain, work.context, sink); !report.ok()) {
-      status = report.error();
-    } else {
-      work.add(*report, 0, line_count(piece.header));
-      continue;
-    }
-    batches.resize(before);
-    work.report.reject(number, std::move(status).error().message);
-  }
+  SLUICE_ASSIGN(const DecodeReport report, decode_messages({work.source, piece.bytes, ends, piece.compression, piece.header}, work.context, sink));
+  work.add(report, 0, 0);
   return append(work, batches, piece.object_key, true);
 }
 

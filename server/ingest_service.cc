@@ -5,6 +5,8 @@
 #include "ingest/receive/inflate.h"
 #include "ingest/source/packet_body.h"
 #include "server/log.h"
+#include "server/message_bodies.h"
+#include "storage/catalog/catalog.h"
 
 namespace sluice::server {
 namespace {
@@ -74,6 +76,18 @@ std::shared_ptr<void> IngestService::reserve(size_t bytes) {
 Result<IngestOutcome> IngestService::take(IngestBody body) {
   const size_t bytes = body.bytes.size();
   auto outcome = take_counted(body);
+  count(body.source, bytes, outcome);
+  return outcome;
+}
+
+Result<IngestOutcome> IngestService::take_messages(IngestMessages messages) {
+  const size_t bytes = messages.bytes.size();
+  auto outcome = take_messages_counted(messages);
+  count(messages.source, bytes, outcome);
+  return outcome;
+}
+
+void IngestService::count(std::string_view source, size_t bytes, const Result<IngestOutcome>& outcome) {
   Metrics::IngestCounts counts;
   counts.bodies = 1;
   counts.bytes = bytes;
@@ -90,7 +104,48 @@ Result<IngestOutcome> IngestService::take(IngestBody body) {
     if (outcome.error().code == ErrorCode::full) ++metrics_.ingest_refused_full;
   }
   // Hostile names must not become labels.
-  metrics_.count_ingest(is_known_source(body.source) ? std::string_view(body.source) : "unknown", counts);
+  metrics_.count_ingest(is_known_source(source) ? source : "unknown", counts);
+}
+
+void IngestService::note_skipped(const std::string& source, const IngestOutcome& outcome) {
+  const auto& report = outcome.report;
+  if (outcome.duplicate || report.skipped_data == 0 || report.skipped_range.empty()) return;
+  Loss loss{source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range};
+  losses_.add("skip/" + source + "/" + std::to_string(report.skipped_range.from / kMinute), loss);
+}
+
+Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messages) {
+  if (!is_known_source(messages.source)) return Error{ErrorCode::not_found, "there is no source '" + messages.source.substr(0, 100) + "'"};
+  BodyMemory memory(in_flight_, in_flight_max_, messages.bytes.size());
+  std::vector<std::shared_ptr<const Batch>> batches;
+  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    SLUICE_TRY(memory.take(batch.byte_size()));
+    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+    return {};
+  };
+  const ingest::DecodeContext context{clock_.now(), messages.format};
+  IngestOutcome outcome;
+  SLUICE_ASSIGN(outcome.report, decode_messages({messages.source, messages.bytes, messages.ends, std::nullopt, {}}, context, sink));
+  std::string().swap(messages.bytes);
+  const auto& report = outcome.report;
+  store::AppendOptions options;
+  options.object_key = std::move(messages.object_key);
+  if (batches.empty() && report.rejected > 0 && report.no_data + report.skipped_data + report.ignored == 0) {
+    // What came before under this key may have been readable (another format was configured then).
+    if (!options.object_key.empty()) {
+      SLUICE_ASSIGN(const auto known, store_.catalog().get(catalog::Keyspace::objects, options.object_key));
+      outcome.duplicate = known.has_value();
+      if (outcome.duplicate) return outcome;
+    }
+    return Error{ErrorCode::invalid_argument, "none of " + std::to_string(report.rejected) + " records can be read" +
+                                                  (report.errors.empty() ? std::string() : "; the first: " + report.errors.front().reason)};
+  }
+  if (!batches.empty() || !options.object_key.empty()) {
+    SLUICE_ASSIGN(const store::AppendResult appended, store_.append_shared(batches, options));
+    outcome.duplicate = appended.duplicate;
+    outcome.rows = appended.duplicate ? 0 : appended.rows;
+  }
+  note_skipped(messages.source, outcome);
   return outcome;
 }
 
@@ -138,11 +193,7 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
     outcome.duplicate = appended.duplicate;
     outcome.rows = appended.duplicate ? 0 : appended.rows;
   }
-  const auto& report = outcome.report;
-  if (!outcome.duplicate && report.skipped_data > 0 && !report.skipped_range.empty()) {
-    Loss loss{body.source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range};
-    losses_.add("skip/" + body.source + "/" + std::to_string(report.skipped_range.from / kMinute), loss);
-  }
+  note_skipped(body.source, outcome);
   return outcome;
 }
 

@@ -28,6 +28,15 @@ struct IngestBody {
   std::string bytes;
 };
 
+// Messages that one delivery brings, each a body of its own (see message_bodies.h).
+struct IngestMessages {
+  std::string source;
+  std::string format;
+  std::string object_key;     // whole, not per source; may be empty
+  std::string bytes;
+  std::vector<size_t> ends;   // of the messages in `bytes`
+};
+
 struct IngestOutcome {
   ingest::DecodeReport report;
   bool duplicate = false;
@@ -58,9 +67,15 @@ class IngestService {
   // Returns once the rows are durable. Errors: not_found (source), unsupported (encoding), too_large, invalid_argument,
   // parse or corrupt (the body makes no sense), full, io.
   Result<IngestOutcome> take(IngestBody body);
+  // The same of messages. One that cannot be read is only counted; but a delivery of which nothing can be read is an error
+  // (invalid_argument) and leaves its key unused, so that its sender keeps it for whoever puts the format right.
+  Result<IngestOutcome> take_messages(IngestMessages messages);
 
  private:
   Result<IngestOutcome> take_counted(IngestBody& body);
+  Result<IngestOutcome> take_messages_counted(IngestMessages& messages);
+  void count(std::string_view source, size_t bytes, const Result<IngestOutcome>& outcome);
+  void note_skipped(const std::string& source, const IngestOutcome& outcome);
 
   store::Store& store_;
   const Clock& clock_;

@@ -3,7 +3,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "ingest/receive/inflate.h"
 #include "ingest/source/base64.h"

@@ -67,6 +67,14 @@ std::string_view foreign_reason(const http::Request& head) {
   return {};
 }
 
+std::string credential(const Route* route, const http::Request& request) {
+  return route && route->credential ? route->credential(request) : std::string(request.header("authorization"));
+}
+
+http::Response shaped(const Route* route, const http::Request& request, http::Response refusal) {
+  return route->refusal ? route->refusal(request, refusal) : std::move(refusal);
+}
+
 }  // namespace
 
 int status_of(ErrorCode code) {
@@ -162,6 +170,14 @@ http::Response Router::not_found(const http::Request& request) const {
 }
 
 http::Admission Router::admit(const http::Request& head, std::optional<uint64_t> content_length) {
+  http::Admission admission = admit_route(head, content_length);
+  if (admission.refusal) {
+    if (const Match found = match(head); found.route && found.route->refusal) admission.refusal = found.route->refusal(head, *admission.refusal);
+  }
+  return admission;
+}
+
+http::Admission Router::admit_route(const http::Request& head, std::optional<uint64_t> content_length) {
   const State state = state_.load();
   const auto refuse = [](http::Response response) {
     http::Admission admission;
@@ -201,7 +217,7 @@ http::Admission Router::admit(const http::Request& head, std::optional<uint64_t>
   }
   const Match found = match(head);
   // Who asks comes before what there is: strangers learn nothing of the routes.
-  const auto principal = auth_->identify(head.header("authorization"));
+  const auto principal = auth_->identify(credential(found.route, head));
   if (!principal.ok()) return refuse(error_response(principal.error()));
   if (!found.route) {
     if (found.allowed.empty()) return refuse(not_found(head));
@@ -226,8 +242,8 @@ void Router::handle(std::shared_ptr<http::Exchange> exchange) {
   const Route* route = found.route;
   const bool taken = lanes_[static_cast<size_t>(route->lane)]->post([this, route, exchange, arguments = found.arguments] {
     // The token may have been removed since the head came; then the exchange says so.
-    auto principal = auth_->identify(exchange->request().header("authorization"));
-    if (!principal.ok()) return exchange->respond(error_response(principal.error()));
+    auto principal = auth_->identify(credential(route, exchange->request()));
+    if (!principal.ok()) return exchange->respond(shaped(route, exchange->request(), error_response(principal.error())));
     Call call{exchange, exchange->request(), arguments, std::move(*principal)};
     route->answer(call);
   });
@@ -236,7 +252,7 @@ void Router::handle(std::shared_ptr<http::Exchange> exchange) {
   if (route->lane == Lane::ingest) ++metrics_->ingest_refused_full;
   http::Response response = error_response(503, "full", "too many requests of this kind are running and waiting");
   response.headers.emplace_back("Retry-After", "1");
-  exchange->respond(std::move(response));
+  exchange->respond(shaped(route, exchange->request(), std::move(response)));
 }
 
 void Router::done(const http::Request& request, int status, uint64_t bytes_sent, int64_t elapsed_ns) {

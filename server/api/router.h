@@ -44,6 +44,10 @@ struct Route {
   std::function<void(Call&)> answer;
   // A further look before the body is read, for bounded budgets. May be empty.
   std::function<http::Admission(const http::Request&, std::optional<uint64_t> content_length)> admit = {};
+  // Where a client that cannot send an Authorization header carries its token; the answer is what that header would say.
+  std::function<std::string(const http::Request&)> credential = {};
+  // Another form for refusals, for clients with a protocol of their own.
+  std::function<http::Response(const http::Request&, const http::Response&)> refusal = {};
 };
 
 // A JSON error answer. `line` 0: no place in a text is to blame.
@@ -75,6 +79,7 @@ class Router final : public http::Handler {
     std::vector<std::string> arguments;
     std::string allowed;  // methods that the path knows, when not this one
   };
+  http::Admission admit_route(const http::Request& head, std::optional<uint64_t> content_length);
   Match match(const http::Request& request) const;
   http::Response not_found(const http::Request& request) const;
 

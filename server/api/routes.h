@@ -8,6 +8,7 @@
 #include "ingest/source/exporter.h"
 #include "server/api/query_body.h"
 #include "server/api/router.h"
+#include "server/config.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/ingest_service.h"
@@ -30,6 +31,7 @@ struct Parts {
   std::function<std::vector<ingest::ExporterStats>()> exporters;
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
   const server::FeedRunner* feeds = nullptr;
+  std::vector<server::PushRule> pushes;
   QueryBounds bounds;
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
@@ -47,6 +49,16 @@ void answer_cancel(Call& call, server::QueryService& queries);
 // ingest_routes.cc
 http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest, size_t body_bytes_max);
 void answer_ingest(Call& call, server::IngestService& ingest);
+
+// push_routes.cc
+std::string firehose_credential(const http::Request& request);
+std::string pubsub_credential(const http::Request& request);
+// A refusal in the form that Firehose shows its user.
+http::Response firehose_refusal(const http::Request& request, const http::Response& refusal, const Clock& clock);
+http::Admission admit_push(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest);
+void answer_firehose(Call& call, server::IngestService& ingest, const std::vector<server::PushRule>& rules, const Clock& clock);
+void answer_cloudwatch(Call& call, server::IngestService& ingest, const std::vector<server::PushRule>& rules);
+void answer_pubsub(Call& call, server::IngestService& ingest, const std::vector<server::PushRule>& rules);
 
 // catalogue_routes.cc
 void answer_schema(Call& call);

@@ -152,6 +152,44 @@ TEST(InterfaceFile, ErrorsNameTheLine) {
   EXPECT_TRUE(parse_interface_lines("", "f")->empty());
 }
 
+TEST(Config, FeedsAndPushesAreTables) {
+  Config c;
+  const Status s = load_config_text(c, R"([[feed]]
+name = "logs"
+kind = "folder"
+source = "aws_vpc"
+path = "/x"
+glob = ["*.log", "*.gz"]
+recursive = true
+[[feed]]
+name = "more"
+kind = "folder"
+[[push]]
+from = "arn:*"
+source = "aws_tgw"
+)", "t.toml");
+  ASSERT_TRUE(s.ok()) << s.error().message;
+  ASSERT_EQ(c.feeds.size(), 2u);
+  EXPECT_EQ(c.feeds[0].name, "logs");
+  EXPECT_EQ(c.feeds[0].options["glob"].value, "*.log,*.gz");
+  EXPECT_EQ(c.feeds[0].options["recursive"].value, "true");
+  EXPECT_EQ(c.feeds[0].options["path"].place, "t.toml:5");
+  EXPECT_EQ(c.feeds[1].place, "t.toml:8");
+  ASSERT_EQ(c.pushes.size(), 1u);
+  EXPECT_EQ(c.pushes[0].source, "aws_tgw");
+  for (const auto& [text, told] : std::initializer_list<std::pair<const char*, const char*>>{{"[feed]\nname = 'x'\n", "t.toml:1: a feed is declared as [[feed]]"},
+                                                                                            {"[[feed]]\nkind = 'folder'\n", "needs a name"},
+                                                                                            {"[[feed]]\nname = 'a/b'\nkind = 'folder'\n", "needs a name"},
+                                                                                            {"[[feed]]\nname = 'x'\n", "kind: is needed"},
+                                                                                            {"[[push]]\nfrom = 'x'\n", "needs 'from' and 'source'"},
+                                                                                            {"[[push]]\nform = 'x'\n", "t.toml:2: a push has no key 'form'"}}) {
+    Config bad;
+    const Status refused = load_config_text(bad, text, "t.toml");
+    ASSERT_FALSE(refused.ok()) << text;
+    EXPECT_NE(refused.error().message.find(told), std::string::npos) << refused.error().message;
+  }
+}
+
 TEST(Config, EverySettingIsUsable) {
   Config c;
   for (const Setting& setting : settings()) {

@@ -1,0 +1,183 @@
+#include "server/feed_runner.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "server/message_bodies.h"
+#include "storage/catalog/catalog.h"
+
+namespace sluice::server {
+namespace {
+
+TEST(FeedBackoff, DoublesUpToFiveMinutesAndHalvesAtMost) {
+  EXPECT_EQ(feed_backoff(1, 0), kSecond);
+  EXPECT_EQ(feed_backoff(2, 0), 2 * kSecond);
+  EXPECT_EQ(feed_backoff(5, 0), 16 * kSecond);
+  EXPECT_EQ(feed_backoff(1'000'000'000, 0), 5 * kMinute);
+  EXPECT_EQ(feed_backoff(1, 1), kSecond / 2);
+}
+
+std::string line(int n) {
+  return "2 123456789012 eni-1 10.0." + std::to_string(n >> 8) + "." + std::to_string(n & 255) + " 172.31.0.9 1024 443 6 10 840 1763625600 1763625601 ACCEPT OK\n";
+}
+
+// An intake on a store of its own.
+class IntakeTest : public ::testing::Test {
+ protected:
+  IntakeTest() : clock_(1'763'625'700 * kSecond) {
+    char name[] = "/tmp/sluice-intake-XXXXXX";
+    root_ = mkdtemp(name);
+    open();
+  }
+  ~IntakeTest() override {
+    intake_.reset();
+    ingest_.reset();
+    losses_.reset();
+    store_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  void open() {
+    intake_.reset();
+    ingest_.reset();
+    losses_.reset();
+    store_.reset();
+    store::StoreOptions options;
+    options.directory = root_;
+    options.sync = false;
+    auto store = store::Store::open(options, clock_);
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    store_ = std::move(*store);
+    losses_ = std::make_unique<LossBook>(&store_->catalog());
+    ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
+    intake_ = std::make_unique<FeedIntake>(FeedIntake::Identity{"f", "aws_vpc", "", feed_format("aws_vpc")},
+                                           FeedIntake::Parts{*store_, clock_, metrics_, *losses_, *ingest_, large_});
+  }
+  ingest::PieceResult take(ingest::FeedPiece piece) {
+    auto result = intake_->take(std::move(piece), [] { return false; });
+    EXPECT_TRUE(result.ok()) << result.error().message;
+    return result.ok() ? *result : ingest::PieceResult{};
+  }
+  ingest::Checkpoint checkpoint() {
+    auto kept = intake_->restore();
+    EXPECT_TRUE(kept.ok());
+    return kept.ok() ? *kept : ingest::Checkpoint{};
+  }
+  uint64_t rows() const {
+    const auto s = store_->stats();
+    return s.open_rows + s.segment_rows;
+  }
+
+  ManualClock clock_;
+  std::string root_;
+  Metrics metrics_;
+  std::mutex large_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<LossBook> losses_;
+  std::unique_ptr<IngestService> ingest_;
+  std::unique_ptr<FeedIntake> intake_;
+};
+
+TEST_F(IntakeTest, CommitsTheCheckpointWithTheRowsAndErasesByAnEmptyValue) {
+  ingest::FeedPiece piece;
+  piece.object = "a";
+  piece.bytes = line(1) + line(2);
+  piece.checkpoint = {{"x", "1"}, {"y", "2"}};
+  EXPECT_EQ(take(piece).rows, 2u);
+  open();
+  EXPECT_EQ(rows(), 2u);
+  EXPECT_EQ(checkpoint(), (ingest::Checkpoint{{"x", "1"}, {"y", "2"}}));
+  ingest::FeedPiece only;
+  only.checkpoint = {{"x", ""}, {"z", "3"}};
+  take(only);
+  EXPECT_EQ(checkpoint(), (ingest::Checkpoint{{"y", "2"}, {"z", "3"}}));
+  EXPECT_EQ(intake_->counts().pieces, 0u);
+}
+
+TEST_F(IntakeTest, AnObjectCountsOnceAndItsCheckpointEachTime) {
+  ingest::FeedPiece piece;
+  piece.object = "s3://b/k";
+  piece.object_key = "k";
+  piece.bytes = line(1);
+  piece.checkpoint = {{"after", "k"}};
+  EXPECT_EQ(take(piece).rows, 1u);
+  open();
+  piece.checkpoint = {{"after", "k2"}};
+  EXPECT_TRUE(take(piece).duplicate);
+  EXPECT_EQ(rows(), 1u);
+  EXPECT_EQ(checkpoint(), (ingest::Checkpoint{{"after", "k2"}}));
+}
+
+TEST_F(IntakeTest, ALargeObjectComesInPartsWithItsHeaderAndIsNotDoubledWhenItComesAgain) {
+  std::string text = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n";
+  int n = 0;
+  while (text.size() < 2 * limits::kFeedPartBytes + 100'000) text += line(n++ % 65'536);
+  ingest::FeedPiece piece;
+  piece.object = piece.object_key = "big";
+  piece.bytes = text;
+  EXPECT_EQ(take(piece).rows, static_cast<uint64_t>(n));
+  // As after a crash behind its first parts: only the object's own key is missing.
+  ASSERT_TRUE(store_->catalog().erase(catalog::Keyspace::objects, "feed/f\nbig", catalog::Sync::no).ok());
+  const auto again = take(piece);
+  EXPECT_EQ(again.rejected, 0u);
+  ASSERT_GE(store_->stats().duplicate_objects, 2u);
+}
+
+TEST_F(IntakeTest, WhatCannotBeReadIsSetAsideByNameAndBlocksNothing) {
+  ingest::FeedPiece piece;
+  piece.object = piece.object_key = "bad";
+  piece.bytes = "what is this\n";
+  piece.checkpoint = {{"after", "bad"}};
+  EXPECT_TRUE(take(piece).set_aside);
+  piece = {};
+  piece.object = "gone";
+  piece.fault = "gone while it was read";
+  EXPECT_TRUE(take(piece).set_aside);
+  open();
+  EXPECT_EQ(checkpoint(), (ingest::Checkpoint{{"after", "bad"}}));
+  ASSERT_EQ(intake_->set_aside().size(), 2u);
+  piece = {};
+  piece.object = piece.object_key = "bad";  // a good one may come under the same key
+  piece.bytes = line(1);
+  EXPECT_EQ(take(piece).rows, 1u);
+}
+
+TEST_F(IntakeTest, ABadLineAtTheFrontOfALaterPartCostsOnlyItself) {
+  ingest::FeedPiece piece;
+  piece.object = "a";
+  piece.offset = 4'096;
+  piece.bytes = "rubbish\n" + line(1);
+  const auto result = take(piece);
+  EXPECT_EQ(result.rows, 1u);
+  EXPECT_EQ(result.rejected, 1u);
+}
+
+TEST_F(IntakeTest, MessagesAreBodiesOfTheirOwn) {
+  ingest::FeedPiece piece;
+  piece.object = "topic/0";
+  for (const std::string& message : {std::string("rubbish"), line(1).substr(0, line(1).size() - 1), std::string(), line(2) + line(3), std::string("\x1f\x8b\x08""bad")}) {
+    piece.bytes += message;
+    piece.records.push_back({piece.bytes.size(), 0, {}, 0});
+  }
+  piece.checkpoint = {{"0", "5"}};
+  const auto result = take(piece);
+  EXPECT_EQ(result.rows, 3u);
+  EXPECT_EQ(result.rejected, 2u);
+}
+
+TEST(DecodeMessages, AHeaderHoldsForItsOwnMessageOnly) {
+  const std::string own = "srcaddr dstaddr end bytes\n10.0.0.1 10.0.0.2 1763625600 5\n", plain = line(1);
+  const std::string bytes = own + plain;
+  const size_t ends[] = {own.size(), bytes.size()};
+  uint64_t rows = 0;
+  const auto report = decode_messages({"aws_vpc", bytes, ends, std::nullopt, {}}, {}, [&](Batch&& batch) -> Status {
+    rows += batch.rows;
+    return {};
+  });
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(rows, 2u);
+  EXPECT_EQ(report->rejected, 0u);
+}
+
+}  // namespace
+}  // namespace sluice::server
