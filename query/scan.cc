@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
+#include <utility>
 
 #include "query/sampling.h"
 #include "query/scan_prune.h"
@@ -107,7 +108,7 @@ struct Scan::BlockReader {
   const Segment& segment;
   uint32_t block, from, to;
   Worker& worker;
-  segment::ReadStats reads;
+  segment::ReadStats& reads;  // of the block
   bool selected = false;
   std::vector<uint32_t> rows;  // of the block, when selected
   const SamplingRules* rules = nullptr;  // that may hold for rows of the segment
@@ -326,13 +327,14 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
   const SegmentWork::Block& block = work.blocks[index];
   const size_t piece = run_.options.batch_rows > 0 ? run_.options.batch_rows : piece_;
   std::vector<uint8_t> mask;
+  segment::ReadStats reads;
   const SamplingRules* rules = run_.context.sampling_rules.get();
   if (rules && !may_correct(*rules, work.segment->info().first, work.segment->info().last)) rules = nullptr;
   for (const auto& [run_from, run_to] : block.runs) {
     for (uint32_t from = run_from; from < run_to;) {
       SLUICE_TRY(run_.check());
       const auto to = static_cast<uint32_t>(std::min<size_t>(run_to, from + piece));
-      BlockReader reader{plan_, *work.segment, block.block, from, to, worker, {}, false, {}, rules, {}};
+      BlockReader reader{plan_, *work.segment, block.block, from, to, worker, reads, false, {}, rules, {}};
       from = to;
       worker.stats.rows_scanned += to - reader.from;
       Chunk chunk;
@@ -381,7 +383,7 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
         return {};
       };
       const Status read = read_and_filter();
-      worker.stats.bytes_read += reader.reads.bytes_read;
+      worker.stats.bytes_read += std::exchange(reads.bytes_read, 0);
       if (!read.ok()) {
         if (read.error().code != ErrorCode::corrupt && read.error().code != ErrorCode::io) return read;
         damaged(work, read.error(), worker);

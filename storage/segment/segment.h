@@ -5,8 +5,8 @@
 //
 // Thread rule: immutable after open; every method is const and may be called from any thread. Columns and dictionaries
 // that it hands out keep the mapping alive.
-// Errors: every chunk of values is verified against its checksum whenever it is read, dictionaries and postings when they are
-// first used; a damaged one gives ErrorCode::corrupt, whose
+// Errors: every chunk of values is verified against its checksum whenever it is read (once per ReadStats), dictionaries and
+// postings when they are first used; a damaged one gives ErrorCode::corrupt, whose
 // message names file, column and block. Nothing here aborts on hostile bytes, nor when the file is cut short or its disk fails
 // while it is open (mapping.h).
 #pragma once
@@ -66,6 +66,9 @@ struct ColumnStats {
 struct ReadStats {
   uint64_t bytes_read = 0;  // encoded bytes of chunks, dictionaries and postings touched
   uint64_t chunks_read = 0;
+  // Chunks whose checksums were seen while this object lives, so that many reads of one block hash each of its chunks once. It is
+  // to live for one look at one block: longer, and what happened to the disk meanwhile would go unseen.
+  std::vector<uint32_t> checked;
 };
 
 class Segment {
