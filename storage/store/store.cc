@@ -58,6 +58,7 @@ Status StoreImpl::open() {
   std::error_code ec;
   fs::create_directories(segments_folder_, ec);
   if (ec) return Error::from_errno("cannot create " + segments_folder_, ec.value());
+  SLUICE_TRY(check_catalog_is_theirs());
   SLUICE_TRY(check_settings());
   SLUICE_TRY(load_segments());
   crash_point("open_before_replay");
@@ -66,6 +67,23 @@ Status StoreImpl::open() {
   SLUICE_TRY(remove_orphans());
   rebuild_view();
   return {};
+}
+
+// A catalogue just made knows none of the segments that are there: their own is not mounted, or was not restored with them. Taken
+// for what a crash left, all of them would be deleted.
+Status StoreImpl::check_catalog_is_theirs() const {
+  if (!catalog_->created()) return {};
+  size_t found = 0;
+  std::error_code ec;
+  for (fs::recursive_directory_iterator it(segments_folder_, ec), last; !ec && it != last; it.increment(ec)) {
+    const fs::path& path = it->path();
+    if (path.extension() == ".slc" && path.filename().string().starts_with("seg-")) ++found;
+  }
+  if (ec) return Error::from_errno("cannot list " + segments_folder_, ec.value());
+  if (found == 0) return {};
+  return Error{ErrorCode::conflict, segments_folder_ + " has " + std::to_string(found) +
+                                        " segment files, but there was no catalogue beside it that names them. Restore the folder 'catalog' of the same "
+                                        "data directory (and remove the new, empty one), or move the segments away; nothing was changed"};
 }
 
 Status StoreImpl::check_settings() {

@@ -103,6 +103,7 @@ class StoreImpl final : public Store {
   };
 
   // --- open (store.cc)
+  Status check_catalog_is_theirs() const;
   Status check_settings();
   Status load_segments();
   Status replay_journal();

@@ -321,6 +321,27 @@ TEST(Store, RefusesANewerFormat) {
   EXPECT_EQ(Store::open(options_for(f), clock).error().code, ErrorCode::unsupported);
 }
 
+TEST(Store, ANewCatalogueDoesNotTakeSegmentsForOrphans) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    must_append(*store, rows(0, 100));
+    ASSERT_EQ(*store->flush(), 1u);
+  }
+  fs::rename(f.path + "/catalog", f.path + "/away");
+  for (int i = 0; i < 2; ++i) {
+    const auto opened = Store::open(options_for(f), clock);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().code, ErrorCode::conflict);
+    EXPECT_NE(opened.error().message.find("1 segment files"), std::string::npos) << opened.error().message;
+    EXPECT_EQ(segment_files(f.path), 1u);
+    fs::remove_all(f.path + "/catalog");
+  }
+  fs::rename(f.path + "/away", f.path + "/catalog");
+  EXPECT_EQ(numbers(must_open(options_for(f), clock)->snapshot()), range(0, 100));
+}
+
 TEST(Store, RemovesOrphansAndNothingElse) {
   Folder f;
   ManualClock clock(kStart);
