@@ -3,11 +3,16 @@
 #include <cstdio>
 
 #include "query/function.h"
+#include "storage/model/limits.h"
 #include "query/regex.h"
 #include "query/words.h"
 
 namespace sluice::query::function_detail {
 namespace {
+
+Error too_long(std::string_view what, size_t bytes_max) {
+  return Error{ErrorCode::too_large, std::string(what) + " is longer than the limit: " + std::to_string(bytes_max) + " bytes"};
+}
 
 ColumnPtr text_of(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t i) {
   return cast_column(args[i], nodes[i]->type, Type::of(LogicalType::string));
@@ -102,15 +107,23 @@ extern const FunctionSpec kExtract{
 extern const FunctionSpec kConcat{
     "concat", "concat(a, b, …)", "The arguments as one text; null arguments are left out", 1, 64,
     [](std::span<const NodePtr>) { return gives(LogicalType::string); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
       std::vector<ColumnPtr> texts;
       for (size_t i = 0; i < args.size(); ++i) texts.push_back(text_of(nodes, args, i));
       Column out(PhysicalType::Str);
       std::string text;
+      size_t total = 0;
       for (size_t i = 0; i < rows; ++i) {
         text.clear();
+        // Texts joined of joined texts double with each step.
         for (const auto& t : texts)
-          if (!t->is_null(i)) text += t->string_at(i);
+          if (context.meter.stopped.ok() && !t->is_null(i)) {
+            text += t->string_at(i);
+            if (text.size() > limits::kStringBytesMax) context.meter.stopped = too_long("a text made by concat", limits::kStringBytesMax);
+          }
+        total += text.size();
+        if (total > limits::kTextColumnBytesMax) context.meter.stopped = too_long("what concat makes of one batch of rows", limits::kTextColumnBytesMax);
+        if (!context.meter.spend(text.size())) text.clear();
         out.append_string(text);
       }
       return out;

@@ -254,6 +254,8 @@ inline constexpr size_t kQueryRowsMax = 1'000'000;
 // Columns of one table inside a query, those computed and hidden again included: each is a value for every row, and names are
 // looked up for every use. Flows have about 130. Beyond: an error at the column.
 inline constexpr size_t kQueryColumnsMax = 1'000;
+// Text that one function makes of one batch of rows: a kilobyte a row. Beyond: the query ends with the limit.
+inline constexpr size_t kTextColumnBytesMax = 64u << 20;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;

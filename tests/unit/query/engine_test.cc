@@ -446,6 +446,14 @@ TEST_F(EngineTest, Errors) {
   EXPECT_EQ(error->code, ErrorCode::too_large);
 }
 
+TEST_F(EngineTest, ConcatIsBounded) {
+  // Each step doubles the text: 2^16 bytes are its bound.
+  std::string text = "limit 1 | extend a0 = concat(\"x\", lower(\"\"))";
+  for (int i = 1; i <= 16; ++i) text += " | extend a" + std::to_string(i) + " = concat(a" + std::to_string(i - 1) + ", a" + std::to_string(i - 1) + ")";
+  EXPECT_EQ(one(text + " | select length(a16)"), "65536");
+  EXPECT_EQ(error_of(text + " | select length(concat(a16, \"x\"))"), "a text made by concat is longer than the limit: 65536 bytes");
+}
+
 TEST_F(EngineTest, ValuesOfLongTextsMeetTheMemoryLimit) {
   // 64 texts of 32 KiB: 2 MiB of text, though only 64 values.
   FlowBatchBuilder b;
