@@ -124,8 +124,11 @@ Result<server::IngestOutcome> take_firehose(Call& call, server::IngestService& i
   messages.object_key = "push/firehose/" + arn.substr(0, 512) + "\n" + id;
   messages.bytes = std::move(request->records.bytes);
   messages.ends = std::move(request->records.ends);
-  SLUICE_ASSIGN(server::IngestOutcome outcome, ingest.take_messages(std::move(messages)));
-  note_rejected("firehose", arn, outcome);
+  auto outcome = ingest.take_messages(std::move(messages));
+  // 413 makes Firehose throw the delivery away for good, and is for its own bounds only. What is too large for us lies in its backup
+  // bucket once it has tried long enough.
+  if (!outcome.ok() && outcome.error().code == ErrorCode::too_large) return Error{ErrorCode::full, outcome.error().message};
+  if (outcome.ok()) note_rejected("firehose", arn, *outcome);
   return outcome;
 }
 
@@ -189,7 +192,6 @@ void answer_firehose(Call& call, server::IngestService& ingest, const std::vecto
   const auto outcome = take_firehose(call, ingest, rules, id);
   if (outcome.ok()) return call.exchange->respond(firehose_response(200, id, clock));
   const Error& error = outcome.error();
-  // 413 makes Firehose throw the delivery away. It is for one that can never be taken, and only our own bounds on it are such.
   call.exchange->respond(firehose_response(push_status(error), id, clock, error.message));
 }
 
