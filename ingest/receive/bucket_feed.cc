@@ -66,7 +66,7 @@ Status BucketFeed::restore(const Checkpoint& checkpoint) {
   changes_.clear();
   pass_.reset();
   for (const auto& [key, value] : checkpoint) {
-    const auto damaged = [&] { return Error{ErrorCode::corrupt, "an entry cannot be read: " + key}; };
+    const auto damaged = [&entry = key] { return Error{ErrorCode::corrupt, "an entry cannot be read: " + entry}; };
     if (key == kPosition) {
       position_ = value;
     } else if (key.starts_with("t/")) {

@@ -292,7 +292,7 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
     }
   }
   // Inside comes before outside: of contenders the first that is not zero fills the column.
-  std::ranges::stable_partition(plan.rows, [&](const Step& s) { return d.fields[s.field].pen == pen::kVmware; });
+  std::stable_partition(plan.rows.begin(), plan.rows.end(), [&](const Step& s) { return d.fields[s.field].pen == pen::kVmware; });
   plan.has_post_counters = has(pen::kIana, 23) || has(pen::kIana, 24) || has(pen::kIana, 171) || has(pen::kIana, 172);
   // Names of initiator and responder are facts only when both counters of the record bear them.
   if ((!has(pen::kIana, 232) && !has(pen::kIana, 299)) || has(pen::kIana, 239)) plan.source_initiates = false;

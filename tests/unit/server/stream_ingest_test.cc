@@ -167,9 +167,9 @@ TEST_F(StreamIngestTest, WhatMakesNoSenseClosesOnlyItself) {
     EXPECT_TRUE(client.is_closed());
     ++closed;
     EXPECT_TRUE(eventually([&] { return ingest_->stats().malformed == closed; }));
-    EXPECT_TRUE(eventually([&] {
+    EXPECT_TRUE(eventually([&, &wanted = reason] {
       for (const auto& e : ingest_->errors())
-        if (e.reason.find(reason) != std::string::npos && sluice::to_string(e.exporter) == "127.0.0.1") return true;
+        if (e.reason.find(wanted) != std::string::npos && sluice::to_string(e.exporter) == "127.0.0.1") return true;
       return false;
     })) << reason;
   }

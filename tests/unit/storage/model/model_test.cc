@@ -141,8 +141,8 @@ TEST(FlowBatchBuilder, RepeatedValuesAreAsIfAppended) {
       };
       if (below(3)) repeat(ColumnId::protocol, static_cast<uint8_t>(below(2)));
       if (below(3)) repeat(ColumnId::exporter_port, static_cast<uint16_t>(below(2)));
-      if (below(3)) repeat(ColumnId::sampling_rate, uint32_t{below(2)});
-      if (below(3)) repeat(ColumnId::received_at, int64_t{below(2)});
+      if (below(3)) repeat(ColumnId::sampling_rate, static_cast<uint32_t>(below(2)));
+      if (below(3)) repeat(ColumnId::received_at, static_cast<int64_t>(below(2)));
       if (below(3)) repeat(ColumnId::exporter_ip, ips[below(3)]);
       const uint32_t what = below(5);
       both([&](FlowBatchBuilder& b) {
