@@ -171,7 +171,7 @@ http::Response Router::not_found(const http::Request& request) const {
 
 http::Admission Router::admit(const http::Request& head, std::optional<uint64_t> content_length) {
   http::Admission admission = admit_route(head, content_length);
-  if (admission.refusal) {
+  if (admission.refusal && state_.load() != State::starting) {  // the routes are not there before
     if (const Match found = match(head); found.route && found.route->refusal) admission.refusal = found.route->refusal(head, *admission.refusal);
   }
   return admission;
