@@ -1,7 +1,13 @@
 #include "ingest/source/azure_flow.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -154,6 +160,109 @@ uint64_t mix(uint64_t h) {
   h *= 0xff51afd7ed558ccdull;
   h ^= h >> 33;
   return h;
+}
+
+// --- reading a tuple's fields ---
+//
+// They are most of a body, and their lengths follow no pattern, so loops over digits are mostly mispredicted branches. Here 16
+// or 8 bytes are looked at together. All of it may read up to 15 bytes behind a field: what simdjson was given to read, which
+// every tuple lies in, is followed by more than that (see json::Document). What is odd goes to the plain readers, which say no.
+
+// Cuts at commas. Returns the number of fields, which may exceed f.size(); only so many are stored.
+size_t split_at_commas(std::string_view line, std::array<std::string_view, 16>& f) {
+  const char* begin = line.data();
+  const char* const end = begin + line.size();
+  size_t count = 0;
+  const auto cut = [&](const char* comma) {
+    if (count < f.size()) f[count] = std::string_view(begin, static_cast<size_t>(comma - begin));
+    ++count;
+    begin = comma + 1;
+  };
+#ifdef __SSE2__
+  for (const char* p = begin; p < end; p += 16) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    auto commas = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(','))));
+    if (end - p < 16) commas &= (1u << (end - p)) - 1;
+    for (; commas != 0; commas &= commas - 1) cut(p + std::countr_zero(commas));
+  }
+#else
+  for (const char* p = begin; p < end; ++p)
+    if (*p == ',') cut(p);
+#endif
+  cut(end);
+  return count;
+}
+
+// One to eight digits. False when one of them is none.
+bool eight_digits(const char* p, size_t n, uint64_t& out) {
+  uint64_t v;
+  std::memcpy(&v, p, 8);
+  // The digits to the end that counts most, zeros before them.
+  const auto shift = static_cast<unsigned>(8 - n) * 8;
+  v = (v << shift) | (0x3030303030303030ull >> 1 >> (63 - shift));
+  const uint64_t d = v ^ 0x3030303030303030ull;
+  if (((d + 0x7676767676767676ull) | d) & 0x8080808080808080ull) return false;
+  // Pairs, then the four pairs by one multiplication each of the even and the odd ones.
+  const uint64_t pairs = d * 10 + (d >> 8);
+  out = static_cast<uint32_t>(((pairs & 0x000000ff000000ffull) * 0x000f424000000064ull + (pairs >> 16 & 0x000000ff000000ffull) * 0x0000271000000001ull) >> 32);
+  return true;
+}
+
+bool field_number(std::string_view word, uint64_t max, uint64_t& out) {
+  if constexpr (std::endian::native == std::endian::little) {
+    const size_t n = word.size();
+    if (n - 1 < 8) return eight_digits(word.data(), n, out) && out <= max;
+    if (n - 1 < 16) {
+      uint64_t high = 0, low = 0;
+      if (!eight_digits(word.data(), n - 8, high) || !eight_digits(word.data() + (n - 8), 8, low)) return false;
+      out = high * 100'000'000 + low;
+      return out <= max;
+    }
+  }
+  return parse_number(word, max, out);
+}
+
+bool field_address(std::string_view word, IpAddress& out) {
+#ifdef __SSE2__
+  if (word.size() - 7 < 9) {  // "0.0.0.0" to "255.255.255.255"
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(word.data()));
+    uint32_t ends = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('.')))) & ((1u << word.size()) - 1);
+    if (std::popcount(ends) == 3) {
+      ends |= 1u << word.size();
+      uint32_t value = 0, odd = 0;
+      for (unsigned begin = 0; ends != 0; ends &= ends - 1) {
+        const auto end = static_cast<unsigned>(std::countr_zero(ends));
+        const unsigned n = end - begin;
+        if (n - 1 > 2) return parse_address(word, out);
+        uint32_t w;
+        std::memcpy(&w, word.data() + begin, 4);
+        const unsigned shift = (4 - n) * 8;
+        const uint32_t d = ((w << shift) | (0x30303030u >> 1 >> (31 - shift))) ^ 0x30303030u;
+        const uint32_t part = (d >> 8 & 0xff) * 100 + (d >> 16 & 0xff) * 10 + (d >> 24);
+        // Not a digit, above 255, or a zero in front.
+        odd |= ((d + 0x76767676u) | d) & 0x80808080u;
+        odd |= static_cast<uint32_t>(part > 255) | static_cast<uint32_t>(n > 1 && word[begin] == '0');
+        value = value << 8 | part;
+        begin = end + 1;
+      }
+      if (odd == 0) {
+        out = IpAddress::v4(value);
+        return true;
+      }
+    }
+  }
+#endif
+  return parse_address(word, out);
+}
+
+// As parse_unix_time, for the 13 digits of milliseconds or the 10 of seconds that Azure writes.
+bool field_time(std::string_view word, TimestampNs& out) {
+  uint64_t n = 0;
+  if ((word.size() == 13 || word.size() == 10) && word[0] != '0' && field_number(word, UINT64_MAX, n) && n < 9'000'000'000'000) {
+    out = static_cast<TimestampNs>(n) * (word.size() == 13 ? kMillisecond : kSecond);
+    return true;
+  }
+  return parse_unix_time(word, out);
 }
 
 class Decoder {
@@ -486,15 +595,7 @@ void Decoder::tuple(std::string_view line) {
 bool Decoder::read_tuple(std::string_view line, Tuple& t, std::string& extra) {
   constexpr size_t kVnetFields = 13, kNsg1Fields = 8, kNsg2Fields = 13;
   std::array<std::string_view, 16> f;
-  size_t count = 0;
-  const char *begin = line.data(), *const end = begin + line.size();
-  for (const char* p = begin;; ++p) {
-    if (p != end && *p != ',') continue;
-    if (count < f.size()) f[count] = std::string_view(begin, static_cast<size_t>(p - begin));
-    ++count;
-    if (p == end) break;
-    begin = p + 1;
-  }
+  const size_t count = split_at_commas(line, f);
   const bool vnet = facts_.source == Source::azure_vnet;
   if (vnet ? count != kVnetFields : count != kNsg1Fields && count != kNsg2Fields) {
     report_.reject(number_, "tuple " + std::to_string(tuple_number_) + " has " + std::to_string(count) + " fields, not " +
@@ -503,21 +604,21 @@ bool Decoder::read_tuple(std::string_view line, Tuple& t, std::string& extra) {
   }
 
   TimestampNs time = 0;
-  if (!parse_unix_time(f[0], time)) return bad("time is not a Unix time", f[0]);
-  if (!parse_address(f[1], t.src)) return bad("source is not an address", f[1]);
-  if (!parse_address(f[2], t.dst)) return bad("destination is not an address", f[2]);
+  if (!field_time(f[0], time)) return bad("time is not a Unix time", f[0]);
+  if (!field_address(f[1], t.src)) return bad("source is not an address", f[1]);
+  if (!field_address(f[2], t.dst)) return bad("destination is not an address", f[2]);
   uint64_t n = 0;
   if (!f[3].empty()) {
-    if (!parse_number(f[3], 65'535, n)) return bad("source port is not one", f[3]);
+    if (!field_number(f[3], 65'535, n)) return bad("source port is not one", f[3]);
     t.src_port = static_cast<uint16_t>(n);
     t.has |= kHasSrcPort;
   }
   if (!f[4].empty()) {
-    if (!parse_number(f[4], 65'535, n)) return bad("destination port is not one", f[4]);
+    if (!field_number(f[4], 65'535, n)) return bad("destination port is not one", f[4]);
     t.dst_port = static_cast<uint16_t>(n);
     t.has |= kHasDstPort;
   }
-  if (parse_number(f[5], 255, n)) {
+  if (field_number(f[5], 255, n)) {
     t.protocol = static_cast<uint8_t>(n);
     t.has |= kHasProtocol;
   } else if (f[5] == "T" || f[5] == "U") {
@@ -574,7 +675,7 @@ bool Decoder::read_tuple(std::string_view line, Tuple& t, std::string& extra) {
     constexpr std::string_view kNames[] = {"packets to the destination are", "bytes to the destination are", "packets to the source are", "bytes to the source are"};
     for (size_t i = 0; i < 4; ++i) {
       if (f[9 + i].empty()) continue;
-      if (!parse_number(f[9 + i], UINT64_MAX, t.counters[i])) return bad(std::string(kNames[i]) + " not a number", f[9 + i]);
+      if (!field_number(f[9 + i], UINT64_MAX, t.counters[i])) return bad(std::string(kNames[i]) + " not a number", f[9 + i]);
       t.counters_has |= static_cast<uint8_t>(1 << i);
     }
   }

@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -49,14 +48,10 @@ enum SideField : uint8_t {
 enum Field : uint8_t {
   kSrc = 0, kDst = kSideFields, kSrcIp = 2 * kSideFields, kDstIp, kSrcPort, kDstPort, kProtocol, kReporter, kStartTime, kEndTime, kBytes,
   kPackets, kDisposition, kDropReason, kDroppedBytes, kDroppedPackets, kDscp, kFieldCount,
-  kNoField = 255,
 };
 
-struct PathField {
-  std::string_view path;  // keys from jsonPayload on, joined by '_'
-  uint8_t field;
-};
-constexpr PathField kPaths[] = {
+// Keys from jsonPayload on, joined by '_'.
+const json::KeyTable<uint8_t> kPaths = {
     {"connection_src_ip", kSrcIp}, {"connection_dest_ip", kDstIp}, {"connection_src_port", kSrcPort}, {"connection_dest_port", kDstPort},
     {"connection_protocol", kProtocol}, {"reporter", kReporter}, {"start_time", kStartTime}, {"end_time", kEndTime}, {"bytes_sent", kBytes},
     {"packets_sent", kPackets}, {"disposition", kDisposition}, {"drop_reason", kDropReason}, {"bytes_dropped", kDroppedBytes},
@@ -79,46 +74,7 @@ constexpr PathField kPaths[] = {
     {"src_google_service_service_name", kSrc + kService}, {"dest_google_service_service_name", kDst + kService},
 };
 
-// The paths by a cheap hash, open addressing.
-class PathTable {
- public:
-  PathTable() {
-    for (uint8_t i = 0; i < std::size(kPaths); ++i) {
-      size_t at = place(kPaths[i].path);
-      while (slots_[at] != kEmpty) at = (at + 1) % kSize;
-      slots_[at] = i;
-    }
-  }
-  uint8_t find(std::string_view path) const {
-    if (path.size() < 8) return kNoField;
-    for (size_t at = place(path); slots_[at] != kEmpty; at = (at + 1) % kSize)
-      if (kPaths[slots_[at]].path == path) return kPaths[slots_[at]].field;
-    return kNoField;
-  }
-
- private:
-  static constexpr size_t kSize = 256;
-  static constexpr uint8_t kEmpty = 255;
-  static_assert(std::size(kPaths) < kEmpty);
-  // REQUIRES: path.size() >= 8, as all of the table have
-  static size_t place(std::string_view path) {
-    uint64_t first, last;
-    std::memcpy(&first, path.data(), 8);
-    std::memcpy(&last, path.data() + path.size() - 8, 8);
-    return static_cast<size_t>((first * 3 ^ last ^ path.size()) * 0x9e3779b97f4a7c15ull >> 56);
-  }
-  std::array<uint8_t, kSize> slots_ = [] {
-    std::array<uint8_t, kSize> s;
-    s.fill(kEmpty);
-    return s;
-  }();
-};
-
 // Columns of either side that hold text.
-struct TextLane {
-  SideField field;
-  ColumnId src, dst;
-};
 enum Lane : size_t { kLaneInstance, kLaneVpc, kLaneSubnet, kLaneAccount, kLaneRegion, kLaneZone, kLaneService, kLaneNamespace, kLanePod, kLaneWorkload, kLaneCountry, kLaneCity, kLaneCount };
 constexpr struct {
   ColumnId src, dst;
@@ -288,7 +244,6 @@ class Decoder {
   const DecodeContext& context_;
   const FlowSink& sink_;
   DecodeReport report_;
-  static const PathTable kTable;
 
   // The entry at hand.
   uint64_t number_ = 0;
@@ -307,8 +262,6 @@ class Decoder {
   uint64_t rows_before_ = 0;  // of this body, in batches that are gone
   Connections connections_;
 };
-
-const PathTable Decoder::kTable;
 
 simdjson::error_code Decoder::entry(json::Document& document, std::string_view object, const char* body_end) {
   entry_ = {};
@@ -491,8 +444,8 @@ simdjson::error_code Decoder::payload_list(ondemand::array& list, int depth) {
 void Decoder::payload_leaf(std::string_view token, bool in_list) {
   const std::string_view inner = inner_text(token);
   if (inner.empty()) return;
-  if (const uint8_t field = kTable.find(path_); field != kNoField) {
-    if (entry_.fields[field].empty()) entry_.fields[field] = inner;
+  if (const uint8_t* field = kPaths.find(path_)) {
+    if (entry_.fields[*field].empty()) entry_.fields[*field] = inner;
     return;
   }
   if (!in_list) {

@@ -1,8 +1,8 @@
 // Azure flow logs out of any bytes: never a crash, and what comes out has the shape that batches have.
 #include "ingest/source/azure_flow.h"
-#include "tests/fuzz/flow_body.h"
+#include "tests/fuzz/decoded_body.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  sluice::fuzz::decode_any(sluice::ingest::decode_azure, data, size);
+  sluice::ingest::fuzz::decode_anything(sluice::ingest::decode_azure, data, size);
   return 0;
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -234,6 +236,44 @@ TEST(Azure, ABadTupleCostsOnlyItself) {
   std::string number = vnet({good, "7", good});
   number.replace(number.find("\"7\""), 3, "7");
   EXPECT_EQ(run(decode_azure, number).rows.size(), 2u);
+}
+
+// Fields are read several bytes at a time; here against what they were written from, in every length that there is.
+TEST(Azure, NumbersAndAddressesOfEveryLength) {
+  std::mt19937_64 random(11);
+  const auto number = [&](int digits) {
+    std::string text(1, static_cast<char>('1' + random() % 9));
+    while (static_cast<int>(text.size()) < digits) text += static_cast<char>('0' + random() % 10);
+    return text;
+  };
+  const auto octet = [&] { return std::to_string(random() % (random() % 2 ? 256 : random() % 2 ? 10 : 100)); };
+  std::vector<std::string> tuples;
+  std::vector<std::array<std::string, 8>> want;
+  for (int i = 0; i < 3'000; ++i) {
+    std::array<std::string, 8> f;
+    for (size_t a = 0; a < 2; ++a) f[a] = octet() + "." + octet() + "." + octet() + "." + octet();
+    f[2] = std::to_string(random() % 65'536);
+    f[3] = std::to_string(random() % (random() % 2 ? 100 : 65'536));
+    for (size_t c = 4; c < 8; ++c) f[c] = random() % 10 == 0 ? "0" : number(static_cast<int>(random() % 19) + 1);
+    want.push_back(f);
+    tuples.push_back("1733975972606," + f[0] + "," + f[1] + "," + f[2] + "," + f[3] + "," + std::to_string(random() % 256) + ",I,E,NX," + f[4] + "," + f[5] + "," + f[6] + "," + f[7]);
+  }
+  const Decoded d = run(decode_azure, vnet(tuples));
+  ASSERT_EQ(d.rows.size(), want.size()) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
+  constexpr const char* kColumns[] = {"src_ip", "dst_ip", "src_port", "dst_port", "raw_packets", "raw_bytes", "raw_reverse_packets", "raw_reverse_bytes"};
+  for (size_t i = 0; i < want.size(); ++i)
+    for (size_t k = 0; k < 8; ++k) ASSERT_EQ(d.at(i, kColumns[k]), want[i][k]);
+
+  for (const char* odd : {"1.2.3.256", "01.2.3.4", "1.2.3.04", "1..2.3", "1.2.3.4.5", "1234.1.1.1", "1.2.3.", ".1.2.3", "1.2.3.a", "1.2.3.4 ", "999.1.1.1", "1.2.3.\u00e9"}) {
+    const Decoded bad = run(decode_azure, vnet({"1733975972606," + std::string(odd) + ",1.2.3.4,1,2,6,I,B,NX,0,0,0,0"}));
+    EXPECT_EQ(bad.rows.size(), 0u) << odd;
+    EXPECT_EQ(bad.report->rejected, 1u) << odd;
+  }
+  for (const char* odd : {"12a", "a1", "1 ", "+1", "1234567a", "12345678a", "a12345678", "123456789012345a", "1234567890123456a", "12345678901234567890123", "18446744073709551616", "/1", ":1"}) {
+    const Decoded bad = run(decode_azure, vnet({"1733975972606,1.2.3.4,1.2.3.4,1,2,6,I,E,NX," + std::string(odd) + ",0,0,0"}));
+    EXPECT_EQ(bad.rows.size(), 0u) << odd;
+    EXPECT_EQ(bad.report->rejected, 1u) << odd;
+  }
 }
 
 TEST(Azure, WordsThatAreNotKnownAreKeptAsTheyAre) {
