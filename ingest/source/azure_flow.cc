@@ -106,6 +106,7 @@ enum : uint8_t { kHasProtocol = 1, kHasState = 2, kHasDirection = 4, kHasAction 
 
 struct Tuple {
   TimestampNs start = 0, end = 0;
+  uint64_t flow = 0;  // hash of what makes its flow; 0: not followed
   IpAddress src, dst;
   std::array<uint64_t, 4> counters{};  // packets, bytes, reverse packets, reverse bytes
   uint32_t encryption = CodedText::kNull, extra = CodedText::kNull;
@@ -113,7 +114,7 @@ struct Tuple {
   uint8_t protocol = 0, state = 0, action = 0, direction = 0;
   uint8_t has = 0, counters_has = 0;
   TimeQuality quality = TimeQuality::exact;
-  bool biflow = false, refused = false;
+  bool biflow = false, refused = false, duplicate = false;
 };
 
 // When the flows of this body were last reported.
@@ -122,11 +123,15 @@ class LastReports {
   struct Report {
     uint64_t key = 0;
     TimestampNs time = 0;
+    uint32_t said = 0;  // hash of its state and counters
     bool open = false;  // the flow went on then
   };
-  // The flow's entry, new ones with time 0; nullptr when there is no room.
+  // Begins to fetch the flow's entry.
+  void prefetch(uint64_t key) const {
+    if (!reports_.empty()) __builtin_prefetch(&reports_[key & (reports_.size() - 1)]);
+  }
+  // The flow's entry, new ones with time 0; nullptr when there is no room. REQUIRES: key != 0
   Report* find(uint64_t key) {
-    if (key == 0) key = 1;
     if ((used_ + 1) * 2 > reports_.size()) {
       if (reports_.size() / 2 >= limits::kAzureFlowsMax) {
         // Full: known flows are still found.
@@ -316,6 +321,7 @@ class Decoder {
   void tuple(std::string_view text);
   bool read_tuple(std::string_view text, Tuple& t, std::string& extra);
   void set_times(Tuple& t, TimestampNs time, std::string& extra);
+  void resolve_times(Tuple& t);
   void emit();
   void flush();
 
@@ -325,8 +331,12 @@ class Decoder {
     std::string all = facts_.extra;
     if (!facts_.acl.empty()) append_extra(all, "acl_id", facts_.acl);
     if (!facts_.flow_log.empty()) append_extra(all, "flow_log", facts_.flow_log);
-    if (!all.empty() && !of_tuple.empty()) all += '\n';
-    all += of_tuple;
+    if (all.size() + 1 + of_tuple.size() > limits::kStringBytesMax) {
+      ++report_.cut_strings;
+    } else if (!of_tuple.empty()) {
+      if (!all.empty()) all += '\n';
+      all += of_tuple;
+    }
     if (extra_bytes_ > limits::kDecodedTextBytesMax) {
       ++report_.cut_strings;
       return CodedText::kNull;
@@ -508,7 +518,10 @@ simdjson::error_code Decoder::virtual_network(ondemand::object& root) {
       return error;
     const ResourceId acl_id(acl.substr(0, 4'096));
     facts_.acl = acl_id.name("networksecuritygroups");
-    if (facts_.acl.empty()) facts_.acl = acl.substr(0, limits::kEnvelopeTextBytesMax);
+    if (facts_.acl.empty()) {
+      bool cut = false;
+      facts_.acl = clean_text(acl.substr(0, limits::kEnvelopeTextBytesMax), arena_, cut);
+    }
     ondemand::array groups;
     if (const auto error = list_of(flow, "flowGroups", groups, found)) return error;
     if (!found) continue;
@@ -685,35 +698,51 @@ bool Decoder::read_tuple(std::string_view line, Tuple& t, std::string& extra) {
 
 void Decoder::set_times(Tuple& t, TimestampNs time, std::string& extra) {
   t.start = t.end = time;
-  if ((t.has & kHasState) != 0 && (t.action == static_cast<uint8_t>(Action::accept))) {
+  if ((t.has & kHasState) != 0 && t.action == static_cast<uint8_t>(Action::accept)) {
     const uint64_t ports = static_cast<uint64_t>(t.src_port) << 32 | static_cast<uint64_t>(t.dst_port) << 8 | t.protocol;
-    LastReports::Report* last =
-        last_reports_.find(mix(hash_of(t.src) * 3 + hash_of(t.dst) + mix(ports + 0x9e3779b97f4a7c15ull) + facts_.identity + mix(facts_.mac.value_or(0))));
+    t.flow = mix(hash_of(t.src) * 3 + hash_of(t.dst) + mix(ports + 0x9e3779b97f4a7c15ull) + facts_.identity + mix(facts_.mac.value_or(0)));
+    if (t.flow == 0) t.flow = 1;
+    last_reports_.prefetch(t.flow);
+  }
+  if (context_.received_at != 0 && t.end > context_.received_at + limits::kClockSkewMax) {
+    append_extra(extra, "time", format_timestamp(t.end));
+    t.quality = TimeQuality::clamped;
+    ++report_.clamped_times;
+  }
+}
+
+// What depends on the tuple before of the same flow. Not done while the tuple is read: its entry comes from memory meanwhile.
+void Decoder::resolve_times(Tuple& t) {
+  if (t.flow != 0) {
+    const TimestampNs time = t.end;
     const auto state = static_cast<FlowState>(t.state);
+    LastReports::Report* last = last_reports_.find(t.flow);
+    const bool known = last != nullptr && last->time != 0 && last->time <= time;
     if (state != FlowState::begin) {
       // The counters are of the time since the tuple before. Where that is not in this body, or one between is missing, it
       // was at most one interval ago, and not before another flow of the same addresses and ports had ended.
-      const bool known = last != nullptr && last->time != 0 && last->time <= time;
       if (known && last->open && time - last->time <= kPredecessorMax) {
         t.start = last->time;
       } else {
         t.start = std::max<TimestampNs>(0, time - kReportInterval);
         if (known && !last->open) t.start = std::max(t.start, last->time);
-        t.quality = TimeQuality::estimated;
+        if (t.quality == TimeQuality::exact) t.quality = TimeQuality::estimated;
       }
     }
+    // The very same report again: records are delivered, or blobs put together, more than once. A begin without counters, to the
+    // second, may be another flow's.
+    const auto said = static_cast<uint32_t>(mix(t.counters[0] + mix(t.counters[1] + mix(t.counters[2] + mix(t.counters[3] + t.state)))));
+    t.duplicate = known && last->time == time && last->said == said && (facts_.source == Source::azure_vnet || t.counters[0] + t.counters[2] > 0);
     if (last != nullptr && last->time <= time) {
       last->time = time;
+      last->said = said;
       last->open = state != FlowState::end;
     }
   }
-  if (context_.received_at != 0 && t.end > context_.received_at + limits::kClockSkewMax) {
-    append_extra(extra, "time", format_timestamp(t.end));
+  if (t.quality == TimeQuality::clamped) {
     const DurationNs length = t.end - t.start;
     t.end = context_.received_at;
     t.start = std::max<TimestampNs>(0, t.end - length);
-    t.quality = TimeQuality::clamped;
-    ++report_.clamped_times;
   }
 }
 
@@ -722,6 +751,7 @@ void Decoder::set_times(Tuple& t, TimestampNs time, std::string& extra) {
 void Decoder::emit() {
   const size_t n = chunk_.size();
   if (n == 0) return;
+  for (Tuple& t : chunk_) resolve_times(t);
   const size_t first = builder_.rows();
   const std::span<const Tuple> chunk(chunk_);
   const auto all = [&]<typename T>(ColumnId id, T, auto value) {
@@ -758,6 +788,7 @@ void Decoder::emit() {
   some(ColumnId::protocol, u8, has(kHasProtocol), [](const Tuple& t) { return t.protocol; });
   some(ColumnId::flow_state, u8, has(kHasState), [](const Tuple& t) { return t.state; });
   some(ColumnId::action, u8, has(kHasAction), [](const Tuple& t) { return t.action; });
+  some(ColumnId::duplicate, u8, [](const Tuple& t) { return t.duplicate; }, [](const Tuple&) { return true; });
   constexpr ColumnId kCounters[] = {ColumnId::raw_packets, ColumnId::raw_bytes, ColumnId::raw_reverse_packets, ColumnId::raw_reverse_bytes};
   for (size_t k = 0; k < 4; ++k)
     some(kCounters[k], u64, [k](const Tuple& t) { return (t.counters_has >> k & 1) != 0; }, [k](const Tuple& t) { return t.counters[k]; });

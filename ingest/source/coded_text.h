@@ -47,11 +47,6 @@ class CodedText {
   }
   void put(size_t row, uint32_t code) { fill(row, row + 1, code); }
   void put(size_t row, std::string_view text) { put(row, code(text)); }
-  // Gives a row a code that has been given one, or skipped, before.
-  void set(size_t row, uint32_t code) {
-    if (codes_.size() <= row) codes_.resize(row + 1, kNull);
-    codes_[row] = code;
-  }
 
   // The column of `rows` rows, nullopt when all are null. REQUIRES: rows >= every row that has a code
   std::optional<Column> column(size_t rows) {
@@ -75,8 +70,6 @@ class CodedText {
     return Column::coded(std::make_shared<MemoryDictionary>(std::move(texts), false), std::move(codes),
                          filled == rows ? Bitmap() : std::move(validity));
   }
-  // Heap bytes.
-  size_t byte_size() const { return texts_.byte_size() + codes_.capacity() * sizeof(uint32_t); }
 
  private:
   struct Slot {

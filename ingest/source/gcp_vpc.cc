@@ -31,6 +31,8 @@ constexpr DurationNs kWindowSlack = 5 * kSecond;
 // Objects inside one another that are walked; real ones have below ten. What lies deeper is left out, and counted as cut.
 constexpr int kDepthMax = 32;
 static_assert(kDepthMax < static_cast<int>(limits::kJsonDepthMax));
+// An entry's `extra` before escapes, which at most double it.
+constexpr size_t kExtraBytesMax = limits::kStringBytesMax / 2 - 16;
 
 // What an entry, a bare payload or a Pub/Sub message begins with, in any order of its keys. "labels" and "type" are not among
 // them: they are in an entry's `resource`, too.
@@ -40,13 +42,14 @@ constexpr std::string_view kListKeys[] = {"entries", "receivedMessages"};
 
 // --- what is read of an entry ---
 
-// One side's values; kSideFields of them for the source, then as many for the destination.
+// One side's values: kSideFields of them for the source, then as many for the destination, then those of the whole.
 enum SideField : uint8_t {
   kInstanceProject, kInstanceRegion, kInstanceName, kInstanceZone, kVpcProject, kVpcName, kSubnetName, kSubnetRegion, kAsn, kCity,
   kCountry, kPodName, kPodNamespace, kWorkload, kService, kSideFields,
 };
+constexpr uint8_t kSrc = 0, kDst = kSideFields;
 enum Field : uint8_t {
-  kSrc = 0, kDst = kSideFields, kSrcIp = 2 * kSideFields, kDstIp, kSrcPort, kDstPort, kProtocol, kReporter, kStartTime, kEndTime, kBytes,
+  kSrcIp = 2 * kSideFields, kDstIp, kSrcPort, kDstPort, kProtocol, kReporter, kStartTime, kEndTime, kBytes,
   kPackets, kDisposition, kDropReason, kDroppedBytes, kDroppedPackets, kDscp, kFieldCount,
 };
 
@@ -216,7 +219,7 @@ class Decoder {
     return clean;
   }
   void add_extra(std::string_view key, std::string_view value) {
-    if (++extra_items_ > limits::kJsonExtraItemsMax || extra_.size() + key.size() + value.size() > limits::kStringBytesMax / 2) {
+    if (++extra_items_ > limits::kJsonExtraItemsMax || extra_.size() + key.size() + value.size() > kExtraBytesMax) {
       cut_in_row_ = true;
       return;
     }

@@ -126,6 +126,21 @@ TEST(AzureVnet, AStartThatIsNotKnownIsEstimatedAndMarked) {
   EXPECT_EQ(start_of(6), 8'700);
 }
 
+TEST(AzureVnet, TheVerySameReportAgainIsMarked) {
+  const std::string flow = ",10.0.0.6,23.61.20.1,40000,443,6,O,";
+  const Decoded d = run(decode_azure, blob({vnet({"1733976000000" + flow + "B,NX,0,0,0,0", "1733976000000" + flow + "E,NX,1,2,3,4"}), vnet({"1733976000000" + flow + "E,NX,1,2,3,4"}),
+                                            vnet({"1733976000000" + flow + "E,NX,1,2,3,5", "1733976000001" + flow + "E,NX,1,2,3,5"})}));
+  ASSERT_EQ(d.rows.size(), 5u);
+  std::string marks;
+  for (size_t i = 0; i < 5; ++i) marks += d.at(i, "duplicate") == "1" ? 'D' : d.at(i, "duplicate").empty() ? '.' : '?';
+  EXPECT_EQ(marks, "..D..");
+  const std::vector<std::string> begins(2, "1724090350,10.1.0.4,20.42.73.216,51236,443,T,O,A,B,,,,"), ends(2, "1724090350,10.1.0.4,20.42.73.216,51236,443,T,O,A,E,1,74,0,0");
+  const Decoded n = run(decode_azure, nsg(2, {begins[0], begins[1], ends[0], ends[1]}));
+  ASSERT_EQ(n.rows.size(), 4u);
+  EXPECT_EQ(n.at(0, "duplicate") + n.at(1, "duplicate") + n.at(2, "duplicate"), "") << "two flows may begin within one second";
+  EXPECT_EQ(n.at(3, "duplicate"), "1");
+}
+
 TEST(AzureVnet, FlowsOfTwoInterfacesAreTwoFlows) {
   std::string other = vnet({"1733976010000,10.0.0.6,23.61.20.1,40000,443,6,O,C,NX,1,2,3,4"});
   other.replace(other.find("000D3A359573"), 12, "000D3A000000");
