@@ -75,11 +75,15 @@ void Maintenance::seal() {
   name_thread("seal");
   ErrorVoice voice, books_voice;
   uint64_t trimmed_at_rows = 0;
-  auto trimmed = std::chrono::steady_clock::now(), looked = trimmed - kRoomEvery, booked = trimmed;
+  auto trimmed = std::chrono::steady_clock::now(), looked = trimmed - kRoomEvery, booked = trimmed, checked = trimmed;
   while (wait(kSealRoundMs, true)) {
     if (const auto now = std::chrono::steady_clock::now(); now - looked >= kRoomEvery) {
       looked = now;
       look_at_room();
+    }
+    if (const auto now = std::chrono::steady_clock::now(); now - checked >= std::chrono::nanoseconds(limits::kChecksBelievedFor)) {
+      checked = now;
+      store_.forget_checks();
     }
     if (const auto now = std::chrono::steady_clock::now(); now - trimmed >= kTrimEvery) {
       trimmed = now;

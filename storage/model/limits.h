@@ -282,5 +282,8 @@ inline constexpr DurationNs kHttpAnswerDrain = 2 * kMinute;
 // How often changed counters of sources are written to the catalogue: a death of the process forgets at most so much counting
 // (never a flow), and a busy server writes a few hundred bytes each time.
 inline constexpr DurationNs kSourceTotalsEvery = 10 * kSecond;
+// How long a chunk whose checksum was right is believed. A hash of whole chunks is most of what a question for one address costs, and
+// dashboards ask the same again and again; what a disk does to pages in the meantime is found at the next look after this.
+inline constexpr DurationNs kChecksBelievedFor = 10 * kSecond;
 
 }  // namespace sluice::limits

@@ -4,7 +4,7 @@
 // copy every chunk of every scan (the bytes are hashed and decoded where they lie, in the page cache) and still leave dictionaries,
 // which columns hold on to for the length of a query. A jump out of the handler would have to leave decoders and their locks in the
 // middle. So the handler, installed with the first mapping, puts a page of zeros where the file's page cannot be had and lets
-// the read go on. Whoever reads must stand any bytes anyway: chunks are checked against their checksums on each read, decoders are
+// the read go on. Whoever reads must stand any bytes anyway: chunks are checked against their checksums again and again, decoders are
 // fuzzed without them, and what is trusted after one look (footer, texts of dictionaries) is copied out of the mapping. What the zeros
 // have made is then not used, because readers ask lost() after reading, and queries and merges ask intact() at their end.
 //

@@ -1,7 +1,7 @@
 // Segment::open: maps a file, checks its footer once, and reads columns in place.
 //
 // Memory per open segment: this object, a copy of the footer (48 bytes a chunk, a hundredth of a percent of large segments'
-// rows; what was checked once must not change when the file does, see mapping.h), a bit per dictionary for "checksum seen", and
+// rows; what was checked once must not change when the file does, see mapping.h), a bit per chunk and dictionary for "checksum seen", and
 // the dictionaries that were asked for.
 #include <algorithm>
 #include <atomic>
@@ -96,7 +96,7 @@ class MappedSegment final : public Segment {
       if (block_entries_[b].pairs > block_rows(b) / 2) return bad("footer: more pairs than rows");
     for (size_t i = 0; i < columns_.size(); ++i) SLUICE_TRY(check_column(i));
     for (size_t i = 0; i < columns_.size(); ++i) SLUICE_TRY(check_flags(i));
-    seen_ = std::make_unique<std::atomic<uint64_t>[]>((chunks_.size() + dictionaries_.size() + postings_.size() + 63) / 64);
+    seen_ = std::make_unique<std::atomic<uint64_t>[]>(seen_words());
     loaded_ = std::make_unique<std::shared_ptr<const MappedDictionary>[]>(dictionaries_.size());
     return {};
   }
@@ -193,9 +193,14 @@ class MappedSegment final : public Segment {
     return all;
   }
 
+  void forget_checks() const override {
+    for (size_t i = 0; i < seen_words(); ++i) seen_[i].store(0, std::memory_order_relaxed);
+  }
+
   Status intact(bool look_at_length) const override { return mapping_->intact(look_at_length); }
 
   Status verify() const override {
+    forget_checks();
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (!known(columns_[i])) continue;
       if (columns_[i].dictionary != kAbsent) SLUICE_TRY(load_dictionary(i, nullptr));
@@ -313,7 +318,10 @@ class MappedSegment final : public Segment {
     return {};
   }
 
-  // Whether a dictionary's or postings' bytes are what was written; asked once for each, since one lookup touches all of them.
+  size_t seen_words() const { return (chunks_.size() + dictionaries_.size() + postings_.size() + 63) / 64; }
+
+  // Whether a chunk's, dictionary's or postings' bytes are what was written; asked once for each until forget_checks(), since one
+  // lookup touches all of a dictionary, and a granule's read would cost a hash of its whole chunk.
   bool intact(size_t slot, Bytes bytes, uint64_t checksum) const {
     if (!options_.verify) return true;
     const uint64_t bit = uint64_t{1} << (slot % 64);
@@ -327,15 +335,12 @@ class MappedSegment final : public Segment {
   Result<Bytes> chunk_bytes(size_t index, uint32_t block, ReadStats* stats) const {
     const ChunkEntry& e = chunk(index, block);
     const Bytes bytes = mapping_->bytes().subspan(e.offset, e.length);
-    // Each look at a block anew, not only the first: the pages may have changed on disk and been read in again since, and a hash
-    // costs a twentieth of decoding the chunk. Of its granules one by one, each would cost a hash of the whole.
     const auto slot = static_cast<uint32_t>(index * block_count() + block);
-    if (stats && std::find(stats->checked.begin(), stats->checked.end(), slot) != stats->checked.end()) return bytes;
-    if (options_.verify && checksum_of(bytes) != e.checksum) return damaged(index, block, "checksum does not match");
-    if (stats) {
+    if (!intact(slot, bytes, e.checksum)) return damaged(index, block, "checksum does not match");
+    if (stats && std::find(stats->counted.begin(), stats->counted.end(), slot) == stats->counted.end()) {
       stats->bytes_read += e.length;
       ++stats->chunks_read;
-      stats->checked.push_back(slot);
+      stats->counted.push_back(slot);
     }
     return bytes;
   }

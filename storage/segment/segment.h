@@ -5,9 +5,8 @@
 //
 // Thread rule: immutable after open; every method is const and may be called from any thread. Columns and dictionaries
 // that it hands out keep the mapping alive.
-// Errors: every chunk of values is verified against its checksum whenever it is read (once per ReadStats), dictionaries and
-// postings when they are first used; a damaged one gives ErrorCode::corrupt, whose
-// message names file, column and block. Nothing here aborts on hostile bytes, nor when the file is cut short or its disk fails
+// Errors: every chunk of values, dictionary and head of postings is verified against its checksum when it is first read, chunks and
+// heads again after each forget_checks(); a damaged one gives ErrorCode::corrupt, whose message names file, column and block. Nothing here aborts on hostile bytes, nor when the file is cut short or its disk fails
 // while it is open (mapping.h).
 #pragma once
 
@@ -66,9 +65,7 @@ struct ColumnStats {
 struct ReadStats {
   uint64_t bytes_read = 0;  // encoded bytes of chunks, dictionaries and postings touched
   uint64_t chunks_read = 0;
-  // Chunks whose checksums were seen while this object lives, so that many reads of one block hash each of its chunks once. It is
-  // to live for one look at one block: longer, and what happened to the disk meanwhile would go unseen.
-  std::vector<uint32_t> checked;
+  std::vector<uint32_t> counted;  // chunks that are in the numbers above: many reads of a block count each of its chunks once
 };
 
 class Segment {
@@ -116,6 +113,8 @@ class Segment {
   // Looking at the file's length is a system call, and finds what a lost page does not: the rest of the last page of a file cut
   // short reads as zeros. Error: corrupt.
   virtual Status intact(bool look_at_length = true) const = 0;
+  // From now on each chunk is verified again when it is next read: a disk may have changed what was read in from it.
+  virtual void forget_checks() const = 0;
 };
 
 struct WriteOptions {

@@ -451,6 +451,10 @@ std::vector<DamagedSegment> StoreImpl::verify() {
   return view_->damaged;
 }
 
+void StoreImpl::forget_checks() {
+  for (const auto& segment : snapshot().segments) segment->forget_checks();
+}
+
 StoreStats StoreImpl::stats() const {
   std::lock_guard lock(mutex_);
   StoreStats s = stats_;

@@ -105,6 +105,8 @@ class Store {
   virtual Result<uint64_t> retain() = 0;
   // Reads every byte of every segment; the damaged ones, with reasons. They stay listed and out of snapshots.
   virtual std::vector<DamagedSegment> verify() = 0;
+  // Segments hash each chunk again when it is next read (segment.h). To be called every limits::kChecksBelievedFor.
+  virtual void forget_checks() = 0;
   // A segment whose read failed with `corrupt` during a query: out of later snapshots, listed as damaged.
   virtual void report_damage(uint64_t segment_id, std::string reason) = 0;
 

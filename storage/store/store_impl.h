@@ -89,6 +89,7 @@ class StoreImpl final : public Store {
   Result<bool> merge_once() override;
   Result<uint64_t> retain() override;
   std::vector<DamagedSegment> verify() override;
+  void forget_checks() override;
   void report_damage(uint64_t segment_id, std::string reason) override;
   Status check_writable() override;
   StoreStats stats() const override;

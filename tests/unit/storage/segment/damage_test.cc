@@ -234,6 +234,30 @@ TEST_F(Damage, DamageIsFoundWhereItIs) {
   EXPECT_GT(readable, 5u);
 }
 
+TEST_F(Damage, WhatADiskDoesLaterIsFoundAtTheNextCheck) {
+  write(3'000, false);
+  std::string bad = good_;
+  bad_.save(bad);
+  auto segment = Segment::open(bad_path_);
+  ASSERT_TRUE(segment.ok());
+  const auto readable = [&] {
+    size_t n = 0;
+    for (const ColumnSpec& spec : flow_columns())
+      if ((*segment)->has(spec.id)) n += (*segment)->read(spec.id, 0, 0, 10, nullptr).ok();
+    return n;
+  };
+  const size_t all = readable();
+  (*segment)->forget_checks();
+  EXPECT_EQ(readable(), all);
+  // Under the open mapping. Before the next check the old word counts, and a decoder stands whatever it then meets.
+  bad[sizeof(FileHeader) + 200] = static_cast<char>(bad[sizeof(FileHeader) + 200] + 1);
+  bad_.save(bad);
+  readable();
+  (*segment)->forget_checks();
+  EXPECT_LT(readable(), all);
+  EXPECT_FALSE((*segment)->verify().ok());
+}
+
 TEST_F(Damage, ANewerFormatSaysSo) {
   write(10, false);
   std::string newer = good_;
