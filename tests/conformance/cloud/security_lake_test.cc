@@ -126,7 +126,7 @@ TEST(ConformanceSecurityLake, RowsAnswerToTheNamesOfOcsf) {
       leaves(pair["expected_rows"][i], "", event);
       size_t values = 0, reasons = 0;
       for (const auto& [path, value] : event) {
-        const auto* deviation = std::find_if(std::begin(kDeviations), std::end(kDeviations), [&](const Deviation& x) { return path == x.path; });
+        const auto* deviation = std::find_if(std::begin(kDeviations), std::end(kDeviations), [&path = path](const Deviation& x) { return path == x.path; });
         if (deviation != std::end(kDeviations) && deviation->ours == nullptr) {
           ++reasons;
           continue;
