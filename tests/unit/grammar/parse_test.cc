@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <thread>
 
 #include "grammar/limits.h"
@@ -341,19 +340,6 @@ TEST(Parse, ManyThreadsAtOnce) {
     });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
-}
-
-TEST(Parse, ATypicalQueryTakesFarLessThanAMillisecond) {
-  must_parse(kCases[0].text);
-  const auto start = std::chrono::steady_clock::now();
-  constexpr int kRounds = 500;
-  for (int i = 0; i < kRounds; ++i) (void)parse(kCases[0].text);
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
-  RecordProperty("microseconds_per_parse", static_cast<int>(micros / kRounds));
-  std::printf("%.1f us per parse\n", static_cast<double>(micros) / kRounds);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_LT(micros / kRounds, 1'000);
-#endif
 }
 
 }  // namespace

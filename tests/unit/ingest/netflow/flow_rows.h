@@ -95,7 +95,7 @@ class Wire {
   Wire& u32(uint64_t v) { return number(v, 4); }
   Wire& u64(uint64_t v) { return number(v, 8); }
   Wire& number(uint64_t v, size_t n) {
-    for (size_t i = n; i-- > 0;) bytes.push_back(static_cast<uint8_t>(v >> (8 * i)));
+    for (size_t i = n; i-- > 0;) bytes.push_back(static_cast<uint8_t>(i < 8 ? v >> (8 * i) : 0));
     return *this;
   }
   Wire& raw(const std::vector<uint8_t>& b) {
