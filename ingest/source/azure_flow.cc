@@ -263,8 +263,9 @@ bool field_address(std::string_view word, IpAddress& out) {
 // As parse_unix_time, for the 13 digits of milliseconds or the 10 of seconds that Azure writes.
 bool field_time(std::string_view word, TimestampNs& out) {
   uint64_t n = 0;
-  if ((word.size() == 13 || word.size() == 10) && word[0] != '0' && field_number(word, UINT64_MAX, n) && n < 9'000'000'000'000) {
-    out = static_cast<TimestampNs>(n) * (word.size() == 13 ? kMillisecond : kSecond);
+  const DurationNs unit = word.size() == 13 ? kMillisecond : kSecond;
+  if ((word.size() == 13 || word.size() == 10) && word[0] != '0' && field_number(word, static_cast<uint64_t>(kTimestampMax / unit), n)) {
+    out = static_cast<TimestampNs>(n) * unit;
     return true;
   }
   return parse_unix_time(word, out);

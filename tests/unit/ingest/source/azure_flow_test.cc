@@ -230,6 +230,7 @@ TEST(Azure, ABadTupleCostsOnlyItself) {
   const std::pair<const char*, const char*> bad[] = {
       {"x,10.1.0.4,20.10.127.193,57892,443,6,O,B,NX,0,0,0,0", "time is not a Unix time: \"x\""},
       {",10.1.0.4,20.10.127.193,57892,443,6,O,B,NX,0,0,0,0", "time is not a Unix time: \"\""},
+      {"9487282421,10.1.0.4,20.10.127.193,57892,443,6,O,B,NX,0,0,0,0", "time is not a Unix time: \"9487282421\""},  // past the clock's end
       {"1733975972606,10.1.0,20.10.127.193,57892,443,6,O,B,NX,0,0,0,0", "source is not an address: \"10.1.0\""},
       {"1733975972606,10.1.0.4,,57892,443,6,O,B,NX,0,0,0,0", "destination is not an address: \"\""},
       {"1733975972606,10.1.0.4,20.10.127.193,65536,443,6,O,B,NX,0,0,0,0", "source port is not one: \"65536\""},
