@@ -89,8 +89,11 @@ class AppImpl final : public App {
                              {"flows", opened.segment_rows + opened.open_rows},
                              {"replayed_rows", opened.replayed_rows},
                              {"damaged_segments", opened.damaged_segments}});
-    for (const auto& damaged : store_->snapshot().damaged)
-      log::error("a segment is damaged; its rows are left out of answers", {{"path", damaged.info.path}, {"reason", damaged.reason}});
+    // Many of one reason are one line.
+    std::map<std::string, std::vector<std::string>> damages;
+    for (const auto& damaged : store_->snapshot().damaged) damages[damaged.reason].push_back(damaged.info.path);
+    for (const auto& [reason, paths] : damages)
+      log::error("segments are damaged; their rows are left out of answers", {{"count", paths.size()}, {"first", paths.front()}, {"reason", reason}});
 
     SLUICE_ASSIGN(auth_, Auth::open(store_->catalog()));
     SLUICE_TRY(check_exposure(config_, auth_->required()));

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <thread>
@@ -40,13 +41,24 @@ class SystemClock final : public Clock {
 
 // `sluiced token …` on a data directory that no server has open.
 int run_token_command(const Config& config, const std::string& command, const std::string& name, const std::string& role_name) {
+  const auto role = parse_role(role_name);
+  if (command == "add" && !role) {
+    std::fprintf(stderr, "sluiced: --role is read, ingest or admin, not '%s'\n", role_name.c_str());
+    return kExitUsage;
+  }
   const SystemClock clock;
   store::StoreOptions options;
   options.directory = config.data;
+  std::error_code ec;
+  const bool made = !std::filesystem::exists(config.data + "/catalog", ec);
+  if (made && command != "add") {
+    std::fprintf(stderr, "sluiced: there is no data directory at %s: name the server's with --data\n", config.data.c_str());
+    return kExitFailure;
+  }
   auto store = store::Store::open(options, clock);
   if (!store.ok()) {
     complain(store.error());
-    if (store.error().code == ErrorCode::conflict)
+    if (store.error().code == ErrorCode::conflict && !made)
       std::fprintf(stderr,
                    "A server that runs on this directory makes tokens itself, for an admin (or, while there are none, for anyone on loopback):\n"
                    "  curl -X POST http://127.0.0.1:8080/v1/admin/tokens -d '{\"name\":\"%s\",\"role\":\"%s\"}'\n",
@@ -64,14 +76,12 @@ int run_token_command(const Config& config, const std::string& command, const st
     const Status status = (*auth)->remove(name);
     return status.ok() ? 0 : complain(status.error());
   }
-  const auto role = parse_role(role_name);
-  if (!role) {
-    std::fprintf(stderr, "sluiced: --role is read, ingest or admin, not '%s'\n", role_name.c_str());
-    return kExitUsage;
-  }
   const auto token = (*auth)->add(name, *role, clock.now());
   if (!token.ok()) return complain(token.error());
   std::printf("%s\n", token->c_str());
+  if (made)
+    std::fprintf(stderr, "There was no data directory at %s: it has been made, with this token. If a server has its data elsewhere, name that with --data.\n",
+                 std::filesystem::absolute(config.data, ec).c_str());
   std::fprintf(stderr, "This is shown once. Use it as: Authorization: Bearer TOKEN\n");
   return 0;
 }

@@ -339,6 +339,28 @@ std::string Catalog::damage() const {
 }
 bool Catalog::tail_cut() const { return impl_->tail_cut; }
 
+Result<bool> Catalog::exists(const std::string& directory) {
+  const std::string database = directory + "/catalog";
+  std::error_code ec;
+  if (fs::exists(database + "/CURRENT", ec)) return true;
+  // Without CURRENT RocksDB begins anew and deletes the files that it then does not know.
+  size_t files = 0;
+  std::string manifest;
+  for (fs::directory_iterator it(database, ec), last; !ec && it != last; it.increment(ec)) {
+    const std::string name = it->path().filename().string();
+    std::error_code ignored;
+    // A first start that was cut off leaves a manifest and no data.
+    const bool data = it->path().extension() == ".sst" || it->path().extension() == ".log";
+    if (data && it->file_size(ignored) > 0) ++files;
+    if (name.starts_with("MANIFEST-") && (name.size() > manifest.size() || (name.size() == manifest.size() && name > manifest))) manifest = name;
+  }
+  if (ec && ec != std::errc::no_such_file_or_directory) return Error::from_errno("cannot list " + database, ec.value());
+  if (files == 0) return false;
+  std::string message = "the catalogue " + database + " has lost its file CURRENT, which says where its other files begin. Restore the folder from a backup";
+  if (!manifest.empty()) message += "; if nothing else of it is missing, `echo " + manifest + " > " + database + "/CURRENT` mends it";
+  return Error{ErrorCode::corrupt, message + ". Nothing was changed"};
+}
+
 Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   auto impl = std::make_unique<Impl>();
   impl->directory = directory;
@@ -354,7 +376,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   impl->cache = rocksdb::NewLRUCache(16u << 20);
 
   // A database that is there already: is it ours, and not newer? Asked without writing to it.
-  const bool existed = fs::exists(database + "/CURRENT", ec);
+  SLUICE_ASSIGN(const bool existed, exists(directory));
   if (existed) {
     std::vector<std::string> families;
     const auto listed = rocksdb::DB::ListColumnFamilies(db_options(), database, &families);

@@ -87,6 +87,9 @@ struct CatalogStats {
 
 class Catalog {
  public:
+  // Whether open() would find a catalogue there, without changing anything. Errors: corrupt (files of one, but not the one that
+  // says where they begin: opened, it would look like a new one).
+  static Result<bool> exists(const std::string& directory);
   // Opens or creates <directory>/catalog and locks it for this process until destruction.
   // Errors: conflict (locked, with the process id where the system tells), unsupported (a newer format), invalid_argument
   // (a RocksDB database that is not ours), full, corrupt, io.

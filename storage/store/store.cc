@@ -53,12 +53,25 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options, const Cl
 }
 
 Status StoreImpl::open() {
-  SLUICE_ASSIGN(catalog_, catalog::Catalog::open(options_.directory));
   segments_folder_ = options_.directory + "/segments";
+  // A catalogue that no store has used knows none of the segments that are there: their own is not mounted, or was not restored with
+  // them. Taken for what a crash left, all of them would be deleted. Asked before one is made, and of one that was made and no
+  // more: a start that is tried again finds what the first try left.
+  const auto strangers = [&]() -> Status {
+    SLUICE_ASSIGN(const size_t found, count_segment_files());
+    if (found == 0) return {};
+    return Error{ErrorCode::conflict, segments_folder_ + " has " + std::to_string(found) +
+                                          " segment files, but there is no catalogue beside it that names them. Restore the folder 'catalog' of the same "
+                                          "data directory, or move the segments away; nothing was changed"};
+  };
+  SLUICE_ASSIGN(const bool known, catalog::Catalog::exists(options_.directory));
+  if (!known) SLUICE_TRY(strangers());
+  SLUICE_ASSIGN(catalog_, catalog::Catalog::open(options_.directory));
+  SLUICE_ASSIGN(const auto width, get_number(*catalog_, kWidthKey));
+  if (!width) SLUICE_TRY(strangers());
   std::error_code ec;
   fs::create_directories(segments_folder_, ec);
   if (ec) return Error::from_errno("cannot create " + segments_folder_, ec.value());
-  SLUICE_TRY(check_catalog_is_theirs());
   SLUICE_TRY(check_settings());
   SLUICE_TRY(load_segments());
   crash_point("open_before_replay");
@@ -69,21 +82,16 @@ Status StoreImpl::open() {
   return {};
 }
 
-// A catalogue just made knows none of the segments that are there: their own is not mounted, or was not restored with them. Taken
-// for what a crash left, all of them would be deleted.
-Status StoreImpl::check_catalog_is_theirs() const {
-  if (!catalog_->created()) return {};
+Result<size_t> StoreImpl::count_segment_files() const {
   size_t found = 0;
   std::error_code ec;
+  if (!fs::exists(segments_folder_, ec)) return found;
   for (fs::recursive_directory_iterator it(segments_folder_, ec), last; !ec && it != last; it.increment(ec)) {
     const fs::path& path = it->path();
     if (path.extension() == ".slc" && path.filename().string().starts_with("seg-")) ++found;
   }
   if (ec) return Error::from_errno("cannot list " + segments_folder_, ec.value());
-  if (found == 0) return {};
-  return Error{ErrorCode::conflict, segments_folder_ + " has " + std::to_string(found) +
-                                        " segment files, but there was no catalogue beside it that names them. Restore the folder 'catalog' of the same "
-                                        "data directory (and remove the new, empty one), or move the segments away; nothing was changed"};
+  return found;
 }
 
 Status StoreImpl::check_settings() {

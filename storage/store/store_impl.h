@@ -104,7 +104,7 @@ class StoreImpl final : public Store {
   };
 
   // --- open (store.cc)
-  Status check_catalog_is_theirs() const;
+  Result<size_t> count_segment_files() const;
   Status check_settings();
   Status load_segments();
   Status replay_journal();

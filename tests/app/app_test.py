@@ -371,8 +371,19 @@ class Access(unittest.TestCase):
     def test_token_command(self):
         data = tempfile.mkdtemp()
         try:
-            code, token, _ = run("token", "add", "--role", "read", "--name", "x", "--data", data)
+            # Where there is no data directory nothing is asked for, and what is made is said.
+            for command in (("list",), ("remove", "--name", "x")):
+                code, out, error = run("token", *command, "--data", data + "/none")
+                self.assertEqual((code, out), (1, ""))
+                self.assertIn("there is no data directory at " + data + "/none", error)
+            self.assertEqual(run("token", "add", "--role", "king", "--name", "y", "--data", data + "/none")[0], 2)
+            self.assertFalse(os.path.exists(data + "/none"))
+            code, token, error = run("token", "add", "--role", "read", "--name", "x", "--data", data)
             self.assertEqual(code, 0)
+            self.assertIn("There was no data directory at " + data, error)
+            self.assertEqual(token.count("\n"), 1)
+            self.assertNotIn("no data directory", run("token", "add", "--role", "read", "--name", "x2", "--data", data)[2])
+            self.assertEqual(run("token", "remove", "--name", "x2", "--data", data)[0], 0)
             self.assertEqual(run("token", "add", "--role", "king", "--name", "y", "--data", data)[0], 2)
             self.assertEqual(run("token", "add", "--role", "read", "--name", "x", "--data", data)[0], 1)
             self.assertIn("x\tread", run("token", "list", "--data", data)[1])
@@ -865,6 +876,49 @@ class Starts(unittest.TestCase):
             f.write("data = 'x'\nhtttp = 'y'\n")
         self.fails(1, "bad.toml:2", "--config", self.data + "/bad.toml")
         self.assertEqual(run("--version")[0], 0)
+
+    def test_a_data_directory_of_another_version_is_refused_and_left_alone(self):
+        flags = ["--data", self.data + "/d", "--http", "127.0.0.1:0", "--netflow", "none", "--sflow", "none"]
+        with Sluiced(data=self.data + "/d") as s:
+            self.assertEqual(s.post(AWS, aws_lines(10)).json()["accepted"], 10)
+            s.process.kill()
+            s.process.wait()
+        sluiced.rewrite_format(self.data + "/d", b"9")
+        for _ in range(2):
+            self.fails(1, "written by Sluice format 9, this program knows 1: " + self.data + "/d", *flags)
+        self.assertEqual(run("token", "list", "--data", self.data + "/d")[0], 1)
+        sluiced.rewrite_format(self.data + "/d", b"1")
+        with Sluiced(data=self.data + "/d") as s:
+            self.assertEqual(s.count(), 10)
+
+    def test_a_catalogue_that_is_gone_or_damaged_is_said_and_nothing_is_deleted(self):
+        flags = ["--data", self.data + "/d", "--http", "127.0.0.1:0", "--netflow", "none", "--sflow", "none"]
+        with Sluiced(data=self.data + "/d") as s:
+            for hour in range(24):
+                s.post(AWS, aws_lines(10, start=1763600400 + 3600 * hour))
+            s.post("/v1/admin/flush")
+            self.assertGreater(len(s.get("/v1/segments").json()["segments"]), 20)
+            self.assertEqual(s.stop(), 0)
+        segments = lambda: sorted(f for _, _, fs in os.walk(self.data + "/d/segments") for f in fs)
+        before = segments()
+        catalog = self.data + "/d/catalog"
+        # One file, the whole folder: tried again and again, as a supervisor would.
+        with open(catalog + "/CURRENT") as f:
+            current = f.read()
+        os.unlink(catalog + "/CURRENT")
+        for _ in range(3):
+            self.fails(1, "echo " + current.strip() + " > " + catalog + "/CURRENT", *flags)
+            self.assertEqual(segments(), before)
+        os.rename(catalog, self.data + "/away")
+        for _ in range(3):
+            self.fails(1, "there is no catalogue beside it that names them", *flags)
+            self.assertEqual(segments(), before)
+        os.rename(self.data + "/away", catalog)
+        with open(catalog + "/CURRENT", "w") as f:
+            f.write(current)
+        with Sluiced(data=self.data + "/d") as s:
+            self.assertEqual(s.count(), 240)
+            self.assertEqual(segments(), before)
 
     def test_a_full_disk_is_said_at_the_start(self):
         with sluiced.SmallDisk("24m") as disk:

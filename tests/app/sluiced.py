@@ -159,6 +159,48 @@ def run(*arguments, seconds=20):
     return p.returncode, p.stdout.decode(), p.stderr.decode()
 
 
+def _crc32c(data):
+    table = []
+    for n in range(256):
+        for _ in range(8):
+            n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
+        table.append(n)
+    crc = 0xffffffff
+    for b in data:
+        crc = crc >> 8 ^ table[(crc ^ b) & 255]
+    return crc ^ 0xffffffff
+
+
+def rewrite_format(data, version):
+    """Makes a data directory look as if another version had written it: the format's number in the catalogue's log, which a
+    server that was killed leaves, with the record's checksum put right (RocksDB's log format: crc32c masked, length, type)."""
+    changed = 0
+    for name in sorted(os.listdir(data + "/catalog")):
+        if not name.endswith(".log"):
+            continue
+        path = data + "/catalog/" + name
+        with open(path, "rb") as f:
+            log = bytearray(f.read())
+        at = 0
+        while at + 7 <= len(log):
+            length, kind = struct.unpack_from("<HB", log, at + 4)
+            if kind == 0 or at % 32768 > 32768 - 7:  # the rest of a block of 32 KiB
+                at += 32768 - at % 32768
+                continue
+            header = 11 if kind >= 5 else 7  # the recyclable kinds name their log
+            end = at + header + length
+            value = log.find(b"\x07\x00format\x01", at + header, end)
+            if value >= 0:
+                log[value + 9:value + 10] = version
+                crc = _crc32c(log[at + 6:end])
+                struct.pack_into("<I", log, at, ((crc >> 15 | crc << 17 & 0xffffffff) + 0xa282ead8) & 0xffffffff)
+                changed += 1
+            at = end
+        with open(path, "wb") as f:
+            f.write(log)
+    assert changed == 1, changed
+
+
 class SmallDisk:
     """A file system of its own that can be filled. `usable` is False where mounting is not permitted."""
 

@@ -330,16 +330,45 @@ TEST(Store, ANewCatalogueDoesNotTakeSegmentsForOrphans) {
     ASSERT_EQ(*store->flush(), 1u);
   }
   fs::rename(f.path + "/catalog", f.path + "/away");
-  for (int i = 0; i < 2; ++i) {
+  // A service is started again and again.
+  for (int i = 0; i < 5; ++i) {
+    if (i == 3) ASSERT_TRUE(catalog::Catalog::open(f.path).ok());  // made by who is no store
     const auto opened = Store::open(options_for(f), clock);
     ASSERT_FALSE(opened.ok());
     EXPECT_EQ(opened.error().code, ErrorCode::conflict);
     EXPECT_NE(opened.error().message.find("1 segment files"), std::string::npos) << opened.error().message;
     EXPECT_EQ(segment_files(f.path), 1u);
-    fs::remove_all(f.path + "/catalog");
+    EXPECT_EQ(fs::exists(f.path + "/catalog"), i >= 3);
   }
+  fs::remove_all(f.path + "/catalog");
   fs::rename(f.path + "/away", f.path + "/catalog");
   EXPECT_EQ(numbers(must_open(options_for(f), clock)->snapshot()), range(0, 100));
+}
+
+TEST(Store, ACatalogueWithoutItsFirstFileIsRefusedAndCanBeMended) {
+  Folder f;
+  ManualClock clock(kStart);
+  {
+    auto store = must_open(options_for(f), clock);
+    must_append(*store, rows(0, 100));
+    ASSERT_EQ(*store->flush(), 1u);
+    must_append(*store, rows(100, 50));
+  }
+  fs::remove(f.path + "/catalog/CURRENT");
+  std::string message;
+  for (int i = 0; i < 3; ++i) {
+    const auto opened = Store::open(options_for(f), clock);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().code, ErrorCode::corrupt);
+    message = opened.error().message;
+    EXPECT_NE(message.find("CURRENT"), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos);
+    EXPECT_EQ(segment_files(f.path), 1u);
+  }
+  // What it says to do does it.
+  const size_t from = message.find('`') + 1, to = message.find('`', from);
+  ASSERT_EQ(std::system(message.substr(from, to - from).c_str()), 0) << message;
+  EXPECT_EQ(numbers(must_open(options_for(f), clock)->snapshot()), range(0, 150));
 }
 
 TEST(Store, RemovesOrphansAndNothingElse) {
