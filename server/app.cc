@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <random>
 #include <thread>
 
 #include "server/api/routes.h"
@@ -18,6 +19,7 @@
 #include "server/maintenance.h"
 #include "server/metrics.h"
 #include "server/query_service.h"
+#include "server/recent_rows.h"
 #include "server/source_totals.h"
 #include "server/stream_ingest.h"
 #include "server/system_tables.h"
@@ -112,10 +114,16 @@ class AppImpl final : public App {
     if (unreadable_totals > 0) log::warn("kept counters of sources could not be read and begin anew", {{"sources", unreadable_totals}});
     maintenance_ = std::make_unique<Maintenance>(
         *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); }, [this] { return source_totals_->save(); });
-    ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
+    same_traffic_ = std::make_unique<ingest::SameTraffic>(config_.same_traffic, std::random_device()() | uint64_t{std::random_device()()} << 32);
+    if (!same_traffic_->empty()) {
+      const Status learned = each_recent_batch(store_->snapshot(), ingest::SameTraffic::columns(), 2 * limits::kSameTrafficGap, limits::kSameTrafficLearnRows,
+                                               [this](const Batch& batch) { same_traffic_->learn(batch); });
+      if (!learned.ok()) log::warn("who reports which flows could not be read from what is stored, and is learned anew", {{"reason", learned.error().message}});
+    }
+    ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
     if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
-                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }, decoder}));
+                                           {*store_, clock_, *losses_, [this] { maintenance_->poke(); }, decoder, same_traffic_.get()}));
     }
     if (config_.ipfix_tcp || config_.ipfix_tls) {
       StreamIngestOptions streams;
@@ -254,6 +262,7 @@ class AppImpl final : public App {
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;
+  std::unique_ptr<ingest::SameTraffic> same_traffic_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
   std::unique_ptr<StreamIngest> streams_;
@@ -306,6 +315,17 @@ std::string AppImpl::metrics_text() const {
   out.counter("sluice_retired_segments_total", "Segments dropped by retention", d(s.retired_segments));
   out.counter("sluice_retired_flows_total", "Flows dropped by retention", d(s.retired_rows));
   out.gauge("sluice_replayed_flows", "Flows replayed from the journal at start", d(s.replayed_rows));
+
+  const auto groups = same_traffic_->stats();
+  const auto by_group = [&](std::string_view name, std::string_view type, std::string_view help, uint64_t ingest::SameTrafficStats::*member) {
+    if (groups.empty()) return;
+    out.family(name, type, help);
+    for (const auto& group : groups) out.sample(d(group.*member), {{"group", group.group}});
+  };
+  by_group("sluice_same_traffic_compared_total", "counter", "Flows compared with what other reporters of the group told", &ingest::SameTrafficStats::compared);
+  by_group("sluice_same_traffic_marked_total", "counter", "Of these, flows marked as duplicates", &ingest::SameTrafficStats::marked);
+  by_group("sluice_same_traffic_forgotten_total", "counter", "Young flows forgotten to make room: duplicates of theirs go unmarked", &ingest::SameTrafficStats::forgotten);
+  by_group("sluice_same_traffic_flows", "gauge", "Flows remembered", &ingest::SameTrafficStats::flows);
 
   const auto feeds = feeds_->status();
   const auto by_feed = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {

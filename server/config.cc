@@ -337,6 +337,49 @@ Status read_exporters(const toml::node& node, const std::string& file, Config& c
   return {};
 }
 
+// --- [[same-traffic]] ----------------------------------------------------------------------------------------------
+
+Result<ingest::SameTrafficGroup> read_same_traffic(const toml::table& table, const std::string& file) {
+  TableReader in(table, file, "[[same-traffic]]");
+  ingest::SameTrafficGroup out;
+  std::string tolerance;
+  SLUICE_TRY(in.text("name", out.name));
+  SLUICE_TRY(in.text("tolerance", tolerance));
+  const auto each = [&](std::string_view name, auto&& take) -> Status {
+    const toml::node* node = in.find(name);
+    if (!node) return {};
+    const auto list = text_of(*node);
+    if (!list) return in.error(node, "'" + std::string(name) + "' is a list of texts");
+    return each_item(*list, [&](std::string_view item) -> Status {
+      const std::string why = take(item);
+      return why.empty() ? Status() : Status(in.error(node, why + ": '" + std::string(item) + "'"));
+    });
+  };
+  SLUICE_TRY(each("exporters", [&](std::string_view item) -> std::string {
+    const auto prefix = parse_prefix(item);
+    if (!prefix) return "not an address or CIDR block";
+    out.exporters.push_back(*prefix);
+    return {};
+  }));
+  SLUICE_TRY(each("sources", [&](std::string_view item) -> std::string {
+    const auto code = kSource.code_of(item);
+    if (!code) return "there is no source";
+    if (!ingest::tells_reporter(static_cast<Source>(*code))) return "its records do not tell who reports (exporters are named by address)";
+    out.sources.push_back(static_cast<Source>(*code));
+    return {};
+  }));
+  SLUICE_TRY(in.finish());
+  if (out.name.empty()) return in.error(nullptr, "'name' is missing");
+  if (out.exporters.empty() && out.sources.empty()) return in.error(nullptr, "'exporters' or 'sources' are missing: who looks at the same traffic");
+  if (!tolerance.empty()) {
+    const auto parsed = parse_duration(tolerance);
+    if (!parsed || *parsed < 0 || *parsed > limits::kSameTrafficToleranceMax)
+      return in.error(table.get("tolerance"), "'tolerance' is a duration up to " + format_duration(limits::kSameTrafficToleranceMax) + ", not '" + tolerance + "'");
+    out.tolerance = *parsed;
+  }
+  return out;
+}
+
 // --- [[feed]] ------------------------------------------------------------------------------------------------------
 
 bool is_feed_name(std::string_view name) {
@@ -453,6 +496,20 @@ Status load_config_text(Config& config, std::string_view text, const std::string
     const std::string place = file_name + ":" + std::to_string(node.source().begin.line);
     if (key.str() == "exporter") {
       SLUICE_TRY(read_exporters(node, file_name, config));
+      continue;
+    }
+    if (key == "same-traffic") {
+      const auto* tables = node.as_array();
+      if (!tables || !tables->is_array_of_tables()) return Error{ErrorCode::parse, place + ": 'same-traffic' is written as tables, [[same-traffic]]"};
+      size_t exporters = 0;
+      for (const auto& table : *tables) {
+        SLUICE_ASSIGN(ingest::SameTrafficGroup group, read_same_traffic(*table.as_table(), file_name));
+        exporters += group.exporters.size();
+        config.same_traffic.push_back(std::move(group));
+      }
+      if (config.same_traffic.size() > limits::kSameTrafficGroupsMax || exporters > limits::kSameTrafficExportersMax)
+        return Error{ErrorCode::too_large, place + ": more than " + std::to_string(limits::kSameTrafficGroupsMax) + " [[same-traffic]] tables, or more than " +
+                                               std::to_string(limits::kSameTrafficExportersMax) + " exporters in them"};
       continue;
     }
     if (key == "feed" || key == "push") {

@@ -13,6 +13,7 @@
 
 #include "server/exporter_table.h"
 #include "ingest/receive/feed.h"
+#include "ingest/source/same_traffic.h"
 #include "server/log.h"
 #include "storage/model/ip.h"
 #include "storage/model/limits.h"
@@ -61,6 +62,7 @@ struct Config {
   log::Level log_level = log::Level::info;
   std::vector<ingest::FeedSettings> feeds;  // the file's [[feed]] tables; no flag
   std::vector<PushRule> pushes;             // its [[push]] tables, the first that fits decides
+  std::vector<ingest::SameTrafficGroup> same_traffic;  // its [[same-traffic]] tables
 };
 
 struct Setting {

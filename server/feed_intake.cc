@@ -251,6 +251,7 @@ Status FeedIntake::lines(Work& work) {
     const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
       if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
       return {};
+      parts_.ingest.mark_duplicates(batch);
     };
     if (!text.empty()) {
       auto report = decode_body(work.source, body, work.context, sink);
@@ -326,6 +327,7 @@ Status FeedIntake::whole(Work& work) {
     }
     rows += batch.rows;
     batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+    parts_.ingest.mark_duplicates(batch);
     return {};
   };
   SLUICE_ASSIGN(const DecodeReport report, decode_body(work.source, piece.bytes, work.context, sink));
@@ -348,6 +350,7 @@ Status FeedIntake::records(Work& work) {
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
+    parts_.ingest.mark_duplicates(batch);
   };
   SLUICE_ASSIGN(const DecodeReport report, decode_messages({work.source, piece.bytes, ends, piece.compression, piece.header}, work.context, sink));
   work.add(report, 0, 0);
@@ -362,6 +365,7 @@ Status FeedIntake::packets(Work& work) {
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
+    parts_.ingest.mark_duplicates(batch);
   };
   FlowBatchBuilder out;
   size_t begin = 0;

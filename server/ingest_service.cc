@@ -120,6 +120,7 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     SLUICE_TRY(memory.take(batch.byte_size()));
+    mark_duplicates(batch);
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
@@ -178,6 +179,7 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     SLUICE_TRY(memory.take(batch.byte_size()));
+    mark_duplicates(batch);
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };

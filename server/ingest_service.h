@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ingest/receive/feed.h"
+#include "ingest/source/same_traffic.h"
 #include "ingest/source/source.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
@@ -57,8 +58,10 @@ Result<ingest::DecodeReport> decode_body(std::string_view source, std::string_vi
 
 class IngestService {
  public:
-  IngestService(store::Store& store, const Clock& clock, Metrics& metrics, LossBook& losses, size_t in_flight_bytes_max)
-      : store_(store), clock_(clock), metrics_(metrics), losses_(losses), in_flight_max_(in_flight_bytes_max) {}
+  // `same_traffic` may be null.
+  IngestService(store::Store& store, const Clock& clock, Metrics& metrics, LossBook& losses, size_t in_flight_bytes_max,
+                ingest::SameTraffic* same_traffic = nullptr)
+      : store_(store), clock_(clock), metrics_(metrics), losses_(losses), in_flight_max_(in_flight_bytes_max), same_traffic_(same_traffic) {}
 
   // A share of the budget for bytes in flight, given back when the last copy goes; nullptr when it is spent.
   std::shared_ptr<void> reserve(size_t bytes);
@@ -70,6 +73,10 @@ class IngestService {
   // The same of messages. One that cannot be read is only counted; but a delivery of which nothing can be read is an error
   // (invalid_argument) and leaves its key unused, so that its sender keeps it for whoever puts the format right.
   Result<IngestOutcome> take_messages(IngestMessages messages);
+  // Marks what other reporters have told of. For rows on another way to the store; those of bodies and messages are marked.
+  void mark_duplicates(Batch& batch) const {
+    if (same_traffic_) same_traffic_->mark(batch);
+  }
 
  private:
   Result<IngestOutcome> take_counted(IngestBody& body);
@@ -82,6 +89,7 @@ class IngestService {
   Metrics& metrics_;
   LossBook& losses_;
   const size_t in_flight_max_;
+  ingest::SameTraffic* const same_traffic_;
   std::atomic<size_t> in_flight_{0};
 };
 

@@ -208,6 +208,7 @@ void UdpIngest::publish(Worker& worker) {
 }
 
 Status UdpIngest::hand_over(Batch&& batch) {
+  if (parts_.same_traffic) parts_.same_traffic->mark(batch);
   auto shared = std::make_shared<const Batch>(std::move(batch));
   std::unique_lock lock(append_mutex_);
   // Waiting here lets the packet queue fill, whose drops are counted.

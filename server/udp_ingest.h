@@ -21,6 +21,7 @@
 
 #include "ingest/receive/udp_receiver.h"
 #include "ingest/source/netflow.h"
+#include "ingest/source/same_traffic.h"
 #include "server/config.h"
 #include "server/error_voice.h"
 #include "server/loss_book.h"
@@ -45,6 +46,7 @@ class UdpIngest {
     LossBook& losses;
     std::function<void()> on_full;  // the store is full: seal, please
     ingest::PacketDecoderOptions decoder = {};
+    ingest::SameTraffic* same_traffic = nullptr;
   };
   struct Sockets {
     std::vector<Endpoint> netflow, sflow;

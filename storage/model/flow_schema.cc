@@ -153,7 +153,7 @@ constexpr ColumnSpec kColumns[] = {
      "observationDomainId", "observer.name", "", "source_id odid"},
     {C::reporter, "reporter", L::enumeration, P::U8, I::none, "", "Whose side the reporter stands on", &kReporter, "", "", "observation_point_id", ""},
     {C::flow_id, "flow_id", L::string, P::Str, I::none, "", "The reporter's own id of the flow", nullptr, "flowId", "event.id", "connection_info.uid", ""},
-    {C::duplicate, "duplicate", L::boolean, P::U8, I::none, "", "Another reporter is known to report the same traffic", nullptr, "", "", "", ""},
+    {C::duplicate, "duplicate", L::boolean, P::U8, I::none, "", "Another reporter has told of the same traffic, or the same was said twice; null otherwise", nullptr, "", "", "", ""},
     {C::src_instance_id, "src_instance_id", L::string, P::Str, I::postings, "", "Instance at the source", nullptr, "", "", "src_endpoint.instance_uid",
      "src_instance src_vm"},
     {C::dst_instance_id, "dst_instance_id", L::string, P::Str, I::postings, "", "Instance at the destination", nullptr, "", "", "dst_endpoint.instance_uid",

@@ -238,6 +238,20 @@ inline constexpr int kFrameExtensionsMax = 16;
 inline constexpr int kFrameTunnelsMax = 4;
 // [[exporter]] tables of the configuration: they are looked through once an exporter, and one file of interface names each.
 // Beyond: the configuration is refused.
+// Groups of reporters that look at the same traffic, and their exporters as addresses and blocks. Beyond: the configuration is
+// refused.
+inline constexpr size_t kSameTrafficGroupsMax = 16;
+inline constexpr size_t kSameTrafficExportersMax = 4'096;
+// Flows that one group remembers, 32 bytes each: 128 MiB, which are reached only by a group that has so many flows within the gap
+// below. Beyond: the one that ended first is forgotten, and counted; what others tell of it stays unmarked.
+inline constexpr size_t kSameTrafficKeysMax = 1u << 22;
+// Silence that a reporter may keep within a flow and still be the one that counts: longer than idle timeouts of caches (15 s to 5 min).
+inline constexpr DurationNs kSameTrafficGap = 5 * kMinute;
+// How far clocks of reporters may be apart unless the configuration says otherwise, and the most it may say.
+inline constexpr DurationNs kSameTrafficTolerance = 5 * kSecond;
+inline constexpr DurationNs kSameTrafficToleranceMax = kHour;
+// Stored rows that are looked through at a start, the newest, to know again who tells of what. Beyond: older ones are not.
+inline constexpr size_t kSameTrafficLearnRows = 4u << 20;
 inline constexpr size_t kExporterTablesMax = 4'096;
 // Corrections of sampling rates: they are looked through for each exporter of a segment. Beyond: no more are taken.
 inline constexpr size_t kSamplingRulesMax = 1'024;

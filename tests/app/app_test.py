@@ -707,6 +707,79 @@ class Packets(unittest.TestCase):
             self.assertEqual(s.count(), 0)
 
 
+class SameTraffic(unittest.TestCase):
+    """Flows that several reporters tell of: marked where the configuration says that they look at the same traffic."""
+
+    CONFIG = """
+http = "127.0.0.1:0"
+netflow = "127.0.0.1:0"
+sflow = "none"
+
+[[same-traffic]]
+name = "path"
+exporters = ["127.0.0.0/24"]
+
+[[same-traffic]]
+name = "vpc"
+sources = ["aws_vpc"]
+"""
+    SHOWN = "from flows | stats n = count() by exporter_ip, marked = duplicate == true | sort exporter_ip, marked"
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="sluice-same-")
+        with open(self.folder + "/sluice.toml", "w") as f:
+            f.write(self.CONFIG)
+
+    def tearDown(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def server(self, *flags):
+        return Sluiced("--config", self.folder + "/sluice.toml", *flags, data=self.folder + "/data")
+
+    def send(self, s, exporter, seconds, sequence=0):
+        out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        out.bind((exporter, 0))
+        out.sendto(netflow5(flows=10, seconds=seconds, sequence=sequence), s.netflow)
+        out.close()
+
+    def test_two_exporters_on_one_path(self):
+        now = int(time.time()) - 60
+        with self.server() as s:
+            self.send(s, "127.0.0.1", now)
+            self.assertEqual(s.wait_count(10), 10)
+            self.send(s, "127.0.0.2", now + 1)
+            self.send(s, "127.0.1.1", now + 1)  # of no group
+            self.assertEqual(s.wait_count(30), 30)
+            self.assertEqual(s.query(self.SHOWN).rows(), [["127.0.0.1", False, 10], ["127.0.0.2", True, 10], ["127.0.1.1", False, 10]])
+            self.assertEqual(s.count("| where not duplicate"), 20)
+            self.assertEqual(s.metric("sluice_same_traffic_marked_total"), 10)
+            self.assertEqual(s.metric("sluice_same_traffic_compared_total"), 20)
+            s.process.kill()  # the rows are in the journal
+            s.process.wait()
+        for kind in ("open", "sealed"):
+            # Who counts is known again: the other's rows of the same flows are still the duplicates.
+            with self.server() as s:
+                before = s.count()
+                self.send(s, "127.0.0.2", now + 2, 10)
+                self.assertEqual(s.wait_count(before + 10), before + 10)
+                self.send(s, "127.0.0.1", now + 3, 10)
+                self.assertEqual(s.wait_count(before + 20), before + 20)
+                rows = s.query(self.SHOWN).rows()
+                self.assertEqual([r[:2] for r in rows], [["127.0.0.1", False], ["127.0.0.2", True], ["127.0.1.1", False]], kind)
+                self.assertEqual(s.stop(), 0)
+
+    def test_both_ends_in_a_cloud(self):
+        with self.server() as s:
+            fields = "${version} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${bytes} ${start} ${end} ${action} ${log-status} ${flow-direction}"
+            def record(eni, direction, action="ACCEPT"):
+                return f"5 {eni} 10.0.0.1 10.0.1.1 40000 443 6 5 500 1763625600 1763625660 {action} OK {direction}\n"
+            body = record("eni-a", "egress") + record("eni-b", "ingress") + record("eni-b", "ingress", "REJECT")
+            for object in ("1", "1", "2"):  # sent again it is the same object; under another name the same reporters repeat themselves
+                self.assertEqual(s.post("/v1/ingest/aws_vpc", body, headers={"X-Sluice-Object": object, "X-Sluice-Format": fields}).status, 200)
+            self.assertEqual(s.query("from flows | stats n = count() by src_interface_id, dst_interface_id, action, marked = duplicate == true | sort action, marked").rows(),
+                             [["eni-a", None, "accept", False, 2], [None, "eni-b", "accept", True, 2], [None, "eni-b", "reject", False, 2]])
+
+
 class Lives(unittest.TestCase):
     def setUp(self):
         self.data = tempfile.mkdtemp(prefix="sluice-app-")

@@ -219,5 +219,49 @@ TEST(Exposure, BeyondLoopbackNeedsTokensAndTls) {
   EXPECT_TRUE(check_exposure(c, true).ok());
 }
 
+TEST(Config, GroupsOfReportersThatLookAtTheSameTraffic) {
+  Config c;
+  const Status s = load_config_text(c, R"(
+[[same-traffic]]
+name = "core"
+exporters = ["10.0.0.0/24", "2001:db8::1"]
+tolerance = "30s"
+
+[[same-traffic]]
+name = "cloud"
+sources = ["aws_vpc", "gcp_vpc"]
+)", "t.toml");
+  ASSERT_TRUE(s.ok()) << s.error().message;
+  ASSERT_EQ(c.same_traffic.size(), 2u);
+  EXPECT_EQ(c.same_traffic[0].name, "core");
+  ASSERT_EQ(c.same_traffic[0].exporters.size(), 2u);
+  EXPECT_TRUE(c.same_traffic[0].exporters[0].contains(*parse_ip("10.0.0.7")));
+  EXPECT_EQ(c.same_traffic[0].tolerance, 30 * kSecond);
+  EXPECT_EQ(c.same_traffic[1].sources, (std::vector<Source>{Source::aws_vpc, Source::gcp_vpc}));
+  EXPECT_EQ(c.same_traffic[1].tolerance, limits::kSameTrafficTolerance);
+
+  for (const auto& [text, message] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"[[same-traffic]]\nexporters = [\"10.0.0.1\"]\n", "'name' is missing"},
+           {"[[same-traffic]]\nname = \"a\"\n", "'exporters' or 'sources' are missing"},
+           {"[[same-traffic]]\nname = \"a\"\nexporters = [\"10.0.0.300\"]\n", "t.toml:3"},
+           {"[[same-traffic]]\nname = \"a\"\nsources = [\"netflow5\"]\n", "do not tell who reports"},
+           {"[[same-traffic]]\nname = \"a\"\nsources = [\"nope\"]\n", "there is no source: 'nope'"},
+           {"[[same-traffic]]\nname = \"a\"\nsources = [\"aws_vpc\"]\ntolerance = \"2h\"\n", "up to 1h"},
+           {"[[same-traffic]]\nname = \"a\"\nsources = [\"aws_vpc\"]\nwithin = \"2h\"\n", "no setting 'within'"},
+           {"same-traffic = 3\n", "[[same-traffic]]"}}) {
+    Config other;
+    const Status status = load_config_text(other, text, "t.toml");
+    ASSERT_FALSE(status.ok()) << text;
+    EXPECT_NE(status.error().message.find(message), std::string::npos) << status.error().message;
+  }
+  // At the bound, and one past it.
+  for (const size_t groups : {limits::kSameTrafficGroupsMax, limits::kSameTrafficGroupsMax + 1}) {
+    std::string text;
+    for (size_t i = 0; i < groups; ++i) text += "[[same-traffic]]\nname = \"g\"\nexporters = [\"10.0.0.1\"]\n";
+    Config many;
+    EXPECT_EQ(load_config_text(many, text, "t.toml").ok(), groups <= limits::kSameTrafficGroupsMax);
+  }
+}
+
 }  // namespace
 }  // namespace sluice::server
