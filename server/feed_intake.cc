@@ -34,7 +34,8 @@ bool blames_object(ErrorCode code) {
     case ErrorCode::parse:
     case ErrorCode::corrupt:
     case ErrorCode::too_large:
-    case ErrorCode::unsupported: return true;
+    case ErrorCode::unsupported:
+    case ErrorCode::not_built: return true;
     default: return false;
   }
 }
@@ -185,7 +186,7 @@ Result<PieceResult> FeedIntake::take_counted(Work& work) {
                                              std::to_string(limits::kFeedObjectBytesMax) + " bytes"};
   } else if (!piece.records.empty()) {
     status = records(work);
-  } else if (work.shape.lines) {
+  } else if (work.shape.lines && !ingest::is_parquet(piece.bytes)) {
     status = lines(work);
   } else {
     status = whole(work);
@@ -195,6 +196,7 @@ Result<PieceResult> FeedIntake::take_counted(Work& work) {
   result.rows = work.rows;
   result.rejected = work.report.rejected;
   if (status.ok()) return result;
+  if (status.error().code == ErrorCode::not_built) ++parts_.metrics.ingest_not_built;
 
   // Set aside: named, counted, and passed by for good. Its key stays unknown, so that a whole one may come under it.
   std::string reason = std::move(status).error().message;
@@ -249,9 +251,9 @@ Status FeedIntake::lines(Work& work) {
     body.append(front).append(text);
     std::vector<std::shared_ptr<const Batch>> batches;
     const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+      parts_.ingest.mark_duplicates(batch);
       if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
       return {};
-      parts_.ingest.mark_duplicates(batch);
     };
     if (!text.empty()) {
       auto report = decode_body(work.source, body, work.context, sink);
@@ -325,9 +327,9 @@ Status FeedIntake::whole(Work& work) {
       batches.clear();
       rows = 0;
     }
+    parts_.ingest.mark_duplicates(batch);
     rows += batch.rows;
     batches.push_back(std::make_shared<const Batch>(std::move(batch)));
-    parts_.ingest.mark_duplicates(batch);
     return {};
   };
   SLUICE_ASSIGN(const DecodeReport report, decode_body(work.source, piece.bytes, work.context, sink));
@@ -348,9 +350,9 @@ Status FeedIntake::records(Work& work) {
   for (const auto& record : piece.records) ends.push_back(record.end);
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    parts_.ingest.mark_duplicates(batch);
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
-    parts_.ingest.mark_duplicates(batch);
   };
   SLUICE_ASSIGN(const DecodeReport report, decode_messages({work.source, piece.bytes, ends, piece.compression, piece.header}, work.context, sink));
   work.add(report, 0, 0);
@@ -363,9 +365,9 @@ Status FeedIntake::packets(Work& work) {
   if (!decoder_) decoder_ = std::make_unique<ingest::PacketDecoder>();
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    parts_.ingest.mark_duplicates(batch);
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
-    parts_.ingest.mark_duplicates(batch);
   };
   FlowBatchBuilder out;
   size_t begin = 0;

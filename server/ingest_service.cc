@@ -102,6 +102,7 @@ void IngestService::count(std::string_view source, size_t bytes, const Result<In
   } else {
     counts.failed = 1;
     if (outcome.error().code == ErrorCode::full) ++metrics_.ingest_refused_full;
+    if (outcome.error().code == ErrorCode::not_built) ++metrics_.ingest_not_built;
   }
   // Hostile names must not become labels.
   metrics_.count_ingest(is_known_source(source) ? source : "unknown", counts);
@@ -119,8 +120,8 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
   BodyMemory memory(in_flight_, in_flight_max_, messages.bytes.size());
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
-    SLUICE_TRY(memory.take(batch.byte_size()));
     mark_duplicates(batch);
+    SLUICE_TRY(memory.take(batch.byte_size()));
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
@@ -178,8 +179,8 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
 
   std::vector<std::shared_ptr<const Batch>> batches;
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
-    SLUICE_TRY(memory.take(batch.byte_size()));
     mark_duplicates(batch);
+    SLUICE_TRY(memory.take(batch.byte_size()));
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };

@@ -124,6 +124,8 @@ void Metrics::write(MetricsText& out) const {
   by_source("sluice_ingest_skipped_data_total", "Records that say that the source lost data", &IngestCounts::skipped_data);
   by_source("sluice_ingest_failed_total", "Bodies answered with an error", &IngestCounts::failed);
   out.counter("sluice_ingest_refused_full_total", "Bodies refused with 503 because a bound was met", static_cast<double>(ingest_refused_full.load()));
+  out.counter("sluice_ingest_not_built_total", "Bodies and objects of a kind that this build does not read (Parquet without Apache Arrow)",
+              static_cast<double>(ingest_not_built.load()));
 
   out.counter("sluice_queries_total", "Queries run", static_cast<double>(queries.load()));
   out.counter("sluice_query_errors_total", "Queries that ended with an error", static_cast<double>(query_errors.load()));

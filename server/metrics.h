@@ -56,7 +56,7 @@ struct Metrics {
 
   Histogram query_seconds, http_seconds;
   std::atomic<uint64_t> queries{0}, query_errors{0}, queries_cancelled{0}, queries_refused{0}, query_rows_scanned{0}, query_bytes_read{0};
-  std::atomic<uint64_t> ingest_refused_full{0}, response_bytes{0};
+  std::atomic<uint64_t> ingest_refused_full{0}, ingest_not_built{0}, response_bytes{0};
   std::atomic<int64_t> ingest_since{0};  // TimestampNs; from when on ingest() counts, see source_totals.h
 
  private:

@@ -221,6 +221,11 @@ class Uploader {
       error.clear();
       const bool more = buffer.size() >= want || reader->read(buffer, want - buffer.size(), error);
       if (!error.empty()) return fail(name_ + ": " + error);
+      // Parquet holds no lines, whatever its source is.
+      if (first && buffer.starts_with("PAR1") && splittable) {
+        splittable = false;
+        continue;
+      }
       if (!splittable) {
         if (buffer.size() > kWholeBodyBytesMax)
           return fail(name_ + ": larger than " + human_bytes(kWholeBodyBytesMax) + "; split it first (captures: editcap -c)");

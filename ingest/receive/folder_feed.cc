@@ -356,7 +356,7 @@ class FolderFeed final : public Feed {
       }
     }
     // What was followed before goes on so, whatever the configuration says by now.
-    const bool grows = options_.shape.lines && (file.is_known ? !file.known.whole : options_.follow && !is_compressed(file));
+    const bool grows = options_.shape.lines && (file.is_known ? !file.known.whole : options_.follow && !is_never_grown(file));
     return grows ? follow(f, file, poll, sink) : take_whole(f, file, poll, sink);
   }
 
@@ -376,9 +376,10 @@ class FolderFeed final : public Feed {
     return fd;
   }
 
-  static bool is_compressed(const File& file) {
+  // Compressed, or Parquet: nothing is appended to such a file, and lines cannot be cut from it.
+  static bool is_never_grown(const File& file) {
     const auto head = read_at(file.open.get(), 0, 4);
-    return head.ok() && detect_compression(*head, false) != Compression::none;
+    return head.ok() && (detect_compression(*head, false) != Compression::none || is_parquet(*head));
   }
 
   static std::string file_key(const Id& id) { return "file/" + to_string(id); }
@@ -754,7 +755,7 @@ class FolderFeed final : public Feed {
         Known known;
         known.path = f.path;
         known.offset = f.size;
-        known.whole = !(options_.follow && options_.shape.lines) || is_compressed(probe);
+        known.whole = !(options_.follow && options_.shape.lines) || is_never_grown(probe);
         known.seen = poll.clock.now();
         if (!known.whole) {
           // From the start of the line that is being written; its header is what stands in front, as far as that is near.

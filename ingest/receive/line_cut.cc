@@ -9,6 +9,8 @@ size_t whole_lines(std::string_view text) {
   return end == std::string_view::npos ? 0 : end + 1;
 }
 
+bool is_parquet(std::string_view head) { return head.starts_with("PAR1") || head.starts_with("PARE"); }
+
 void HeaderLines::reset(std::string header, bool at_start) {
   text_ = std::move(header);
   first_ = at_start;

@@ -5,9 +5,11 @@
 #include <optional>
 #include <utility>
 
+#include "ingest/receive/line_cut.h"
 #include "ingest/source/aws_envelope.h"
 #include "ingest/source/aws_fields.h"
 #include "ingest/source/interface_side.h"
+#include "ingest/source/parquet.h"
 #include "ingest/source/text_line.h"
 #include "ingest/source/text_value.h"
 #include "storage/model/text_list.h"
@@ -756,7 +758,7 @@ Status Decoder::flush() {
   return sink_(std::move(batch));
 }
 
-Result<DecodeReport> decode(std::string_view body, const DecodeContext& context, const FlowSink& sink, const Format& fallback) {
+Result<DecodeReport> decode_text(std::string_view body, const DecodeContext& context, const FlowSink& sink, const Format& fallback) {
   DecodeReport report;
   if (body.substr(0, 3) == "\xef\xbb\xbf") body.remove_prefix(3);
   if (aws::is_json(body)) {
@@ -781,6 +783,14 @@ Result<DecodeReport> decode(std::string_view body, const DecodeContext& context,
   return report;
 }
 
+Result<DecodeReport> decode_vpc_text(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
+  return decode_text(body, context, sink, aws::default_vpc_format());
+}
+
+Result<DecodeReport> decode_tgw_text(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
+  return decode_text(body, context, sink, aws::default_tgw_format());
+}
+
 }  // namespace
 
 bool is_aws_header(std::string_view line, bool first) {
@@ -795,11 +805,11 @@ bool is_aws_header(std::string_view line, bool first) {
 }
 
 Result<DecodeReport> decode_aws_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  return decode(body, context, sink, aws::default_vpc_format());
+  return is_parquet(body) ? decode_parquet(body, context, sink, decode_vpc_text) : decode_vpc_text(body, context, sink);
 }
 
 Result<DecodeReport> decode_aws_tgw(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  return decode(body, context, sink, aws::default_tgw_format());
+  return is_parquet(body) ? decode_parquet(body, context, sink, decode_tgw_text) : decode_tgw_text(body, context, sink);
 }
 
 }  // namespace sluice::ingest

@@ -92,6 +92,7 @@ int status_of(ErrorCode code) {
     case ErrorCode::io: return 500;
     case ErrorCode::unauthenticated: return 401;
     case ErrorCode::forbidden: return 403;
+    case ErrorCode::not_built: return 501;
   }
   return 500;
 }

@@ -51,6 +51,21 @@ inline constexpr size_t kJsonExtraItemsMax = 256;
 inline constexpr size_t kAzureFlowsMax = 1u << 18;
 // Connections of one GCP body that are remembered, to mark what a second reporter says of the same traffic. Beyond: not marked.
 inline constexpr size_t kGcpConnectionsMax = 1u << 18;
+// Flows whose last tuple is remembered over bodies, for the next body's tuples of them, and for how long: Azure writes each minute,
+// and a flow that goes on each five. Beyond: those quiet for longest are forgotten; the next counters' begin is estimated.
+inline constexpr size_t kAzureFlowsKeptMax = 1u << 18;
+inline constexpr DurationNs kAzureFlowsKeptAge = 15 * kMinute;
+// Memory that reading one Parquet object may take beside its bytes; sizes in its footer and pages are its own word. AWS writes row
+// groups of some megabytes. Beyond: it cannot be read.
+inline constexpr size_t kParquetMemoryBytesMax = 512u << 20;
+// Strings, and items of a list, in a Parquet footer and page heads. Beyond: it cannot be read.
+inline constexpr int32_t kParquetThriftStringMax = 4 << 20;
+inline constexpr int32_t kParquetThriftItemsMax = 1 << 20;
+// Columns of a Parquet object, those inside others counted each. Beyond: it cannot be read.
+inline constexpr size_t kParquetColumnsMax = 1'024;
+// Rows of a Parquet object that are taken out of their columns at once, and their text. Beyond: the next ones are another portion.
+inline constexpr size_t kParquetRowsAtOnce = 16'384;
+inline constexpr size_t kParquetTextBytes = 32u << 20;
 // Columns of one AWS header: today's newest has fewer than 60.
 inline constexpr size_t kHeaderColumnsMax = 256;
 // Network interfaces of one AWS or OCI body whose address is learned, to tell which side of a flow they stand on. Beyond: not
@@ -212,11 +227,31 @@ inline constexpr size_t kStateChangesMax = 1u << 17;
 // Changes that the catalogue did not take (a full disk), per decoder, kept for the next try; their number is bounded as above.
 // Beyond: the change is dropped and counted, the exporter tells again.
 inline constexpr size_t kStateBacklogBytesMax = 16u << 20;
+// Flows whose running totals (elements 85, 86) are remembered so that the next report is told as what came since, per exporter and over
+// all, and how long one may be silent: longer than active timeouts. Beyond: the one silent for longest is forgotten, and its next
+// report counts from the flow's begin again, with time_quality `estimated`; counted.
+inline constexpr size_t kTotalsPerExporterMax = 1u << 16;
+inline constexpr size_t kTotalsMax = 1u << 18;
+inline constexpr DurationNs kTotalsAge = kHour;
 // Sequence numbers: a longer step forward, or a longer one back, is an exporter that started anew and not loss or reordering.
 inline constexpr int32_t kSequenceGapMax = 1 << 24;
 inline constexpr int32_t kSequenceReorderMax = 1 << 16;
 // Depth of RFC 6313 structured data.
 inline constexpr int kStructuredDepthMax = 8;
+// Groups of reporters that look at the same traffic, and their exporters as addresses and blocks. Beyond: the configuration is
+// refused.
+inline constexpr size_t kSameTrafficGroupsMax = 16;
+inline constexpr size_t kSameTrafficExportersMax = 4'096;
+// Flows that one group remembers, 32 bytes each: 128 MiB, which are reached only by a group that has so many flows within the gap
+// below. Beyond: the one that ended first is forgotten, and counted; what others tell of it stays unmarked.
+inline constexpr size_t kSameTrafficKeysMax = 1u << 22;
+// Silence that a reporter may keep within a flow and still be the one that counts: longer than idle timeouts of caches (15 s to 5 min).
+inline constexpr DurationNs kSameTrafficGap = 5 * kMinute;
+// How far clocks of reporters may be apart unless the configuration says otherwise, and the most it may say.
+inline constexpr DurationNs kSameTrafficTolerance = 5 * kSecond;
+inline constexpr DurationNs kSameTrafficToleranceMax = kHour;
+// Stored rows that are looked through at a start, the newest, to know again who tells of what. Beyond: older ones are not.
+inline constexpr size_t kSameTrafficLearnRows = 4u << 20;
 // How far an exporter's clock may run ahead before its times are clamped.
 inline constexpr DurationNs kClockSkewMax = 5 * kMinute;
 
@@ -238,20 +273,6 @@ inline constexpr int kFrameExtensionsMax = 16;
 inline constexpr int kFrameTunnelsMax = 4;
 // [[exporter]] tables of the configuration: they are looked through once an exporter, and one file of interface names each.
 // Beyond: the configuration is refused.
-// Groups of reporters that look at the same traffic, and their exporters as addresses and blocks. Beyond: the configuration is
-// refused.
-inline constexpr size_t kSameTrafficGroupsMax = 16;
-inline constexpr size_t kSameTrafficExportersMax = 4'096;
-// Flows that one group remembers, 32 bytes each: 128 MiB, which are reached only by a group that has so many flows within the gap
-// below. Beyond: the one that ended first is forgotten, and counted; what others tell of it stays unmarked.
-inline constexpr size_t kSameTrafficKeysMax = 1u << 22;
-// Silence that a reporter may keep within a flow and still be the one that counts: longer than idle timeouts of caches (15 s to 5 min).
-inline constexpr DurationNs kSameTrafficGap = 5 * kMinute;
-// How far clocks of reporters may be apart unless the configuration says otherwise, and the most it may say.
-inline constexpr DurationNs kSameTrafficTolerance = 5 * kSecond;
-inline constexpr DurationNs kSameTrafficToleranceMax = kHour;
-// Stored rows that are looked through at a start, the newest, to know again who tells of what. Beyond: older ones are not.
-inline constexpr size_t kSameTrafficLearnRows = 4u << 20;
 inline constexpr size_t kExporterTablesMax = 4'096;
 // Corrections of sampling rates: they are looked through for each exporter of a segment. Beyond: no more are taken.
 inline constexpr size_t kSamplingRulesMax = 1'024;

@@ -29,6 +29,7 @@ enum class ErrorCode {
   io,                // the operating system refused; message carries errno's text
   unauthenticated,   // (401)
   forbidden,         // (403)
+  not_built,         // done here by a module that this build is without (501)
 };
 
 std::string_view to_string(ErrorCode code);

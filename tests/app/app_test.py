@@ -187,6 +187,48 @@ class Ingest(unittest.TestCase):
             self.assertEqual(s.post(AWS, bomb, headers={"Content-Encoding": "gzip"}).status, 413)
             self.assertEqual(s.count(), before, "a refused body must leave nothing")
 
+    def test_parquet_is_read_or_said_to_be_left_out(self):
+        corpus = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fuzz/corpus/parquet")
+        folder = tempfile.mkdtemp(prefix="sluice-parquet-")
+        try:
+            os.mkdir(folder + "/in")
+            with open(folder + "/sluice.toml", "w") as f:
+                f.write(f"""http = "127.0.0.1:0"
+netflow = "none"
+sflow = "none"
+[[feed]]
+name = "logs"
+kind = "folder"
+source = "aws_vpc"
+path = "{folder}/in"
+period = "20ms"
+settle = "200ms"
+""")
+            with Sluiced("--config", folder + "/sluice.toml") as s:
+                with open(corpus + "/groups", "rb") as f:
+                    body = f.read()
+                answer = s.post(AWS, body)
+                # One that grows at its end, and one of lines, so that the folder's own way of telling them apart is seen.
+                for name, content in (("a.log.parquet", body), ("b.log", aws_lines(3))):
+                    with open(folder + "/in/" + name, "wb") as f:
+                        f.write(content)
+                if answer.status == 501:
+                    print("this build reads no Parquet: only its refusal was tried", file=sys.stderr)
+                    self.assertEqual(answer.error["code"], "not_built")
+                    self.assertIn("Parquet", answer.error["message"])
+                    self.assertEqual(s.wait_count(3), 3, "what stands behind it is not blocked")
+                    self.assertTrue(wait_until(lambda: s.metric("sluice_ingest_not_built_total") == 2))
+                    self.assertEqual(s.metric("sluice_feed_set_aside_total"), 1)
+                    return
+                self.assertEqual((answer.json()["accepted"], answer.json()["no_data"]), (1, 1))
+                self.assertEqual(s.wait_count(5), 5)
+                damaged = s.post(AWS, body[:-30])
+                self.assertEqual((damaged.status, damaged.error["code"]), (422, "corrupt"))
+                self.assertEqual(s.post(AWS, gzip.compress(body)).json()["accepted"], 1, "packed once more on its way")
+                self.assertEqual(s.metric("sluice_ingest_not_built_total"), 0)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def test_field_lists(self):
         with Sluiced() as s:
             body = b"10.1.1.1 10.2.2.2 1763625600 1763625660\n"

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ingest/source/aws_vpc.h"
+#include "ingest/source/parquet.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -144,6 +145,35 @@ TEST(ConformanceSecurityLake, RowsAnswerToTheNamesOfOcsf) {
       std::printf("  %-40s %zu values, %zu not kept for a reason\n", pair["input"].get<std::string>().c_str(), values, reasons);
       EXPECT_GE(values, 30u);
     }
+  }
+}
+
+// The Parquet files themselves: the records as AWS wrote them, and the events that Security Lake made of them, both read as flows.
+TEST(ConformanceSecurityLake, ParquetOfRecordsAndOfEventsGivesTheSameRows) {
+  if (!std::filesystem::exists(file())) GTEST_SKIP() << "the published samples are not on this machine (" << file().lexically_normal() << ")";
+  if (!has_parquet()) GTEST_SKIP() << "this build reads no Parquet: it was made without Apache Arrow (scripts/arrow), so the four files were not read";
+  std::ifstream in(file());
+  const json pairs = json::parse(in)["pairs"];
+  const auto bytes_of = [](const std::filesystem::path& path) {
+    std::ifstream parquet(path, std::ios::binary);
+    EXPECT_TRUE(parquet) << path;
+    return std::string(std::istreambuf_iterator<char>(parquet), {});
+  };
+  for (const json& pair : pairs) {
+    SCOPED_TRACE(pair["input"].get<std::string>());
+    std::string header, line;
+    for (const auto& [field, value] : pair["input_rows"][0].items()) {
+      header += (header.empty() ? "" : " ") + field;
+      line += (line.empty() ? "" : " ") + (value.is_string() ? value.get<std::string>() : value.dump());
+    }
+    const Decoded text = run(decode_aws_vpc, header + "\n" + line + "\n");
+    ASSERT_EQ(text.rows.size(), 1u);
+    const Decoded records = run(decode_aws_vpc, bytes_of(file().parent_path() / pair["input"].get<std::string>()));
+    ASSERT_TRUE(records.report.ok()) << records.report.error().message;
+    EXPECT_EQ(records.rows, text.rows);
+    const Decoded events = run(decode_aws_vpc, bytes_of(file().parent_path() / pair["expected"].get<std::string>()));
+    ASSERT_TRUE(events.report.ok()) << events.report.error().message;
+    EXPECT_EQ(events.rows, text.rows);
   }
 }
 
