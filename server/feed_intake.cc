@@ -186,7 +186,7 @@ Result<PieceResult> FeedIntake::take_counted(Work& work) {
                                              std::to_string(limits::kFeedObjectBytesMax) + " bytes"};
   } else if (!piece.records.empty()) {
     status = records(work);
-  } else if (work.shape.lines && !ingest::is_parquet(piece.bytes)) {
+  } else if (work.shape.lines && (piece.offset > 0 || !ingest::is_binary(piece.bytes) || ingest::detect_compression(piece.bytes, false) != ingest::Compression::none)) {
     status = lines(work);
   } else {
     status = whole(work);

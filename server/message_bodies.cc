@@ -54,7 +54,7 @@ Result<DecodeReport> decode_messages(const MessageBodies& messages, const ingest
   };
   const auto alone = [&](uint64_t number, std::string_view text) -> Status {
     std::string with_header;
-    const bool needs_header = !messages.header.empty() && !ingest::is_parquet(text);
+    const bool needs_header = !messages.header.empty() && !ingest::is_binary(text);
     if (needs_header) with_header.append(messages.header).append(text);
     auto part = decode_body(messages.source, needs_header ? std::string_view(with_header) : text, context, hold);
     if (!part.ok()) {
@@ -92,7 +92,7 @@ Result<DecodeReport> decode_messages(const MessageBodies& messages, const ingest
       inflated += text.size();
     }
     // A message with a header of its own must not lend it to the next one.
-    const bool may_join = shape.lines && !ingest::is_parquet(text) && !(shape.is_header && shape.is_header(text.substr(0, text.find('\n')), true));
+    const bool may_join = shape.lines && !ingest::is_binary(text) && !(shape.is_header && shape.is_header(text.substr(0, text.find('\n')), true));
     if (!may_join) {
       SLUICE_TRY(alone(number, text));
       continue;

@@ -166,6 +166,13 @@ std::string content_id(const std::string& source, const std::string& format, uin
   return id;
 }
 
+// As the server tells: Parquet, or a control character that no line has among the first bytes.
+bool is_binary(std::string_view head) {
+  if (head.starts_with("PAR1")) return true;
+  head = head.substr(0, 4);
+  return std::any_of(head.begin(), head.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r'; });
+}
+
 class Uploader {
  public:
   Uploader(Http& http, const UploadOptions& options, UploadTotals& totals)
@@ -221,8 +228,8 @@ class Uploader {
       error.clear();
       const bool more = buffer.size() >= want || reader->read(buffer, want - buffer.size(), error);
       if (!error.empty()) return fail(name_ + ": " + error);
-      // Parquet holds no lines, whatever its source is.
-      if (first && buffer.starts_with("PAR1") && splittable) {
+      // Parquet and protocol buffers hold no lines, whatever their source is.
+      if (first && splittable && is_binary(buffer)) {
         splittable = false;
         continue;
       }

@@ -376,10 +376,10 @@ class FolderFeed final : public Feed {
     return fd;
   }
 
-  // Compressed, or Parquet: nothing is appended to such a file, and lines cannot be cut from it.
+  // Compressed, or no text: nothing is appended to such a file, or no lines can be cut from it.
   static bool is_never_grown(const File& file) {
     const auto head = read_at(file.open.get(), 0, 4);
-    return head.ok() && (detect_compression(*head, false) != Compression::none || is_parquet(*head));
+    return head.ok() && (detect_compression(*head, false) != Compression::none || is_binary(*head));
   }
 
   static std::string file_key(const Id& id) { return "file/" + to_string(id); }

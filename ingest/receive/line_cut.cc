@@ -1,5 +1,6 @@
 #include "ingest/receive/line_cut.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace sluice::ingest {
@@ -10,6 +11,12 @@ size_t whole_lines(std::string_view text) {
 }
 
 bool is_parquet(std::string_view head) { return head.starts_with("PAR1") || head.starts_with("PARE"); }
+
+bool is_binary(std::string_view head) {
+  if (is_parquet(head)) return true;
+  head = head.substr(0, 4);
+  return std::any_of(head.begin(), head.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r'; });
+}
 
 void HeaderLines::reset(std::string header, bool at_start) {
   text_ = std::move(header);

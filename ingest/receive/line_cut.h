@@ -16,6 +16,9 @@ size_t whole_lines(std::string_view text);
 // Whether an object begins as Parquet: one of a format of lines may, and is then taken whole. Source: the Parquet format's documentation
 // ("PAR1"; "PARE" with an encrypted footer).
 bool is_parquet(std::string_view head);
+// Whether it is no text, so that no lines can be cut from it: Parquet, or a control character that lines do not have among its first four
+// bytes, as in protocol buffers.
+bool is_binary(std::string_view head);
 
 // The header that holds behind what has been seen. Header lines that follow one another are one header; one that comes after
 // records replaces it, as where files were put one behind the other. A header beyond limits::kFeedHeaderBytesMax holds nothing.

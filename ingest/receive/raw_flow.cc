@@ -1,25 +1,11 @@
 #include "ingest/receive/raw_flow.h"
 
-#include <algorithm>
-#include <charconv>
+#include "ingest/receive/protobuf.h"
 
 namespace sluice::ingest {
 namespace {
 
 Error bad(std::string_view why) { return {ErrorCode::parse, "not a RawFlow message: " + std::string(why)}; }
-
-// Base 128, least significant first; nullopt when it is cut off or longer than 64 bits.
-std::optional<uint64_t> take_varint(std::string_view& rest) {
-  uint64_t value = 0;
-  for (unsigned shift = 0; shift < 64 && !rest.empty(); shift += 7) {
-    const auto byte = static_cast<uint8_t>(rest.front());
-    rest.remove_prefix(1);
-    if (shift == 63 && byte > 1) return std::nullopt;
-    value |= static_cast<uint64_t>(byte & 127) << shift;
-    if (byte < 128) return value;
-  }
-  return std::nullopt;
-}
 
 const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
@@ -28,51 +14,29 @@ const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const u
 Result<RawFlow> parse_raw_flow(std::string_view message) {
   RawFlow out;
   bool has_payload = false;
-  std::string_view rest = message;
-  while (!rest.empty()) {
-    const auto tag = take_varint(rest);
-    if (!tag || *tag >> 3 == 0) return bad("a field has no number");
-    switch (*tag & 7) {
-      case 0: {
-        const auto value = take_varint(rest);
-        if (!value) return bad("a number is cut off");
-        // Akvorado writes seconds; finer units of other writers are told by their size.
-        if (*tag >> 3 == 1 && *value > 0 && *value <= static_cast<uint64_t>(kTimestampMax)) {
-          out.received_at = static_cast<TimestampNs>(*value);
-          for (const DurationNs unit : {kSecond, kMillisecond, kMicrosecond})
-            if (static_cast<TimestampNs>(*value) <= kTimestampMax / unit) {
-              out.received_at = static_cast<TimestampNs>(*value) * unit;
-              break;
-            }
+  ProtobufReader reader(message);
+  ProtobufField field;
+  while (reader.next(field)) {
+    // Akvorado writes seconds; finer units of other writers are told by their size.
+    if (field.number == 1 && !field.is_bytes && field.value > 0 && field.value <= static_cast<uint64_t>(kTimestampMax)) {
+      out.received_at = static_cast<TimestampNs>(field.value);
+      for (const DurationNs unit : {kSecond, kMillisecond, kMicrosecond})
+        if (static_cast<TimestampNs>(field.value) <= kTimestampMax / unit) {
+          out.received_at = static_cast<TimestampNs>(field.value) * unit;
+          break;
         }
-        break;
-      }
-      case 1:
-        if (rest.size() < 8) return bad("a number is cut off");
-        rest.remove_prefix(8);
-        break;
-      case 5:
-        if (rest.size() < 4) return bad("a number is cut off");
-        rest.remove_prefix(4);
-        break;
-      case 2: {
-        const auto length = take_varint(rest);
-        if (!length || *length > rest.size()) return bad("a text is cut off");
-        const std::string_view value = rest.substr(0, static_cast<size_t>(*length));
-        rest.remove_prefix(value.size());
-        if (*tag >> 3 == 2) {
-          out.payload = value;
-          has_payload = true;
-        } else if (*tag >> 3 == 3 && !value.empty()) {
-          if (value.size() == 4) out.sender = IpAddress::v4_bytes(bytes_of(value));
-          else if (value.size() == 16) out.sender = IpAddress::v6_bytes(bytes_of(value));
-          else return bad("its source address has neither 4 nor 16 bytes");
-        }
-        break;
-      }
-      default: return bad("a field has a type that is none");
+    }
+    if (field.number == 2 && field.is_bytes) {
+      out.payload = field.bytes;
+      has_payload = true;
+    }
+    if (field.number == 3 && field.is_bytes && !field.bytes.empty()) {
+      if (field.bytes.size() == 4) out.sender = IpAddress::v4_bytes(bytes_of(field.bytes));
+      else if (field.bytes.size() == 16) out.sender = IpAddress::v6_bytes(bytes_of(field.bytes));
+      else return bad("its source address has neither 4 nor 16 bytes");
     }
   }
+  if (!reader.fault().empty()) return bad(reader.fault());
   if (!has_payload) return bad("it has no payload");
   return out;
 }

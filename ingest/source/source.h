@@ -59,7 +59,7 @@ using BodyDecoder = Result<DecodeReport> (*)(std::string_view body, const Decode
 
 struct SourceSpec {
   std::string_view name;         // as in POST /v1/ingest/{name} and column `source`
-  Source id;
+  Source id;                     // unknown: each record tells
   std::string_view description;  // one line for `sluice sources`
   BodyDecoder decode;            // nullptr for packet sources: their bodies are captures, see packet_body.h
   bool splittable_lines;         // clients may cut a file at any line end and repeat the header line

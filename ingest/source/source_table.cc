@@ -1,6 +1,7 @@
 #include "ingest/source/aws_vpc.h"
 #include "ingest/source/azure_flow.h"
 #include "ingest/source/gcp_vpc.h"
+#include "ingest/source/goflow2.h"
 #include "ingest/source/hubble.h"
 #include "ingest/source/ibm_vpc.h"
 #include "ingest/source/oci_vcn.h"
@@ -25,6 +26,7 @@ constexpr SourceSpec kSources[] = {
     {"zeek", Source::zeek, "Zeek conn.log: tab separated with its header lines, or JSON", decode_zeek, true, is_zeek_header},
     {"suricata", Source::suricata, "Suricata EVE JSON: events of type flow and netflow, also from AWS Network Firewall", decode_suricata, true},
     {"hubble", Source::hubble, "Cilium Hubble flows: JSON lines of the exporter or of hubble observe", decode_hubble, true},
+    {"goflow2", Source::unknown, "What goflow2 and goflow make of NetFlow, IPFIX and sFlow: JSON, or protocol buffers (FlowMessage)", decode_goflow2, true},
     {"netflow", Source::netflow9, "NetFlow v1, v5, v7, v9 and IPFIX packets (UDP, or a capture file)", nullptr, false},
     {"sflow", Source::sflow5, "sFlow v5 datagrams (UDP, or a capture file)", nullptr, false},
 };
