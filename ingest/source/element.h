@@ -59,6 +59,8 @@ enum class Convert : uint8_t {
   app_id,
   exporter_address,
   structured, // RFC 6313
+  // The first bytes of a packet, from its link layer or its IP header on; and how long the frame was, and of what kind (RFC 7133).
+  frame_section, packet_section, frame_size, frame_type,
   // Times: see TimePlan in template.h.
   start_time, end_time, event_time, start_uptime, end_uptime, start_delta, end_delta, duration, system_init,
   // Sampling that a record carries.

@@ -65,6 +65,7 @@ void PacketDecoder::expire(TimestampNs now) {
     impl_->error(*pending.front().exporter, pending.front().header.domain, pending.front().template_id, "data whose template never came");
     impl_->drop(pending.begin());
   }
+  for (Exporter& e : impl_->exporters) impl_->totals_total -= e.totals.expire(now - limits::kTotalsAge);
 }
 
 void PacketDecoder::set_overrides(std::vector<ExporterOverride> overrides) {
@@ -303,6 +304,7 @@ void Impl::forget(std::list<Exporter>::iterator e) {
     changed(*e, state::element_key(e->key, key.first, key.second), {});
   }
   discharge(*e, e->state_bytes);
+  totals_total -= e->totals.size();
   if (e->fortinet) changed(*e, state::profile_key(e->key), {});
   by_key.erase(e->key);
   exporters.erase(e);

@@ -76,6 +76,7 @@ struct PacketDecoder::Impl {
   std::unordered_map<ExporterKey, std::list<Exporter>::iterator, ExporterKeyHash> by_key;
   size_t templates_total = 0, template_fields_total = 0, name_bytes_total = 0;
   size_t state_bytes_total = 0;
+  size_t totals_total = 0;  // flows of running totals that exporters' states remember
   uint64_t names_version = 0;
   std::list<PendingSet> pending;  // the oldest first
   size_t pending_bytes = 0;

@@ -112,6 +112,21 @@ class Lookup final : public RecordLookup {
     const auto it = d_.templates.find(id);
     return it == d_.templates.end() ? nullptr : impl_.ready(*it->second, e_);
   }
+  TotalCounters since_last(uint64_t flow, const TotalCounters& now, bool has_start) override {
+    RunningTotals& totals = e_.totals;
+    bool room = true;
+    if (!totals.knows(flow)) {
+      if (totals.size() > 0 && (totals.size() >= limits::kTotalsPerExporterMax || impl_.totals_total >= limits::kTotalsMax)) {
+        totals.forget_oldest();
+        --impl_.totals_total;
+        ++e_.stats.state_refused;
+      }
+      room = impl_.totals_total < limits::kTotalsMax;
+      impl_.totals_total += room;
+      e_.stats.state_refused += !room;
+    }
+    return totals.since_last(flow, now, has_start, impl_.header.received_at, room);
+  }
 
  private:
   Impl& impl_;

@@ -1,5 +1,7 @@
 #include "ingest/source/netflow_record.h"
 
+#include "ingest/source/frame.h"
+
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -267,6 +269,10 @@ struct RecordWriter::RowState {
   uint16_t extended_event = 0;
   std::optional<uint8_t> forwarding;
   std::optional<uint64_t> app_id;
+  // The first bytes of a packet.
+  const Step* section_step = nullptr;
+  std::span<const uint8_t> section;
+  std::optional<uint64_t> frame_size, frame_type;
   int elements_left = kStructuredElementsMax;
   // Contended columns whose fields were all zero so far.
   static constexpr size_t kZerosMax = 16;
@@ -717,6 +723,21 @@ void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowStat
       }
       break;
     case Convert::structured: return apply_structured(s, {p, length}, row, out, lookup, depth);
+    case Convert::frame_section:
+    case Convert::packet_section:
+      if (length == 0 || row.section_step) break;
+      row.section_step = &s;
+      row.section = {p, length};
+      return;
+    case Convert::frame_size:
+      if (length == 0 || length > 8 || row.frame_size) break;
+      row.frame_size = load_any(p, length);
+      return;
+    case Convert::frame_type:
+      if (length == 0 || length > 8) break;
+      row.frame_type = load_any(p, length);
+      if (row.frame_type == uint64_t{1}) return;
+      break;
     default: break;
   }
   row.add(s, p, length);
@@ -790,8 +811,101 @@ void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> d
   }
 }
 
+void RecordWriter::write_totals(const TotalsPlan& plan, const std::vector<Place>& places, const uint8_t* record, const RecordContext& context,
+                                FlowBatchBuilder& out, RecordLookup& lookup) {
+  // The bytes of the fields that tell flows apart, mixed (the folded product of wyhash and its like).
+  uint64_t key = context.domain + 0x9e3779b97f4a7c15ull;
+  const auto mix = [&](uint64_t word) {
+    const auto product = static_cast<unsigned __int128>(key ^ word) * 0xd6e8feb86659fd93ull;
+    key = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  };
+  for (const uint16_t field : plan.keys) {
+    const Place place = places[field];
+    mix(uint64_t{field} << 32 | place.length);
+    for (size_t at = 0; at < place.length; at += 8) mix(load_any(record + place.offset + at, std::min<size_t>(8, place.length - at)));
+  }
+  const auto read = [&](const std::optional<uint16_t>& field) {
+    return field && places[*field].length <= 8 ? load_any(record + places[*field].offset, places[*field].length) : 0;
+  };
+  const TotalCounters now{read(plan.bytes), read(plan.packets), read(plan.reverse_bytes), read(plan.reverse_packets)};
+  const TotalCounters since = plan.keys.empty() ? now : lookup.since_last(key, now, plan.has_start);
+  if (plan.bytes) out.set_uint(ColumnId::raw_bytes, since.bytes);
+  if (plan.packets) out.set_uint(ColumnId::raw_packets, since.packets);
+  if (plan.reverse_bytes) out.set_uint(ColumnId::raw_reverse_bytes, since.reverse_bytes);
+  if (plan.reverse_packets) out.set_uint(ColumnId::raw_reverse_packets, since.reverse_packets);
+}
+
+// A packet's first bytes fill what the record does not tell itself; the builder keeps the first value of a column.
+void RecordWriter::write_section(RowState& row, FlowBatchBuilder& out) {
+  const std::span<const uint8_t> bytes = row.section;
+  const bool is_packet = row.section_step->convert == Convert::packet_section;
+  Frame frame;
+  const bool is_ethernet = row.frame_type.value_or(1) == 1;
+  if (is_packet)
+    read_frame(static_cast<uint32_t>(bytes[0] >> 4 == 6 ? FrameKind::ipv6 : FrameKind::ipv4), bytes, frame);
+  else if (is_ethernet)
+    read_frame(static_cast<uint32_t>(FrameKind::ethernet), bytes, frame);
+  const IpLayer& ip = frame.ip;
+  if (ip.version == 0 && !frame.has_macs) {
+    row.add(*row.section_step, bytes.data(), bytes.size());
+    if (row.frame_size) row.add("dataLinkFrameSize", std::to_string(*row.frame_size));
+    return;
+  }
+  if (frame.has_macs) {
+    out.set_uint(ColumnId::src_mac, frame.src_mac);
+    out.set_uint(ColumnId::dst_mac, frame.dst_mac);
+  }
+  if (frame.tags > 0) out.set_uint(ColumnId::vlan, frame.vlan);
+  if (frame.tags > 1) out.set_uint(ColumnId::inner_vlan, frame.inner_vlan);
+  if (frame.labels > 0) out.set_uint(ColumnId::mpls_label, frame.label[0]);
+  if (frame.has_vni) out.set_uint(ColumnId::vni, frame.vni);
+  if (frame.tunnel != Tunnel::none) {
+    row.add("tunnel", to_string(frame.tunnel));
+    if (frame.outer.version != 0) {
+      out.set_ip(ColumnId::if_src_ip, frame.outer.src);
+      out.set_ip(ColumnId::if_dst_ip, frame.outer.dst);
+    }
+  }
+  if (ip.version != 0) {
+    out.set_ip(ColumnId::src_ip, ip.src);
+    out.set_ip(ColumnId::dst_ip, ip.dst);
+    out.set_uint(ColumnId::ip_version, ip.version);
+    out.set_uint(ColumnId::tos, ip.tos);
+    if (ip.has_protocol) out.set_uint(ColumnId::protocol, ip.protocol);
+    if (ip.has_ports) {
+      out.set_uint(ColumnId::src_port, ip.src_port);
+      out.set_uint(ColumnId::dst_port, ip.dst_port);
+    }
+    if (ip.has_icmp) {
+      out.set_uint(ColumnId::icmp_type, ip.icmp_type);
+      out.set_uint(ColumnId::icmp_code, ip.icmp_code);
+    }
+    if (ip.has_tcp_flags) {
+      out.set_uint(ColumnId::tcp_flags, ip.tcp_flags);
+      out.set_enum(ColumnId::flags_quality, FlagsQuality::all);
+    }
+  } else if (frame.ethertype != 0) {
+    row.add("ethertype", std::to_string(frame.ethertype));
+  }
+  // A record without counters is one packet.
+  out.set_uint(ColumnId::raw_packets, 1);
+  if (out.is_set(ColumnId::raw_bytes)) {
+    if (row.frame_size) row.add("dataLinkFrameSize", std::to_string(*row.frame_size));
+  } else if (row.frame_size) {
+    out.set_uint(ColumnId::raw_bytes, *row.frame_size);
+    out.set_enum(ColumnId::byte_basis, ByteBasis::layer2);
+  } else if (is_packet && bytes.size() >= 6) {
+    out.set_uint(ColumnId::raw_bytes, bytes[0] >> 4 == 6 ? load<2>(bytes.data() + 4) + 40 : load<2>(bytes.data() + 2));
+    out.set_enum(ColumnId::byte_basis, ByteBasis::layer3);
+  }
+}
+
 void RecordWriter::finish_row(const Plan& plan, RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup,
                               RecordTally& tally) {
+  if (row.section_step)
+    write_section(row, out);
+  else if (row.frame_size)
+    row.add("dataLinkFrameSize", std::to_string(*row.frame_size));
   for (size_t i = 0; i < row.zero_count; ++i) {
     const auto [column, width] = row.zeros[i];
     if (column_spec(column).physical == PhysicalType::Ip)
@@ -860,7 +974,7 @@ void RecordWriter::write(const Template& t, const std::vector<Place>& places, co
   if (plan.source_initiates) out.repeat(ColumnId::initiator, count, static_cast<uint8_t>(Initiator::src));
 
   const bool two_families = !plan.has_ip_version && plan.has_v4 && plan.has_v6;
-  if (plan.rows.empty() && !any_raw && !two_families) return out.begin_rows(count);
+  if (plan.rows.empty() && !any_raw && !two_families && !plan.totals.any()) return out.begin_rows(count);
 
   for (size_t i = 0; i < count; ++i) {
     const uint8_t* record = data + i * stride;
@@ -868,6 +982,7 @@ void RecordWriter::write(const Template& t, const std::vector<Place>& places, co
     extra_.clear();
     RowState row(extra_);
     for (const Step& s : plan.rows) apply(s, record + places[s.field].offset, places[s.field].length, row, out, lookup, 0);
+    if (plan.totals.any()) write_totals(plan.totals, places, record, context, out, lookup);
     if (raw_flags_[i] != 0) {
       auto raw = [&](uint8_t flag, const TimeSource& from, const std::string& name) {
         if ((raw_flags_[i] & flag) == 0 || from.convert == Convert::none) return;

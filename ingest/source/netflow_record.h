@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/source/running_totals.h"
 #include "ingest/source/template.h"
 #include "storage/model/batch.h"
 #include "storage/model/ip.h"
@@ -51,6 +52,8 @@ class RecordLookup {
   virtual InterfaceRates rates_of_interface(uint64_t interface) = 0;
   virtual const std::string* application(uint64_t app_id) = 0;      // nullptr: no name
   virtual std::shared_ptr<const Template> sub_template(uint16_t id) = 0;  // nullptr: not known
+  // Of running totals, what came since the flow's last report: see RunningTotals.
+  virtual TotalCounters since_last(uint64_t flow, const TotalCounters& now, bool has_start) = 0;
 };
 
 struct RecordTally {
@@ -83,6 +86,9 @@ class RecordWriter {
              int depth);
   void apply_structured(const Step& step, std::span<const uint8_t> data, RowState& row, FlowBatchBuilder& out,
                         RecordLookup& lookup, int depth);
+  void write_totals(const TotalsPlan& plan, const std::vector<Place>& places, const uint8_t* record, const RecordContext& context,
+                    FlowBatchBuilder& out, RecordLookup& lookup);
+  void write_section(RowState& row, FlowBatchBuilder& out);
   void finish_row(const Plan& plan, RowState& row, const RecordContext& context, FlowBatchBuilder& out, RecordLookup& lookup, RecordTally& tally);
 
   // Scratch, kept for its memory.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ingest/source/exporter.h"
+#include "ingest/source/running_totals.h"
 #include "ingest/source/template.h"
 
 namespace sluice::ingest {
@@ -141,6 +142,7 @@ struct Exporter {
   bool shared_stale = false;
   std::unordered_map<uint32_t, SflowInterface> interfaces;  // by ifIndex
   size_t sflow_sources = 0;  // of all domains
+  RunningTotals totals;
   size_t selectors = 0;      // of all domains
   size_t state_bytes = 0;    // of names, elements, selectors and domains, as Impl::charge() counts them
   bool unsaved = false;      // some domain is

@@ -75,13 +75,35 @@ bool fits(const ResolvedElement& e, size_t length) {
     case Convert::text:
     case Convert::flow_id:
     case Convert::app_id:
+    case Convert::frame_section:
+    case Convert::packet_section:
     case Convert::structured: return true;
     default: return length >= 1 && length <= 8;
   }
 }
 
 bool is_time(Convert c) { return c >= Convert::start_time && c <= Convert::system_init; }
+bool is_section(Convert c) { return c >= Convert::frame_section && c <= Convert::frame_type; }
 bool is_sampling(Convert c) { return c >= Convert::sampling_interval && c <= Convert::sampling_selector; }
+
+// Columns whose values tell one flow of an exporter from another.
+bool tells_flows_apart(ColumnId column) {
+  switch (column) {
+    case ColumnId::src_ip:
+    case ColumnId::dst_ip:
+    case ColumnId::src_port:
+    case ColumnId::dst_port:
+    case ColumnId::protocol:
+    case ColumnId::input_if:
+    case ColumnId::vlan:
+    case ColumnId::vrf_in:
+    case ColumnId::flow_id:
+    case ColumnId::src_mac:
+    case ColumnId::dst_mac:
+    case ColumnId::direction: return true;
+    default: return false;
+  }
+}
 
 // Conversions that the column-at-a-time loops know (netflow_record.cc).
 bool bulk(const Step& s) {
@@ -239,7 +261,7 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       }
       continue;
     }
-    if (e.convert == Convert::none || e.convert == Convert::structured) {
+    if (e.convert == Convert::none || e.convert == Convert::structured || is_section(e.convert)) {
       plan.rows.push_back(step);
       continue;
     }
@@ -278,6 +300,15 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       case Convert::app_id: plan.app_id_field = static_cast<uint16_t>(i); break;
       default: break;
     }
+    // Running totals become what came since the last report, record by record.
+    if ((f.pen == pen::kIana || f.pen == pen::kReverse) && (f.id == 85 || f.id == 86) && contenders[c] == 1) {
+      plan.totals.of(e.column) = static_cast<uint16_t>(i);
+      if (step.to_extra) {
+        step.convert = Convert::none;
+        plan.rows.push_back(step);
+      }
+      continue;
+    }
     // Whole columns at a time, when this field alone decides the column. Times of one column may come from several fields
     // only through the plan above; several contenders (two address families, 23 and 40005 …) are looked at row by row.
     if (bulk(step) && contenders[c] == 1 && e.column != ColumnId::observation_domain) {
@@ -291,6 +322,13 @@ Plan make_plan(const TemplateDefinition& d, const PlanOptions& options, const El
       plan.rows.push_back(step);
     }
   }
+  if (plan.totals.any())
+    for (size_t i = 0; i < n; ++i) {
+      if (d.fields[i].length == 0 || elements[i].convert == Convert::none) continue;
+      const bool is_start = plan.times.start.convert != Convert::none && plan.times.start.field == i;
+      plan.totals.has_start |= is_start;
+      if (is_start || (!is_time(elements[i].convert) && tells_flows_apart(elements[i].column))) plan.totals.keys.push_back(static_cast<uint16_t>(i));
+    }
   // Inside comes before outside: of contenders the first that is not zero fills the column.
   std::stable_partition(plan.rows.begin(), plan.rows.end(), [&](const Step& s) { return d.fields[s.field].pen == pen::kVmware; });
   plan.has_post_counters = has(pen::kIana, 23) || has(pen::kIana, 24) || has(pen::kIana, 171) || has(pen::kIana, 172);

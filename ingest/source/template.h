@@ -89,6 +89,18 @@ struct SamplingPlan {
   bool any() const { return interval || packets || selector; }
 };
 
+// Running totals (elements 85 and 86, and their reverse), where a record has no deltas: their fields, and those that tell flows apart.
+struct TotalsPlan {
+  std::optional<uint16_t> bytes, packets, reverse_bytes, reverse_packets;  // fields
+  std::vector<uint16_t> keys;                                              // fields
+  bool has_start = false;                                                  // the flow's begin is among the keys
+  bool any() const { return bytes || packets || reverse_bytes || reverse_packets; }
+  // REQUIRES: one of the four counter columns
+  std::optional<uint16_t>& of(ColumnId column) {
+    return column == ColumnId::raw_bytes ? bytes : column == ColumnId::raw_packets ? packets : column == ColumnId::raw_reverse_bytes ? reverse_bytes : reverse_packets;
+  }
+};
+
 struct Plan {
   // Fields of fixed width that go straight to a column of their own, whole columns at a time.
   std::vector<Step> columns;
@@ -98,6 +110,7 @@ struct Plan {
   std::vector<Step> all;
   TimePlan times;
   SamplingPlan sampling;
+  TotalsPlan totals;
   bool has_v4 = false, has_v6 = false;  // addresses of that family
   bool has_ip_version = false;
   bool has_tcp_flags = false;

@@ -228,8 +228,8 @@ inline constexpr size_t kStateChangesMax = 1u << 17;
 // Beyond: the change is dropped and counted, the exporter tells again.
 inline constexpr size_t kStateBacklogBytesMax = 16u << 20;
 // Flows whose running totals (elements 85, 86) are remembered so that the next report is told as what came since, per exporter and over
-// all, and how long one may be silent: longer than active timeouts. Beyond: the one silent for longest is forgotten, and its next
-// report counts from the flow's begin again, with time_quality `estimated`; counted.
+// all, and how long one may be silent: longer than active timeouts. Beyond: the exporter's one silent for longest is forgotten, and its
+// next report counts from the flow's begin again; counted.
 inline constexpr size_t kTotalsPerExporterMax = 1u << 16;
 inline constexpr size_t kTotalsMax = 1u << 18;
 inline constexpr DurationNs kTotalsAge = kHour;

@@ -461,6 +461,128 @@ TEST(Ipfix, DeltasAndDurations) {
   EXPECT_EQ(c.rows.at(1)["flow_start"], "2026-11-20T11:59:55Z");
 }
 
+// --- running totals ---
+
+TEST(Ipfix, RunningTotalsBecomeWhatCameSince) {
+  Collector c;
+  const uint64_t ms = uint64_t{kExportSeconds} * 1'000;
+  const auto t = template10(256, {{8, 4}, {12, 4}, {7, 2}, {85, 8}, {86, 4}, {85, 8, 29'305}, {152, 8}, {153, 8}});
+  const auto record = [&](uint64_t port, uint64_t bytes, uint64_t packets, uint64_t reverse, uint64_t start) {
+    return Wire().ip("10.0.0.1").ip("10.0.0.2").u16(port).u64(bytes).u32(packets).u64(reverse).u64(ms - start).u64(ms - 100);
+  };
+  uint64_t sequence = 0;
+  const auto send = [&](const Wire& records) { c.send(packet10(Wire().set(2, t).set(256, records), sequence++)); };
+  send(record(1, 1'000, 10, 500, 9'000) + record(2, 70, 1, 0, 9'000));
+  send(record(1, 1'600, 13, 500, 9'000));                     // what came since
+  send(record(1, 1'600, 13, 500, 9'000));                     // nothing
+  send(record(1, 1'000, 10, 500, 9'000));                     // late: told before
+  send(record(1, 1'700, 14, 900, 9'000));
+  send(record(1, 300, 3, 20, 4'000));                         // the same ports, begun anew
+  std::vector<std::vector<std::string>> seen;
+  for (const Row& r : c.rows) seen.push_back({r["raw_bytes"], r["raw_packets"], r["raw_reverse_bytes"]});
+  EXPECT_EQ(seen, (std::vector<std::vector<std::string>>{{"1000", "10", "500"}, {"70", "1", "0"}, {"600", "3", "0"}, {"0", "0", "0"}, {"0", "0", "0"}, {"100", "1", "400"}, {"300", "3", "20"}}));
+  EXPECT_EQ(c.rows[0]["is_biflow"], "1");
+  EXPECT_EQ(c.rows[0]["byte_basis"], "layer3");
+  EXPECT_TRUE(c.rows[0].extra.empty()) << c.rows[0].extra.front().first;
+  // Another exporter's flow, and another domain's, is another flow.
+  c.send(packet10(Wire().set(2, t).set(256, record(1, 2'000, 20, 0, 9'000)), 0, 8));
+  EXPECT_EQ(c.rows.back()["raw_bytes"], "2000");
+}
+
+TEST(Ipfix, TotalsWithoutABeginAreANewFlowWhenTheyFall) {
+  Collector c;
+  const auto t = template10(256, {{8, 4}, {148, 8}, {85, 8}});
+  uint64_t sequence = 0;
+  for (const uint64_t bytes : {100, 250, 40, 90}) c.send(packet10(Wire().set(2, t).set(256, Wire().ip("10.0.0.1").u64(7).u64(bytes)), sequence++));
+  std::vector<std::string> seen;
+  for (const Row& r : c.rows) seen.push_back(r["raw_bytes"]);
+  EXPECT_EQ(seen, (std::vector<std::string>{"100", "150", "40", "50"}));
+  // Nothing to tell flows apart by: as reported.
+  const auto bare = template10(257, {{5, 1}, {85, 8}});
+  for (const uint64_t bytes : {100, 250}) c.send(packet10(Wire().set(2, bare).set(257, Wire().u8(0).u64(bytes)), sequence++));
+  EXPECT_EQ(c.rows.back()["raw_bytes"], "250");
+}
+
+TEST(Bounds, RunningTotalsOfOneExporter) {
+  Collector c;
+  const auto t = template10(256, {{8, 4}, {85, 8}});
+  c.send(packet10(Wire().set(2, t)));
+  const auto tell = [&](uint32_t first, uint32_t count, uint64_t bytes) {
+    Wire records;
+    for (uint32_t i = 0; i < count; ++i) records.u32(first + i).u64(bytes);
+    c.send(packet10(Wire().set(256, records)));
+  };
+  // The first flow, then as many others as there is room for: it is still known. One more, and it is not.
+  tell(0, 1, 100);
+  for (uint32_t done = 1; done < limits::kTotalsPerExporterMax; done += 1'000) tell(done, std::min<uint32_t>(1'000, static_cast<uint32_t>(limits::kTotalsPerExporterMax) - done), 5);
+  tell(0, 1, 160);
+  EXPECT_EQ(c.rows.back()["raw_bytes"], "60");
+  EXPECT_EQ(c.decoder.exporter_stats().front().state_refused, 0u);
+  tell(1'000'000, 1, 5);
+  EXPECT_EQ(c.decoder.exporter_stats().front().state_refused, 1u);
+  tell(1, 1, 9);
+  EXPECT_EQ(c.rows.back()["raw_bytes"], "9") << "the one silent for longest was forgotten";
+  // Silence ends it too.
+  c.decoder.expire(c.now + limits::kTotalsAge + 1);
+  tell(0, 1, 200);
+  EXPECT_EQ(c.rows.back()["raw_bytes"], "200");
+}
+
+// --- sections of packets (RFC 7133, PSAMP) ---
+
+TEST(Ipfix, SectionsOfPacketsFillWhatTheRecordDoesNotTell) {
+  Collector c;
+  Wire packet;
+  packet.u8(0x45).u8(0x28).u16(1'400).u32(0).u8(64).u8(6).u16(0).ip("10.0.0.1").ip("192.0.2.9").u16(50'000).u16(443).u32(1).u32(2).u16(0x5012).u16(0).u32(0);
+  Wire frame;
+  frame.number(0x02005e100001, 6).number(0x02005e100002, 6).u16(0x8100).u16(100).u16(0x0800).raw(packet.bytes);
+  const uint64_t ms = uint64_t{kExportSeconds} * 1'000;
+  const auto variable = [](const Wire& w) { return Wire().u8(w.bytes.size()).raw(w.bytes); };
+  // A frame with its length, as routers send sampled packets over IPFIX.
+  c.send(packet10(Wire().set(2, template10(256, {{10, 4}, {323, 8}, {408, 2}, {312, 2}, {315, 0xffff}})).set(256, Wire().u32(7).u64(ms).u16(1).u16(1'418).raw(variable(frame).bytes))));
+  ASSERT_EQ(c.rows.size(), 1u);
+  const Row& sampled = c.rows[0];
+  EXPECT_EQ(sampled["src_ip"], "10.0.0.1");
+  EXPECT_EQ(sampled["dst_ip"], "192.0.2.9");
+  EXPECT_EQ(sampled["src_port"], "50000");
+  EXPECT_EQ(sampled["dst_port"], "443");
+  EXPECT_EQ(sampled["protocol"], "6");
+  EXPECT_EQ(sampled["tcp_flags"], "18");
+  EXPECT_EQ(sampled["tos"], "40");
+  EXPECT_EQ(sampled["ip_version"], "4");
+  EXPECT_EQ(sampled["vlan"], "100");
+  EXPECT_EQ(sampled["dst_mac"], "02:00:5e:10:00:01");
+  EXPECT_EQ(sampled["raw_packets"], "1");
+  EXPECT_EQ(sampled["raw_bytes"], "1418");
+  EXPECT_EQ(sampled["byte_basis"], "layer2");
+  EXPECT_EQ(sampled["input_if"], "7");
+  EXPECT_TRUE(sampled.extra.empty()) << sampled.extra.front().first;
+  // A packet from its IP header on: its own length.
+  c.send(packet10(Wire().set(2, template10(257, {{323, 8}, {313, 0xffff}})).set(257, Wire().u64(ms).raw(variable(packet).bytes)), 1));
+  EXPECT_EQ(c.rows.at(1)["dst_ip"], "192.0.2.9");
+  EXPECT_EQ(c.rows.at(1)["raw_bytes"], "1400");
+  EXPECT_EQ(c.rows.at(1)["byte_basis"], "layer3");
+  // What the record tells itself stands.
+  c.send(packet10(Wire().set(2, template10(258, {{315, 0xffff}, {8, 4}, {1, 4}, {2, 4}, {312, 2}})).set(258, Wire().raw(variable(frame).bytes).ip("172.16.0.1").u32(9'000).u32(6).u16(1'418)), 2));
+  EXPECT_EQ(c.rows.at(2)["src_ip"], "172.16.0.1");
+  EXPECT_EQ(c.rows.at(2)["dst_ip"], "192.0.2.9");
+  EXPECT_EQ(c.rows.at(2)["raw_bytes"], "9000");
+  EXPECT_EQ(c.rows.at(2)["raw_packets"], "6");
+  EXPECT_EQ(c.rows.at(2).x("dataLinkFrameSize"), "1418");
+  // What cannot be read is kept as it is: frames of another kind, and bytes that are no packet.
+  c.send(packet10(Wire().set(2, template10(259, {{408, 2}, {312, 2}, {315, 0xffff}})).set(259, Wire().u16(2).u16(60).raw(variable(Wire().u32(0x80000000)).bytes)), 3));
+  EXPECT_EQ(c.rows.at(3).x("dataLinkFrameSection"), "80000000");
+  EXPECT_EQ(c.rows.at(3).x("dataLinkFrameType"), "2");
+  EXPECT_EQ(c.rows.at(3).x("dataLinkFrameSize"), "60");
+  EXPECT_FALSE(c.rows.at(3).has("raw_packets"));
+  // Cut anywhere, it is read as far as it goes.
+  for (size_t length = 1; length < frame.bytes.size(); ++length) {
+    Wire cut;
+    cut.raw({frame.bytes.begin(), frame.bytes.begin() + static_cast<std::ptrdiff_t>(length)});
+    c.send(packet10(Wire().set(2, template10(260, {{315, 0xffff}})).set(260, Wire().raw(variable(cut).bytes))));
+  }
+}
+
 TEST(Ipfix, ClocksAheadAreClamped) {
   Collector c;
   const uint64_t ms = uint64_t{kExportSeconds} * 1'000;

@@ -1,0 +1,36 @@
+#include "ingest/source/running_totals.h"
+
+namespace sluice::ingest {
+
+TotalCounters RunningTotals::since_last(uint64_t key, const TotalCounters& now, bool has_start, TimestampNs at, bool remember) {
+  const auto known = by_key_.find(key);
+  if (known == by_key_.end()) {
+    if (remember) {
+      flows_.push_front({key, now, at});
+      by_key_.emplace(key, flows_.begin());
+    }
+    return now;
+  }
+  Flow& flow = *known->second;
+  const TotalCounters last = flow.last;
+  const bool is_less = now.bytes < last.bytes || now.packets < last.packets || now.reverse_bytes < last.reverse_bytes || now.reverse_packets < last.reverse_packets;
+  flow.at = at;
+  flows_.splice(flows_.begin(), flows_, known->second);
+  if (is_less && has_start) return {};
+  flow.last = now;
+  if (is_less) return now;
+  return {now.bytes - last.bytes, now.packets - last.packets, now.reverse_bytes - last.reverse_bytes, now.reverse_packets - last.reverse_packets};
+}
+
+void RunningTotals::forget_oldest() {
+  by_key_.erase(flows_.back().key);
+  flows_.pop_back();
+}
+
+size_t RunningTotals::expire(TimestampNs before) {
+  size_t gone = 0;
+  for (; !flows_.empty() && flows_.back().at < before; ++gone) forget_oldest();
+  return gone;
+}
+
+}  // namespace sluice::ingest
