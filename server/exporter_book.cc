@@ -66,6 +66,8 @@ class ExporterBook::Names final : public query::NameBook {
  public:
   struct Entry {
     std::string name, description;
+    std::optional<uint64_t> speed;  // as the exporter's counters told, as are:
+    std::optional<bool> admin_up, oper_up;
   };
   Names(const std::vector<ExporterTable>& tables, std::vector<ingest::ExporterName> told) {
     // The longest prefix first, so that the first table that knows is the one that counts.
@@ -73,13 +75,16 @@ class ExporterBook::Names final : public query::NameBook {
     std::ranges::stable_sort(by_length_, [](const ExporterTable* a, const ExporterTable* b) { return a->override.exporter.length > b->override.exporter.length; });
     for (const ExporterTable* table : by_length_) {
       auto& names = fixed_.emplace_back();
-      for (const InterfaceName& i : table->interfaces) names.insert_or_assign(i.number, Entry{i.name, i.description});
+      for (const InterfaceName& i : table->interfaces) names.insert_or_assign(i.number, Entry{i.name, i.description, {}, {}, {}});
     }
     for (ingest::ExporterName& n : told) {
       if (n.kind != ingest::NameKind::interface) continue;
       Entry& entry = told_[{n.exporter, n.number}];
       entry.name = n.name.empty() ? n.description : std::move(n.name);
       entry.description = std::move(n.description);
+      entry.speed = n.speed;
+      entry.admin_up = n.admin_up;
+      entry.oper_up = n.oper_up;
     }
   }
   const std::string* interface_name(const IpAddress& exporter, uint64_t interface) const override {
@@ -87,7 +92,7 @@ class ExporterBook::Names final : public query::NameBook {
       if (by_length_[i]->override.exporter.contains(exporter))
         if (const auto it = fixed_[i].find(interface); it != fixed_[i].end()) return &it->second.name;
     const auto it = told_.find({exporter, interface});
-    return it == told_.end() ? nullptr : &it->second.name;
+    return it == told_.end() || it->second.name.empty() ? nullptr : &it->second.name;  // counters may tell of one without a name
   }
   const std::string* exporter_name(const IpAddress& exporter) const override {
     for (const ExporterTable* table : by_length_)
@@ -200,10 +205,11 @@ Batch ExporterBook::interfaces_table() const {
   if (names) {
     for (size_t i = 0; i < names->by_length_.size(); ++i)
       for (const auto& [number, entry] : names->fixed_[i])
-        rows.push_back({to_string(names->by_length_[i]->override.exporter), names->by_length_[i]->name, number, entry.name, entry.description, "file"});
+        rows.push_back({to_string(names->by_length_[i]->override.exporter), names->by_length_[i]->name, number, entry.name, entry.description, "file", {}, {}, {}});
     for (const auto& [key, entry] : names->told_) {
       const std::string* exporter = names->exporter_name(key.exporter);
-      rows.push_back({sluice::to_string(key.exporter), exporter ? *exporter : std::string(), key.number, entry.name, entry.description, "options"});
+      rows.push_back({sluice::to_string(key.exporter), exporter ? *exporter : std::string(), key.number, entry.name, entry.description, entry.speed ? "counters" : "options", entry.speed,
+                      entry.admin_up, entry.oper_up});
     }
   }
   std::ranges::sort(rows, [](const InterfaceRow& a, const InterfaceRow& b) { return std::tie(a.exporter, a.number, a.told_by) < std::tie(b.exporter, b.number, b.told_by); });

@@ -138,12 +138,16 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
 }
 
 Batch interfaces_table(const std::vector<InterfaceRow>& rows) {
-  TableWriter table{{"exporter", L::string}, {"exporter_name", L::string}, {"interface", L::uint}, {"name", L::string}, {"description", L::string}, {"told_by", L::string}};
+  TableWriter table{{"exporter", L::string}, {"exporter_name", L::string}, {"interface", L::uint}, {"name", L::string}, {"description", L::string}, {"told_by", L::string},
+                    {"speed", L::uint, "bits per second"}, {"admin_up", L::boolean}, {"oper_up", L::boolean}};
   for (const InterfaceRow& r : rows) {
     table.row();
     table.text(r.exporter);
     r.exporter_name.empty() ? table.null() : table.text(r.exporter_name);
     table.set(r.number).text(r.name).text(r.description).text(r.told_by);
+    r.speed ? table.set(*r.speed) : table.null();
+    r.admin_up ? table.flag(*r.admin_up) : table.null();
+    r.oper_up ? table.flag(*r.oper_up) : table.null();
   }
   return table.finish();
 }

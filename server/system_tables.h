@@ -25,7 +25,9 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
 struct InterfaceRow {
   std::string exporter, exporter_name;
   uint64_t number = 0;
-  std::string name, description, told_by;  // "file" or "options"
+  std::string name, description, told_by;  // "file", "options" or "counters" (of sFlow)
+  std::optional<uint64_t> speed;           // bits per second
+  std::optional<bool> admin_up, oper_up;
 };
 Batch interfaces_table(const std::vector<InterfaceRow>& rows);
 Batch sampling_rules_table(const std::vector<NamedRule>& rules);

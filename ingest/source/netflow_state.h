@@ -87,6 +87,7 @@ struct SflowSource {
 struct SflowInterface {
   uint64_t speed = 0;
   bool admin_up = false, oper_up = false;
+  bool operator==(const SflowInterface&) const = default;
 };
 
 struct StoredTemplate {
@@ -141,8 +142,8 @@ struct Exporter {
   std::unordered_map<uint64_t, std::optional<uint32_t>> shared_selectors;
   bool shared_stale = false;
   std::unordered_map<uint32_t, SflowInterface> interfaces;  // by ifIndex
-  size_t sflow_sources = 0;  // of all domains
   RunningTotals totals;
+  size_t sflow_sources = 0;  // of all domains
   size_t selectors = 0;      // of all domains
   size_t state_bytes = 0;    // of names, elements, selectors and domains, as Impl::charge() counts them
   bool unsaved = false;      // some domain is

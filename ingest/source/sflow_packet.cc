@@ -392,7 +392,9 @@ void Impl::sflow_counters(std::span<const uint8_t> body, uint32_t format, Export
           continue;
         }
       }
-      e.interfaces[number] = {speed, (status & 1) != 0, (status & 2) != 0};
+      const SflowInterface told{speed, (status & 1) != 0, (status & 2) != 0};
+      if (it == e.interfaces.end() || it->second != told) ++names_version;  // shown with the names
+      e.interfaces[number] = told;
     } else if (which == 1005) {
       const std::string_view text = r.text();
       if (r.ran_short())

@@ -723,6 +723,13 @@ class Packets(unittest.TestCase):
             exporter = s.get("/v1/exporters").json()["exporters"][0]
             self.assertEqual((exporter["exporter_ip"], exporter["sender_ip"], exporter["discards"]), ("10.9.8.7", "127.0.0.1", 2))
 
+    def test_interfaces_that_counters_tell_of(self):
+        with Sluiced() as s:
+            s.send_packet(sflow5(), to=s.sflow)
+            shown = "show interfaces | select exporter, interface, name, told_by, speed, admin_up, oper_up"
+            self.assertTrue(wait_until(lambda: s.query(shown).json()["rows"] == [["10.9.8.7", 7, "", "counters", 10**9, True, True]]), s.query(shown).body)
+            self.assertEqual(s.query("from flows | stats n = count() by i = if_name(exporter_ip, input_if)").rows()[0][0], None, "it has no name")
+
     def test_either_socket_takes_either_kind(self):
         with Sluiced() as s:
             s.send_packet(sflow5(samples=2), to=s.netflow)
