@@ -112,7 +112,7 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
     SLUICE_TRY(commit_checkpoint(work));
     return PieceResult{};
   }
-  work.context = {parts_.clock.now(), identity_.format};
+  work.context = parts_.ingest.context(identity_.format);
   const size_t bytes = piece.bytes.size();
   const bool begins_object = piece.offset == 0 || !piece.object_key.empty() || !piece.records.empty();
   const std::string object = piece.object;

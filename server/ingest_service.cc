@@ -125,9 +125,9 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
-  const ingest::DecodeContext context{clock_.now(), messages.format};
+  const ingest::DecodeContext read_as = context(messages.format);
   IngestOutcome outcome;
-  SLUICE_ASSIGN(outcome.report, decode_messages({messages.source, messages.bytes, messages.ends, std::nullopt, {}}, context, sink));
+  SLUICE_ASSIGN(outcome.report, decode_messages({messages.source, messages.bytes, messages.ends, std::nullopt, {}}, read_as, sink));
   std::string().swap(messages.bytes);
   const auto& report = outcome.report;
   store::AppendOptions options;
@@ -184,9 +184,9 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
-  const ingest::DecodeContext context{clock_.now(), body.format};
+  const ingest::DecodeContext read_as = context(body.format);
   IngestOutcome outcome;
-  SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, context, sink));
+  SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, read_as, sink));
   std::string().swap(body.bytes);  // rows are made; the text need not wait for the disk
 
   store::AppendOptions options;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ingest/receive/feed.h"
+#include "ingest/source/azure_memory.h"
 #include "ingest/source/same_traffic.h"
 #include "ingest/source/source.h"
 #include "server/loss_book.h"
@@ -74,6 +75,8 @@ class IngestService {
   // (invalid_argument) and leaves its key unused, so that its sender keeps it for whoever puts the format right.
   Result<IngestOutcome> take_messages(IngestMessages messages);
   // Marks what other reporters have told of. For rows on another way to the store; those of bodies and messages are marked.
+  // How a body is read that comes now.
+  ingest::DecodeContext context(std::string format) { return {clock_.now(), std::move(format), &azure_memory_}; }
   void mark_duplicates(Batch& batch) const {
     if (same_traffic_) same_traffic_->mark(batch);
   }
@@ -90,6 +93,7 @@ class IngestService {
   LossBook& losses_;
   const size_t in_flight_max_;
   ingest::SameTraffic* const same_traffic_;
+  ingest::AzureMemory azure_memory_;
   std::atomic<size_t> in_flight_{0};
 };
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "ingest/source/azure_memory.h"
 #include "ingest/source/batch_columns.h"
 #include "ingest/source/coded_text.h"
 #include "ingest/source/json_body.h"
@@ -149,6 +150,12 @@ class LastReports {
       ++used_;
     }
     return r;
+  }
+
+  template <typename F>
+  void each(F&& f) const {
+    for (const Report& r : reports_)
+      if (r.key != 0 && r.time != 0) f(r);
   }
 
  private:
@@ -302,6 +309,11 @@ class Decoder {
     flush();
     SLUICE_TRY(take_status());
     return std::move(report_);
+  }
+
+  // Keeps the last report of each flow for bodies to come.
+  void remember(AzureMemory& memory) const {
+    last_reports_.each([&](const LastReports::Report& r) { memory.keep(r.key, {r.time, r.open}); });
   }
 
  private:
@@ -719,14 +731,20 @@ void Decoder::resolve_times(Tuple& t) {
     const auto state = static_cast<FlowState>(t.state);
     LastReports::Report* last = last_reports_.find(t.flow);
     const bool known = last != nullptr && last->time != 0 && last->time <= time;
+    // The report before: of this body, else of one before it.
+    std::optional<AzureMemory::Report> before;
+    if (known)
+      before = {last->time, last->open};
+    else if (context_.azure != nullptr)
+      before = context_.azure->before(t.flow, time);
     if (state != FlowState::begin) {
-      // The counters are of the time since the tuple before. Where that is not in this body, or one between is missing, it
-      // was at most one interval ago, and not before another flow of the same addresses and ports had ended.
-      if (known && last->open && time - last->time <= kPredecessorMax) {
-        t.start = last->time;
+      // The counters are of the time since the tuple before. Where that is not known, or one between is missing, it was at most
+      // one interval ago, and not before another flow of the same addresses and ports had ended.
+      if (before && before->open && time - before->time <= kPredecessorMax) {
+        t.start = before->time;
       } else {
         t.start = std::max<TimestampNs>(0, time - kReportInterval);
-        if (known && !last->open) t.start = std::max(t.start, last->time);
+        if (before && !before->open) t.start = std::max(t.start, before->time);
         if (t.quality == TimeQuality::exact) t.quality = TimeQuality::estimated;
       }
     }
@@ -869,7 +887,10 @@ void Decoder::flush() {
 
 Result<DecodeReport> decode_azure(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   if (body.substr(0, 3) == "\xef\xbb\xbf") body.remove_prefix(3);
-  return Decoder(body, context, sink).run(body);
+  Decoder decoder(body, context, sink);
+  auto report = decoder.run(body);
+  if (report.ok() && context.azure != nullptr) decoder.remember(*context.azure);
+  return report;
 }
 
 }  // namespace sluice::ingest

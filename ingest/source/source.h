@@ -46,9 +46,12 @@ struct DecodeReport {
   }
 };
 
+class AzureMemory;  // ingest/source/azure_memory.h
+
 struct DecodeContext {
   TimestampNs received_at = 0;
   std::string format;  // the source's own setting, e.g. an AWS field list "${version} ${vpc-id} …"; empty: by header or default
+  AzureMemory* azure = nullptr;  // what Azure's flows said in bodies before; nullptr: each body stands alone
 };
 
 // Gets finished batches of at most limits::kBatchRows rows. A failed sink stops the decoder with its error.

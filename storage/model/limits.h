@@ -51,10 +51,10 @@ inline constexpr size_t kJsonExtraItemsMax = 256;
 inline constexpr size_t kAzureFlowsMax = 1u << 18;
 // Connections of one GCP body that are remembered, to mark what a second reporter says of the same traffic. Beyond: not marked.
 inline constexpr size_t kGcpConnectionsMax = 1u << 18;
-// Flows whose last tuple is remembered over bodies, for the next body's tuples of them, and for how long: Azure writes each minute,
-// and a flow that goes on each five. Beyond: those quiet for longest are forgotten; the next counters' begin is estimated.
+// Flows whose last tuples are remembered over bodies, for the next body's tuples of them: a blob grows each minute, and a flow that
+// goes on is reported each five.
+// Beyond: those quiet for longest are forgotten; the begin of their next counters is estimated.
 inline constexpr size_t kAzureFlowsKeptMax = 1u << 18;
-inline constexpr DurationNs kAzureFlowsKeptAge = 15 * kMinute;
 // Memory that reading one Parquet object may take beside its bytes; sizes in its footer and pages are its own word. AWS writes row
 // groups of some megabytes. Beyond: it cannot be read.
 inline constexpr size_t kParquetMemoryBytesMax = 512u << 20;

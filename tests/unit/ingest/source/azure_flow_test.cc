@@ -1,4 +1,5 @@
 #include "ingest/source/azure_flow.h"
+#include "ingest/source/azure_memory.h"
 
 #include <gtest/gtest.h>
 
@@ -124,6 +125,49 @@ TEST(AzureVnet, AStartThatIsNotKnownIsEstimatedAndMarked) {
   EXPECT_EQ(start_of(5), 1'600) << "out of order";
   EXPECT_EQ(d.at(5, "time_quality"), "estimated");
   EXPECT_EQ(start_of(6), 8'700);
+}
+
+TEST(AzureVnet, AStartMayStandInAnEarlierBody) {
+  const std::string flow = ",10.0.0.6,23.61.20.1,40000,443,6,O,";
+  const auto at = [&](int64_t second, const std::string& rest) { return std::to_string(1'733'976'000 + second) + "000" + flow + rest + ",NX,1,2,3,4"; };
+  AzureMemory memory;
+  const auto starts = [&](const std::vector<std::string>& tuples, AzureMemory* of = nullptr) {
+    DecodeContext context;
+    context.azure = of;
+    const Decoded d = run(decode_azure, vnet(tuples), context);
+    std::string out;
+    for (size_t i = 0; i < d.rows.size(); ++i)
+      out += (out.empty() ? "" : " ") + std::to_string((*parse_timestamp(d.at(i, "flow_start")) - 1'733'976'000 * kSecond) / kSecond) + d.at(i, "time_quality").substr(0, 2) + d.at(i, "duplicate");
+    return out;
+  };
+  // Pieces of a blob that grows.
+  EXPECT_EQ(starts({at(0, "B")}, &memory), "0ex");
+  EXPECT_EQ(starts({at(300, "C")}, &memory), "0ex");
+  EXPECT_EQ(starts({at(600, "C"), at(650, "E")}, &memory), "300ex 600ex");
+  // Sent again, because it could not be stored: the same, and not marked.
+  EXPECT_EQ(starts({at(600, "C"), at(650, "E")}, &memory), "300ex 600ex");
+  EXPECT_EQ(starts({at(650, "E")}, &memory), "300ex") << "of the two reports kept, the one before its own";
+  // Ended: another flow of the same addresses, not before that.
+  EXPECT_EQ(starts({at(800, "E")}, &memory), "650es");
+  // Long ago, and out of order: not known.
+  EXPECT_EQ(starts({at(9'000, "C")}, &memory), "8700es");
+  EXPECT_EQ(starts({at(100, "C")}, &memory), "-200es");
+  // Another's memory, and none.
+  AzureMemory other;
+  EXPECT_EQ(starts({at(9'300, "C")}, &other), "9000es");
+  EXPECT_EQ(starts({at(9'300, "C")}), "9000es");
+  EXPECT_EQ(starts({at(9'300, "C")}, &memory), "9000ex");
+}
+
+TEST(AzureMemory, IsBounded) {
+  AzureMemory memory;
+  for (uint64_t flow = 1; flow <= 2 * limits::kAzureFlowsKeptMax; ++flow) memory.keep(flow * 0x9e3779b97f4a7c15ull | 1, {static_cast<TimestampNs>(flow), true});
+  size_t known = 0;
+  for (uint64_t flow = 1; flow <= 2 * limits::kAzureFlowsKeptMax; ++flow) known += memory.before(flow * 0x9e3779b97f4a7c15ull | 1, kTimestampMax).has_value();
+  EXPECT_LE(known, limits::kAzureFlowsKeptMax);
+  EXPECT_GE(known, limits::kAzureFlowsKeptMax / 2) << "odd keys take every other place";
+  EXPECT_TRUE(memory.before(2 * limits::kAzureFlowsKeptMax * 0x9e3779b97f4a7c15ull | 1, kTimestampMax)) << "the newest is kept";
+  EXPECT_FALSE(memory.before(2 * limits::kAzureFlowsKeptMax * 0x9e3779b97f4a7c15ull | 1, 1)) << "nothing before it";
 }
 
 TEST(AzureVnet, TheVerySameReportAgainIsMarked) {
