@@ -97,6 +97,39 @@ class Folder(unittest.TestCase):
             self.assertEqual(s.wait_count(3), 3)
             self.assertEqual(s.query("from flows | stats total = sum(bytes)").rows(), [[24]])
 
+    def test_a_zeek_log_keeps_its_header_over_a_restart_and_a_rotation(self):
+        """conn.log as Zeek writes it: header lines once, then for hours records; at the hour another file, which may have other fields."""
+        def header(*fields):
+            return ("#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n#open\t2025-11-20-08-00-00\n"
+                    + "#fields\t" + "\t".join(fields) + "\n").encode()
+        first = ("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "duration", "orig_ip_bytes")
+        second = ("ts", "uid", "proto", "id.resp_p", "id.resp_h", "id.orig_p", "id.orig_h", "orig_ip_bytes", "community_id")
+        def old(n):
+            return f"1763625600.{n:06d}\tC{n}\t10.0.0.1\t{40000 + n}\t192.0.2.1\t443\ttcp\t1.5\t{n}\n".encode()
+        def new(n):
+            return f"1763629200.{n:06d}\tC{n}\tudp\t53\t192.0.2.53\t{40000 + n}\t10.0.0.2\t{n}\t1:abc\n".encode()
+        self.write("conn.log", header(*first) + old(1) + old(2)[:10])
+        with self.server(source="zeek") as s:
+            self.assertEqual(s.wait_count(1), 1)
+        # Nothing but records from here on, and a restart, a clean one and a kill, between them.
+        for n, sig in ((2, signal.SIGTERM), (3, signal.SIGKILL), (4, signal.SIGTERM)):
+            with self.server(source="zeek") as s:
+                self.write("conn.log", old(2)[10:] if n == 2 else old(n))
+                self.assertEqual(s.wait_count(n), n)
+                s.stop(sig)
+        # Rotated: the old one gets its last lines under its new name, the new one has other fields in another order.
+        with self.server(source="zeek") as s:
+            os.rename(self.watched + "/conn.log", self.watched + "/conn.2025-11-20.log")
+            self.write("conn.2025-11-20.log", old(5) + b"#close\t2025-11-20-09-00-00\n")
+            self.write("conn.log", header(*second) + new(6))
+            self.assertEqual(s.wait_count(6), 6)
+        with self.server(source="zeek") as s:
+            self.write("conn.log", new(7))
+            self.assertEqual(s.wait_count(7), 7)
+            self.assertEqual(s.query("from flows | stats n = count(), total = sum(raw_bytes) by src_ip, dst_ip, dst_port, protocol | sort src_ip").rows(),
+                             [["10.0.0.1", "192.0.2.1", 443, 6, 5, 15], ["10.0.0.2", "192.0.2.53", 53, 17, 2, 13]])
+            self.assertEqual(self.feed(s)["rejected"], 0)
+
     def test_copytruncate(self):
         with self.server() as s:
             self.write("t.log", aws_lines(100))
