@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "query/expression.h"
+#include "query/growth.h"
 
 namespace sluice::query {
 
@@ -22,13 +23,15 @@ class Aggregate {
   // Makes room for groups [0, count); new ones are empty. Never shrinks.
   virtual void resize(size_t count) = 0;
   // Row i belongs to groups[i]; groups == nullptr: all rows belong to group 0. REQUIRES: every group < resized count
+  // States that a batch of rows can make much larger tell a Growth (growth.h) so.
   virtual void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) = 0;
   // Group g of `other` joins group map[g] of this. `other` is of the same make and is left in an unspecified state.
   virtual void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) = 0;
   // The results of the groups given, in that order, laid out as the result type.
-  virtual Column finish(std::span<const uint32_t> groups) const = 0;
+  virtual Column finish(std::span<const uint32_t> groups, EvalContext& context) const = 0;
   // Whether the result of one of these groups is not exact. The answer then says AggregateMake::estimate_note.
   virtual bool estimates(std::span<const uint32_t>) const { return false; }
+  // What it holds. Quick: asked for each batch.
   virtual size_t byte_size() const = 0;
 };
 

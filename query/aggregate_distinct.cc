@@ -114,21 +114,33 @@ class HyperLogLog {
 class Dcount final : public Aggregate {
  public:
   void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
-  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) override {
     const Column& c = *args[0];
+    Growth growth(context);
     for (size_t i = 0; i < rows; ++i) {
       if (c.is_null(i)) continue;
       HyperLogLog& sketch = groups_[groups ? groups[i] : 0];
+      const size_t before = sketch.byte_size();
       sketch.add(hash_at(c, i));
+      const size_t after = sketch.byte_size();
+      if (after == before) [[likely]] continue;
+      bytes_ += after - before;
+      if (after > before && !growth.add(after - before)) return;
     }
-    stale_ = true;
   }
-  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
+  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) override {
     auto& theirs = static_cast<Dcount&>(other).groups_;
-    for (size_t g = 0; g < map.size(); ++g) groups_[map[g]].merge(theirs[g]);
-    stale_ = true;
+    Growth growth(context);
+    for (size_t g = 0; g < map.size(); ++g) {
+      HyperLogLog& sketch = groups_[map[g]];
+      const size_t before = sketch.byte_size();
+      sketch.merge(theirs[g]);
+      const size_t after = sketch.byte_size();
+      bytes_ += after - before;
+      if (after > before && !growth.add(after - before)) return;
+    }
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     std::vector<uint64_t> out(groups.size());
     for (size_t i = 0; i < out.size(); ++i) out[i] = groups_[groups[i]].estimate();
     return Column::of<uint64_t>(PhysicalType::U64, std::move(out));
@@ -136,19 +148,11 @@ class Dcount final : public Aggregate {
   bool estimates(std::span<const uint32_t> groups) const override {
     return std::any_of(groups.begin(), groups.end(), [&](uint32_t g) { return !groups_[g].exact(); });
   }
-  size_t byte_size() const override {
-    if (stale_) {
-      bytes_ = groups_.capacity() * sizeof(HyperLogLog);
-      for (const auto& g : groups_) bytes_ += g.byte_size();
-      stale_ = false;
-    }
-    return bytes_;
-  }
+  size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(HyperLogLog); }
 
  private:
   std::vector<HyperLogLog> groups_;
-  mutable size_t bytes_ = 0;
-  mutable bool stale_ = true;
+  size_t bytes_ = 0;  // of all sketches
 };
 
 // Exact counts of each value: count_distinct and entropy. One table of all pairs of group and value rather than a table
@@ -157,7 +161,7 @@ class ValueCounts final : public Aggregate {
  public:
   ValueCounts(const Type& value, bool entropy) : pairs_({group_type(), value}), entropy_(entropy) {}
   void resize(size_t count) override { groups_ = std::max(count, groups_); }
-  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) override {
     std::vector<uint32_t> group_of_row(rows, 0);
     if (groups) std::copy_n(groups, rows, group_of_row.begin());
     ColumnPtr values = args[0];
@@ -169,12 +173,14 @@ class ValueCounts final : public Aggregate {
           valid.push_back(i);
         }
       group_of_row.resize(valid.size());
-      values = std::make_shared<Column>(values->gather(valid));
+      values = keep(values->gather(valid), context);
     }
-    add(std::move(group_of_row), std::move(values), {});
+    Growth growth(context);
+    add(std::move(group_of_row), std::move(values), {}, growth);
   }
-  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
+  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) override {
     const auto& o = static_cast<ValueCounts&>(other);
+    Growth growth(context);
     std::vector<uint32_t> pairs;
     for (size_t from = 0; from < o.pairs_.size(); from += kPiece) {
       pairs.resize(std::min(kPiece, o.pairs_.size() - from));
@@ -182,11 +188,14 @@ class ValueCounts final : public Aggregate {
       const Column theirs = o.pairs_.keys(0, pairs);
       std::vector<uint32_t> groups(pairs.size());
       for (size_t i = 0; i < groups.size(); ++i) groups[i] = map[theirs.values<uint32_t>()[i]];
-      add(std::move(groups), std::make_shared<Column>(o.pairs_.keys(1, pairs)),
-          entropy_ ? std::span<const uint64_t>(o.counts_).subspan(from, pairs.size()) : std::span<const uint64_t>());
+      const size_t before = byte_size();
+      add(std::move(groups), keep(o.pairs_.keys(1, pairs), context),
+          entropy_ ? std::span<const uint64_t>(o.counts_).subspan(from, pairs.size()) : std::span<const uint64_t>(), growth);
+      const size_t after = byte_size();
+      if (after > before && !growth.add(after - before)) return;
     }
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     if (starts_.size() != groups_ + 1) sort_out();
     Column out(entropy_ ? PhysicalType::F64 : PhysicalType::U64);
     for (uint32_t g : groups) {
@@ -222,11 +231,11 @@ class ValueCounts final : public Aggregate {
     return type;
   }
   // One more of each pair, or as many as `counts` says.
-  void add(std::vector<uint32_t> groups, ColumnPtr values, std::span<const uint64_t> counts) {
+  void add(std::vector<uint32_t> groups, ColumnPtr values, std::span<const uint64_t> counts, Growth& growth) {
     starts_.clear();
     const size_t rows = groups.size();
     const ColumnPtr columns[2] = {std::make_shared<Column>(Column::of<uint32_t>(PhysicalType::U32, std::move(groups))), std::move(values)};
-    pairs_.find(columns, rows, numbers_);
+    pairs_.find(columns, rows, numbers_, &growth);
     if (!entropy_) return;
     counts_.resize(pairs_.size());
     for (size_t i = 0; i < rows; ++i) counts_[numbers_[i]] += counts.empty() ? 1 : counts[i];
@@ -267,23 +276,29 @@ class Values final : public Aggregate {
  public:
   Values(Type type, uint64_t most) : type_(std::move(type)), most_(most) {}
   void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
-  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) override {
+    Growth growth(context);
     for (size_t i = 0; i < rows; ++i)
-      if (!args[0]->is_null(i)) add(groups ? groups[i] : 0, value_at(*args[0], type_, i));
+      if (!args[0]->is_null(i) && !growth.add(add(groups ? groups[i] : 0, value_at(*args[0], type_, i)))) return;
   }
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
-    auto& theirs = static_cast<Values&>(other).groups_;
+    auto& o = static_cast<Values&>(other);
     for (size_t g = 0; g < map.size(); ++g)
-      for (const Value& v : theirs[g]) add(map[g], v);
+      while (!o.groups_[g].empty()) {
+        auto node = o.groups_[g].extract(o.groups_[g].begin());
+        o.bytes_ -= cost_of(node.value());
+        add(map[g], std::move(node.value()));  // moves: the query has no more of it than before
+      }
   }
-  Column finish(std::span<const uint32_t> groups) const override {
-    Column out(PhysicalType::Str);
+  Column finish(std::span<const uint32_t> groups, EvalContext& context) const override {
+    TextBuilder out(context, groups.size());
+    std::string list;
     for (uint32_t g : groups) {
-      std::string list;
+      list.clear();
       for (const Value& v : groups_[g]) append_list_item(list, format_value(v, type_.enumeration));
-      out.append_string(list);
+      out.append(list);
     }
-    return out;
+    return out.finish();
   }
   size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(groups_[0]); }
 
@@ -291,16 +306,19 @@ class Values final : public Aggregate {
   struct Less {
     bool operator()(const Value& a, const Value& b) const { return compare_values(a, b) < 0; }
   };
-  void add(uint32_t group, Value value) {
+  // Returns the bytes that it has grown by; growth by less than a value is none.
+  size_t add(uint32_t group, Value value) {
     auto& values = groups_[group];
-    if (values.size() == most_ && !Less()(value, *values.rbegin())) return;
+    if (values.size() == most_ && !Less()(value, *values.rbegin())) return 0;
     const auto [it, added] = values.insert(std::move(value));
-    if (!added) return;
+    if (!added) return 0;
+    const size_t before = bytes_;
     bytes_ += cost_of(*it);
-    if (values.size() <= most_) return;
+    if (values.size() <= most_) return bytes_ - before;
     const auto last = std::prev(values.end());
     bytes_ -= cost_of(*last);
     values.erase(last);
+    return bytes_ > before ? bytes_ - before : 0;
   }
   // A node of the set with its allocation, and text that lies outside of it. The capacity of a text never changes here.
   static size_t cost_of(const Value& value) {

@@ -90,18 +90,28 @@ class Quantile final : public Aggregate {
  public:
   Quantile(double q, PhysicalType result) : q_(q), result_(result) {}
   void resize(size_t count) override { groups_.resize(std::max(count, groups_.size())); }
-  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext&) override {
+  void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) override {
     const auto values = as_doubles(*args[0]);
-    for (size_t i = 0; i < rows; ++i)
-      if (!args[0]->is_null(i)) groups_[groups ? groups[i] : 0].add(values[i]);
-    stale_ = true;
+    Growth growth(context);
+    for (size_t i = 0; i < rows; ++i) {
+      if (args[0]->is_null(i)) continue;
+      QuantileSketch& sketch = groups_[groups ? groups[i] : 0];
+      const size_t before = sketch.byte_size();
+      sketch.add(values[i]);
+      if (!grew(before, sketch.byte_size(), growth)) return;
+    }
   }
-  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
+  void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) override {
     auto& theirs = static_cast<Quantile&>(other).groups_;
-    for (size_t g = 0; g < map.size(); ++g) groups_[map[g]].merge(theirs[g]);
-    stale_ = true;
+    Growth growth(context);
+    for (size_t g = 0; g < map.size(); ++g) {
+      QuantileSketch& sketch = groups_[map[g]];
+      const size_t before = sketch.byte_size();
+      sketch.merge(theirs[g]);
+      if (!grew(before, sketch.byte_size(), growth)) return;
+    }
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     Column out(result_);
     for (uint32_t g : groups) {
       const auto v = groups_[g].quantile(q_);
@@ -117,21 +127,17 @@ class Quantile final : public Aggregate {
   bool estimates(std::span<const uint32_t> groups) const override {
     return std::any_of(groups.begin(), groups.end(), [&](uint32_t g) { return !groups_[g].exact(); });
   }
-  size_t byte_size() const override {
-    if (stale_) {
-      bytes_ = groups_.capacity() * sizeof(QuantileSketch);
-      for (const auto& g : groups_) bytes_ += g.byte_size();
-      stale_ = false;
-    }
-    return bytes_;
-  }
+  size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(QuantileSketch); }
 
  private:
+  bool grew(size_t before, size_t after, Growth& growth) {
+    bytes_ += after - before;
+    return after <= before || growth.add(after - before);
+  }
   double q_;
   PhysicalType result_;
   std::vector<QuantileSketch> groups_;
-  mutable size_t bytes_ = 0;
-  mutable bool stale_ = true;
+  size_t bytes_ = 0;  // of all sketches
 };
 
 Result<AggregateMake> bind_quantile(std::string_view name, std::span<const NodePtr> args, double q) {

@@ -34,7 +34,7 @@ class Count final : public Aggregate {
     const auto& theirs = static_cast<Count&>(other).counts_;
     for (size_t g = 0; g < map.size(); ++g) counts_[map[g]] += theirs[g];
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     std::vector<uint64_t> out(groups.size());
     for (size_t i = 0; i < out.size(); ++i) out[i] = counts_[groups[i]];
     return Column::of<uint64_t>(PhysicalType::U64, std::move(out));
@@ -75,7 +75,7 @@ class Sum final : public Aggregate {
       see(map[g]);
     }
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     std::vector<T> out(groups.size());
     Bitmap valid;
     for (size_t i = 0; i < out.size(); ++i) {
@@ -169,7 +169,7 @@ class Moments final : public Aggregate {
       a.count += b.count;
     }
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     Column out(result_);
     for (uint32_t g : groups) {
       const Group& s = groups_[g];

@@ -101,6 +101,7 @@ using SystemTables = std::function<std::optional<Result<Batch>>(std::string_view
 struct ScanStats {
   uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0;
   uint64_t segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0, granules_pruned = 0, open_rows = 0;
+  uint64_t memory_bytes = 0;  // the most that the query held at a time
   DurationNs elapsed = 0;
 };
 

@@ -10,7 +10,7 @@ namespace {
 class Chain {
  public:
   Chain(Plan& plan, RunState& run, ResultSink* sink, bool timed, ExecuteReport& report)
-      : plan_(plan), run_(run), sink_(sink), timed_(timed), report_(report), claim_(&run) {}
+      : plan_(plan), run_(run), sink_(sink), timed_(timed), report_(report) {}
 
   // Pushes through operators [from, end) of the plan; `last` takes what comes out of operator end - 1.
   Status feed(size_t from, size_t end, Chunk chunk, Worker& worker, const Emit& last) {
@@ -69,8 +69,6 @@ class Chain {
       return Error{ErrorCode::too_large, "the answer has more rows than the limit: rows_max = " + std::to_string(run_.limits.rows_max)};
     report_.rows += chunk.rows;
     if (plan_.may_overflow && stop_on_overflow) {  // sent by flush(), once all rows are known to be right
-      held_bytes_ += chunk.byte_size();
-      SLUICE_TRY(claim_.set(held_bytes_));
       held_.push_back(std::move(chunk));
       return {};
     }
@@ -89,7 +87,12 @@ class Chain {
     Batch batch;
     batch.schema = schema_;
     batch.rows = chunk.rows;
+    MemoryClaim claim(&run_);
+    size_t bytes = 0;
+    for (const OutputColumn& c : plan_.output) bytes += chunk.slots[c.slot]->byte_size();
+    SLUICE_TRY(claim.set(bytes));
     for (const OutputColumn& c : plan_.output) batch.columns.push_back(*chunk.slots[c.slot]);
+    chunk.slots.clear();
     return sink_->batch(batch);
   }
 
@@ -110,9 +113,7 @@ class Chain {
   bool timed_;
   ExecuteReport& report_;
   std::shared_ptr<const Schema> schema_;
-  MemoryClaim claim_;
   std::vector<Chunk> held_;
-  size_t held_bytes_ = 0;
   Emit deliver_ = [this](Chunk chunk) { return deliver(std::move(chunk)); };
 };
 
@@ -147,6 +148,7 @@ struct Execution {
   std::vector<std::unique_ptr<Worker>> workers;
   bool timed;
   size_t split = 0;  // operators before it are stateless
+  size_t row_bytes = 0;  // of batches before operator `split`, by estimate
   std::atomic<DurationNs> scan_time{0};
 
   size_t width() const { return std::max<size_t>(1, run.context.executor->width()); }
@@ -227,8 +229,7 @@ struct Execution {
     size_t segment = 0;
     bool open_added = false;
     std::vector<ScanUnit> units;
-    size_t at = 0, wave = 1;
-    MemoryClaim claim(&run);
+    size_t at = 0, wave = 1, unit_bytes = row_bytes * limits::kBlockRows;
     while (!chain.done(split)) {
       if (at == units.size()) {
         units.clear();
@@ -250,29 +251,44 @@ struct Execution {
           break;
         }
       }
-      const size_t count = std::min({wave, width() * 4, units.size() - at});
-      std::vector<std::vector<Chunk>> results(count);
-      std::atomic<size_t> bytes{0};
-      SLUICE_TRY(parallel(count, [&](Worker& w, size_t i) {
-        uint64_t rows = 0;
-        return timed_scan(units[at + i], w, [&](Chunk chunk) {
-          return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) -> Status {
-            rows += out.rows;
-            if (wanted && rows >= *wanted) w.enough = true;
-            bytes += out.byte_size();
-            results[i].push_back(std::move(out));
-            return {};
+      // What several units yield waits for its turn, so there must be room for it.
+      const size_t room = run.limits.memory_bytes / 4 / std::max<size_t>(unit_bytes, 1);
+      const size_t count = std::min({wave, width() * 4, units.size() - at, std::max<size_t>(room, 1)});
+      if (count == 1) {
+        Worker& w = *workers[0];
+        size_t bytes = 0;
+        const Emit deliver = [&](Chunk out) {
+          bytes += out.byte_size();
+          Status status = chain.feed(split, plan.operators.size(), std::move(out), w, chain.deliver_emit());
+          w.enough = chain.done(split);
+          return status;
+        };
+        SLUICE_TRY(timed_scan(units[at], w, [&](Chunk chunk) { return chain.feed(0, split, std::move(chunk), w, deliver); }));
+        unit_bytes = std::max(unit_bytes, bytes);
+      } else {
+        std::vector<std::vector<Chunk>> results(count);
+        std::vector<size_t> bytes(count);
+        SLUICE_TRY(parallel(count, [&](Worker& w, size_t i) {
+          uint64_t rows = 0;
+          return timed_scan(units[at + i], w, [&](Chunk chunk) {
+            return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) -> Status {
+              rows += out.rows;
+              if (wanted && rows >= *wanted) w.enough = true;
+              bytes[i] += out.byte_size();
+              results[i].push_back(std::move(out));
+              return {};
+            });
           });
-        });
-      }));
-      SLUICE_TRY(claim.set(bytes));
+        }));
+        unit_bytes = std::max(unit_bytes, *std::max_element(bytes.begin(), bytes.end()));
+        for (auto& chunks : results)
+          for (Chunk& chunk : chunks) {
+            if (chain.done(split)) break;
+            SLUICE_TRY(chain.feed(split, plan.operators.size(), std::move(chunk), *workers[0], chain.deliver_emit()));
+          }
+      }
       at += count;
       wave = std::min<size_t>(wave * 2, 256);
-      for (auto& chunks : results)
-        for (Chunk& chunk : chunks) {
-          if (chain.done(split)) break;
-          SLUICE_TRY(chain.feed(split, plan.operators.size(), std::move(chunk), *workers[0], chain.deliver_emit()));
-        }
     }
     return {};
   }
@@ -289,6 +305,12 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   }
   while (e.split < plan.operators.size() && plan.operators[e.split]->stateless()) ++e.split;
   const bool partial = e.split < plan.operators.size() && plan.operators[e.split]->fork(run) != nullptr;
+
+  // Columns that are made row by row, and those that are read for them, up to where rows are kept or grouped.
+  for (size_t s = 0; s < plan.scan.slots.size(); ++s)
+    if (plan.scan.output[s] && plan.scan.slots[s].source) e.row_bytes += width_of(plan.scan.slots[s].type.physical);
+  for (size_t i = 0; i < e.split; ++i) e.row_bytes += plan.operators[i]->row_bytes();
+  e.scan.set_rows_max(run.batch_rows(e.row_bytes, limits::kBlockRows));
 
   Status status;
   if (partial) {
@@ -318,6 +340,7 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   std::vector<StepCount> steps(plan.operators.size());
   for (const auto& w : e.workers) add_up(report, *w, steps);
   report.stats.elapsed = run.context.clock->now() - run.started;
+  report.stats.memory_bytes = run.memory_peak();
   if (!status.ok()) return status;
   if (report.overflow && stop_on_overflow && !report.began) return {};
   SLUICE_TRY(e.chain.flush());
@@ -352,7 +375,7 @@ Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& 
   worker.steps.resize(plan.operators.size());
   Chunk chunk;
   chunk.rows = table.rows;
-  for (const Column& c : table.columns) chunk.slots.push_back(std::make_shared<Column>(c));
+  for (const Column& c : table.columns) chunk.slots.push_back(keep(c, worker.eval));
   SLUICE_TRY(chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit()));
   SLUICE_TRY(chain.finish(0, worker));
   report.overflow = worker.eval.overflow;

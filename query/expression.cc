@@ -3,14 +3,16 @@
 #include <cmath>
 #include <type_traits>
 
+#include "query/growth.h"
+
 namespace sluice::query {
 namespace {
 
 class ConstantNode final : public Node {
  public:
   ConstantNode(Value value, const Type& result) : Node(result), value_(std::move(value)) {}
-  ColumnPtr eval(const Chunk& chunk, EvalContext&) const override {
-    return std::make_shared<Column>(repeat(value_, type, chunk.rows));
+  ColumnPtr eval(const Chunk& chunk, EvalContext& context) const override {
+    return keep(repeat(value_, type, chunk.rows), context);
   }
   const Value* constant() const override { return &value_; }
   void collect_slots(std::vector<size_t>&) const override {}
@@ -125,7 +127,7 @@ class ArithmeticNode final : public Node {
         out[i] = 0;
       }
     }
-    return std::make_shared<Column>(Column::of<T>(type.physical, std::move(out), std::move(valid)));
+    return keep(Column::of<T>(type.physical, std::move(out), std::move(valid)), context);
   }
 
   Arithmetic op_;
@@ -183,7 +185,7 @@ class ComparisonNode final : public Node {
         return three_way(a[i], b[i]);  // two's complement keeps the order within one sign
       });
     }
-    return std::make_shared<Column>(Column::of<uint8_t>(PhysicalType::U8, std::move(out)));
+    return keep(Column::of<uint8_t>(PhysicalType::U8, std::move(out)), context);
   }
 
  private:
@@ -196,7 +198,7 @@ class CastNode final : public Node {
   CastNode(NodePtr node, const Type& to) : Node(to), node_(std::move(node)) {}
   void collect_slots(std::vector<size_t>& slots) const override { node_->collect_slots(slots); }
   ColumnPtr eval(const Chunk& chunk, EvalContext& context) const override {
-    return cast_column(node_->eval(chunk, context), node_->type, type);
+    return cast_column(node_->eval(chunk, context), node_->type, type, context);
   }
 
  private:
@@ -213,7 +215,7 @@ class NegateNode final : public Node {
     if (type.physical == PhysicalType::F64) {
       auto v = as_doubles(*c);
       for (double& d : v) d = -d;
-      return std::make_shared<Column>(Column::of<double>(PhysicalType::F64, std::move(v), std::move(valid)));
+      return keep(Column::of<double>(PhysicalType::F64, std::move(v), std::move(valid)), context);
     }
     auto v = as_ints(*c);
     for (int64_t& i : v) {
@@ -221,7 +223,7 @@ class NegateNode final : public Node {
       if (c->type() == PhysicalType::U64 ? i < 0 && i != INT64_MIN : i == INT64_MIN) context.overflow = true;
       i = static_cast<int64_t>(0 - static_cast<uint64_t>(i));
     }
-    return std::make_shared<Column>(Column::of<int64_t>(PhysicalType::I64, std::move(v), std::move(valid)));
+    return keep(Column::of<int64_t>(PhysicalType::I64, std::move(v), std::move(valid)), context);
   }
 
  private:
@@ -252,12 +254,26 @@ std::vector<T> numbers_of(const Column& column) {
 
 }  // namespace
 
-Chunk Chunk::gather(std::span<const uint32_t> selection) const {
+ColumnPtr keep(Column column, EvalContext& context) {
+  if (!context.memory) return std::make_shared<Column>(std::move(column));
+  struct Kept {
+    Kept(MemoryAccount* account, Column made) : claim(account), column(std::move(made)) {}
+    MemoryClaim claim;
+    Column column;
+  };
+  auto kept = std::make_shared<Kept>(context.memory, std::move(column));
+  if (Status claimed = kept->claim.set(kept->column.byte_size()); !claimed.ok() && context.meter.stopped.ok())
+    context.meter.stopped = std::move(claimed);
+  const Column* const of = &kept->column;
+  return ColumnPtr(std::move(kept), of);
+}
+
+Chunk Chunk::gather(std::span<const uint32_t> selection, EvalContext& context) const {
   Chunk out;
   out.rows = selection.size();
   out.slots.resize(slots.size());
   for (size_t i = 0; i < slots.size(); ++i)
-    if (slots[i]) out.slots[i] = std::make_shared<Column>(slots[i]->gather(selection));
+    if (slots[i]) out.slots[i] = keep(slots[i]->gather(selection), context);
   return out;
 }
 
@@ -339,21 +355,21 @@ std::vector<double> as_doubles(const Column& column) { return numbers_of<double>
 std::vector<int64_t> as_ints(const Column& column) { return numbers_of<int64_t>(column); }
 std::vector<uint64_t> as_uints(const Column& column) { return numbers_of<uint64_t>(column); }
 
-ColumnPtr cast_column(ColumnPtr column, const Type& from, const Type& to) {
+ColumnPtr cast_column(ColumnPtr column, const Type& from, const Type& to, EvalContext& context) {
   if (from.physical == to.physical) return column;
-  if (column->null_count() == column->size()) return std::make_shared<Column>(Column::nulls(to.physical, column->size()));
+  if (column->null_count() == column->size()) return keep(Column::nulls(to.physical, column->size()), context);
   if (to.physical == PhysicalType::Str) {
-    Column out(PhysicalType::Str);
+    TextBuilder out(context, column->size());
     for (size_t i = 0; i < column->size(); ++i) {
       if (column->is_null(i))
         out.append_null();
       else
-        out.append_string(format_value(value_at(*column, from, i), from.enumeration));
+        out.append(format_value(value_at(*column, from, i), from.enumeration));
     }
-    return std::make_shared<Column>(std::move(out));
+    return keep(out.finish(), context);
   }
   if (to.physical == PhysicalType::F64)
-    return std::make_shared<Column>(Column::of<double>(to.physical, as_doubles(*column), column->validity()));
+    return keep(Column::of<double>(to.physical, as_doubles(*column), column->validity()), context);
   Column out(to.physical);
   out.reserve(column->size());
   const bool from_float = column->type() == PhysicalType::F64;
@@ -371,7 +387,7 @@ ColumnPtr cast_column(ColumnPtr column, const Type& from, const Type& to) {
       out.append_uint(column->uint_at(i));
     }
   }
-  return std::make_shared<Column>(std::move(out));
+  return keep(std::move(out), context);
 }
 
 NodePtr make_cast(NodePtr node, const Type& to) {

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "query/memory.h"
 #include "query/value.h"
 #include "query/work_meter.h"
 #include "storage/model/column.h"
@@ -20,12 +21,14 @@ namespace sluice::query {
 class NameBook;  // names.h
 using ColumnPtr = std::shared_ptr<const Column>;
 
+struct EvalContext;
+
 struct Chunk {
   std::vector<ColumnPtr> slots;
   size_t rows = 0;
 
   // The rows at `selection`, ascending, of every slot that is filled.
-  Chunk gather(std::span<const uint32_t> selection) const;
+  Chunk gather(std::span<const uint32_t> selection, EvalContext& context) const;
   size_t byte_size() const;
 };
 
@@ -34,14 +37,18 @@ struct EvalContext {
   bool overflow = false;
   uint64_t unknown_sampling_rows = 0;
   const NameBook* names = nullptr;  // what functions may ask; null while constants are folded
+  MemoryAccount* memory = nullptr;  // of the query; null while constants are folded
   WorkMeter meter;  // results computed while meter.stopped is an error mean nothing
 };
+
+// A column that a query has made: its bytes are on the query's account while anybody holds it. Beyond the limit: meter.stopped.
+ColumnPtr keep(Column column, EvalContext& context);
 
 class Node {
  public:
   explicit Node(Type result) : type(std::move(result)) {}
   virtual ~Node() = default;
-  // A column of chunk.rows values, laid out as `type` says (and perhaps coded).
+  // A column of chunk.rows values, laid out as `type` says (and perhaps coded); kept.
   virtual ColumnPtr eval(const Chunk& chunk, EvalContext& context) const = 0;
   virtual const Value* constant() const { return nullptr; }
   virtual std::optional<size_t> slot() const { return std::nullopt; }
@@ -74,7 +81,7 @@ std::vector<int64_t> as_ints(const Column& column);
 std::vector<uint64_t> as_uints(const Column& column);
 
 // Same values in the layout of `type` (uint -> float and the like); the same column where nothing is to be done.
-ColumnPtr cast_column(ColumnPtr column, const Type& from, const Type& to);
+ColumnPtr cast_column(ColumnPtr column, const Type& from, const Type& to, EvalContext& context);
 NodePtr make_cast(NodePtr node, const Type& to);
 // The type that both fit (number types widen); nullopt when there is none.
 std::optional<Type> common_type(const Type& a, const Type& b);

@@ -21,7 +21,9 @@ class CallNode final : public Node {
     std::vector<ColumnPtr> columns;
     columns.reserve(args_.size());
     for (const auto& a : args_) columns.push_back(a->eval(chunk, context));
-    return std::make_shared<Column>(spec_.eval(args_, columns, chunk.rows, type, context));
+    // What has been stopped for its memory must not ask for more.
+    if (!context.meter.stopped.ok()) return keep(Column::nulls(type.physical, chunk.rows), context);
+    return keep(spec_.eval(args_, columns, chunk.rows, type, context), context);
   }
   void collect_slots(std::vector<size_t>& slots) const override {
     for (const auto& a : args_) a->collect_slots(slots);

@@ -36,8 +36,8 @@ Result<Type> rounding(std::span<const NodePtr> args, std::string_view name) {
 }
 
 template <typename F>
-Column round_with(std::span<const NodePtr> nodes, const ColumnPtr& in, const Type& result, F f) {
-  if (result.physical != PhysicalType::F64) return *cast_column(in, nodes[0]->type, result);
+Column round_with(std::span<const NodePtr> nodes, const ColumnPtr& in, const Type& result, EvalContext& context, F f) {
+  if (result.physical != PhysicalType::F64) return *cast_column(in, nodes[0]->type, result, context);
   return each_number(*in, f);
 }
 
@@ -60,23 +60,23 @@ extern const FunctionSpec kAbs{
         }
         return Column::of<int64_t>(PhysicalType::I64, std::move(values), args[0]->validity());
       }
-      return round_with(nodes, args[0], result, [](double v) { return std::fabs(v); });
+      return round_with(nodes, args[0], result, context, [](double v) { return std::fabs(v); });
     }};
 extern const FunctionSpec kFloor{
     "floor", "floor(x)", "The greatest whole number at or below x", 1, 1, [](std::span<const NodePtr> args) { return rounding(args, "floor"); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext&) {
-      return round_with(nodes, args[0], result, [](double v) { return std::floor(v); });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext& context) {
+      return round_with(nodes, args[0], result, context, [](double v) { return std::floor(v); });
     }};
 extern const FunctionSpec kCeil{
     "ceil", "ceil(x)", "The least whole number at or above x", 1, 1, [](std::span<const NodePtr> args) { return rounding(args, "ceil"); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext&) {
-      return round_with(nodes, args[0], result, [](double v) { return std::ceil(v); });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext& context) {
+      return round_with(nodes, args[0], result, context, [](double v) { return std::ceil(v); });
     }};
 extern const FunctionSpec kRound{
     "round", "round(x [, digits])", "The nearest number of that many decimal digits, halves away from zero", 1, 2,
     [](std::span<const NodePtr> args) { return rounding(args, "round"); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext&) {
-      if (result.physical != PhysicalType::F64) return *cast_column(args[0], nodes[0]->type, result);
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext& context) {
+      if (result.physical != PhysicalType::F64) return *cast_column(args[0], nodes[0]->type, result, context);
       const auto values = as_doubles(*args[0]);
       const auto digits = args.size() > 1 ? as_doubles(*args[1]) : std::vector<double>();
       Column out(PhysicalType::F64);

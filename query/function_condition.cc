@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "query/function.h"
+#include "query/growth.h"
 
 namespace sluice::query::function_detail {
 namespace {
@@ -21,9 +22,9 @@ Result<Type> joined(std::span<const NodePtr> args, std::string_view name, auto u
   return type.value_or(Type::of(LogicalType::string));
 }
 
-std::vector<ColumnPtr> casts(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, const Type& to) {
+std::vector<ColumnPtr> casts(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, const Type& to, EvalContext& context) {
   std::vector<ColumnPtr> out;
-  for (size_t i = 0; i < args.size(); ++i) out.push_back(cast_column(args[i], nodes[i]->type, to));
+  for (size_t i = 0; i < args.size(); ++i) out.push_back(cast_column(args[i], nodes[i]->type, to, context));
   return out;
 }
 
@@ -31,7 +32,18 @@ bool truth(const Column& c, size_t row) { return !c.is_null(row) && c.uint_at(ro
 
 // Row by row the column that choose(row) names; SIZE_MAX is null.
 template <typename F>
-Column choose_column(const std::vector<ColumnPtr>& columns, size_t rows, const Type& result, F choose) {
+Column choose_column(const std::vector<ColumnPtr>& columns, size_t rows, const Type& result, EvalContext& context, F choose) {
+  if (result.physical == PhysicalType::Str) {
+    TextBuilder out(context, rows);
+    for (size_t i = 0; i < rows; ++i) {
+      const size_t c = choose(i);
+      if (c == SIZE_MAX || columns[c]->is_null(i))
+        out.append_null();
+      else
+        out.append(columns[c]->string_at(i));
+    }
+    return out.finish();
+  }
   Column out(result.physical);
   out.reserve(rows);
   for (size_t i = 0; i < rows; ++i) {
@@ -59,9 +71,9 @@ bool less_at(const Column& a, const Column& b, size_t row) {
   }
 }
 
-Column extreme(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, bool greatest) {
-  const auto columns = casts(nodes, args, result);
-  return choose_column(columns, rows, result, [&](size_t row) {
+Column extreme(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context, bool greatest) {
+  const auto columns = casts(nodes, args, result, context);
+  return choose_column(columns, rows, result, context, [&](size_t row) {
     size_t best = SIZE_MAX;
     for (size_t c = 0; c < columns.size(); ++c) {
       if (columns[c]->is_null(row)) continue;
@@ -79,9 +91,9 @@ extern const FunctionSpec kIf{
       SLUICE_TRY(condition_at(args, 0, "if"));
       return joined(args, "if", [](size_t i) { return i > 0; });
     },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext&) {
-      const auto columns = casts(nodes.subspan(1), args.subspan(1), result);
-      return choose_column(columns, rows, result, [&](size_t row) -> size_t {
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context) {
+      const auto columns = casts(nodes.subspan(1), args.subspan(1), result, context);
+      return choose_column(columns, rows, result, context, [&](size_t row) -> size_t {
         if (truth(*args[0], row)) return 0;
         return columns.size() > 1 ? 1 : SIZE_MAX;
       });
@@ -93,11 +105,11 @@ extern const FunctionSpec kCase{
       for (size_t i = 0; i + 1 < args.size(); i += 2) SLUICE_TRY(condition_at(args, i, "case"));
       return joined(args, "case", [&](size_t i) { return i % 2 == 1 || i + 1 == args.size(); });
     },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext&) {
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context) {
       std::vector<ColumnPtr> columns(args.begin(), args.end());
       for (size_t i = 0; i < columns.size(); ++i)
-        if (i % 2 == 1 || i + 1 == columns.size()) columns[i] = cast_column(args[i], nodes[i]->type, result);
-      return choose_column(columns, rows, result, [&](size_t row) -> size_t {
+        if (i % 2 == 1 || i + 1 == columns.size()) columns[i] = cast_column(args[i], nodes[i]->type, result, context);
+      return choose_column(columns, rows, result, context, [&](size_t row) -> size_t {
         for (size_t i = 0; i + 1 < columns.size(); i += 2)
           if (truth(*columns[i], row)) return i + 1;
         return columns.size() % 2 == 1 ? columns.size() - 1 : SIZE_MAX;
@@ -107,9 +119,9 @@ extern const FunctionSpec kCase{
 extern const FunctionSpec kCoalesce{
     "coalesce", "coalesce(a, b, …)", "The first value that is not null", 1, 64,
     [](std::span<const NodePtr> args) { return joined(args, "coalesce", [](size_t) { return true; }); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext&) {
-      const auto columns = casts(nodes, args, result);
-      return choose_column(columns, rows, result, [&](size_t row) -> size_t {
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context) {
+      const auto columns = casts(nodes, args, result, context);
+      return choose_column(columns, rows, result, context, [&](size_t row) -> size_t {
         for (size_t c = 0; c < columns.size(); ++c)
           if (!columns[c]->is_null(row)) return c;
         return SIZE_MAX;
@@ -119,15 +131,15 @@ extern const FunctionSpec kCoalesce{
 extern const FunctionSpec kMinOf{
     "min_of", "min_of(a, b, …)", "The least of its arguments that are not null", 1, 64,
     [](std::span<const NodePtr> args) { return joined(args, "min_of", [](size_t) { return true; }); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext&) {
-      return extreme(nodes, args, rows, result, false);
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context) {
+      return extreme(nodes, args, rows, result, context, false);
     }};
 
 extern const FunctionSpec kMaxOf{
     "max_of", "max_of(a, b, …)", "The greatest of its arguments that are not null", 1, 64,
     [](std::span<const NodePtr> args) { return joined(args, "max_of", [](size_t) { return true; }); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext&) {
-      return extreme(nodes, args, rows, result, true);
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type& result, EvalContext& context) {
+      return extreme(nodes, args, rows, result, context, true);
     }};
 
 }  // namespace sluice::query::function_detail

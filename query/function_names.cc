@@ -1,5 +1,6 @@
 // Functions that ask the names known beside the data.
 #include "query/function.h"
+#include "query/growth.h"
 #include "query/names.h"
 
 namespace sluice::query::function_detail {
@@ -12,13 +13,13 @@ extern const FunctionSpec kIfName{
       return Type::of(LogicalType::string);
     },
     [](std::span<const NodePtr>, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
-      Column out(PhysicalType::Str);
+      TextBuilder out(context, rows);
       for (size_t i = 0; i < rows; ++i) {
         const bool known = context.names && !args[0]->is_null(i) && !args[1]->is_null(i);
         const std::string* name = known ? context.names->interface_name(args[0]->ip_at(i), args[1]->uint_at(i)) : nullptr;
-        name ? out.append_string(*name) : out.append_null();
+        name ? out.append(*name) : out.append_null();
       }
-      return out;
+      return out.finish();
     },
     true};
 
@@ -29,12 +30,12 @@ extern const FunctionSpec kExporterName{
       return Type::of(LogicalType::string);
     },
     [](std::span<const NodePtr>, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
-      Column out(PhysicalType::Str);
+      TextBuilder out(context, rows);
       for (size_t i = 0; i < rows; ++i) {
         const std::string* name = context.names && !args[0]->is_null(i) ? context.names->exporter_name(args[0]->ip_at(i)) : nullptr;
-        name ? out.append_string(*name) : out.append_null();
+        name ? out.append(*name) : out.append_null();
       }
-      return out;
+      return out.finish();
     },
     true};
 

@@ -3,9 +3,10 @@
 #include <cstdio>
 
 #include "query/function.h"
-#include "storage/model/limits.h"
+#include "query/growth.h"
 #include "query/regex.h"
 #include "query/words.h"
+#include "storage/model/limits.h"
 
 namespace sluice::query::function_detail {
 namespace {
@@ -14,25 +15,25 @@ Error too_long(std::string_view what, size_t bytes_max) {
   return Error{ErrorCode::too_large, std::string(what) + " is longer than the limit: " + std::to_string(bytes_max) + " bytes"};
 }
 
-ColumnPtr text_of(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t i) {
-  return cast_column(args[i], nodes[i]->type, Type::of(LogicalType::string));
+ColumnPtr text_of(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t i, EvalContext& context) {
+  return cast_column(args[i], nodes[i]->type, Type::of(LogicalType::string), context);
 }
 
 template <typename F>
-Column each_text(const Column& in, F f) {
-  Column out(PhysicalType::Str);
+Column each_text(const Column& in, EvalContext& context, F f) {
+  TextBuilder out(context, in.size());
   for (size_t i = 0; i < in.size(); ++i) {
     if (in.is_null(i))
       out.append_null();
     else
-      out.append_string(f(in.string_at(i)));
+      out.append(f(in.string_at(i)));
   }
-  return out;
+  return out.finish();
 }
 
 template <typename F>
-Column test_texts(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, F f) {
-  const ColumnPtr a = text_of(nodes, args, 0), b = text_of(nodes, args, 1);
+Column test_texts(std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, EvalContext& context, F f) {
+  const ColumnPtr a = text_of(nodes, args, 0, context), b = text_of(nodes, args, 1, context);
   std::vector<uint8_t> out(rows);
   for (size_t i = 0; i < rows; ++i) out[i] = !a->is_null(i) && !b->is_null(i) && f(a->string_at(i), b->string_at(i));
   return Column::of<uint8_t>(PhysicalType::U8, std::move(out));
@@ -52,32 +53,32 @@ std::string upper_case(std::string_view text) {
 extern const FunctionSpec kLower{
     "lower", "lower(text)", "ASCII letters in lower case", 1, 1,
     [](std::span<const NodePtr>) { return gives(LogicalType::string); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type&, EvalContext&) {
-      return each_text(*text_of(nodes, args, 0), [](std::string_view s) { return lower_case(s); });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type&, EvalContext& context) {
+      return each_text(*text_of(nodes, args, 0, context), context, [](std::string_view s) { return lower_case(s); });
     }};
 extern const FunctionSpec kUpper{
     "upper", "upper(text)", "ASCII letters in upper case", 1, 1,
     [](std::span<const NodePtr>) { return gives(LogicalType::string); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type&, EvalContext&) {
-      return each_text(*text_of(nodes, args, 0), [](std::string_view s) { return upper_case(s); });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type&, EvalContext& context) {
+      return each_text(*text_of(nodes, args, 0, context), context, [](std::string_view s) { return upper_case(s); });
     }};
 extern const FunctionSpec kContains{
     "contains", "contains(text, part)", "Whether the part is somewhere in the text", 2, 2,
     [](std::span<const NodePtr>) { return gives(LogicalType::boolean); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
-      return test_texts(nodes, args, rows, [](auto a, auto b) { return a.find(b) != std::string_view::npos; });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
+      return test_texts(nodes, args, rows, context, [](auto a, auto b) { return a.find(b) != std::string_view::npos; });
     }};
 extern const FunctionSpec kStartsWith{
     "starts_with", "starts_with(text, part)", "Whether the text begins with the part", 2, 2,
     [](std::span<const NodePtr>) { return gives(LogicalType::boolean); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
-      return test_texts(nodes, args, rows, [](auto a, auto b) { return a.starts_with(b); });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
+      return test_texts(nodes, args, rows, context, [](auto a, auto b) { return a.starts_with(b); });
     }};
 extern const FunctionSpec kEndsWith{
     "ends_with", "ends_with(text, part)", "Whether the text ends with the part", 2, 2,
     [](std::span<const NodePtr>) { return gives(LogicalType::boolean); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
-      return test_texts(nodes, args, rows, [](auto a, auto b) { return a.ends_with(b); });
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
+      return test_texts(nodes, args, rows, context, [](auto a, auto b) { return a.ends_with(b); });
     }};
 extern const FunctionSpec kExtract{
     "extract", "extract(text, regex [, group])", "What the group of a regular expression matched; group 0 is the whole match, 1 if there is one", 2, 3,
@@ -90,29 +91,28 @@ extern const FunctionSpec kExtract{
       return Type::of(LogicalType::string);
     },
     [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
-      const ColumnPtr text = text_of(nodes, args, 0);
+      const ColumnPtr text = text_of(nodes, args, 0, context);
       const auto regex = Regex::compile(std::get<std::string>(nodes[1]->constant()->data), false);
-      Column out(PhysicalType::Str);
+      TextBuilder out(context, rows);
       const size_t group = nodes.size() > 2 ? std::get<uint64_t>(nodes[2]->constant()->data) : regex.ok() && regex->groups() > 0 ? 1 : 0;
       for (size_t i = 0; i < rows; ++i) {
         std::optional<std::string_view> found;
         if (regex.ok() && !text->is_null(i)) found = regex->capture(text->string_at(i), group, &context.meter);
         if (found)
-          out.append_string(*found);
+          out.append(*found);
         else
           out.append_null();
       }
-      return out;
+      return out.finish();
     }};
 extern const FunctionSpec kConcat{
     "concat", "concat(a, b, …)", "The arguments as one text; null arguments are left out", 1, 64,
     [](std::span<const NodePtr>) { return gives(LogicalType::string); },
     [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
       std::vector<ColumnPtr> texts;
-      for (size_t i = 0; i < args.size(); ++i) texts.push_back(text_of(nodes, args, i));
-      Column out(PhysicalType::Str);
+      for (size_t i = 0; i < args.size(); ++i) texts.push_back(text_of(nodes, args, i, context));
+      TextBuilder out(context, rows);
       std::string text;
-      size_t total = 0;
       for (size_t i = 0; i < rows; ++i) {
         text.clear();
         // Texts joined of joined texts double with each step.
@@ -121,17 +121,14 @@ extern const FunctionSpec kConcat{
             text += t->string_at(i);
             if (text.size() > limits::kStringBytesMax) context.meter.stopped = too_long("a text made by concat", limits::kStringBytesMax);
           }
-        total += text.size();
-        if (total > limits::kTextColumnBytesMax) context.meter.stopped = too_long("what concat makes of one batch of rows", limits::kTextColumnBytesMax);
-        if (!context.meter.spend(text.size())) text.clear();
-        out.append_string(text);
+        out.append(text);
       }
-      return out;
+      return out.finish();
     }};
 extern const FunctionSpec kLength{
     "length", "length(text)", "Bytes of the text", 1, 1, [](std::span<const NodePtr>) { return gives(LogicalType::uint); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
-      const ColumnPtr text = text_of(nodes, args, 0);
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
+      const ColumnPtr text = text_of(nodes, args, 0, context);
       std::vector<uint64_t> out(rows);
       for (size_t i = 0; i < rows; ++i)
         if (!text->is_null(i)) out[i] = text->string_at(i).size();
@@ -139,7 +136,7 @@ extern const FunctionSpec kLength{
     }};
 extern const FunctionSpec kToString{
     "to_string", "to_string(value)", "The value as text", 1, 1, [](std::span<const NodePtr>) { return gives(LogicalType::string); },
-    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type&, EvalContext&) { return *text_of(nodes, args, 0); }};
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type&, EvalContext& context) { return *text_of(nodes, args, 0, context); }};
 extern const FunctionSpec kProtocolName{
     "protocol_name", "protocol_name(protocol)", "The protocol's name, or its number as text", 1, 1,
     [](std::span<const NodePtr> args) -> Result<Type> {

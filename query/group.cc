@@ -51,6 +51,12 @@ void append_rest_key(Column& column, const Type& type) {
   else
     column.append_null();
 }
+void append_rest_key(TextBuilder& column, const Type& type) {
+  if (type.logical == LogicalType::string)
+    column.append("other");
+  else
+    column.append_null();
+}
 
 Grouping::Grouping(const GroupSpec& spec, RunState& run) : spec_(spec), table_(key_types(spec)), claim_(&run) {
   for (const auto& a : spec.aggregates) {
@@ -84,8 +90,8 @@ Status Grouping::push(const Chunk& chunk, Worker& worker) {
     if (rows.empty()) return {};
     if (rows.size() == chunk.rows) return push_side(chunk, columns, worker);
     std::vector<ColumnPtr> picked;
-    for (const auto& c : columns) picked.push_back(std::make_shared<Column>(c->gather(rows)));
-    return push_side(chunk.gather(rows), std::move(picked), worker);
+    for (const auto& c : columns) picked.push_back(keep(c->gather(rows), worker.eval));
+    return push_side(chunk.gather(rows, worker.eval), std::move(picked), worker);
   };
   SLUICE_TRY(push_side(chunk, keys, worker));
   return push_rows(others, second);
@@ -94,7 +100,8 @@ Status Grouping::push(const Chunk& chunk, Worker& worker) {
 Status Grouping::push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker) {
   const uint32_t* groups = nullptr;
   if (!keys.empty()) {
-    table_.find(keys, chunk.rows, groups_);
+    Growth growth(worker.eval);
+    table_.find(keys, chunk.rows, groups_, &growth);
     groups = groups_.data();
   }
   for (size_t a = 0; a < aggregates_.size(); ++a) {
@@ -116,41 +123,45 @@ Status Grouping::push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Work
     }
     if (rows.empty()) continue;
     std::vector<ColumnPtr> args;
-    for (const auto& n : spec.args) args.push_back(std::make_shared<Column>(n->eval(chunk, worker.eval)->gather(rows)));
+    for (const auto& n : spec.args) args.push_back(keep(n->eval(chunk, worker.eval)->gather(rows), worker.eval));
     aggregates_[a]->update(groups ? their_groups.data() : nullptr, args, rows.size(), worker.eval);
   }
-  // The account walks what grew; not more often than it pays.
-  rows_since_account_ += chunk.rows;
-  if (rows_since_account_ < size()) return {};
-  rows_since_account_ = 0;
+  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  return account();
+}
+
+Status Grouping::account() {
   size_t bytes = table_.byte_size() + groups_.capacity() * 4;
-  for (const auto& a : aggregates_) bytes += a->byte_size();
+  for (const auto& a : aggregates_)
+    if (a) bytes += a->byte_size();
   return claim_.set(bytes);
 }
 
 Status Grouping::join(Grouping& other, Worker& worker) {
   std::vector<uint32_t> map = {0};
+  MemoryClaim map_claim(&worker.run);
   // The limit is asked after each part, for each may take as much again as the other's groups do.
-  auto account = [&]() -> Status {
+  auto go_on = [&]() -> Status {
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
     SLUICE_TRY(worker.run.check());
-    size_t bytes = table_.byte_size() + map.capacity() * sizeof(uint32_t);
-    for (const auto& a : aggregates_) bytes += a->byte_size();
-    return claim_.set(bytes);
+    return account();
   };
-  if (!spec_.keys.empty()) map = table_.merge(other.table_);
-  SLUICE_TRY(account());
+  if (!spec_.keys.empty()) {
+    Growth growth(worker.eval);
+    map = table_.merge(other.table_, &growth);
+  }
+  SLUICE_TRY(map_claim.set(map.capacity() * sizeof(uint32_t)));
+  SLUICE_TRY(go_on());
   for (size_t a = 0; a < aggregates_.size(); ++a) {
     aggregates_[a]->resize(size());
     other.aggregates_[a]->resize(other.size());
-    aggregates_[a]->merge(*other.aggregates_[a], map, worker.eval);
     // What has been taken over is given back before the next part grows.
     const size_t freed = other.aggregates_[a]->byte_size();
+    aggregates_[a]->merge(*other.aggregates_[a], map, worker.eval);
     other.aggregates_[a].reset();
     SLUICE_TRY(other.claim_.give_back(freed));
-    SLUICE_TRY(account());
+    SLUICE_TRY(go_on());
   }
-  map.clear();
-  map.shrink_to_fit();
   return account();
 }
 
@@ -160,14 +171,17 @@ void Grouping::tell_estimates(size_t index, const Aggregate& aggregate, std::spa
   if (aggregate.estimates(groups)) worker.warnings.push_back(note);
 }
 
-Chunk Grouping::rows(std::span<const uint32_t> groups, Worker& worker) const {
+Chunk Grouping::rows(std::span<const uint32_t> groups, Worker& worker) {
   Chunk out;
   out.rows = groups.size();
-  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(std::make_shared<Column>(table_.keys(k, groups)));
+  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(keep(table_.keys(k, groups), worker.eval));
   for (size_t a = 0; a < aggregates_.size(); ++a) {
-    out.slots.push_back(std::make_shared<Column>(aggregates_[a]->finish(groups)));
+    out.slots.push_back(keep(aggregates_[a]->finish(groups, worker.eval), worker.eval));
     tell_estimates(a, *aggregates_[a], groups, worker);
+    if (!worker.eval.meter.stopped.ok()) return out;
   }
+  // Some sort themselves out when they are first asked.
+  if (Status accounted = account(); !accounted.ok()) worker.eval.meter.stopped = std::move(accounted);
   return out;
 }
 
@@ -179,13 +193,22 @@ std::vector<Column> Grouping::combined(std::span<const uint32_t> part_of, size_t
     auto whole = spec_.aggregates[a].make.make();
     whole->resize(std::max<size_t>(1, parts));
     whole->merge(*aggregates_[a], part_of, worker.eval);
-    out.push_back(whole->finish(all));
+    MemoryClaim claim(&worker.run);
+    if (Status claimed = claim.set(whole->byte_size()); !claimed.ok()) worker.eval.meter.stopped = std::move(claimed);
+    out.push_back(whole->finish(all, worker.eval));
     tell_estimates(a, *whole, all, worker);
   }
   return out;
 }
 
 namespace {
+
+// Of one group's keys laid out as columns; text lies there as codes (GroupTable::keys).
+size_t key_bytes(const GroupSpec& spec) {
+  size_t bytes = 0;
+  for (const auto& k : spec.keys) bytes += k.node->type.physical == PhysicalType::Str ? sizeof(uint32_t) : width_of(k.node->type.physical);
+  return bytes;
+}
 
 class Group final : public Operator {
  public:
@@ -195,17 +218,22 @@ class Group final : public Operator {
   }
   Status push(Chunk chunk, Worker& worker, const Emit&) override { return grouping_->push(chunk, worker); }
   Status finish(Worker& worker, const Emit& emit) override {
+    MemoryClaim claim(run_);
+    SLUICE_TRY(claim.set(grouping_->size() * sizeof(uint32_t)));
     std::vector<uint32_t> order(grouping_->size());
     std::iota(order.begin(), order.end(), 0u);
     if (sorted_ && !spec_->keys.empty()) {
       std::vector<Column> keys;
+      SLUICE_TRY(claim.set(claim.bytes() + order.size() * key_bytes(*spec_)));
       for (size_t k = 0; k < spec_->keys.size(); ++k) keys.push_back(grouping_->table().keys(k, order));
       std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return row_less(keys, a, b); });
     }
-    constexpr size_t kPiece = 16'384;
-    for (size_t i = 0; i < order.size(); i += kPiece) {
+    SLUICE_TRY(claim.set(order.size() * sizeof(uint32_t)));
+    constexpr size_t kPieceMost = 16'384;
+    const size_t piece = worker.run.batch_rows(order.empty() ? 0 : grouping_->byte_size() / order.size(), kPieceMost, 1);
+    for (size_t i = 0; i < order.size(); i += piece) {
       SLUICE_TRY(worker.run.check());
-      SLUICE_TRY(emit(grouping_->rows(std::span(order).subspan(i, std::min(kPiece, order.size() - i)), worker)));
+      SLUICE_TRY(emit(grouping_->rows(std::span(order).subspan(i, std::min(piece, order.size() - i)), worker)));
     }
     return {};
   }
@@ -282,11 +310,14 @@ class Top final : public Operator {
   Status finish(Worker& worker, const Emit& emit) override {
     const size_t total = grouping_->size();
     const size_t kept = std::min<uint64_t>(count_, total);
-    std::vector<uint32_t> order(total);
     MemoryClaim claim(run_);
     SLUICE_TRY(claim.set(total * (sizeof(uint32_t) + sizeof(uint64_t))));
+    std::vector<uint32_t> order(total);
     std::iota(order.begin(), order.end(), 0u);
-    const Column rank = grouping_->aggregate(0, order);
+    const ColumnPtr ranks = keep(grouping_->aggregate(0, order, worker), worker.eval);
+    SLUICE_TRY(claim.set(total * sizeof(uint32_t)));
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+    const Column& rank = *ranks;
     drop_hopeless(rank, kept, order);
     // By rank alone first; keys are compared only where ranks are equal, and made only for those.
     auto rank_order = [&](uint32_t a, uint32_t b) {
@@ -324,21 +355,34 @@ class Top final : public Operator {
     if (others_)
       for (size_t i = 0; i < rows.rows; ++i) is_rest.append(uint8_t{0});
     if (others_ && kept < total) {
+      MemoryClaim part_claim(run_);
+      SLUICE_TRY(part_claim.set(total * sizeof(uint32_t)));
       std::vector<uint32_t> part(total, 1);
       for (uint32_t g : top) part[g] = 0;
       const std::vector<Column> rest = grouping_->combined(part, 2, worker);
       for (size_t s = 0; s < rows.slots.size(); ++s) {
+        const bool is_key = s < spec_->keys.size();
+        if (rows.slots[s]->type() == PhysicalType::Str) {
+          TextBuilder text(worker.eval, rows.rows + 1);
+          for (size_t i = 0; i < rows.rows; ++i) text.append_from(*rows.slots[s], i);
+          if (is_key)
+            append_rest_key(text, spec_->keys[s].node->type);
+          else
+            text.append_from(rest[s - spec_->keys.size()], 1);
+          rows.slots[s] = keep(text.finish(), worker.eval);
+          continue;
+        }
         Column column = rows.slots[s]->decoded();
-        if (s >= spec_->keys.size())
-          column.append_from(rest[s - spec_->keys.size()], 1);
-        else
+        if (is_key)
           append_rest_key(column, spec_->keys[s].node->type);
-        rows.slots[s] = std::make_shared<Column>(std::move(column));
+        else
+          column.append_from(rest[s - spec_->keys.size()], 1);
+        rows.slots[s] = keep(std::move(column), worker.eval);
       }
       is_rest.append(uint8_t{1});
       ++rows.rows;
     }
-    if (others_) rows.slots.push_back(std::make_shared<Column>(std::move(is_rest)));
+    if (others_) rows.slots.push_back(keep(std::move(is_rest), worker.eval));
     return rows.rows > 0 ? emit(std::move(rows)) : Status();
   }
   std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Top>(spec_, &run, count_, others_, text_); }

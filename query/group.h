@@ -33,8 +33,9 @@ class Grouping {
   Status join(Grouping& other, Worker& worker);
   size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
   // Keys, then aggregates, one slot each. What is an estimate is said in the worker's warnings.
-  Chunk rows(std::span<const uint32_t> groups, Worker& worker) const;
-  Column aggregate(size_t index, std::span<const uint32_t> groups) const { return aggregates_[index]->finish(groups); }
+  Chunk rows(std::span<const uint32_t> groups, Worker& worker);
+  Column aggregate(size_t index, std::span<const uint32_t> groups, Worker& worker) const { return aggregates_[index]->finish(groups, worker.eval); }
+  size_t byte_size() const { return claim_.bytes(); }  // as of the last push() or join()
   const GroupTable& table() const { return table_; }
   // All groups given, as one: the aggregates' values over all of them. Estimates are said as by rows().
   // REQUIRES: called once, last
@@ -42,13 +43,13 @@ class Grouping {
 
  private:
   Status push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker);
+  Status account();
   void tell_estimates(size_t index, const Aggregate& aggregate, std::span<const uint32_t> groups, Worker& worker) const;
   const GroupSpec& spec_;
   GroupTable table_;
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   std::vector<uint32_t> groups_;
   MemoryClaim claim_;
-  uint64_t rows_since_account_ = 0;
 };
 
 // Output slots: keys, then aggregates, in key order.
@@ -73,6 +74,7 @@ OperatorPtr make_timeseries(std::shared_ptr<const TimeseriesSpec> spec, RunState
 
 // The key of a row that sums up the groups not shown: text says "other"; other types have no such value and are null.
 void append_rest_key(Column& column, const Type& type);
+void append_rest_key(TextBuilder& column, const Type& type);
 
 // The start of t's bin; weeks begin on Monday.
 TimestampNs bin_start(TimestampNs t, DurationNs width);

@@ -92,11 +92,28 @@ bool two_values(std::span<const T> values, T least, T greatest, uint32_t* out) {
   return two;
 }
 
+// Text of groups, which is often the same for many of them, is not copied.
+class InternedTexts final : public Dictionary {
+ public:
+  explicit InternedTexts(std::shared_ptr<const Interner> of) : of_(std::move(of)), size_(static_cast<uint32_t>(of_->size())) {}
+  PhysicalType type() const override { return PhysicalType::Str; }
+  uint32_t size() const override { return size_; }
+  bool sorted() const override { return false; }
+  IpAddress ip_at(uint32_t) const override { SLUICE_CHECK_MSG(false, "ip_at of a dictionary of text"); }
+  std::string_view string_at(uint32_t code) const override { return of_->values().strings()[code]; }
+
+ private:
+  std::shared_ptr<const Interner> of_;
+  uint32_t size_;
+};
+
 }  // namespace
 
 struct GroupTable::State {
   std::vector<Part> parts;
-  std::unique_ptr<Interner> addresses, texts;
+  std::unique_ptr<Interner> addresses;
+  std::shared_ptr<Interner> texts;
+  mutable std::shared_ptr<const Dictionary> text_dictionary;  // of the texts when keys were last asked for
   size_t words = 1;
   bool ids_are_groups = false;  // one interned key: its number is the group
   NumberTable table;
@@ -246,9 +263,13 @@ GroupTable::GroupTable(std::vector<Type> keys) : state_(std::make_unique<State>(
     Part part;
     part.type = type;
     if (type.physical == PhysicalType::Ip || type.physical == PhysicalType::Str) {
-      auto& interner = type.physical == PhysicalType::Ip ? s.addresses : s.texts;
-      if (!interner) interner = std::make_unique<Interner>(type.physical);
-      part.interner = interner.get();
+      if (type.physical == PhysicalType::Ip) {
+        if (!s.addresses) s.addresses = std::make_unique<Interner>(type.physical);
+        part.interner = s.addresses.get();
+      } else {
+        if (!s.texts) s.texts = std::make_shared<Interner>(type.physical);
+        part.interner = s.texts.get();
+      }
       part.bits = 32;
     } else {
       part.bits = bits_of(type.physical);
@@ -280,17 +301,17 @@ GroupTable::GroupTable(std::vector<Type> keys) : state_(std::make_unique<State>(
 GroupTable::~GroupTable() = default;
 GroupTable::GroupTable(GroupTable&&) noexcept = default;
 
-void GroupTable::find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups) {
+void GroupTable::find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups, Growth* growth) {
   State& s = *state_;
   groups.resize(rows);
   if (rows == 0) return;
   if (s.ids_are_groups) {
-    s.parts[0].interner->ids(*columns[0], groups);
+    s.parts[0].interner->ids(*columns[0], groups, growth);
     s.groups = s.parts[0].interner->size();
     return;
   }
   for (size_t p = 0; p < s.parts.size(); ++p)
-    if (s.parts[p].interner) s.parts[p].interner->ids(*columns[p], s.ids[p]);
+    if (s.parts[p].interner) s.parts[p].interner->ids(*columns[p], s.ids[p], growth);
   // Where chunk after chunk has too many, looking for few is given up.
   constexpr int kDenseTries = 8;
   if (s.dense_failures < kDenseTries) {
@@ -307,12 +328,12 @@ void GroupTable::find(std::span<const ColumnPtr> columns, size_t rows, std::vect
   }
 }
 
-std::vector<uint32_t> GroupTable::merge(const GroupTable& other) {
+std::vector<uint32_t> GroupTable::merge(const GroupTable& other, Growth* growth) {
   State& s = *state_;
   const State& o = *other.state_;
   std::vector<uint32_t> addresses, texts;
-  if (s.addresses) addresses = s.addresses->merge(*o.addresses);
-  if (s.texts) texts = s.texts->merge(*o.texts);
+  if (s.addresses) addresses = s.addresses->merge(*o.addresses, growth);
+  if (s.texts) texts = s.texts->merge(*o.texts, growth);
   if (s.ids_are_groups) {
     s.groups = s.parts[0].interner->size();
     return s.addresses ? std::move(addresses) : std::move(texts);
@@ -341,12 +362,19 @@ size_t GroupTable::size() const { return state_->groups; }
 Column GroupTable::keys(size_t key, std::span<const uint32_t> groups) const {
   const State& s = *state_;
   const Part& part = s.parts[key];
-  if (s.ids_are_groups) return part.interner->values().gather(groups);
   if (part.interner) {
-    std::vector<uint32_t> ids;
-    ids.reserve(groups.size());
-    for (uint32_t g : groups) ids.push_back(static_cast<uint32_t>(s.packed[g * s.words + part.word] >> part.shift));
-    return part.interner->values().gather(ids);
+    std::vector<uint32_t> ids(groups.begin(), groups.end());
+    if (!s.ids_are_groups)
+      for (uint32_t& id : ids) id = static_cast<uint32_t>(s.packed[id * s.words + part.word] >> part.shift);
+    const Column& values = part.interner->values();
+    if (values.type() == PhysicalType::Ip) return values.gather(ids);
+    Bitmap valid;
+    if (values.has_nulls()) {
+      valid.resize(ids.size());
+      for (size_t i = 0; i < ids.size(); ++i) valid.set(i, !values.is_null(ids[i]));
+    }
+    if (!s.text_dictionary || s.text_dictionary->size() != s.texts->size()) s.text_dictionary = std::make_shared<InternedTexts>(s.texts);
+    return Column::coded(s.text_dictionary, std::move(ids), std::move(valid));
   }
   Column out(part.type.physical);
   out.reserve(groups.size());

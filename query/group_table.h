@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "query/expression.h"
+#include "query/growth.h"
 
 namespace sluice::query {
 
@@ -18,10 +19,11 @@ class GroupTable {
   ~GroupTable();
   GroupTable(GroupTable&&) noexcept;
 
-  // Writes the group of each row. `columns` are laid out as the key types say.
-  void find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups);
+  // Writes the group of each row. `columns` are laid out as the key types say. Text taken in is told to `growth`, if there is
+  // one; when that says stop, groups mean nothing.
+  void find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups, Growth* growth = nullptr);
   // Takes all groups of another table of the same make; map[g] is the number here of its group g.
-  std::vector<uint32_t> merge(const GroupTable& other);
+  std::vector<uint32_t> merge(const GroupTable& other, Growth* growth = nullptr);
   size_t size() const;
   // The value of key `key` for the groups given.
   Column keys(size_t key, std::span<const uint32_t> groups) const;

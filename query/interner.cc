@@ -39,7 +39,7 @@ uint32_t Interner::null_id() {
 }
 
 template <typename T, typename Value>
-void Interner::number(size_t count, uint32_t* out, Value value) {
+void Interner::number(size_t count, uint32_t* out, Growth* growth, Value value) {
   std::array<T, NumberTable::kStep> step;
   std::array<uint64_t, NumberTable::kStep> hashes;
   for (size_t from = 0; from < count; from += step.size()) {
@@ -63,21 +63,21 @@ void Interner::number(size_t count, uint32_t* out, Value value) {
           if constexpr (std::is_same_v<T, IpAddress>)
             values_.append(step[i]);
           else
-            values_.append_string(step[i]);
+            values_.append_string(!growth || growth->add(step[i].size()) ? step[i] : std::string_view());
           return static_cast<uint32_t>(values_.size() - 1);
         });
   }
 }
 
 // A column of plain values.
-void Interner::number_column(const Column& column, uint32_t* out) {
+void Interner::number_column(const Column& column, uint32_t* out, Growth* growth) {
   if (!column.has_nulls()) {
     if (values_.type() == PhysicalType::Ip) {
       const auto values = column.values<IpAddress>();
-      number<IpAddress>(column.size(), out, [&](size_t i) { return values[i]; });
+      number<IpAddress>(column.size(), out, growth, [&](size_t i) { return values[i]; });
     } else {
       const StringVector& values = column.strings();
-      number<std::string_view>(column.size(), out, [&](size_t i) { return values[i]; });
+      number<std::string_view>(column.size(), out, growth, [&](size_t i) { return values[i]; });
     }
     return;
   }
@@ -90,15 +90,15 @@ void Interner::number_column(const Column& column, uint32_t* out) {
   }
   found_.resize(missing_rows_.size());
   if (values_.type() == PhysicalType::Ip)
-    number<IpAddress>(found_.size(), found_.data(), [&](size_t i) { return column.ip_at(missing_rows_[i]); });
+    number<IpAddress>(found_.size(), found_.data(), growth, [&](size_t i) { return column.ip_at(missing_rows_[i]); });
   else
-    number<std::string_view>(found_.size(), found_.data(), [&](size_t i) { return column.string_at(missing_rows_[i]); });
+    number<std::string_view>(found_.size(), found_.data(), growth, [&](size_t i) { return column.string_at(missing_rows_[i]); });
   for (size_t i = 0; i < found_.size(); ++i) out[missing_rows_[i]] = found_[i];
 }
 
-void Interner::ids(const Column& column, std::vector<uint32_t>& out) {
+void Interner::ids(const Column& column, std::vector<uint32_t>& out, Growth* growth) {
   out.resize(column.size());
-  if (!column.is_coded()) return number_column(column, out.data());
+  if (!column.is_coded()) return number_column(column, out.data(), growth);
   std::vector<uint32_t>& known = cache_of(column.dictionary()).ids;
   const auto codes = column.codes();
   missing_rows_.clear();
@@ -125,16 +125,16 @@ void Interner::ids(const Column& column, std::vector<uint32_t>& out) {
   const Dictionary& dictionary = *column.dictionary();
   found_.resize(missing_codes_.size());
   if (values_.type() == PhysicalType::Ip)
-    number<IpAddress>(found_.size(), found_.data(), [&](size_t i) { return dictionary.ip_at(missing_codes_[i]); });
+    number<IpAddress>(found_.size(), found_.data(), growth, [&](size_t i) { return dictionary.ip_at(missing_codes_[i]); });
   else
-    number<std::string_view>(found_.size(), found_.data(), [&](size_t i) { return dictionary.string_at(missing_codes_[i]); });
+    number<std::string_view>(found_.size(), found_.data(), growth, [&](size_t i) { return dictionary.string_at(missing_codes_[i]); });
   for (size_t i = 0; i < found_.size(); ++i) known[missing_codes_[i]] = found_[i];
   for (const uint32_t row : missing_rows_) out[row] = known[codes[row]];
 }
 
-std::vector<uint32_t> Interner::merge(const Interner& other) {
+std::vector<uint32_t> Interner::merge(const Interner& other, Growth* growth) {
   std::vector<uint32_t> map(other.values_.size());
-  number_column(other.values_, map.data());
+  number_column(other.values_, map.data(), growth);
   return map;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "query/growth.h"
 #include "query/number_table.h"
 #include "storage/model/column.h"
 
@@ -15,9 +16,10 @@ class Interner {
   explicit Interner(PhysicalType type) : values_(type) {}
 
   // The number of each row. A dictionary's code is looked up once, however many rows and columns use it.
-  void ids(const Column& column, std::vector<uint32_t>& out);
+  // What it takes in for that is told to `growth`, if there is one; when that says stop, numbers mean nothing.
+  void ids(const Column& column, std::vector<uint32_t>& out, Growth* growth);
   // Numbers here of all values of another.
-  std::vector<uint32_t> merge(const Interner& other);
+  std::vector<uint32_t> merge(const Interner& other, Growth* growth);
   const Column& values() const { return values_; }
   size_t size() const { return values_.size(); }
   size_t byte_size() const;
@@ -31,8 +33,8 @@ class Interner {
   uint32_t null_id();
   // Numbers of `count` values, value(i) each: an address or text.
   template <typename T, typename Value>
-  void number(size_t count, uint32_t* out, Value value);
-  void number_column(const Column& column, uint32_t* out);
+  void number(size_t count, uint32_t* out, Growth* growth, Value value);
+  void number_column(const Column& column, uint32_t* out, Growth* growth);
   CodeCache& cache_of(const std::shared_ptr<const Dictionary>& dictionary);
 
   Column values_;

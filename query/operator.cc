@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "query/group.h"
 
@@ -14,12 +15,13 @@ class Filter final : public Operator {
   Status push(Chunk chunk, Worker& worker, const Emit& emit) override {
     std::vector<uint8_t> mask(chunk.rows);
     evaluate(*predicate_, chunk, worker.eval, nullptr, mask.data());
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
     std::vector<uint32_t> kept;
     for (size_t i = 0; i < mask.size(); ++i)
       if (mask[i]) kept.push_back(static_cast<uint32_t>(i));
     if (kept.empty()) return {};
     if (kept.size() == chunk.rows) return emit(std::move(chunk));
-    return emit(chunk.gather(kept));
+    return emit(chunk.gather(kept, worker.eval));
   }
   bool stateless() const override { return true; }
   void collect_slots(std::vector<size_t>& slots) const override { query::collect_slots(*predicate_, slots); }
@@ -30,6 +32,9 @@ class Filter final : public Operator {
   std::string text_;
 };
 
+// Text is taken to be short; where it is not, the memory limit is what ends the query.
+size_t row_bytes_of(PhysicalType type) { return type == PhysicalType::Str ? 64 : width_of(type); }
+
 class Compute final : public Operator {
  public:
   Compute(std::vector<Computed> columns, std::string text) : columns_(std::move(columns)), text_(std::move(text)) {}
@@ -37,8 +42,17 @@ class Compute final : public Operator {
     for (const Computed& c : columns_) {
       if (chunk.slots.size() <= c.slot) chunk.slots.resize(c.slot + 1);
       chunk.slots[c.slot] = c.node->eval(chunk, worker.eval);
+      // One batch can have a thousand columns to make.
+      if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+      SLUICE_TRY(worker.run.check());
     }
     return emit(std::move(chunk));
+  }
+  size_t row_bytes() const override {
+    size_t bytes = 0;
+    for (const Computed& c : columns_)
+      if (!c.node->slot()) bytes += row_bytes_of(c.node->type.physical);
+    return bytes;
   }
   bool stateless() const override { return true; }
   void collect_slots(std::vector<size_t>& slots) const override {
@@ -51,18 +65,18 @@ class Compute final : public Operator {
   std::string text_;
 };
 
-Chunk first_rows(const Chunk& chunk, size_t count) {
+Chunk first_rows(const Chunk& chunk, size_t count, EvalContext& context) {
   std::vector<uint32_t> rows(count);
   std::iota(rows.begin(), rows.end(), 0u);
-  return chunk.gather(rows);
+  return chunk.gather(rows, context);
 }
 
 class Limit final : public Operator {
  public:
   explicit Limit(uint64_t count) : count_(count), left_(count) {}
-  Status push(Chunk chunk, Worker&, const Emit& emit) override {
+  Status push(Chunk chunk, Worker& worker, const Emit& emit) override {
     if (left_ == 0) return {};
-    if (chunk.rows > left_) chunk = first_rows(chunk, left_);
+    if (chunk.rows > left_) chunk = first_rows(chunk, left_, worker.eval);
     left_ -= chunk.rows;
     return emit(std::move(chunk));
   }
@@ -75,10 +89,27 @@ class Limit final : public Operator {
   uint64_t count_, left_;
 };
 
+// Rows passed on at a time where all of them are at hand.
+constexpr size_t kAnswerRows = 16'384;
+
 // Rows kept by operators that need all of them: chunks appended to plain columns, one buffer per slot.
 class RowBuffer {
  public:
-  void append(const Chunk& chunk) {
+  // What rows take once they are here. Codes become the text that they stand for, which may be much more than the chunk has.
+  static size_t bytes_of(const Chunk& chunk) {
+    size_t n = chunk.byte_size();
+    for (const auto& c : chunk.slots) {
+      if (!c || !c->is_coded()) continue;
+      n += chunk.rows * (c->type() == PhysicalType::Ip ? sizeof(IpAddress) : sizeof(uint64_t));
+      if (c->type() != PhysicalType::Str) continue;
+      for (size_t i = 0; i < chunk.rows; ++i)
+        if (!c->is_null(i)) n += c->string_at(i).size();
+    }
+    return n;
+  }
+  // Errors: `claim`, which has what is here already, can't take so much more.
+  Status append(const Chunk& chunk, MemoryClaim& claim) {
+    SLUICE_TRY(claim.set(claim.bytes() + bytes_of(chunk)));
     if (columns_.size() < chunk.slots.size()) columns_.resize(chunk.slots.size());
     for (size_t s = 0; s < chunk.slots.size(); ++s) {
       if (!chunk.slots[s]) continue;
@@ -86,22 +117,37 @@ class RowBuffer {
       columns_[s]->append_range(*chunk.slots[s], 0, chunk.rows);
     }
     rows_ += chunk.rows;
+    return {};
   }
-  void append_rows(const Chunk& chunk, std::span<const uint32_t> rows) { append(chunk.gather(rows)); }
+  // Takes over all rows of another, column by column, so that no more than one column is there twice.
+  void append(RowBuffer&& other) {
+    if (columns_.size() < other.columns_.size()) columns_.resize(other.columns_.size());
+    for (size_t s = 0; s < other.columns_.size(); ++s) {
+      if (!other.columns_[s]) continue;
+      if (!columns_[s])
+        columns_[s] = std::move(other.columns_[s]);
+      else
+        columns_[s]->append_range(*other.columns_[s], 0, other.rows_);
+      other.columns_[s].reset();
+    }
+    rows_ += std::exchange(other.rows_, 0);
+  }
+  Status append_rows(const Chunk& chunk, std::span<const uint32_t> rows, EvalContext& context, MemoryClaim& claim) {
+    return append(chunk.gather(rows, context), claim);
+  }
   size_t rows() const { return rows_; }
   const Column& slot(size_t s) const { return *columns_[s]; }
-  Chunk gather(std::span<const uint32_t> rows) const {
+  Chunk gather(std::span<const uint32_t> rows, EvalContext& context) const {
     Chunk out;
     out.rows = rows.size();
     out.slots.resize(columns_.size());
     for (size_t s = 0; s < columns_.size(); ++s)
-      if (columns_[s]) out.slots[s] = std::make_shared<Column>(columns_[s]->gather(rows));
+      if (columns_[s]) out.slots[s] = query::keep(columns_[s]->gather(rows), context);
     return out;
   }
   void keep(std::span<const uint32_t> rows) {
-    Chunk kept = gather(rows);
-    for (size_t s = 0; s < columns_.size(); ++s)
-      if (columns_[s]) columns_[s] = *kept.slots[s];
+    for (auto& c : columns_)
+      if (c) c = c->gather(rows);
     rows_ = rows.size();
   }
   size_t byte_size() const {
@@ -118,10 +164,10 @@ class RowBuffer {
 };
 
 Status emit_in_pieces(const RowBuffer& rows, std::span<const uint32_t> order, Worker& worker, const Emit& emit) {
-  constexpr size_t kPiece = 16'384;
-  for (size_t i = 0; i < order.size(); i += kPiece) {
+  const size_t piece = worker.run.batch_rows(rows.rows() == 0 ? 0 : rows.byte_size() / rows.rows(), kAnswerRows, 1);
+  for (size_t i = 0; i < order.size(); i += piece) {
     SLUICE_TRY(worker.run.check());
-    SLUICE_TRY(emit(rows.gather(order.subspan(i, std::min(kPiece, order.size() - i)))));
+    SLUICE_TRY(emit(rows.gather(order.subspan(i, std::min(piece, order.size() - i)), worker.eval)));
   }
   return {};
 }
@@ -130,7 +176,7 @@ class Tail final : public Operator {
  public:
   Tail(RunState* run, uint64_t count) : count_(count), claim_(run) {}
   Status push(Chunk chunk, Worker&, const Emit&) override {
-    rows_.append(chunk);
+    SLUICE_TRY(rows_.append(chunk, claim_));
     if (rows_.rows() > 2 * count_ + 4'096) trim();
     return claim_.set(rows_.byte_size());
   }
@@ -173,11 +219,11 @@ class Random {
 class SampleShare final : public Operator {
  public:
   explicit SampleShare(double share) : share_(share) {}
-  Status push(Chunk chunk, Worker&, const Emit& emit) override {
+  Status push(Chunk chunk, Worker& worker, const Emit& emit) override {
     std::vector<uint32_t> kept;
     for (uint32_t i = 0; i < chunk.rows; ++i)
       if (random_.share() < share_) kept.push_back(i);
-    return kept.empty() ? Status() : emit(chunk.gather(kept));
+    return kept.empty() ? Status() : emit(chunk.gather(kept, worker.eval));
   }
   void collect_slots(std::vector<size_t>&) const override {}
   std::string describe() const override { return "sample " + std::to_string(share_); }
@@ -191,7 +237,7 @@ class SampleShare final : public Operator {
 class SampleCount final : public Operator {
  public:
   SampleCount(RunState* run, uint64_t count) : count_(count), claim_(run) {}
-  Status push(Chunk chunk, Worker&, const Emit&) override {
+  Status push(Chunk chunk, Worker& worker, const Emit&) override {
     std::vector<uint32_t> kept;
     for (uint32_t i = 0; i < chunk.rows; ++i) {
       const uint64_t drawn = random_.next();
@@ -199,7 +245,7 @@ class SampleCount final : public Operator {
       kept.push_back(i);
       draws_.push_back(drawn);
     }
-    if (!kept.empty()) rows_.append_rows(chunk, kept);
+    if (!kept.empty()) SLUICE_TRY(rows_.append_rows(chunk, kept, worker.eval, claim_));
     if (rows_.rows() > 2 * count_ + 4'096) trim();
     return claim_.set(rows_.byte_size() + draws_.capacity() * 8);
   }
@@ -246,15 +292,16 @@ class Sort final : public Operator {
     if (key_slot_ == SIZE_MAX) key_slot_ = base;
     SLUICE_CHECK(key_slot_ == base);
     for (const auto& k : keys_) chunk.slots.push_back(k.node->eval(chunk, worker.eval));
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
     if (limit_ && bar_set_) {  // rows that come after the last one kept have no chance
       const std::vector<uint32_t> kept = not_behind_bar(*chunk.slots[base]);
       if (kept.empty()) return {};
-      rows_.append_rows(chunk, kept);
+      SLUICE_TRY(rows_.append_rows(chunk, kept, worker.eval, claim_));
     } else {
-      rows_.append(chunk);
+      SLUICE_TRY(rows_.append(chunk, claim_));
     }
     if (limit_ && rows_.rows() > 2 * *limit_ + 8'192) trim();
-    return claim_.set(rows_.byte_size());
+    return claim_.set(held_bytes());
   }
   Status finish(Worker& worker, const Emit& emit) override {
     if (rows_.rows() == 0) return {};
@@ -271,11 +318,9 @@ class Sort final : public Operator {
     auto& o = static_cast<Sort&>(*other);
     if (o.rows_.rows() == 0) return {};
     if (key_slot_ == SIZE_MAX) key_slot_ = o.key_slot_;
-    std::vector<uint32_t> all(o.rows_.rows());
-    std::iota(all.begin(), all.end(), 0u);
-    rows_.append(o.rows_.gather(all));
-    other.reset();
-    return claim_.set(rows_.byte_size());
+    rows_.append(std::move(o.rows_));
+    (void)o.claim_.set(0);
+    return claim_.set(held_bytes());
   }
   void collect_slots(std::vector<size_t>& slots) const override {
     for (const auto& k : keys_) k.node->collect_slots(slots);
@@ -284,6 +329,8 @@ class Sort final : public Operator {
   std::string describe() const override { return text_ + (limit_ ? " (first " + std::to_string(*limit_) + " kept)" : ""); }
 
  private:
+  // With the order that they will be put in.
+  size_t held_bytes() const { return rows_.byte_size() + rows_.rows() * sizeof(uint32_t); }
   int compare_key(size_t k, uint32_t a, uint32_t b) const {
     const Column& c = rows_.slot(key_slot_ + k);
     const bool an = c.is_null(a), bn = c.is_null(b);

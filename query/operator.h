@@ -36,6 +36,9 @@ class Operator {
   virtual std::unique_ptr<Operator> fork(RunState&) const { return nullptr; }
   virtual Status join(std::unique_ptr<Operator>, Worker&) { return {}; }
 
+  // Bytes that it adds to a row, by estimate; what batches of rows are sized by.
+  virtual size_t row_bytes() const { return 0; }
+
   // Input slots that it reads by itself (rows are passed on whole).
   virtual void collect_slots(std::vector<size_t>& slots) const = 0;
   virtual std::string describe() const = 0;

@@ -127,7 +127,7 @@ class PredicateNode final : public Node {
   ColumnPtr eval(const Chunk& chunk, EvalContext& context) const override {
     std::vector<uint8_t> mask(chunk.rows);
     evaluate(*predicate_, chunk, context, nullptr, mask.data());
-    return std::make_shared<Column>(Column::of<uint8_t>(PhysicalType::U8, std::move(mask)));
+    return keep(Column::of<uint8_t>(PhysicalType::U8, std::move(mask)), context);
   }
   void collect_slots(std::vector<size_t>& slots) const override { query::collect_slots(*predicate_, slots); }
 

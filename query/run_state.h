@@ -19,15 +19,19 @@ struct StepCount {
   DurationNs time = 0;
 };
 
-class RunState final : public Interrupt {
+class RunState final : public Interrupt, public MemoryAccount {
  public:
   RunState(const QueryRequest& request, const QueryContext& query_context)
       : context(query_context), limits(request.limits), options(request.options), started(query_context.clock->now()) {}
 
   // Once per batch: cancelled, deadline, or another worker has failed.
   Status check() const override;
-  // Adds to the query's memory (or gives back). Error: too_large, naming the limit.
-  Status charge(int64_t bytes);
+  // MemoryAccount: the limit is QueryLimits::memory_bytes.
+  Status charge(int64_t bytes) override;
+  // How many rows of so many bytes to make at a time, for batches that stay small beside the memory limit.
+  size_t batch_rows(size_t row_bytes, size_t most, size_t least = sluice::limits::kQueryBatchRowsMin) const;
+  // The most that was on the account at a time.
+  uint64_t memory_peak() const { return static_cast<uint64_t>(std::max<int64_t>(0, memory_peak_.load(std::memory_order_relaxed))); }
 
   const QueryContext& context;
   const QueryLimits& limits;
@@ -36,34 +40,13 @@ class RunState final : public Interrupt {
   std::atomic<bool> stop{false};  // a worker failed, or nobody wants more rows
 
  private:
-  std::atomic<int64_t> memory_{0};
-};
-
-// The memory of one operator: keeps the account right as it grows and shrinks.
-class MemoryClaim {
- public:
-  explicit MemoryClaim(RunState* run) : run_(run) {}
-  MemoryClaim(const MemoryClaim&) = delete;
-  MemoryClaim& operator=(const MemoryClaim&) = delete;
-  ~MemoryClaim() {
-    if (run_) (void)run_->charge(-static_cast<int64_t>(bytes_));
-  }
-  Status set(size_t bytes) {
-    const auto delta = static_cast<int64_t>(bytes) - static_cast<int64_t>(bytes_);
-    bytes_ = bytes;
-    return delta == 0 ? Status() : run_->charge(delta);
-  }
-  // Of what was set; not more than that.
-  Status give_back(size_t bytes) { return set(bytes_ - std::min(bytes, bytes_)); }
-
- private:
-  RunState* run_;
-  size_t bytes_ = 0;
+  std::atomic<int64_t> memory_{0}, memory_peak_{0};
 };
 
 struct Worker {
   explicit Worker(RunState& state) : run(state) {
     eval.meter.interrupt = &state;
+    eval.memory = &state;
     eval.names = state.context.names.get();
   }
   RunState& run;

@@ -18,7 +18,7 @@ bool may_correct(const SamplingRules& rules, TimestampNs first, TimestampNs last
   return std::ranges::any_of(rules, [&](const SamplingRule& r) { return r.range.meets(first, last); });
 }
 
-Result<ColumnPtr> corrected_rates(const SamplingRules& rules, ColumnPtr stored, size_t rows, const ColumnReader& read) {
+Result<ColumnPtr> corrected_rates(const SamplingRules& rules, ColumnPtr stored, size_t rows, const ColumnReader& read, EvalContext& context) {
   if (rules.empty() || rows == 0) return stored;
   SLUICE_ASSIGN(const ColumnPtr exporters, read(ColumnId::exporter_ip));
   if (!exporters) return stored;
@@ -85,7 +85,7 @@ Result<ColumnPtr> corrected_rates(const SamplingRules& rules, ColumnPtr stored, 
     nulls |= !has;
   }
   if (!changed) return stored;
-  return std::make_shared<const Column>(Column::of<uint32_t>(PhysicalType::U32, std::move(out), nulls ? std::move(valid) : Bitmap()));
+  return keep(Column::of<uint32_t>(PhysicalType::U32, std::move(out), nulls ? std::move(valid) : Bitmap()), context);
 }
 
 }  // namespace sluice::query

@@ -32,7 +32,7 @@ using SamplingRules = std::vector<SamplingRule>;
 using ColumnReader = std::function<Result<ColumnPtr>(ColumnId)>;
 
 // The rates of the rows after correction: `stored` itself (which may be nullptr) when no rule changes one of them.
-Result<ColumnPtr> corrected_rates(const SamplingRules& rules, ColumnPtr stored, size_t rows, const ColumnReader& read);
+Result<ColumnPtr> corrected_rates(const SamplingRules& rules, ColumnPtr stored, size_t rows, const ColumnReader& read, EvalContext& context);
 // Whether some rule's range meets [first, last].
 bool may_correct(const SamplingRules& rules, TimestampNs first, TimestampNs last);
 

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "query/growth.h"
 #include "query/sampling.h"
 #include "query/scan_prune.h"
 #include "storage/model/text_list.h"
@@ -27,20 +28,20 @@ std::pair<ColumnId, ColumnId> parts_of(DerivedColumn derived) {
   return {};
 }
 
-ColumnPtr find_key(const Column* extra, const std::string& key, size_t rows) {
-  Column out(PhysicalType::Str);
+ColumnPtr find_key(const Column* extra, const std::string& key, size_t rows, EvalContext& context) {
+  TextBuilder out(context, rows);
   for (size_t i = 0; i < rows; ++i) {
     std::optional<std::string> value;
     if (extra && !extra->is_null(i)) value = find_extra(extra->string_at(i), key);
     if (value)
-      out.append_string(*value);
+      out.append(*value);
     else
       out.append_null();
   }
-  return std::make_shared<Column>(std::move(out));
+  return keep(out.finish(), context);
 }
 
-ColumnPtr null_column(const SlotSpec& slot, size_t rows) { return std::make_shared<Column>(Column::nulls(slot.type.physical, rows)); }
+ColumnPtr null_column(const SlotSpec& slot, size_t rows, EvalContext& context) { return keep(Column::nulls(slot.type.physical, rows), context); }
 
 std::vector<uint32_t> rows_of_mask(const std::vector<uint8_t>& mask) {
   std::vector<uint32_t> rows(mask.size());
@@ -57,7 +58,7 @@ std::vector<uint32_t> rows_of_mask(const std::vector<uint8_t>& mask) {
 
 ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* second, size_t rows, EvalContext& context) {
   if (derived == DerivedColumn::duration) {
-    if (!first || !second) return std::make_shared<Column>(Column::nulls(PhysicalType::I64, rows));
+    if (!first || !second) return keep(Column::nulls(PhysicalType::I64, rows), context);
     const auto end = as_ints(*first), start = as_ints(*second);
     Bitmap valid = both_valid(*first, *second);
     std::vector<int64_t> out(rows);
@@ -65,9 +66,9 @@ ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* secon
       if (!valid.empty() && !valid.get(i)) continue;
       if (__builtin_sub_overflow(end[i], start[i], &out[i])) out[i] = INT64_MAX;
     }
-    return std::make_shared<Column>(Column::of<int64_t>(PhysicalType::I64, std::move(out), std::move(valid)));
+    return keep(Column::of<int64_t>(PhysicalType::I64, std::move(out), std::move(valid)), context);
   }
-  if (!first) return std::make_shared<Column>(Column::nulls(PhysicalType::U64, rows));
+  if (!first) return keep(Column::nulls(PhysicalType::U64, rows), context);
   std::vector<uint64_t> out = as_uints(*first);
   if (second) {
     const auto rates = second->values<uint32_t>();
@@ -83,7 +84,7 @@ ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* secon
     }
     context.overflow |= overflow;
   }
-  return std::make_shared<Column>(Column::of<uint64_t>(PhysicalType::U64, std::move(out), first->validity()));
+  return keep(Column::of<uint64_t>(PhysicalType::U64, std::move(out), first->validity()), context);
 }
 
 struct Scan::SegmentWork {
@@ -120,17 +121,17 @@ struct Scan::BlockReader {
     if (!segment.has(id)) return ColumnPtr();
     if (!selected) {
       SLUICE_ASSIGN(Column c, segment.read(id, block, from, to, &reads));
-      return std::make_shared<const Column>(std::move(c));
+      return keep(std::move(c), worker.eval);
     }
     // Above a quarter of the run, reading it all and picking is quicker than finding single rows.
     if (rows.size() * 4 > to - from) {
       SLUICE_ASSIGN(Column c, segment.read(id, block, from, to, &reads));
       std::vector<uint32_t> picks(rows.size());
       for (size_t i = 0; i < rows.size(); ++i) picks[i] = rows[i] - from;
-      return std::make_shared<const Column>(c.gather(picks));
+      return keep(c.gather(picks), worker.eval);
     }
     SLUICE_ASSIGN(Column c, segment.read_rows(id, block, rows, &reads));
-    return std::make_shared<const Column>(std::move(c));
+    return keep(std::move(c), worker.eval);
   }
 
   // Whether every row's sampling rate is 1, by the zone.
@@ -144,11 +145,11 @@ struct Scan::BlockReader {
     const ScanSource& source = *slot.source;
     if (source.kind == ScanSource::Kind::stored) {
       SLUICE_ASSIGN(ColumnPtr c, read(source.id));
-      return c ? c : null_column(slot, size());
+      return c ? c : null_column(slot, size(), worker.eval);
     }
     if (source.kind == ScanSource::Kind::extra) {
       SLUICE_ASSIGN(const ColumnPtr c, read(ColumnId::extra));
-      return find_key(c.get(), source.key, size());
+      return find_key(c.get(), source.key, size(), worker.eval);
     }
     const auto [first_id, second_id] = parts_of(source.derived);
     SLUICE_ASSIGN(const ColumnPtr first, read(first_id));
@@ -164,7 +165,7 @@ struct Scan::BlockReader {
   Result<ColumnPtr> corrected_rate() {
     if (rates && rates->first == size()) return rates->second;
     SLUICE_ASSIGN(ColumnPtr stored, read(ColumnId::sampling_rate));
-    SLUICE_ASSIGN(ColumnPtr corrected, corrected_rates(*rules, std::move(stored), size(), [this](ColumnId id) { return read(id); }));
+    SLUICE_ASSIGN(ColumnPtr corrected, corrected_rates(*rules, std::move(stored), size(), [this](ColumnId id) { return read(id); }, worker.eval));
     rates = {size(), corrected};
     return corrected;
   }
@@ -325,7 +326,7 @@ Status Scan::scan(const ScanUnit& unit, Worker& worker, const Emit& emit) {
 
 Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const Emit& emit) {
   const SegmentWork::Block& block = work.blocks[index];
-  const size_t piece = run_.options.batch_rows > 0 ? run_.options.batch_rows : piece_;
+  const size_t piece = run_.options.batch_rows > 0 ? run_.options.batch_rows : std::min(piece_, rows_max_);
   std::vector<uint8_t> mask;
   segment::ReadStats reads;
   const SamplingRules* rules = run_.context.sampling_rules.get();
@@ -343,7 +344,7 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
       auto load = [&](size_t slot) -> Status {
         if (chunk.slots[slot]) return {};
         SLUICE_ASSIGN(chunk.slots[slot], reader.load(plan_.slots[slot]));
-        return {};
+        return worker.eval.meter.stopped;
       };
       auto read_and_filter = [&]() -> Status {
         for (size_t c = 0; c < plan_.conjuncts.size() && chunk.rows > 0; ++c) {
@@ -363,7 +364,7 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
               later = std::find(plan_.conjuncts[n].slots.begin(), plan_.conjuncts[n].slots.end(), s) != plan_.conjuncts[n].slots.end();
             if (!later) chunk.slots[s].reset();
           }
-          chunk = chunk.gather(kept);
+          chunk = chunk.gather(kept, worker.eval);
           if (!reader.selected) {
             reader.rows.resize(kept.size());
             for (size_t i = 0; i < kept.size(); ++i) reader.rows[i] = reader.from + kept[i];
@@ -400,7 +401,7 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
 
 Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
   const std::shared_ptr<const Batch>& batch = snapshot_.open[index];
-  const size_t piece = run_.options.batch_rows > 0 ? run_.options.batch_rows : std::max<size_t>(batch->rows, 1);
+  const size_t piece = run_.options.batch_rows > 0 ? run_.options.batch_rows : std::clamp<size_t>(batch->rows, 1, rows_max_);
   worker.stats.open_rows += batch->rows;
   worker.stats.rows_scanned += batch->rows;
   for (size_t from = 0; from < batch->rows; from += piece) {
@@ -419,7 +420,7 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
       if (!at) return nullptr;
       // Shares the batch's column; it keeps the batch alive.
       if (some.empty()) return ColumnPtr(batch, &batch->columns[*at]);
-      return std::make_shared<Column>(batch->columns[*at].gather(some));
+      return keep(batch->columns[*at].gather(some), worker.eval);
     };
     // The rates, corrected once, for all columns that they scale.
     std::optional<ColumnPtr> scaled_by;
@@ -427,7 +428,7 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
       if (scaled_by) return *scaled_by;
       ColumnPtr stored = column(ColumnId::sampling_rate);
       if (const SamplingRules* rules = run_.context.sampling_rules.get()) {
-        SLUICE_ASSIGN(stored, corrected_rates(*rules, std::move(stored), chunk.rows, [&](ColumnId id) -> Result<ColumnPtr> { return column(id); }));
+        SLUICE_ASSIGN(stored, corrected_rates(*rules, std::move(stored), chunk.rows, [&](ColumnId id) -> Result<ColumnPtr> { return column(id); }, worker.eval));
       }
       scaled_by = stored;
       return stored;
@@ -437,9 +438,9 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
       if (!slot.source) continue;
       if (slot.source->kind == ScanSource::Kind::stored) {
         const ColumnPtr c = column(slot.source->id);
-        chunk.slots[s] = c ? c : null_column(slot, chunk.rows);
+        chunk.slots[s] = c ? c : null_column(slot, chunk.rows, worker.eval);
       } else if (slot.source->kind == ScanSource::Kind::extra) {
-        chunk.slots[s] = find_key(column(ColumnId::extra).get(), slot.source->key, chunk.rows);
+        chunk.slots[s] = find_key(column(ColumnId::extra).get(), slot.source->key, chunk.rows, worker.eval);
       } else {
         const auto [first, second] = parts_of(slot.source->derived);
         ColumnPtr other;
@@ -471,7 +472,7 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
     }
     for (size_t s = 0; s < chunk.slots.size(); ++s)
       if (!plan_.output[s]) chunk.slots[s].reset();
-    if (kept.size() < chunk.rows) chunk = chunk.gather(kept);
+    if (kept.size() < chunk.rows) chunk = chunk.gather(kept, worker.eval);
     worker.stats.rows_matched += chunk.rows;
     SLUICE_TRY(emit(std::move(chunk)));
     if (worker.enough || run_.stop.load(std::memory_order_relaxed)) return {};

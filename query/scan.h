@@ -49,6 +49,8 @@ class Scan {
 
   // Rows read at a time where nothing else says; for queries that want few rows.
   void set_piece(size_t rows) { piece_ = rows; }
+  // Rows of a batch at most, of open batches too; for queries that make much of each row.
+  void set_rows_max(size_t rows) { rows_max_ = rows; }
 
  private:
   struct SegmentWork;
@@ -61,6 +63,7 @@ class Scan {
   const store::Snapshot& snapshot_;
   RunState& run_;
   size_t piece_ = limits::kBlockRows;
+  size_t rows_max_ = SIZE_MAX;
   std::vector<std::unique_ptr<SegmentWork>> work_;
 };
 

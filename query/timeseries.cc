@@ -43,6 +43,9 @@ class Timeseries final : public Operator {
 
   Status finish(Worker& worker, const Emit& emit) override {
     const size_t key_count = spec_->group.keys.size();
+    // Numbers of groups, bins, series and cells, and the keys of series twice over.
+    MemoryClaim claim(run_);
+    SLUICE_TRY(claim.set(grouping_->size() * (3 * sizeof(uint32_t) + sizeof(int64_t) + key_count * 2 * sizeof(IpAddress))));
     std::vector<uint32_t> all(grouping_->size());
     std::iota(all.begin(), all.end(), 0u);
     const Column bins = grouping_->table().keys(0, all);
@@ -69,13 +72,15 @@ class Timeseries final : public Operator {
     if (!types.empty()) {
       GroupTable table(types);
       std::vector<ColumnPtr> columns;
-      for (size_t k = 1; k < key_count; ++k) columns.push_back(std::make_shared<Column>(grouping_->table().keys(k, all)));
-      table.find(columns, all.size(), series);
+      for (size_t k = 1; k < key_count; ++k) columns.push_back(keep(grouping_->table().keys(k, all), worker.eval));
+      Growth growth(worker.eval);
+      table.find(columns, all.size(), series, &growth);
+      if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
       series_count = table.size();
       std::vector<uint32_t> order(series_count);
       std::iota(order.begin(), order.end(), 0u);
       for (size_t k = 0; k < types.size(); ++k) series_keys.push_back(table.keys(k, order));
-      std::vector<uint32_t> place = rank(series, series_count, series_keys, order);
+      std::vector<uint32_t> place = rank(series, series_count, series_keys, order, worker);
       for (uint32_t& s : series) s = place[s];
       for (Column& c : series_keys) c = c.gather(order);
     }
@@ -88,6 +93,7 @@ class Timeseries final : public Operator {
                                              ", and " + std::to_string(bin_count) + " bins of " + std::to_string(shown) + " series are more"};
 
     // Cells that have rows, each a group of its own after the series beyond the limit became one.
+    SLUICE_TRY(claim.set(claim.bytes() + bin_count * shown * sizeof(uint32_t)));
     std::vector<uint32_t> cell_of(bin_count * shown, UINT32_MAX);
     std::vector<uint32_t> part_of(all.size());
     uint32_t parts = 0;
@@ -103,12 +109,17 @@ class Timeseries final : public Operator {
       part_of[g] = cell;
     }
     const std::vector<Column> values = grouping_->combined(part_of, parts, worker);
+    size_t value_bytes = 0;
+    for (const Column& c : values) value_bytes += c.byte_size();
+    SLUICE_TRY(claim.set(claim.bytes() + value_bytes));
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
 
-    constexpr size_t kPiece = 16'384;
+    constexpr size_t kPieceMost = 16'384;
+    const size_t piece = worker.run.batch_rows(parts == 0 ? 0 : value_bytes / parts, kPieceMost, 1);
     std::vector<uint32_t> previous(shown, UINT32_MAX);  // by series: the last cell with rows
-    for (size_t from = 0; from < cell_of.size(); from += kPiece) {
+    for (size_t from = 0; from < cell_of.size(); from += piece) {
       SLUICE_TRY(worker.run.check());
-      const size_t to = std::min(cell_of.size(), from + kPiece);
+      const size_t to = std::min(cell_of.size(), from + piece);
       std::vector<uint32_t> fill_from(to - from, UINT32_MAX);
       for (size_t c = from; c < to; ++c) {
         uint32_t& before = previous[c % shown];
@@ -119,33 +130,29 @@ class Timeseries final : public Operator {
       out.rows = to - from;
       Column ts(PhysicalType::I64);
       for (size_t c = from; c < to; ++c) ts.append(static_cast<int64_t>(first + static_cast<int64_t>(c / shown) * spec_->every));
-      out.slots.push_back(std::make_shared<Column>(std::move(ts)));
+      out.slots.push_back(keep(std::move(ts), worker.eval));
       for (size_t k = 0; k < series_keys.size(); ++k) {
-        Column column(types[k].physical);
-        for (size_t c = from; c < to; ++c) {
-          const size_t s = c % shown;
+        out.slots.push_back(make_column(types[k].physical, to - from, worker.eval, [&](auto& column, size_t row) {
+          const size_t s = (from + row) % shown;
           if (s < kept)
             column.append_from(series_keys[k], s);
           else
             append_rest_key(column, types[k]);
-        }
-        out.slots.push_back(std::make_shared<Column>(std::move(column)));
+        }));
       }
       for (size_t a = 0; a < values.size(); ++a) {
-        Column column(values[a].type());
-        for (size_t c = from; c < to; ++c) {
-          if (cell_of[c] != UINT32_MAX)
-            column.append_from(values[a], cell_of[c]);
+        out.slots.push_back(make_column(values[a].type(), to - from, worker.eval, [&](auto& column, size_t row) {
+          if (const uint32_t cell = cell_of[from + row]; cell != UINT32_MAX)
+            column.append_from(values[a], cell);
           else
-            fill(column, a, values[a], fill_from[c - from]);
-        }
-        out.slots.push_back(std::make_shared<Column>(std::move(column)));
+            fill(column, a, values[a], fill_from[row]);
+        }));
       }
       if (spec_->series_max) {
         Column is_rest(PhysicalType::U8);
         for (size_t c = from; c < to; ++c) is_rest.append(static_cast<uint8_t>(c % shown >= kept));
         out.slots.resize(std::max(out.slots.size(), spec_->rest_slot + 1));
-        out.slots[spec_->rest_slot] = std::make_shared<Column>(std::move(is_rest));
+        out.slots[spec_->rest_slot] = keep(std::move(is_rest), worker.eval);
       }
       SLUICE_TRY(emit(std::move(out)));
     }
@@ -155,12 +162,13 @@ class Timeseries final : public Operator {
  private:
   // Where each series stands: by the first aggregate's sum over its bins, greatest first, then by its keys. `order`
   // becomes the series in that order. Without a limit the keys alone decide.
-  std::vector<uint32_t> rank(const std::vector<uint32_t>& series, size_t count, const std::vector<Column>& keys, std::vector<uint32_t>& order) {
+  std::vector<uint32_t> rank(const std::vector<uint32_t>& series, size_t count, const std::vector<Column>& keys, std::vector<uint32_t>& order,
+                             Worker& worker) {
     std::vector<double> totals(count, 0);
     if (spec_->series_max && *spec_->series_max < count) {
       std::vector<uint32_t> all(series.size());
       std::iota(all.begin(), all.end(), 0u);
-      const Column first = grouping_->aggregate(0, all);
+      const Column first = grouping_->aggregate(0, all, worker);
       if (first.type() != PhysicalType::Ip && first.type() != PhysicalType::Str) {
         const auto values = as_doubles(first);
         for (size_t g = 0; g < series.size(); ++g)
@@ -179,9 +187,28 @@ class Timeseries final : public Operator {
     return place;
   }
 
+  // put(column, row) appends a row; text asks for memory as it grows.
+  template <typename F>
+  static ColumnPtr make_column(PhysicalType type, size_t rows, EvalContext& context, F put) {
+    if (type == PhysicalType::Str) {
+      TextBuilder text(context, rows);
+      for (size_t row = 0; row < rows; ++row) put(text, row);
+      return keep(text.finish(), context);
+    }
+    Column column(type);
+    for (size_t row = 0; row < rows; ++row) put(column, row);
+    return keep(std::move(column), context);
+  }
+
+  void fill(TextBuilder& column, size_t, const Column& values, uint32_t previous) const {
+    if (spec_->fill == TimeseriesSpec::Fill::previous && previous != UINT32_MAX)
+      column.append_from(values, previous);
+    else
+      column.append_null();
+  }
   void fill(Column& column, size_t aggregate, const Column& values, uint32_t previous) const {
     using Fill = TimeseriesSpec::Fill;
-    const bool number = column.type() != PhysicalType::Ip && column.type() != PhysicalType::Str;
+    const bool number = column.type() != PhysicalType::Ip;
     switch (spec_->fill) {
       case Fill::unsaid: return spec_->zero[aggregate] ? append_value(column, Value::uint(0)) : column.append_null();
       case Fill::null: return column.append_null();

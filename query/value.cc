@@ -109,9 +109,10 @@ Column repeat(const Value& value, const Type& type, size_t rows) {
   if (rows == 0) return column;
   append_value(column, value);
   if (rows == 1) return column;
-  if (column.type() == PhysicalType::Str) {
-    for (size_t i = 1; i < rows; ++i) append_value(column, value);
-    return column;
+  if (column.type() == PhysicalType::Str) {  // once, however long it is
+    StringVector text;
+    text.push_back(column.string_at(0));
+    return Column::coded(std::make_shared<MemoryDictionary>(std::move(text), true), std::vector<uint32_t>(rows, 0));
   }
   return column.gather(std::vector<uint32_t>(rows, 0));
 }

@@ -9,21 +9,28 @@ namespace sluice::api {
 namespace {
 
 constexpr size_t kFlushBytes = 64u << 10;
+// Within a row only long rows are flushed: an answer that ends there cannot say why.
+constexpr size_t kRowFlushBytes = 1u << 20;
 
 void append_ip(std::string& out, const IpAddress& ip) {
   char text[46];
   out.append(text, format_ip(ip, text));
 }
 
-void append_json_list(std::string& out, std::string_view list) {
+// A list can be as long as a query's memory: it leaves item by item. False: nobody wants more.
+template <typename Flush>
+bool append_json_list(std::string& out, std::string_view list, const Flush& flush) {
   out += '[';
   bool first = true;
-  for (const std::string& item : list_items(list)) {
+  std::optional<std::string_view> rest = list;
+  while (const auto item = take_list_item(rest)) {
     if (!first) out += ',';
     first = false;
-    append_json_string(out, item);
+    append_json_string(out, *item);
+    if (!flush()) return false;
   }
   out += ']';
+  return true;
 }
 
 void append_json_extra(std::string& out, std::string_view map) {
@@ -74,7 +81,7 @@ void append_json_value(std::string& out, const Field& field, const Column& colum
     case LogicalType::enumeration:
       append_json_string(out, field.enumeration ? field.enumeration->name_of(static_cast<uint8_t>(column.uint_at(row))) : "?");
       return;
-    case LogicalType::list: append_json_list(out, column.string_at(row)); return;
+    case LogicalType::list: return;  // append_json_list
     case LogicalType::extra: append_json_extra(out, column.string_at(row)); return;
   }
 }
@@ -101,6 +108,34 @@ void append_csv_text(std::string& out, std::string_view text) {
   out += '"';
 }
 
+// The items joined by ';' as one cell; false: nobody wants more.
+template <typename Flush>
+bool append_csv_list(std::string& out, std::string_view list, const Flush& flush) {
+  // What decides how the cell is written is looked for first: the list may be too long to be joined aside.
+  bool quoted = false, formula = false, first = true;
+  std::optional<std::string_view> rest = list;
+  while (const auto item = take_list_item(rest)) {
+    formula = formula || (first && is_formula(*item));
+    first = first && item->empty();  // an empty first item leaves no ';' behind it, as joining did
+    quoted = quoted || item->find_first_of(",\"\r\n") != std::string::npos;
+  }
+  if (quoted) out += '"';
+  if (formula) out += '\'';
+  first = true;
+  rest = list;
+  while (const auto item = take_list_item(rest)) {
+    if (!first) out += ';';
+    first = false;
+    for (char c : *item) {
+      if (c == '"') out += '"';
+      out += c;
+    }
+    if (!flush()) return false;
+  }
+  if (quoted) out += '"';
+  return true;
+}
+
 void append_csv_value(std::string& out, const Field& field, const Column& column, size_t row) {
   if (column.is_null(row)) return;
   switch (field.type) {
@@ -112,12 +147,7 @@ void append_csv_value(std::string& out, const Field& field, const Column& column
     case LogicalType::enumeration:
       append_csv_text(out, field.enumeration ? field.enumeration->name_of(static_cast<uint8_t>(column.uint_at(row))) : "?");
       return;
-    case LogicalType::list: {
-      std::string joined;
-      for (const std::string& item : list_items(column.string_at(row))) joined.append(joined.empty() ? "" : ";").append(item);
-      append_csv_text(out, joined);
-      return;
-    }
+    case LogicalType::list: return;  // append_csv_list
     case LogicalType::extra: {
       std::string object;
       append_json_extra(object, column.string_at(row));
@@ -172,7 +202,8 @@ std::string stats_json(const query::QuerySummary& summary) {
                                                           {"blocks", s.blocks},
                                                           {"blocks_pruned", s.blocks_pruned},
                                                           {"granules_pruned", s.granules_pruned},
-                                                          {"open_rows", s.open_rows}};
+                                                          {"open_rows", s.open_rows},
+                                                          {"memory_bytes", s.memory_bytes}};
   for (const auto& [name, count] : counts) {
     out.append(",\"").append(name).append("\":");
     append_number(out, count);
@@ -248,39 +279,40 @@ void ResultWriter::begin(const Schema& schema) {
 }
 
 bool ResultWriter::rows(const Batch& batch, size_t rows) {
+  const auto flush = [this] { return flush_if_large(kRowFlushBytes); };
   for (size_t row = 0; row < rows; ++row) {
-    switch (format_) {
-      case AnswerFormat::json:
-        buffer_ += rows_written_ ? ",\n[" : "\n[";
-        for (size_t i = 0; i < batch.columns.size(); ++i) {
-          if (i) buffer_ += ',';
-          append_json_value(buffer_, schema_[i], batch.columns[i], row);
-        }
-        buffer_ += ']';
-        break;
-      case AnswerFormat::ndjson:
-        for (size_t i = 0; i < batch.columns.size(); ++i) {
-          buffer_ += keys_[i];
-          append_json_value(buffer_, schema_[i], batch.columns[i], row);
-        }
-        buffer_ += keys_.empty() ? "{}\n" : "}\n";
-        break;
-      case AnswerFormat::csv:
-        for (size_t i = 0; i < batch.columns.size(); ++i) {
-          if (i) buffer_ += ',';
-          append_csv_value(buffer_, schema_[i], batch.columns[i], row);
-        }
-        buffer_ += "\r\n";
-        break;
+    in_row_ = true;
+    if (format_ == AnswerFormat::json) buffer_ += rows_written_ ? ",\n[" : "\n[";
+    for (size_t i = 0; i < batch.columns.size(); ++i) {
+      const Column& column = batch.columns[i];
+      if (format_ == AnswerFormat::ndjson)
+        buffer_ += keys_[i];
+      else if (i)
+        buffer_ += ',';
+      const bool list = schema_[i].type == LogicalType::list && !column.is_null(row);
+      if (list && !(format_ == AnswerFormat::csv ? append_csv_list(buffer_, column.string_at(row), flush) : append_json_list(buffer_, column.string_at(row), flush)))
+        return false;
+      if (list) continue;
+      if (format_ == AnswerFormat::csv)
+        append_csv_value(buffer_, schema_[i], column, row);
+      else
+        append_json_value(buffer_, schema_[i], column, row);
+      if (!flush_if_large(kRowFlushBytes)) return false;
     }
+    switch (format_) {
+      case AnswerFormat::json: buffer_ += ']'; break;
+      case AnswerFormat::ndjson: buffer_ += keys_.empty() ? "{}\n" : "}\n"; break;
+      case AnswerFormat::csv: buffer_ += "\r\n"; break;
+    }
+    in_row_ = false;
     ++rows_written_;
-    if (!flush_if_large()) return false;
+    if (!flush_if_large(kFlushBytes)) return false;
   }
   return true;
 }
 
-bool ResultWriter::flush_if_large() {
-  if (buffer_.size() < kFlushBytes) return true;
+bool ResultWriter::flush_if_large(size_t bytes) {
+  if (buffer_.size() < bytes) return true;
   std::string full = std::move(buffer_);
   buffer_.clear();
   buffer_.reserve(kFlushBytes + 4096);
@@ -298,7 +330,7 @@ void ResultWriter::finish(const query::QuerySummary& summary) {
 }
 
 bool ResultWriter::fail(const query::QueryError& error) {
-  if (format_ == AnswerFormat::csv) return false;
+  if (format_ == AnswerFormat::csv || in_row_) return false;
   if (format_ == AnswerFormat::json)
     buffer_ += "],\n\"error\":" + error_json(error) + "}";
   else

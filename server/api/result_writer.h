@@ -2,8 +2,8 @@
 //
 //   begin rows* (finish | fail)
 //
-// Text gathers in buffer(); whenever it has grown beyond a flush size, `flush` takes it. So memory stays bounded whatever
-// the size of the answer.
+// Text gathers in buffer(); whenever it has grown beyond a flush size, `flush` takes it, within rows and lists too. So memory
+// stays bounded whatever the size of the answer or of a row.
 //
 // Values: addresses as strings, timestamps RFC 3339, durations milliseconds, enumerations their names, TCP flags letters
 // ("SA", in the order F S R P A U E C N), lists arrays, `extra` an object, NaN and infinities null.
@@ -35,7 +35,7 @@ class ResultWriter {
   // The first `rows` rows of the batch. False: nobody wants more.
   bool rows(const Batch& batch, size_t rows);
   void finish(const query::QuerySummary& summary);
-  // False: this format can't say it.
+  // False: this format can't say it, or the answer ends within a row: the connection must be cut.
   bool fail(const query::QueryError& error);
 
   bool begun() const { return begun_; }
@@ -43,7 +43,7 @@ class ResultWriter {
   std::string& buffer() { return buffer_; }
 
  private:
-  bool flush_if_large();
+  bool flush_if_large(size_t bytes);
 
   AnswerFormat format_;
   Flush flush_;
@@ -51,6 +51,7 @@ class ResultWriter {
   std::vector<std::string> keys_;  // NDJSON: `"name":` of each column
   std::string buffer_;
   bool begun_ = false;
+  bool in_row_ = false;
   uint64_t rows_written_ = 0;
 };
 

@@ -282,15 +282,23 @@ inline constexpr size_t kInterfaceFileBytesMax = 8u << 20;
 // --- queries ------------------------------------------------------------------------------------------------------
 // Query text (grammar/limits.h holds the same number: grammar knows no storage).
 inline constexpr size_t kQueryTextBytesMax = 1u << 20;
-// Memory of one query's operators, its time, and the rows of its answer, unless the request says less (or config more).
+// Memory of all that one query makes (columns computed and read, groups, rows to be sorted), its time, and the rows of its answer,
+// unless the request says less (or config more). Beyond: the query ends with the limit.
 inline constexpr size_t kQueryMemoryBytes = 1u << 30;
 inline constexpr DurationNs kQueryTimeout = 60 * kSecond;
 inline constexpr size_t kQueryRowsMax = 1'000'000;
 // Columns of one table inside a query, those computed and hidden again included: each is a value for every row, and names are
 // looked up for every use. Flows have about 130. Beyond: an error at the column.
 inline constexpr size_t kQueryColumnsMax = 1'000;
-// Text that one function makes of one batch of rows: a kilobyte a row. Beyond: the query ends with the limit.
-inline constexpr size_t kTextColumnBytesMax = 64u << 20;
+// What the columns of one batch take, by estimate: plans of many columns get batches of fewer rows, though not of fewer than a
+// granule's, below which the work around each column would cost more than the column.
+inline constexpr size_t kQueryBatchBytes = 32u << 20;
+inline constexpr size_t kQueryBatchRowsMin = 1'024;
+// Text and states that grow within one batch ask for memory in such steps; small limits are met that much early.
+inline constexpr size_t kQueryMemoryStepBytes = 64u << 10;
+// Known losses that an answer lists, each a sentence; and the stretches of time that a sentence lists. Beyond: their number.
+inline constexpr size_t kLossWarningsMax = 20;
+inline constexpr size_t kLossStretchesTold = 5;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;

@@ -63,6 +63,17 @@ std::vector<std::string> list_items(std::string_view list) {
   return items;
 }
 
+std::optional<std::string> take_list_item(std::optional<std::string_view>& rest) {
+  if (!rest || rest->empty()) return std::nullopt;
+  const size_t end = rest->find('\n');
+  std::string item = unescaped(rest->substr(0, end));
+  if (end == std::string_view::npos)
+    rest.reset();
+  else
+    rest->remove_prefix(end + 1);
+  return item;
+}
+
 bool list_contains(std::string_view list, std::string_view wanted) {
   std::string escaped;
   append_escaped(escaped, wanted, false);

@@ -14,6 +14,9 @@ namespace sluice {
 
 void append_list_item(std::string& list, std::string_view item);
 std::vector<std::string> list_items(std::string_view list);
+// For lists too long to be there twice: takes the first item off what is left of a list. Absent: there is none. Begins with the
+// list, which must not be changed in between.
+std::optional<std::string> take_list_item(std::optional<std::string_view>& rest);
 bool list_contains(std::string_view list, std::string_view item);
 
 void append_extra(std::string& map, std::string_view key, std::string_view value);

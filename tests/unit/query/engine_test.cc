@@ -446,6 +446,151 @@ TEST_F(EngineTest, Errors) {
   EXPECT_EQ(error->code, ErrorCode::too_large);
 }
 
+// Everything that a query makes is on its account: each of these meets the limit one byte below what it needs, and says so.
+TEST_F(EngineTest, MemoryOfAllThatAQueryMakesIsBounded) {
+  const std::string long_text(3'000, 'x');
+  std::string many = "extend";
+  for (int i = 0; i < 200; ++i) many += (i == 0 ? " a" : ", a") + std::to_string(i) + " = concat(app, \"" + std::to_string(i) + "\", src_ip)";
+  const std::pair<std::string, size_t> queries[] = {
+      // Columns, of batches of 70 rows: computed and shown, computed and only tested, made on the way, read, gathered.
+      {many + " | where a199 == 'no'", 200 * 70 * 8},
+      {many + " | select a0, a1", 200 * 70 * 8},
+      {"extend a = concat(app, \"" + long_text + "\") | where a == 'no'", 70 * 3'000},
+      {"where length(upper(concat(lower(concat(app, \"" + long_text + "\")), 'x'))) == 1", 2 * 70 * 3'000},
+      {"select a = if(src_port > 0, \"" + long_text + "\", app)", 60 * 3'000},
+      {"from flows", 70 * 50},
+      {"extend a = coalesce(app, \"" + long_text + "\") | where src_port > 40100", 35 * 3'000},
+      // Rows that are kept.
+      {"extend a = concat(src_port, \"" + long_text + "\") | sort a desc", 300 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | tail 300", 300 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | sample 300", 300 * 3'000},
+      // Groups and their states.
+      {"extend a = concat(src_port, \"" + long_text + "\") | distinct a", 200 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | stats count() by a", 200 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | top 3 a by sum(bytes) with others", 200 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | stats values(a, 1000)", 200 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | stats max(a), min(a), any(a) by src_port", 3 * 200 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | stats arg_max(a, bytes), first(a) by src_port", 2 * 200 * 3'000},
+      {"extend a = concat(src_port, \"" + long_text + "\") | stats count_distinct(a), entropy(a)", 2 * 200 * 3'000},
+      {"timeseries dcount(src_port), p95(bytes), values(app) every 1s by src_port", 300 * 300},
+      {"stats dcount(src_ip), p50(bytes) by src_port, dst_ip", 200 * 64},
+  };
+  for (const auto& [text, least] : queries)
+    for (const store::Snapshot* snapshot : {&open_, &sealed_}) {
+      QueryRequest request;
+      request.text = text;
+      const std::string what = text.substr(0, 60) + " … " + text.substr(text.size() > 60 ? text.size() - 60 : 0) + (snapshot == &open_ ? " open" : " sealed");
+      auto succeeds = [&](size_t limit, std::optional<QueryError>& error) {
+        request.limits.memory_bytes = limit;
+        TextSink sink;
+        error = run_on(*snapshot, request, sink);
+        return !error;
+      };
+      std::optional<QueryError> error;
+      ASSERT_TRUE(succeeds(limits::kQueryMemoryBytes, error)) << what << ": " << error->message;
+      size_t works = summary_.stats.memory_bytes, fails = 0;
+      EXPECT_GE(works, least) << what;
+      ASSERT_TRUE(succeeds(works, error)) << what << ": " << error->message;
+      EXPECT_LE(summary_.stats.memory_bytes, works) << what;
+      while (works - fails > 1) {
+        const size_t middle = fails + (works - fails) / 2;
+        if (succeeds(middle, error)) {
+          EXPECT_LE(summary_.stats.memory_bytes, middle) << what;
+          works = middle;
+        } else {
+          ASSERT_EQ(error->code, ErrorCode::too_large) << what << ": " << error->message;
+          ASSERT_EQ(error->message, "the query needs more memory than its limit: memory_bytes = " + std::to_string(middle)) << what;
+          fails = middle;
+        }
+      }
+      EXPECT_GE(works, least) << what;
+    }
+}
+
+// Beyond its limit a query stops with the column that it is making, however much more its text would make.
+TEST_F(EngineTest, AQueryStopsWhereItMeetsItsMemoryLimit) {
+  const std::string long_text(20'000, 'x');
+  std::string query = "extend a0 = concat(src_port, \"" + long_text + "\")";
+  for (int i = 1; i < 900; ++i) query += ", a" + std::to_string(i) + " = concat(a0, \"" + std::to_string(i) + "\")";
+  for (const std::string text : {query + " | select a1, a899", query + " | where a899 == a898", query + " | stats values(a1), values(a899)"})
+    for (const store::Snapshot* snapshot : {&open_, &sealed_})
+      for (const bool threads : {false, true}) {
+        QueryRequest request;
+        request.text = text;
+        request.limits.memory_bytes = 32u << 20;  // 900 columns would be 5 GiB
+        TextSink sink;
+        const auto error = run_on(*snapshot, request, sink, threads);
+        ASSERT_TRUE(error);
+        EXPECT_EQ(error->message, "the query needs more memory than its limit: memory_bytes = 33554432");
+        EXPECT_GT(summary_.stats.memory_bytes, 32u << 20);
+        EXPECT_LT(summary_.stats.memory_bytes, (32u << 20) + (1u << 20));
+        EXPECT_TRUE(sink.lines.empty());
+      }
+}
+
+class TickingClock final : public Clock {  // a millisecond passes with each look
+ public:
+  TimestampNs now() const override { return time += kMillisecond; }
+  mutable TimestampNs time = kStart;
+};
+
+TEST_F(EngineTest, ManyColumnsOfOneBatchMeetTheDeadline) {
+  QueryRequest request;
+  request.text = "extend a0 = src_port + 1";
+  for (int i = 1; i < 900; ++i) request.text += ", a" + std::to_string(i) + " = src_port + " + std::to_string(i);
+  request.text += " | stats count()";
+  request.limits.timeout = 500 * kMillisecond;
+  TickingClock clock;
+  InlineExecutor executor;
+  store::Snapshot one_batch;
+  one_batch.open.push_back(open_.open[0]);
+  QueryContext context;
+  context.snapshot = &one_batch;
+  context.clock = &clock;
+  context.executor = &executor;
+  TextSink sink;
+  QuerySummary summary;
+  const auto error = run(request, context, sink, summary);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::deadline);
+}
+
+// Plans of many columns take fewer rows at a time, and say the same.
+TEST_F(EngineTest, WidePlansTakeSmallBatches) {
+  FlowBatchBuilder b;
+  constexpr uint32_t kRows = 70'000;
+  for (uint32_t i = 0; i < kRows; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart + i);
+    b.set_uint(ColumnId::src_port, i % 60'000);
+  }
+  const std::vector<Batch> batches = {b.finish()};
+  segment::WriteOptions options;
+  options.sync = false;
+  const std::string path = directory_ / "wide";
+  ASSERT_TRUE(segment::write_segment(path, 9, kStart, batches, options).ok());
+  auto opened = segment::Segment::open(path);
+  ASSERT_TRUE(opened.ok());
+  store::Snapshot sealed, open;
+  sealed.segments.push_back(*opened);
+  open.open.push_back(std::make_shared<const Batch>(batches[0]));
+  QueryRequest request;
+  request.text = "extend a0 = src_port + 0";
+  for (int i = 1; i < 300; ++i) request.text += ", a" + std::to_string(i) + " = a" + std::to_string(i - 1) + " + 1";
+  for (const std::string end : {" | where a299 >= 300 | stats n = count(), m = max(a299)", " | where a299 == 60298 | select a299, a0"})
+    for (const store::Snapshot* snapshot : {&sealed, &open}) {
+      QueryRequest whole = request;
+      whole.text += end;
+      whole.limits.memory_bytes = 64u << 20;  // 300 columns of a whole block would be 150 MiB
+      TextSink sink;
+      const auto error = run_on(*snapshot, whole, sink);
+      ASSERT_FALSE(error) << error->message;
+      ASSERT_EQ(sink.lines.size(), 1u);
+      EXPECT_EQ(sink.lines[0], end.find("stats") != std::string::npos ? "69998 60298" : "60298 59999");
+      EXPECT_LT(summary_.stats.memory_bytes, 40u << 20);
+    }
+}
+
 TEST_F(EngineTest, ConcatIsBounded) {
   // Each step doubles the text: 2^16 bytes are its bound.
   std::string text = "limit 1 | extend a0 = concat(\"x\", lower(\"\"))";

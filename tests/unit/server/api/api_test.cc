@@ -302,5 +302,53 @@ TEST(ResultWriter, FlushesInPiecesAndStopsWhenNobodyWantsMore) {
   EXPECT_LT(w.rows_written(), 100'000u);
 }
 
+// A row can be as large as a query's memory: it leaves in pieces too.
+TEST(ResultWriter, FlushesWithinRowsAndLists) {
+  Schema schema(2);
+  schema[0] = Field{"n", LogicalType::uint, PhysicalType::U64, nullptr, "", std::nullopt};
+  schema[1] = Field{"items", LogicalType::list, PhysicalType::Str, nullptr, "", std::nullopt};
+  std::string list;
+  json items = json::array();
+  for (int i = 0; i < 200'000; ++i) {
+    items.push_back("item \"" + std::to_string(i) + "\"\n");
+    append_list_item(list, items.back().get<std::string>());
+  }
+  Batch batch;
+  batch.schema = std::make_shared<const Schema>(schema);
+  batch.rows = 1;
+  StringVector lists;
+  lists.push_back(list);
+  batch.columns.push_back(Column::of<uint64_t>(PhysicalType::U64, {7}));
+  batch.columns.push_back(Column::of(std::move(lists), Bitmap()));
+  for (const AnswerFormat format : {AnswerFormat::json, AnswerFormat::ndjson, AnswerFormat::csv}) {
+    std::string out;
+    size_t largest = 0;
+    ResultWriter w(format, [&](std::string&& t) {
+      largest = std::max(largest, t.size());
+      out += t;
+      return true;
+    });
+    w.begin(schema);
+    ASSERT_TRUE(w.rows(batch, 1));
+    EXPECT_EQ(w.rows_written(), 1u);
+    w.finish({});
+    out += w.buffer();
+    EXPECT_LT(largest, (1u << 20) + 1'000);
+    EXPECT_GT(out.size(), 200'000u * 10);
+    if (format == AnswerFormat::json)
+      EXPECT_EQ(json::parse(out)["rows"][0], json::array({7, items}));
+    else if (format == AnswerFormat::ndjson)
+      EXPECT_EQ(json::parse(out)["items"], items);
+    else
+      EXPECT_TRUE(out.starts_with("n,items\r\n7,\"item \"\"0\"\"\n;item \"\"1\"\"\n;item \"\"2\"\"\n;i")) << out.substr(0, 80);
+    // Who stops within a row leaves no answer that can be ended well.
+    ResultWriter stopped(format, [](std::string&&) { return false; });
+    stopped.begin(schema);
+    EXPECT_FALSE(stopped.rows(batch, 1));
+    EXPECT_EQ(stopped.rows_written(), 0u);
+    EXPECT_FALSE(stopped.fail(query::QueryError{}));
+  }
+}
+
 }  // namespace
 }  // namespace sluice::api
