@@ -7,6 +7,7 @@
 #include "query/bind.h"
 #include "query/execute.h"
 #include "query/explain.h"
+#include "query/loss_scope.h"
 #include "query/show.h"
 
 namespace sluice::query {
@@ -132,7 +133,7 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
       if (asked.meets(d.info.first, d.info.last))
         summary.warnings.push_back("segment " + std::to_string(d.info.id) + " is damaged, its rows are missing: " + d.reason);
     if (context.known_loss)
-      for (auto& loss : context.known_loss(asked)) summary.warnings.push_back(std::move(loss));
+      for (auto& loss : context.known_loss(loss_question(plan->scan, asked))) summary.warnings.push_back(std::move(loss));
     return std::nullopt;
   }
   return std::nullopt;

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -121,14 +122,26 @@ class ResultSink {
   virtual Status batch(const Batch& rows) = 0;  // Status error (a gone client): the query stops with it
 };
 
+// Where lost rows came from, as far as that is known: an exporter's address, or that they had none.
+struct LostFrom {
+  std::optional<IpAddress> exporter;
+  bool no_exporter = false;
+};
+// What a query asks for, as far as losses can be told apart by it.
+struct LossQuestion {
+  TimeRange range;
+  // Whether rows of one of these sources (codes of kSource; none: not known) from there could have been in the answer.
+  std::function<bool(std::span<const uint8_t> sources, const LostFrom& from)> concerns;
+};
+
 struct QueryContext {
   const store::Snapshot* snapshot = nullptr;
   const Clock* clock = nullptr;  // "now" of `last 15m`, and the deadline
   Executor* executor = nullptr;
   const CancelToken* cancel = nullptr;  // may be null
   SystemTables system_tables;           // may be empty
-  // Time ranges in which data is known to be missing (lost packets, SKIPDATA, damaged segments), to warn about.
-  std::function<std::vector<std::string>(TimeRange)> known_loss;
+  // Data that is known to be missing (lost packets, SKIPDATA), to warn about: a sentence for each loss that concerns the query.
+  std::function<std::vector<std::string>(const LossQuestion&)> known_loss;
   // Corrections of sampling rates, and names known beside the data; both may be null.
   std::shared_ptr<const SamplingRules> sampling_rules;
   std::shared_ptr<const NameBook> names;

@@ -137,7 +137,8 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
     sum.no_data = report.no_data;
     sum.skipped_data = report.skipped_data;
     if (report.skipped_data > 0 && !report.skipped_range.empty()) {
-      Loss loss{work.source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range};
+      Loss loss{work.source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range, {}, {}};
+      loss.set_records_of(work.source);
       parts_.losses.add("skip/" + work.source + "/" + std::to_string(report.skipped_range.from / kMinute), loss);
     }
   }

@@ -111,7 +111,8 @@ void IngestService::count(std::string_view source, size_t bytes, const Result<In
 void IngestService::note_skipped(const std::string& source, const IngestOutcome& outcome) {
   const auto& report = outcome.report;
   if (outcome.duplicate || report.skipped_data == 0 || report.skipped_range.empty()) return;
-  Loss loss{source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range};
+  Loss loss{source, "the source says that it skipped data", "records", report.skipped_data, report.skipped_range, {}, {}};
+  loss.set_records_of(source);
   losses_.add("skip/" + source + "/" + std::to_string(report.skipped_range.from / kMinute), loss);
 }
 

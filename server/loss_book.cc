@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <tuple>
 
+#include "storage/model/flow_schema.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::server {
 namespace {
-
-constexpr size_t kWarningsMax = 20;
 
 std::string encode(const Loss& loss) {
   std::string map;
@@ -18,6 +19,9 @@ std::string encode(const Loss& loss) {
   append_extra(map, "lost", std::to_string(loss.lost));
   append_extra(map, "from", std::to_string(loss.range.from));
   append_extra(map, "to", std::to_string(loss.range.to));
+  for (const uint8_t code : loss.sources) append_extra(map, "source", kSource.name_of(code));
+  if (loss.from.exporter) append_extra(map, "exporter", to_string(*loss.from.exporter));
+  if (loss.from.no_exporter) append_extra(map, "exporter", "none");
   return map;
 }
 
@@ -33,6 +37,13 @@ bool decode(std::string_view map, Loss& loss) {
   loss.who = find_extra(map, "who").value_or("");
   loss.how = find_extra(map, "how").value_or("");
   loss.unit = find_extra(map, "unit").value_or("");
+  for (const auto& [key, value] : extra_items(map))
+    if (key == "source")
+      if (const auto code = kSource.code_of(value)) loss.sources.push_back(*code);
+  if (const auto exporter = find_extra(map, "exporter")) {
+    loss.from.no_exporter = *exporter == "none";
+    loss.from.exporter = parse_ip(*exporter);
+  }
   return read_number(map, "lost", loss.lost) && read_number(map, "from", loss.range.from) && read_number(map, "to", loss.range.to);
 }
 
@@ -75,6 +86,8 @@ void LossBook::add(const std::string& key, const Loss& loss) {
   if (!is_new) {
     it->second.lost += loss.lost;
     it->second.range = {std::min(it->second.range.from, loss.range.from), std::max(it->second.range.to, loss.range.to)};
+    it->second.sources = loss.sources;
+    it->second.from = loss.from;
   }
   const Loss now = it->second;
   keep(key, now);
@@ -87,28 +100,70 @@ std::vector<Loss> LossBook::all() const {
   return out;
 }
 
-std::vector<std::string> LossBook::over(TimeRange range) const {
-  std::map<std::pair<std::string, std::string>, Loss> sums;
+std::vector<std::string> LossBook::over(const query::LossQuestion& question) const {
+  std::map<std::tuple<std::string, std::string, std::string>, std::vector<Loss>> told;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [key, loss] : losses_) {
-      if (loss.range.from >= range.to || loss.range.to <= range.from) continue;
-      const auto [it, is_new] = sums.try_emplace({loss.who, loss.how}, loss);
-      if (is_new) continue;
-      it->second.lost += loss.lost;
-      it->second.range = {std::min(it->second.range.from, loss.range.from), std::max(it->second.range.to, loss.range.to)};
+      if (loss.range.from >= question.range.to || loss.range.to <= question.range.from) continue;
+      if (question.concerns && !question.concerns(loss.sources, loss.from)) continue;
+      told[{loss.who, loss.how, loss.unit}].push_back(loss);
     }
   }
+  const auto between = [](const TimeRange& range) { return "between " + format_timestamp(range.from) + " and " + format_timestamp(range.to); };
   std::vector<std::string> out;
-  for (const auto& [key, loss] : sums) {
-    if (out.size() == kWarningsMax) {
-      out.push_back("more known losses in this range are not listed; `show sources` and `show exporters` list all");
+  for (auto& [who, stretches] : told) {
+    if (out.size() == limits::kLossWarningsMax) {
+      out.push_back(std::to_string(told.size() - out.size()) + " more known losses concern this answer and are not listed; `show losses` lists all");
       break;
     }
-    out.push_back("known loss: " + loss.who + " lost " + std::to_string(loss.lost) + " " + loss.unit + " (" + loss.how + ") between " +
-                  format_timestamp(loss.range.from) + " and " + format_timestamp(loss.range.to));
+    std::sort(stretches.begin(), stretches.end(), [](const Loss& a, const Loss& b) { return a.range.from < b.range.from; });
+    std::vector<Loss> joined;
+    uint64_t lost = 0;
+    for (const Loss& loss : stretches) {
+      lost += loss.lost;
+      TimestampNs reach = 0;
+      if (!joined.empty() && (__builtin_add_overflow(joined.back().range.to, kLossGapMax, &reach) || loss.range.from <= reach)) {
+        joined.back().lost += loss.lost;
+        joined.back().range.to = std::max(joined.back().range.to, loss.range.to);
+      } else {
+        joined.push_back(loss);
+      }
+    }
+    const Loss& first = stretches.front();
+    std::string text = "known loss: " + first.who + " lost " + std::to_string(lost) + " " + first.unit + " (" + first.how + ")";
+    if (joined.size() == 1) {
+      out.push_back(text + " " + between(joined[0].range));
+      continue;
+    }
+    // The greatest of them, in the order of time.
+    uint64_t rest = 0;
+    const size_t stretches_lost = joined.size();
+    if (joined.size() > limits::kLossStretchesTold) {
+      std::stable_sort(joined.begin(), joined.end(), [](const Loss& a, const Loss& b) { return a.lost > b.lost; });
+      for (size_t i = limits::kLossStretchesTold; i < joined.size(); ++i) rest += joined[i].lost;
+      joined.resize(limits::kLossStretchesTold);
+      std::sort(joined.begin(), joined.end(), [](const Loss& a, const Loss& b) { return a.range.from < b.range.from; });
+    }
+    for (size_t i = 0; i < joined.size(); ++i) text += (i == 0 ? ": " : ", ") + std::to_string(joined[i].lost) + " " + between(joined[i].range);
+    if (stretches_lost > joined.size())
+      text += ", and " + std::to_string(rest) + " in " + std::to_string(stretches_lost - joined.size()) + " more stretches of time";
+    out.push_back(std::move(text));
   }
   return out;
+}
+
+std::vector<uint8_t> Loss::packet_sources() {
+  std::vector<uint8_t> codes;
+  for (const std::string_view name : {"netflow1", "netflow5", "netflow7", "netflow9", "ipfix", "sflow5"}) codes.push_back(*kSource.code_of(name));
+  return codes;
+}
+
+void Loss::set_records_of(std::string_view source) {
+  if (const auto code = kSource.code_of(source)) {
+    sources = {*code};
+    from.no_exporter = true;
+  }
 }
 
 }  // namespace sluice::server

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "query/engine.h"
 #include "storage/catalog/catalog.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
@@ -22,9 +23,19 @@ struct Loss {
   std::string unit;  // "packets", "flows", "records"
   uint64_t lost = 0;
   TimeRange range;
+  // What is known of the rows: the sources that they may be of (codes of kSource; none: not known), and from where they came.
+  std::vector<uint8_t> sources;
+  query::LostFrom from;
+
+  // Of packets on a socket: which of these formats they were is not known.
+  static std::vector<uint8_t> packet_sources();
+  // Of records of the source of that name, which have no exporter.
+  void set_records_of(std::string_view source);
 };
 
 inline constexpr size_t kLossesMax = 4'096;
+// Stretches of one loss that lie no further apart are told as one.
+inline constexpr DurationNs kLossGapMax = kMinute;
 inline constexpr std::string_view kLossKeyPrefix = "loss/";
 
 class LossBook {
@@ -38,8 +49,8 @@ class LossBook {
   // Adds to it: counts sum up, ranges join.
   void add(const std::string& key, const Loss& loss);
 
-  // One sentence per who and how, at most 20.
-  std::vector<std::string> over(TimeRange range) const;
+  // A sentence per who and how, with the stretches that meet the question's range; as many as limits.h says.
+  std::vector<std::string> over(const query::LossQuestion& question) const;
   std::vector<Loss> all() const;
 
  private:

@@ -34,7 +34,7 @@ class QueryService {
     query::Executor& executor;
     Metrics& metrics;
     query::SystemTables tables;
-    std::function<std::vector<std::string>(TimeRange)> known_loss;
+    std::function<std::vector<std::string>(const query::LossQuestion&)> known_loss;
     const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}

@@ -95,7 +95,7 @@ void UdpIngest::receive(ingest::UdpReceiver& receiver) {
     const TimestampNs time = parts_.clock.now();
     const auto note = [&](uint64_t count, std::string_view how, std::string_view key) {
       if (count == 0) return;
-      Loss loss{who, std::string(how), "packets", count, {time - 2 * kSecond, time + 1}};
+      Loss loss{who, std::string(how), "packets", count, {time - 2 * kSecond, time + 1}, Loss::packet_sources(), {}};
       parts_.losses.add("udp/" + std::string(key) + "/" + receiver.bound_address() + "/" + std::to_string(time / kMinute), loss);
       log::warn("packets were lost", {{"socket", receiver.bound_address()}, {"count", count}, {"how", how}});
     };
@@ -188,7 +188,8 @@ void UdpIngest::publish(Worker& worker) {
     const std::string format(kSource.name_of(static_cast<uint8_t>(range.format)));
     const std::string exporter = to_string(range.exporter);
     parts_.losses.put("exporter/" + exporter + "/" + std::to_string(range.domain) + "/" + std::to_string(range.range.from) + "/" + range.unit,
-                      {"exporter " + exporter + " (" + format + ")", range.how, range.unit, range.lost, range.range});
+                      {"exporter " + exporter + " (" + format + ")", range.how, range.unit, range.lost, range.range,
+                       {static_cast<uint8_t>(range.format)}, {range.exporter, false}});
   }
   worker.backlog.add(worker.decoder->take_state_changes());
   if (const Status status = worker.backlog.write_to(parts_.store.catalog()); !status.ok())
@@ -266,7 +267,7 @@ void UdpIngest::append_batches(std::span<const std::shared_ptr<const Batch>> bat
     lost_rows_ += rows;
     const TimestampNs now = parts_.clock.now();
     log::error("flows could not be stored and are lost", {{"rows", rows}, {"reason", appended.error().message}});
-    parts_.losses.add("append/" + std::to_string(now / kMinute), {"the store", appended.error().message, "flows", rows, {now - kMinute, now + 1}});
+    parts_.losses.add("append/" + std::to_string(now / kMinute), {"the store", appended.error().message, "flows", rows, {now - kMinute, now + 1}, Loss::packet_sources(), {}});
     return;
   }
 }

@@ -279,6 +279,12 @@ settle = "200ms"
             s.post(AWS, aws_lines(5) + b"2 123456789012 eni-1 - - - - - - - 1763625600 1763625660 - SKIPDATA\n")
             warnings = s.query("from flows | stats n = count()").json()["warnings"]
             self.assertTrue(any("aws_vpc" in w for w in warnings), warnings)
+            # Told where it concerns the answer, and only there.
+            for query, told in (("source == aws_vpc", True), ("source == netflow9", False), ("exporter_ip == 192.0.2.1", False), ("dst_port == 443", True),
+                                ("source in (aws_vpc, ipfix) or dst_port == 1", True), ("not source == aws_vpc", False),
+                                ("between 2025-11-20T07:00Z and 2025-11-20T08:00Z", False), ("between 2025-11-20T08:00:30Z and 2025-11-20T09:00Z", True)):
+                warnings = s.query(query + " | stats n = count()").json()["warnings"]
+                self.assertEqual(any("known loss" in w for w in warnings), told, (query, warnings))
             self.assertEqual(len(s.get("/v1/sources").json()["losses"]), 1)
 
 

@@ -591,6 +591,53 @@ TEST_F(EngineTest, WidePlansTakeSmallBatches) {
     }
 }
 
+TEST_F(EngineTest, AsksForTheLossesThatConcernTheAnswer) {
+  struct Lost {
+    const char* name;
+    std::vector<uint8_t> sources;
+    LostFrom from;
+  };
+  const uint8_t aws = *kSource.code_of("aws_vpc"), v9 = *kSource.code_of("netflow9"), ipfix = *kSource.code_of("ipfix");
+  const Lost losses[] = {{"aws", {aws}, {{}, true}},
+                         {"one", {v9}, {ip("192.0.2.1"), false}},
+                         {"two", {ipfix}, {ip("2001:db8::2"), false}},
+                         {"socket", {v9, ipfix}, {}},
+                         {"some", {}, {}}};
+  const auto asked = [&](const std::string& text) {
+    std::string names;
+    InlineExecutor executor;
+    QueryContext context;
+    context.snapshot = &sealed_;
+    context.clock = &clock_;
+    context.executor = &executor;
+    context.known_loss = [&](const LossQuestion& question) {
+      for (const Lost& l : losses)
+        if (question.concerns(l.sources, l.from)) names += (names.empty() ? "" : " ") + std::string(l.name);
+      return std::vector<std::string>{"a warning"};
+    };
+    QueryRequest request;
+    request.text = text;
+    TextSink sink;
+    QuerySummary summary;
+    const auto error = run(request, context, sink, summary);
+    EXPECT_FALSE(error) << text << ": " << error->message;
+    EXPECT_EQ(std::count(summary.warnings.begin(), summary.warnings.end(), "a warning"), 1);
+    return names;
+  };
+  EXPECT_EQ(asked("stats count()"), "aws one two socket some");
+  EXPECT_EQ(asked("dst_port == 53 | stats count()"), "aws one two socket some");
+  EXPECT_EQ(asked("source == aws_vpc | stats count()"), "aws some");
+  EXPECT_EQ(asked("source == ipfix | stats count()"), "two socket some");
+  EXPECT_EQ(asked("source != ipfix | stats count()"), "aws one socket some");
+  EXPECT_EQ(asked("source in (sflow5, oci_vcn) | stats count()"), "some");
+  EXPECT_EQ(asked("exporter_ip == 192.0.2.1 | stats count()"), "one socket some");
+  EXPECT_EQ(asked("exporter_ip in 2001:db8::/32 and dst_port == 53 | stats count()"), "two socket some");
+  EXPECT_EQ(asked("exporter_ip is null | stats count()"), "aws socket some");
+  EXPECT_EQ(asked("source == aws_vpc or dst_port == 53 | stats count()"), "aws one two socket some");
+  EXPECT_EQ(asked("not (source == aws_vpc or exporter_ip == 192.0.2.1) | stats count()"), "two socket some");
+  EXPECT_EQ(asked("source == netflow9 | where exporter_ip == 192.0.2.7 | stats count()"), "socket some");
+}
+
 TEST_F(EngineTest, ConcatIsBounded) {
   // Each step doubles the text: 2^16 bytes are its bound.
   std::string text = "limit 1 | extend a0 = concat(\"x\", lower(\"\"))";

@@ -89,28 +89,66 @@ TEST_F(AuthTest, RefusesOddNamesAndUnreadableEntries) {
 TEST_F(LossBookTest, SumsWarnsAndSurvives) {
   {
     LossBook book(catalog.get());
-    book.add("skip/aws_vpc/1", {"aws_vpc", "skipped", "records", 2, {100, 200}});
-    book.add("skip/aws_vpc/1", {"aws_vpc", "skipped", "records", 3, {150, 300}});
-    book.put("exporter/x/0/5", {"exporter x", "sequence", "packets", 7, {1'000, 2'000}});
-    book.put("exporter/x/0/5", {"exporter x", "sequence", "packets", 9, {1'000, 2'500}});
+    Loss skipped{"aws_vpc", "skipped", "records", 2, {100, 200}, {}, {}};
+    skipped.set_records_of("aws_vpc");
+    book.add("skip/aws_vpc/1", skipped);
+    skipped.lost = 3;
+    skipped.range = {150, 300};
+    book.add("skip/aws_vpc/1", skipped);
+    const std::vector<uint8_t> netflow9 = {*kSource.code_of("netflow9")};
+    book.put("exporter/x/0/5", {"exporter x", "sequence", "packets", 7, {1'000, 2'000}, netflow9, {parse_ip("10.0.0.1"), false}});
+    book.put("exporter/x/0/5", {"exporter x", "sequence", "packets", 9, {1'000, 2'500}, netflow9, {parse_ip("10.0.0.1"), false}});
   }
   reopen();
   LossBook book(catalog.get());
   ASSERT_TRUE(book.load().ok());
   EXPECT_EQ(book.all().size(), 2u);
-  EXPECT_TRUE(book.over({300, 1'000}).empty());
-  ASSERT_EQ(book.over({299, 1'000}).size(), 1u);
-  EXPECT_NE(book.over({299, 1'000})[0].find("aws_vpc lost 5 records"), std::string::npos) << book.over({299, 1'000})[0];
-  EXPECT_NE(book.over({2'400, kTimestampMax})[0].find("lost 9 packets"), std::string::npos);
+  const auto over = [&](TimeRange range) { return book.over({range, {}}); };
+  EXPECT_TRUE(over({300, 1'000}).empty());
+  ASSERT_EQ(over({299, 1'000}).size(), 1u);
+  EXPECT_NE(over({299, 1'000})[0].find("aws_vpc lost 5 records"), std::string::npos) << over({299, 1'000})[0];
+  EXPECT_NE(over({2'400, kTimestampMax})[0].find("lost 9 packets"), std::string::npos);
+  // What is known of the lost rows is known after a restart.
+  std::vector<std::string> asked;
+  EXPECT_TRUE(book.over({{0, kTimestampMax}, [&](std::span<const uint8_t> sources, const query::LostFrom& from) {
+                           for (const uint8_t s : sources) asked.push_back(std::string(kSource.name_of(s)));
+                           asked.push_back(from.exporter ? to_string(*from.exporter) : from.no_exporter ? "none" : "any");
+                           return false;
+                         }}).empty());
+  EXPECT_EQ(asked, (std::vector<std::string>{"netflow9", "10.0.0.1", "aws_vpc", "none"}));
+}
+
+TEST_F(LossBookTest, TellsStretchesApart) {
+  LossBook book(nullptr);
+  const auto put = [&](int64_t minute, uint64_t lost) {
+    book.put(std::to_string(minute), {"exporter x", "by its sequence numbers", "packets", lost, {minute * kMinute, minute * kMinute + kSecond}, {}, {}});
+  };
+  const auto told = [&](TimeRange range) { return book.over({range, {}}); };
+  put(0, 1);
+  put(1, 2);  // one minute on: the same stretch
+  put(100, 5);
+  EXPECT_EQ(told({0, kDay}), (std::vector<std::string>{"known loss: exporter x lost 8 packets (by its sequence numbers): 3 between 1970-01-01T00:00:00Z and "
+                                                       "1970-01-01T00:01:01Z, 5 between 1970-01-01T01:40:00Z and 1970-01-01T01:40:01Z"}));
+  EXPECT_EQ(told({kHour, kDay}), (std::vector<std::string>{"known loss: exporter x lost 5 packets (by its sequence numbers) between 1970-01-01T01:40:00Z and "
+                                                           "1970-01-01T01:40:01Z"}));
+  EXPECT_TRUE(told({2 * kMinute, 100 * kMinute}).empty());
+  // The greatest are listed, the rest is summed up.
+  for (size_t i = 0; i < limits::kLossStretchesTold; ++i) put(200 + 100 * static_cast<int64_t>(i), 10 + i);
+  const auto text = told({0, kDay})[0];
+  EXPECT_NE(text.find("lost 68 packets"), std::string::npos) << text;
+  EXPECT_NE(text.find(", and 8 in 2 more stretches of time"), std::string::npos) << text;
+  EXPECT_EQ(text.find("01:40:00"), std::string::npos) << text;
 }
 
 TEST_F(LossBookTest, ForgetsTheOldestBeyondItsBound) {
   LossBook book(nullptr);
   for (size_t i = 0; i < kLossesMax + 10; ++i)
-    book.put(std::to_string(i), {"x" + std::to_string(i), "y", "packets", 1, {static_cast<TimestampNs>(i), static_cast<TimestampNs>(i) + 1}});
+    book.put(std::to_string(i), {"x" + std::to_string(i), "y", "packets", 1, {static_cast<TimestampNs>(i), static_cast<TimestampNs>(i) + 1}, {}, {}});
   EXPECT_EQ(book.all().size(), kLossesMax);
-  EXPECT_TRUE(book.over({0, 10}).empty());
-  EXPECT_LE(book.over({}).size(), 21u);
+  EXPECT_TRUE(book.over({{0, 10}, {}}).empty());
+  const auto told = book.over({});
+  ASSERT_EQ(told.size(), limits::kLossWarningsMax + 1);
+  EXPECT_EQ(told.back(), std::to_string(kLossesMax - limits::kLossWarningsMax) + " more known losses concern this answer and are not listed; `show losses` lists all");
 }
 
 }  // namespace
