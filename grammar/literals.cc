@@ -228,6 +228,23 @@ std::optional<int64_t> read_duration(std::string_view text) {
   return static_cast<int64_t>(total);
 }
 
+bool is_duration_too_long(std::string_view text) {
+  bool any = false;
+  size_t next_unit = 0;
+  while (!text.empty()) {
+    if (!take_decimal(text)) return false;
+    size_t letters = 0;
+    while (letters < text.size() && !is_digit(text[letters])) ++letters;
+    size_t which = next_unit;
+    while (which < std::size(kDurationUnits) && kDurationUnits[which].name != text.substr(0, letters)) ++which;
+    if (which == std::size(kDurationUnits)) return false;
+    text.remove_prefix(letters);
+    next_unit = which + 1;
+    any = true;
+  }
+  return any;
+}
+
 std::optional<uint64_t> read_size(std::string_view text) {
   const auto number = take_decimal(text);
   if (!number || text.empty() || text.size() > 3 || lower(text.back()) != 'b') return std::nullopt;

@@ -23,6 +23,8 @@ std::optional<uint64_t> read_integer(std::string_view text);
 std::optional<double> read_float(std::string_view text);
 // 15m, 1h30m, 250ms, 1.5h: units w d h m s ms us ns (also µs), largest first, each at most once. Nanoseconds; nullopt on overflow.
 std::optional<int64_t> read_duration(std::string_view text);
+// Whether text that read_duration refuses is written as a duration all the same: then it is too long for nanoseconds in 64 bits.
+bool is_duration_too_long(std::string_view text);
 // 512B, 10KB, 1.5GiB: B, k/M/G/T/P/E + B (powers of 1,000) or iB (powers of 1,024), any case. Bytes, rounded down.
 std::optional<uint64_t> read_size(std::string_view text);
 // 300bps, 50Mbps, 2.5Gbps: bps with k, M, G, T, any case. Bits per second, rounded down.

@@ -280,6 +280,9 @@ class Explanation {
       if (before.kind == TokenKind::kSelect && found.kind == TokenKind::kStar)
         error.hint = "without a select stage all columns are kept";
       if (before.kind == TokenKind::kPipe && found.kind == TokenKind::kPipe) error.hint = "'or' is written 'or' or '||'";
+      if (before.kind == TokenKind::kTop && !end) error.hint = "such as: top 10 src_ip by sum(bytes)";
+      if (before.kind == TokenKind::kIn && found.kind == TokenKind::kLeftBracket) error.hint = "a list stands in parentheses";
+      if (wanted == kDurationWords && !end) error.hint = duration_hint(at);
       return error;
     }
     if (calls_empty) {
@@ -380,12 +383,28 @@ class Explanation {
     const Token& before = input_.tokens[at - 1];
     const std::string word = lower_case(input_.text_of(found));
     const std::string word_before = lower_case(input_.text_of(before));
+    if (word_before == "last" && !duration_unit_of(word).empty()) return "did you mean 'last 1" + std::string(duration_unit_of(word)) + "'?";
+    if (before.kind == TokenKind::kLiteral && found.kind == TokenKind::kWord) {
+      if (const std::string hint = unit_hint(word_before, word); !hint.empty()) return hint;
+    }
     if (word == "from" || word_before == "from") return "the source comes first: from flows | where … | select …";
     if (word == "like") return "'contains', 'starts_with' and 'matches /…/' compare texts";
+    if (found.kind == TokenKind::kBy && (at == 1 || begins_query(at - 1)) && stage_of_elsewhere(word_before) == "sort") return "did you mean 'sort'?";
+    if (found.kind == TokenKind::kBy && (at == 1 || begins_query(at - 1)) && word_before == "count") return "did you mean 'stats count() by …'?";
     if (found.kind == TokenKind::kBy) return "grouping needs a stage: | stats … by …";
+    if (found.kind == TokenKind::kComma && at > 1 && input_.tokens[at - 2].kind == TokenKind::kIn) return "a list stands in parentheses: in (80, 443)";
     if (found.kind == TokenKind::kComma) return "conditions are joined with 'and' or 'or'";
+    if (found.kind == TokenKind::kWord && word == "host" && (word_before == "src" || word_before == "dst") && !input_.is_end(at + 1) &&
+        input_.text_of(input_.tokens[at + 1]).find_first_of(".:") != std::string_view::npos)
+      return "did you mean '" + word_before + "_ip == " + std::string(input_.text_of(input_.tokens[at + 1])) + "'?";
     if (found.kind == TokenKind::kWord && (word_before == "src" || word_before == "dst"))
       return "did you mean '" + word_before + "_" + word + "'?";
+    if (const std::string hint = list_hint(at, word_before, word); !hint.empty()) return hint;
+    const bool begins = before.kind == TokenKind::kWord && (at == 1 || begins_query(at - 1));
+    if (begins && found.kind == TokenKind::kLiteral && !stage_of_elsewhere(word_before).empty())
+      return "did you mean '" + std::string(stage_of_elsewhere(word_before)) + "'?";
+    if (found.kind == TokenKind::kLiteral && (word_before == "host" || word_before == "net") && input_.text_of(found).find_first_of(".:") != std::string_view::npos)
+      return "did you mean 'ip == " + std::string(input_.text_of(found)) + "'?";
     if (found.kind == TokenKind::kLiteral && before.kind == TokenKind::kWord && !open_bracket(at))
       return "a comparison needs an operator: " + word_before + " == …";
     if (before.kind == TokenKind::kWord && (at == 1 || begins_query(at - 1))) {
@@ -394,6 +413,7 @@ class Explanation {
       openers.insert(openers.end(), {"from", "explain", "show", "create", "last", "since"});
       const std::string hint = did_you_mean(lower_case(input_.text_of(before)), openers);
       if (!hint.empty()) return hint;
+      if (found.kind == TokenKind::kWord && input_.is_end(at + 1)) return "a comparison needs an operator: " + word_before + " == " + word;
     }
     if (is_stage_name(word) || found.kind == TokenKind::kLimit) return "a stage begins with '|': | " + word + " …";
     if (found.kind == TokenKind::kCompare || found.kind == TokenKind::kBetween || found.kind == TokenKind::kIn)
@@ -406,6 +426,76 @@ class Explanation {
         found.kind == TokenKind::kName)
       return "conditions are joined with 'and' or 'or'; text stands in quotes";
     return "";
+  }
+
+  // 10 MB, 5 minutes
+  static std::string unit_hint(const std::string& number, const std::string& word) {
+    if (number.empty() || number.find_first_not_of("0123456789.") != std::string::npos) return "";
+    if (const std::string_view unit = duration_unit_of(word); !unit.empty()) return "number and unit stand together: " + number + std::string(unit);
+    static constexpr std::string_view kSizes[] = {"b", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib", "bps", "kbps", "mbps", "gbps"};
+    if (std::find(std::begin(kSizes), std::end(kSizes), word) == std::end(kSizes)) return "";
+    std::string unit = word;
+    for (char& c : unit)
+      if (c != 'i' && c != 'p' && c != 's') c = static_cast<char>(c - 32);
+    if (unit.ends_with("Bps")) unit[unit.size() - 3] = 'b';
+    return "number and unit stand together: " + number + unit;
+  }
+
+  // Of `last 15`, `last 1 h`, `every week`.
+  std::string duration_hint(size_t at) const {
+    const std::string word = lower_case(input_.text_of(input_.tokens[at]));
+    if (const std::string_view unit = duration_unit_of(word); !unit.empty()) return "did you mean '1" + std::string(unit) + "'?";
+    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos) return "";
+    if (!input_.is_end(at + 1))
+      if (const std::string_view unit = duration_unit_of(lower_case(input_.text_of(input_.tokens[at + 1]))); !unit.empty())
+        return "number and unit stand together: " + word + std::string(unit);
+    return "the number needs a unit: " + word + "m for minutes, " + word + "h for hours, " + word + "d for days";
+  }
+
+  // What is amiss between two words of a stage's list: a comma, parentheses, or the word that was meant.
+  std::string list_hint(size_t at, const std::string& before, const std::string& word) const {
+    const Token& found = input_.tokens[at];
+    if (found.kind != TokenKind::kWord && found.kind != TokenKind::kName && found.kind != TokenKind::kLiteral && found.kind != TokenKind::kDesc &&
+        found.kind != TokenKind::kAsc)
+      return "";
+    if (const Token* open = open_bracket(at)) return open->kind == TokenKind::kListParen ? "the items of a list are parted by commas" : "";
+    TokenKind stage = TokenKind::kEnd;
+    size_t of = at;
+    while (of > 0 && stage == TokenKind::kEnd) {
+      switch (const TokenKind kind = input_.tokens[--of].kind) {
+        case TokenKind::kStats:
+        case TokenKind::kTop:
+        case TokenKind::kTimeseries:
+        case TokenKind::kSelect:
+        case TokenKind::kDrop:
+        case TokenKind::kSort:
+        case TokenKind::kDistinct: stage = kind; break;
+        case TokenKind::kPipe: return "";
+        default: break;
+      }
+    }
+    if (stage == TokenKind::kEnd) return "";
+    if (found.kind == TokenKind::kDesc || found.kind == TokenKind::kAsc)
+      return stage == TokenKind::kTop ? "top has the greatest first; the least come by | sort … | limit …" : "only sort takes 'asc' and 'desc'";
+    if (word == "group" && !input_.is_end(at + 1) && input_.tokens[at + 1].kind == TokenKind::kBy) return "did you mean 'by' alone?";
+    static constexpr std::string_view kOrders[] = {"asc", "desc", "nulls"};
+    if (stage == TokenKind::kSort) {
+      if (std::string hint = did_you_mean(word, kOrders); !hint.empty()) return hint;
+      if (std::string_view("descending").starts_with(word) && word.size() > 2) return "did you mean 'desc'?";
+      if (std::string_view("ascending").starts_with(word) && word.size() > 2) return "did you mean 'asc'?";
+    }
+    const TokenKind ahead = at > 1 ? input_.tokens[at - 2].kind : TokenKind::kEnd;
+    const bool aggregates = ahead == TokenKind::kStats || ahead == TokenKind::kTimeseries || (stage == TokenKind::kTop && ahead == TokenKind::kBy) ||
+                            (ahead == TokenKind::kComma && stage != TokenKind::kSelect && !has_between(TokenKind::kBy, of, at));
+    if (input_.tokens[at - 1].kind == TokenKind::kWord && aggregates && stage != TokenKind::kSort && stage != TokenKind::kDrop && stage != TokenKind::kDistinct)
+      return "did you mean '" + before + "(" + word + ")'?";
+    const bool stage_follows = is_stage_name(word);
+    return stage_follows || found.kind == TokenKind::kLiteral ? "" : "columns are parted by commas";
+  }
+  bool has_between(TokenKind kind, size_t from, size_t to) const {
+    for (size_t i = from; i < to; ++i)
+      if (input_.tokens[i].kind == kind) return true;
+    return false;
   }
 
   bool begins_query(size_t at) const {

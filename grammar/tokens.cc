@@ -585,6 +585,8 @@ class Tokenizer {
       hint = "a minus is written '-'";
     } else if (code >= 0x80) {
       hint = "names with other than A-Z, 0-9 and _ stand in back-quotes, text in quotes";
+    } else if (symbol == "." && !out_.tokens.empty() && out_.tokens.back().kind == TokenKind::kWord) {
+      hint = "text stands in quotes, a regular expression between slashes: /web.*/";
     } else if (symbol == "\\") {
       hint = "a backslash stands only inside quotes";
     }
@@ -1394,7 +1396,7 @@ class Tokenizer {
     }
     if (std::count(text.begin(), text.end(), '.') >= 2) {
       if (const auto ip = read_address(text)) return address(start, end, *ip);
-      fail(start, end - start, "'" + shown + "' is not an IPv4 address");
+      fail(start, end - start, "'" + shown + "' is not an IPv4 address", text.back() == '.' && at(end) == '*' ? "a block is written 10.0.0.0/24" : "");
       return;
     }
     const bool hexadecimal = text.size() > 1 && (text[1] == 'x' || text[1] == 'X');
@@ -1425,7 +1427,19 @@ class Tokenizer {
     if (const auto value = read_duration(text)) return literal(DurationLiteral{*value, spelling});
     if (const auto value = read_size(text)) return literal(SizeLiteral{*value, spelling});
     if (const auto value = read_bit_rate(text)) return literal(BitRateLiteral{*value, spelling});
+    if (is_duration_too_long(text)) {
+      fail(start, end - start, "'" + shown + "' is too long", "durations go up to 106751d, which is 292 years");
+      return;
+    }
     std::string hint = "durations look like 15m or 1h30m, sizes like 10KB, rates like 50Mbps; text stands in quotes";
+    // 15mins, 5min, 2hours
+    size_t digits = 0;
+    while (digits < text.size() && is_digit(text[digits])) ++digits;
+    std::string unit(text.substr(digits));
+    for (char& c : unit)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    if (const std::string_view short_unit = duration_unit_of(unit); !short_unit.empty() && unit.size() > 1)
+      hint = "did you mean '" + std::string(text.substr(0, digits)) + std::string(short_unit) + "'?";
     if (text.back() == 'M') hint = "minutes are 'm', months are not a unit; a size is 10MB, a rate 10Mbps";
     fail(start, end - start, "'" + shown + "' is not a number, duration, size or address", hint);
   }

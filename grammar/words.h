@@ -12,6 +12,12 @@ namespace sluice::grammar {
 std::span<const std::string_view> stage_names();
 bool is_stage_name(std::string_view lower_case);
 
+// What a stage is called elsewhere (KQL, SPL, ES|QL, SQL), as it is written here; empty: no such word is known.
+std::string_view stage_of_elsewhere(std::string_view lower_case);
+
+// The unit that a word for a stretch of time stands for: "m" for "minutes"; empty: none.
+std::string_view duration_unit_of(std::string_view lower_case);
+
 // What `show` takes.
 std::span<const std::string_view> show_subjects();
 

@@ -5,6 +5,7 @@
 
 #include "grammar/nearest.h"
 #include "grammar/print.h"
+#include "grammar/words.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -98,7 +99,10 @@ std::optional<DurationNs> Binder::duration_of(const g::Expr& expr, std::string_v
 std::optional<TimestampNs> Binder::time_of(const g::Expr& expr) {
   // No columns here: names are unknown on purpose.
   const auto value = constant_of(expr, Type::of(LogicalType::timestamp));
-  if (error_) return std::nullopt;
+  if (error_) {
+    if (expr.as<g::Name>() && error_->hint.empty()) error_->hint = "times look like 2026-11-20T08:00Z or now() - 1d";
+    return std::nullopt;
+  }
   if (!value || value->type != LogicalType::timestamp || value->is_null()) {
     fail(expr.span, "expected a time", "such as 2026-11-20T08:00Z or now() - 1h");
     return std::nullopt;
@@ -253,6 +257,12 @@ bool Binder::bind_stage(const g::Stage& stage, const g::Stage* next) {
   if (const auto* s = stage.as<g::RenderStage>()) {
     plan_.render = s->kind.text;
     return true;
+  }
+  const std::string name = lower_case(stage.name.text);
+  if (!g::is_stage_name(name)) {
+    const std::string_view here = g::stage_of_elsewhere(name);
+    fail(stage.name.span, "unknown stage '" + name + "'", here.empty() ? g::did_you_mean(name, g::stage_names()) : "did you mean '" + std::string(here) + "'?");
+    return false;
   }
   fail(stage.name.span, "stage '" + stage.name.text + "' is not available in this version", {}, ErrorCode::unsupported);
   return false;

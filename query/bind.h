@@ -38,6 +38,9 @@ struct ValueSet {
   std::vector<grammar::ExprPtr> computed;  // not constant: compared row by row
 };
 
+// How values of that class look, for hints; may be empty.
+std::string_view example_of(TypeClass type_class);
+
 class Binder {
  public:
   Binder(const BindOptions& options) : options_(options) {}

@@ -83,8 +83,12 @@ PredicatePtr Binder::bind_condition(const g::Expr& expr) {
   NodePtr node = bind_value(expr);
   if (!node) return nullptr;
   if (node->type.logical != LogicalType::boolean)
+    if (const auto* name = expr.as<g::Name>(); name && find_aggregate(lower_case(name->text())) && plan_.operators.empty())
+      return fail(expr.span, "this is " + std::string(to_string(class_of(node->type.logical))) + ", where a condition is wanted",
+                  "did you mean 'stats " + (lower_case(name->text()) == "count" ? std::string("count()") : std::string(find_aggregate(lower_case(name->text()))->signature)) + "'?");
+  if (node->type.logical != LogicalType::boolean)
     return fail(expr.span, "this is " + std::string(to_string(class_of(node->type.logical))) + ", where a condition is wanted",
-                "compare it with something");
+                node->constant() ? "compare it with something; several values are written in a list: dst_port in (80, 443)" : "compare it with something");
   if (node->slot() && node->type.column) return int_test(node, 1, 1);
   return make_condition(std::move(node));
 }
@@ -132,7 +136,8 @@ PredicatePtr Binder::bind_icmp(const g::Expr& right, bool negated, bool with_pro
       std::vector<std::string_view> known;
       each_icmp_type([&](std::string_view n) { known.push_back(n); });
       const std::string word = name ? name->text() : text->value;
-      return fail(right.span, "'" + word + "' is not an ICMP type", g::did_you_mean(word, known));
+      std::string hint = lower_case(word) == "ping" ? "did you mean 'echo_request'?" : g::did_you_mean(word, known);
+      return fail(right.span, "'" + word + "' is not an ICMP type", hint.empty() ? "such as echo_request, unreachable or time_exceeded" : std::move(hint));
     }
   } else {
     const auto value = constant_of(right, Type::of(LogicalType::uint));
@@ -280,7 +285,8 @@ PredicatePtr Binder::bind_order(Comparison op, NodePtr left, const g::Expr& righ
     return make_test(make_cast(std::move(left), Type::of(LogicalType::string)), std::move(test));
   }
   if (given != wanted)
-    return fail(right.span, "this place wants " + std::string(to_string(wanted)) + ", and this is " + std::string(to_string(given)));
+    return fail(right.span, "this place wants " + std::string(to_string(wanted)) + ", and this is " + std::string(to_string(given)),
+                std::string(example_of(wanted)));
   if (wanted == TypeClass::address) {
     const IpAddress ip = std::get<IpAddress>(value->data);
     const IpAddress last = IpAddress::from_halves(UINT64_MAX, UINT64_MAX);
@@ -346,6 +352,10 @@ PredicatePtr Binder::bind_text_test(g::CompareOp op, NodePtr left, const g::Expr
 
 PredicatePtr Binder::bind_has(NodePtr left, const g::Expr& right) {
   if (left->type.logical == LogicalType::flags) {
+    if (const auto* name = right.as<g::Name>(); name && !name->quoted && !word_value(name->text(), left->type) && !find_name(*name)) {
+      if (error_) return nullptr;
+      return fail(right.span, "'" + name->text() + "' is not a TCP flag", word_hint(name->text(), left->type));
+    }
     const auto value = constant_of(right, left->type);
     if (error_) return nullptr;
     const auto* bits = value ? std::get_if<uint64_t>(&value->data) : nullptr;

@@ -3,6 +3,7 @@
 
 #include "grammar/nearest.h"
 #include "grammar/print.h"
+#include "grammar/words.h"
 #include "query/bind.h"
 #include "query/function.h"
 #include "query/words.h"
@@ -147,7 +148,17 @@ NodePtr Binder::unknown_name(const g::Name& name, std::string_view what) {
     for (const EitherSpec& e : either_columns()) known.emplace_back(e.name);
   }
   const std::vector<std::string_view> views(known.begin(), known.end());
-  std::string hint = g::did_you_mean(name.text(), views);
+  const std::string word = lower_case(name.text());
+  std::string hint;
+  // A word that means something, but not as a column.
+  if (const AggregateSpec* aggregate = find_aggregate(word))
+    hint = "an aggregate stands in a stage: stats " + (word == "count" ? std::string("count()") : std::string(aggregate->signature));
+  else if (word == "flows" && flows_ && !closed_)
+    hint = "did you mean 'from flows'?";
+  else if (const std::string_view stage = g::stage_of_elsewhere(word); !stage.empty() && flows_ && !closed_ && plan_.operators.empty())
+    hint = "did you mean the stage '" + std::string(stage) + "'?";
+  else
+    hint = g::did_you_mean(name.text(), views);
   if (hint.empty() && !flows_ && !visible_.empty() && visible_.size() <= 12) {
     hint = "there are";
     for (size_t i = 0; i < known.size(); ++i) hint += (i == 0 ? " " : ", ") + known[i];
@@ -248,7 +259,10 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     // `sort count()` after `stats count()`: the column of that name.
     const std::string wanted = default_name(call);
     if (const auto at = visible_at(wanted)) return slot_of(visible_[*at]);
-    if (!find_function(name)) return fail(span, name + "() is an aggregate: it stands in stats, top or timeseries");
+    if (!find_function(name)) {
+      const bool alone = plan_.operators.empty() && flows_ && !closed_;
+      return fail(span, name + "() is an aggregate: it stands in stats, top or timeseries", alone ? "did you mean 'stats " + g::print(g::Expr{call, span}) + "'?" : "");
+    }
   }
   if (name == "now") {
     if (!call.arguments.empty()) return fail(span, "now() takes no arguments");

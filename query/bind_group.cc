@@ -134,7 +134,17 @@ bool Binder::bind_aggregates(const std::vector<g::NamedExpr>& aggregates, BoundG
         for (const AggregateSpec* spec : query::aggregates()) known.push_back(spec->name);
         fail(call->function.span, "unknown aggregate '" + call->function.text() + "'", g::did_you_mean(name, known));
       } else {
-        fail(a.span, "expected an aggregate such as count() or sum(bytes)");
+        // `stats count`, `top 10 src_ip by bytes`
+        const auto* word = a.value->as<g::Name>();
+        std::string hint;
+        if (word) {
+          name = lower_case(word->text());
+          if (const AggregateSpec* spec = find_aggregate(name))
+            hint = "did you mean '" + (name == "count" ? std::string("count()") : std::string(spec->signature)) + "'?";
+          else if (const NodePtr column = find_name(*word); column && is_number(column->type.logical))
+            hint = "did you mean 'sum(" + word->text() + ")'?";
+        }
+        if (!error_) fail(a.span, "expected an aggregate such as count() or sum(bytes)", std::move(hint));
       }
       return false;
     }

@@ -29,6 +29,15 @@ bool is_signed(const Type& type) { return type.physical == PhysicalType::I64; }
 
 }  // namespace
 
+std::string_view example_of(TypeClass type_class) {
+  switch (type_class) {
+    case TypeClass::duration: return "durations look like 5s or 1m30s";
+    case TypeClass::time: return "times look like 2026-11-20T08:00Z or now() - 1h";
+    case TypeClass::mac: return "MAC addresses look like 00:1b:21:3c:9d:f8";
+    default: return {};
+  }
+}
+
 const ParameterValue* Binder::parameter(const g::Parameter& p, const g::Span& span) {
   if (options_.parameters) {
     const auto it = options_.parameters->find(p.name);
@@ -59,7 +68,7 @@ std::string Binder::word_hint(std::string_view word, const Type& type) const {
   if (type.logical == LogicalType::flags) each_flag(use);
   if (type.logical == LogicalType::enumeration && type.enumeration) known.assign(type.enumeration->names.begin(), type.enumeration->names.end());
   std::string hint = g::did_you_mean(word, known);
-  if (hint.empty() && type.logical == LogicalType::enumeration) {
+  if (hint.empty() && (type.logical == LogicalType::enumeration || type.logical == LogicalType::flags)) {
     hint = "it is one of";
     for (size_t i = 0; i < known.size(); ++i) hint += (i == 0 ? " " : ", ") + std::string(known[i]);
   }
@@ -160,7 +169,7 @@ bool Binder::add_constant(const Value& value, const Type& type, const g::Span& s
       }
       break;
   }
-  fail(span, "this place wants " + std::string(to_string(wanted)) + ", and this is " + std::string(to_string(given)));
+  fail(span, "this place wants " + std::string(to_string(wanted)) + ", and this is " + std::string(to_string(given)), std::string(example_of(wanted)));
   return false;
 }
 
@@ -195,7 +204,9 @@ bool Binder::add_text(std::string_view text, const Type& type, const g::Span& sp
     case LogicalType::enumeration: what = type.enumeration ? "a value of " + std::string(type.enumeration->name) : "a value"; break;
     default: what = to_string(class_of(type.logical));
   }
-  fail(span, "'" + std::string(text) + "' is not " + what, word || type.logical == LogicalType::enumeration ? word_hint(text, type) : "");
+  std::string hint = word || type.logical == LogicalType::enumeration || type.logical == LogicalType::flags ? word_hint(text, type) : "";
+  if (text.empty()) hint = "for what the source did not say, ask 'is null'";
+  fail(span, "'" + std::string(text) + "' is not " + what, std::move(hint));
   return false;
 }
 

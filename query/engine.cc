@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "grammar/print.h"
 #include "query/bind.h"
@@ -145,6 +146,13 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
   if (!table.ok()) {
     QueryError error = of_status(table.error());
     error.span = to_text_span(show.subject.span);
+    // Tables that the server knows are asked for by name only, so these are all that there may be.
+    constexpr std::string_view kSubjects[] = {"columns", "segments", "storage", "sources", "exporters", "exporter_errors", "feeds", "feed_errors", "interfaces", "sampling", "losses", "queries"};
+    if (error.code == ErrorCode::not_found) error.hint = g::did_you_mean(show.subject.text, kSubjects);
+    if (error.code == ErrorCode::not_found && error.hint.empty()) {
+      error.hint = "there are";
+      for (size_t i = 0; i < std::size(kSubjects); ++i) error.hint += (i == 0 ? " " : ", ") + std::string(kSubjects[i]);
+    }
     return marked(std::move(error), request.text);
   }
   if (!show.arguments.empty())

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 
-#include "grammar/nearest.h"
 #include "query/value.h"
 
 namespace sluice::query {
@@ -157,9 +156,7 @@ Result<Batch> system_table(std::string_view subject, const QueryContext& context
     if (auto table = context.system_tables(subject)) return std::move(*table);
   if (subject == "segments" && context.snapshot) return segments_table(*context.snapshot);
   if (subject == "storage" && context.snapshot) return storage_table(*context.snapshot);
-  constexpr std::string_view kSubjects[] = {"columns", "sources", "exporters", "feeds", "feed_errors", "segments", "storage", "queries"};
-  const std::string hint = grammar::did_you_mean(subject, kSubjects);
-  return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'" + (hint.empty() ? "" : " (" + hint + ")")};
+  return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'"};
 }
 
 }  // namespace sluice::query
