@@ -4,13 +4,15 @@
 //   flows           a table of flows (see rows.h), appended to what is there
 //   query           FlowQL up to a line "----", then the answer: column names, then rows
 //   unordered       the same, rows in any order
-//   error           FlowQL up to "----", then "line:column message", and the hint on a second line if there is one
+//   error           FlowQL up to "----", then "line:column message", the hint on a line of its own if there is one, and the place
+//                   as it is shown: the line of the query, and the mark below it
 // Lines beginning with # between sections are comments.
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -70,15 +72,17 @@ struct TextSink final : query::ResultSink {
 
 // Tasks on real threads, so that partial results are merged in any order.
 struct ThreadExecutor final : query::Executor {
-  size_t width() const override { return 2; }
+  static constexpr size_t kThreads = 4;
+  size_t width() const override { return kThreads; }
   void run(size_t count, const std::function<void(size_t)>& task) override {
     std::atomic<size_t> next{0};
     const auto work = [&] {
       for (size_t i; (i = next++) < count;) task(i);
     };
-    std::thread other(work);
+    std::vector<std::thread> others;
+    for (size_t i = 1; i < std::min(count, kThreads); ++i) others.emplace_back(work);
     work();
-    other.join();
+    for (std::thread& t : others) t.join();
   }
 };
 
@@ -87,6 +91,9 @@ struct Way {
   const char* name;
   bool flush_each = false, merge = false, restart = false, postings = true, threads = false;
   size_t pieces = 1;
+  // Rows that lie before the flows of each piece, in the same segments; questions are narrowed to what comes behind them. So
+  // the flows of a file lie in several blocks, and the edge of a block goes through the middle of each piece.
+  bool blocks = false;
   query::QueryOptions options{};
 };
 
@@ -101,11 +108,33 @@ const Way kWays[] = {
     {.name = "tiny_batches_open", .threads = true, .pieces = 3, .options = {.batch_rows = 1}},
     {.name = "postings_not_used", .flush_each = true, .options = {.use_postings = false}},
     {.name = "postings_not_built", .flush_each = true, .postings = false},
+    {.name = "blocks", .flush_each = true, .pieces = 2, .blocks = true},
+    {.name = "blocks_on_threads", .flush_each = true, .threads = true, .pieces = 2, .blocks = true},
+    {.name = "blocks_merged_on_threads", .flush_each = true, .merge = true, .threads = true, .pieces = 3, .blocks = true},
+    {.name = "blocks_without_indexes", .flush_each = true, .threads = true, .pieces = 2, .blocks = true, .options = {.use_postings = false, .use_zones = false}},
     {.name = "zones_not_used", .flush_each = true, .pieces = 4, .options = {.use_postings = false, .use_zones = false}},
 };
 
 // "Now" of the files: the end of the day that their times are in.
 const TimestampNs kNow = *parse_timestamp("2026-11-21T00:00:00Z");
+
+// Where the flows of the files begin, in ways with rows before them, and where those rows are.
+const TimestampNs kFlowsBegin = *parse_timestamp("2026-11-20T08:00:00Z"), kRowsBefore = *parse_timestamp("2026-11-20T07:00:00Z");
+
+// `rows` copies of the flows, one after the other and around again, at a time of their own.
+Batch rows_before(const Batch& flows, size_t rows) {
+  std::vector<uint32_t> picks(rows);
+  for (size_t i = 0; i < rows; ++i) picks[i] = static_cast<uint32_t>(i % flows.rows);
+  Batch out{flows.schema, {}, rows};
+  for (size_t c = 0; c < flows.columns.size(); ++c) {
+    const auto& column = (*flows.schema)[c].column;
+    if (column == ColumnId::flow_end || column == ColumnId::flow_start)
+      out.columns.push_back(Column::of<int64_t>(PhysicalType::I64, std::vector<int64_t>(rows, kRowsBefore)));
+    else
+      out.columns.push_back(flows.columns[c].gather(picks));
+  }
+  return out;
+}
 
 class World {
  public:
@@ -129,6 +158,11 @@ class World {
         Column part(c.type());
         part.append_range(c, from, to);
         piece.columns.push_back(std::move(part));
+      }
+      if (way_.blocks && piece.rows > 0) {
+        const Batch before = rows_before(flows, limits::kBlockRows - (piece.rows + 1) / 2);
+        const auto filled = store_->append({&before, 1});
+        ASSERT_TRUE(filled.ok()) << filled.error().message;
       }
       const auto appended = store_->append({&piece, 1});
       ASSERT_TRUE(appended.ok()) << appended.error().message;
@@ -160,8 +194,15 @@ class World {
     context.clock = &clock_;
     context.executor = way_.threads ? static_cast<query::Executor*>(&threads) : &inline_executor;
     query::QueryRequest request;
-    request.text = text;
+    request.text = text.substr(0, text.find_last_not_of('\n') + 1);  // so that an end is at the end of a line
     request.options = way_.options;
+    if (way_.blocks) {
+      request.from = kFlowsBegin;
+      size_t largest = 0;
+      for (const auto& s : snapshot.segments) largest = std::max<size_t>(largest, s->block_count());
+      EXPECT_GT(largest, 1u);
+      EXPECT_GE(snapshot.segments.size(), way_.merge ? 1u : 2u);
+    }
     return query::run(request, context, sink, summary);
   }
 
@@ -171,6 +212,7 @@ class World {
     options.directory = directory_;
     options.sync = false;
     options.postings = way_.postings;
+    if (way_.blocks) options.partition_width = kDay;  // the rows before lie with the others
     auto store = store::Store::open(options, clock_);
     ASSERT_TRUE(store.ok()) << store.error().message;
     store_ = std::move(store).value();
@@ -216,6 +258,7 @@ TEST_P(Golden, AnswersAreEqual) {
       ASSERT_TRUE(error) << s.text;
       std::string said = (error->span ? std::to_string(error->span->line) + ":" + std::to_string(error->span->column) : "-") + " " + error->message + "\n";
       if (!error->hint.empty()) said += error->hint + "\n";
+      if (!error->caret.empty()) said += error->caret + (error->caret.ends_with('\n') ? "" : "\n");
       EXPECT_EQ(said, s.expected) << s.text;
       EXPECT_EQ(error->span.has_value(), !error->caret.empty());
     } else {
