@@ -25,12 +25,15 @@ class Aggregate {
   // Row i belongs to groups[i]; groups == nullptr: all rows belong to group 0. REQUIRES: every group < resized count
   // States that a batch of rows can make much larger tell a Growth (growth.h) so.
   virtual void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) = 0;
-  // Group g of `other` joins group map[g] of this. `other` is of the same make and is left in an unspecified state.
+  // Group g of `other` joins group map[g] of this. `other` is of the same make and is left in an unspecified state. What map says
+  // of a group without rows is not looked at, where plain() is true.
   virtual void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) = 0;
   // The results of the groups given, in that order, laid out as the result type.
   virtual Column finish(std::span<const uint32_t> groups, EvalContext& context) const = 0;
   // Whether the result of one of these groups is not exact. The answer then says AggregateMake::estimate_note.
   virtual bool estimates(std::span<const uint32_t>) const { return false; }
+  // Whether a group costs little and merging it no more than some rows: then it pays to aggregate each segment for itself.
+  virtual bool plain() const { return false; }
   // What it holds. Quick: asked for each batch.
   virtual size_t byte_size() const = 0;
 };

@@ -67,6 +67,7 @@ class Extreme final : public Aggregate {
     }
     return out;
   }
+  bool plain() const override { return !std::is_same_v<T, std::string>; }
   size_t byte_size() const override { return values_.capacity() * sizeof(T) + seen_.capacity() + text_bytes_; }
 
  private:

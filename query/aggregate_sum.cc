@@ -7,6 +7,9 @@
 namespace sluice::query::aggregate_detail {
 namespace {
 
+// States of more groups than this are not in a near cache; they are asked for so many rows ahead.
+constexpr size_t kCached = 32'768, kAhead = 24;
+
 template <typename F>
 void each_valid(const uint32_t* groups, const Column* column, size_t rows, F f) {
   if (column && column->has_nulls()) {
@@ -28,12 +31,21 @@ class Count final : public Aggregate {
       counts_[0] += rows - (args.empty() ? 0 : args[0]->null_count());
       return;
     }
+    if (counts_.size() > kCached && (args.empty() || !args[0]->has_nulls())) {
+      for (size_t i = 0; i < rows; ++i) {
+        if (i + kAhead < rows) __builtin_prefetch(&counts_[groups[i + kAhead]], 1);
+        ++counts_[groups[i]];
+      }
+      return;
+    }
     each_valid(groups, args.empty() ? nullptr : args[0].get(), rows, [&](uint32_t g, size_t) { ++counts_[g]; });
   }
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
     const auto& theirs = static_cast<Count&>(other).counts_;
-    for (size_t g = 0; g < map.size(); ++g) counts_[map[g]] += theirs[g];
+    for (size_t g = 0; g < map.size(); ++g)
+      if (theirs[g] != 0) counts_[map[g]] += theirs[g];
   }
+  bool plain() const override { return true; }
   Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     std::vector<uint64_t> out(groups.size());
     for (size_t i = 0; i < out.size(); ++i) out[i] = counts_[groups[i]];
@@ -75,6 +87,7 @@ class Sum final : public Aggregate {
       see(map[g]);
     }
   }
+  bool plain() const override { return true; }
   Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     std::vector<T> out(groups.size());
     Bitmap valid;
@@ -116,6 +129,12 @@ class Sum final : public Aggregate {
       }
       sums_[0] = sum;
       see(0);
+    } else if (groups && !column.has_nulls() && sums_.size() > kCached) {
+      for (size_t i = 0; i < rows; ++i) {
+        if (i + kAhead < rows) __builtin_prefetch(&sums_[groups[i + kAhead]], 1);
+        plus(sums_[groups[i]], values[i], overflow);
+        see(groups[i]);
+      }
     } else {
       each_valid(groups, &column, rows, [&](uint32_t g, size_t i) {
         plus(sums_[g], values[i], overflow);
@@ -186,6 +205,7 @@ class Moments final : public Aggregate {
     }
     return out;
   }
+  bool plain() const override { return true; }
   size_t byte_size() const override { return groups_.capacity() * sizeof(Group); }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 
 namespace sluice::query {
 namespace {
@@ -190,15 +191,37 @@ struct Execution {
     Operator& whole = *plan.operators[split];
     std::vector<OperatorPtr> forks(std::min(width(), std::max<size_t>(units.size(), 1)));
     for (size_t i = 1; i < forks.size(); ++i) forks[i] = whole.fork(run);
-    SLUICE_TRY(parallel(units.size(), [&](Worker& w, size_t i) {
+    // A worker goes through a segment by itself, so that each value of its dictionaries is looked up by one of them. Once all
+    // segments are begun, workers help each other.
+    struct Lot {
+      explicit Lot(size_t from) : end(from), next(from) {}
+      size_t end;
+      std::atomic<size_t> next;
+    };
+    std::deque<Lot> lots;
+    for (size_t i = 0; i < units.size(); ++i) {
+      if (i == 0 || units[i].segment != units[i - 1].segment) lots.emplace_back(i);
+      lots.back().end = i + 1;
+    }
+    std::atomic<size_t> next_lot{0};
+    const auto work = [&](Worker& w, size_t) -> Status {
       const size_t t = worker_index(w);
       Operator& mine = t == 0 ? whole : *forks[t];
-      return timed_scan(units[i], w, [&](Chunk chunk) {
-        return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) {
-          return chain.step(mine, split, std::move(out), w, [](Chunk) { return Status(); });
-        });
-      });
-    }));
+      const auto empty = [&](Lot& lot) -> Status {
+        for (size_t i; !run.stop.load(std::memory_order_relaxed) && (i = lot.next.fetch_add(1, std::memory_order_relaxed)) < lot.end;) {
+          SLUICE_TRY(timed_scan(units[i], w, [&](Chunk chunk) {
+            return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) {
+              return chain.step(mine, split, std::move(out), w, [](Chunk) { return Status(); });
+            });
+          }));
+        }
+        return {};
+      };
+      for (size_t l; (l = next_lot.fetch_add(1, std::memory_order_relaxed)) < lots.size();) SLUICE_TRY(empty(lots[l]));
+      for (Lot& lot : lots) SLUICE_TRY(empty(lot));
+      return {};
+    };
+    SLUICE_TRY(parallel(forks.size(), work));
     for (size_t i = 1; i < forks.size(); ++i) SLUICE_TRY(whole.join(std::move(forks[i]), *workers[0]));
     return {};
   }

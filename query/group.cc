@@ -62,6 +62,7 @@ Grouping::Grouping(const GroupSpec& spec, RunState& run) : spec_(spec), table_(k
   for (const auto& a : spec.aggregates) {
     aggregates_.push_back(a.make.make());
     aggregates_.back()->resize(1);
+    plain_ = plain_ && aggregates_.back()->plain();
   }
 }
 
@@ -97,20 +98,71 @@ Status Grouping::push(const Chunk& chunk, Worker& worker) {
   return push_rows(others, second);
 }
 
+// Whether the rows go by their codes: yes while a segment's rows come, and where a batch has enough of them to pay for room for
+// all codes.
+bool Grouping::begin_by_code(const Column& key, size_t rows, Worker& worker, Status& status) {
+  constexpr size_t kCodesPerRow = 4;
+  if (by_code_ && key.is_coded() && !key.has_nulls() && key.dictionary() == by_code_->dictionary) return true;
+  status = settle(worker);
+  if (!status.ok() || !plain_ || !table_.is_of_values() || !key.is_coded() || key.has_nulls() || key.dictionary()->size() / kCodesPerRow > rows) return false;
+  by_code_.emplace();
+  by_code_->dictionary = key.dictionary();
+  by_code_->seen.resize(key.dictionary()->size());
+  for (const auto& a : spec_.aggregates) by_code_->aggregates.push_back(a.make.make());
+  return true;
+}
+
+Status Grouping::settle(Worker& worker) {
+  if (!by_code_) return {};
+  ByCode by_code = std::move(*by_code_);
+  by_code_.reset();
+  const size_t size = by_code.seen.size();
+  MemoryClaim claim(&worker.run);
+  SLUICE_TRY(claim.set(size * 3 * sizeof(uint32_t)));
+  std::vector<uint32_t> codes, groups(size), map(size);
+  codes.reserve(size);
+  for (uint32_t c = 0; c < size; ++c)
+    if (by_code.seen[c]) codes.push_back(c);
+  {
+    Growth growth(worker.eval);
+    table_.find_values(*by_code.dictionary, codes, groups.data(), &growth);
+  }
+  for (size_t i = 0; i < codes.size(); ++i) map[codes[i]] = groups[i];
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    aggregates_[a]->resize(this->size());
+    aggregates_[a]->merge(*by_code.aggregates[a], map, worker.eval);
+  }
+  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  return account();
+}
+
 Status Grouping::push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker) {
+  Status status;
+  if (keys.size() == 1 && begin_by_code(*keys[0], chunk.rows, worker, status)) {
+    const auto codes = keys[0]->codes();
+    for (const uint32_t c : codes) by_code_->seen[c] = 1;
+    SLUICE_TRY(update(by_code_->aggregates, codes.data(), by_code_->seen.size(), chunk, worker));
+    return account();
+  }
+  SLUICE_TRY(status);
   const uint32_t* groups = nullptr;
   if (!keys.empty()) {
     Growth growth(worker.eval);
     table_.find(keys, chunk.rows, groups_, &growth);
     groups = groups_.data();
   }
-  for (size_t a = 0; a < aggregates_.size(); ++a) {
+  SLUICE_TRY(update(aggregates_, groups, size(), chunk, worker));
+  return account();
+}
+
+Status Grouping::update(std::vector<std::unique_ptr<Aggregate>>& aggregates, const uint32_t* groups, size_t size, const Chunk& chunk, Worker& worker) {
+  for (size_t a = 0; a < aggregates.size(); ++a) {
     const GroupAggregate& spec = spec_.aggregates[a];
-    aggregates_[a]->resize(size());
+    aggregates[a]->resize(size);
     if (!spec.filter) {
       std::vector<ColumnPtr> args;
       for (const auto& n : spec.args) args.push_back(n->eval(chunk, worker.eval));
-      aggregates_[a]->update(groups, args, chunk.rows, worker.eval);
+      aggregates[a]->update(groups, args, chunk.rows, worker.eval);
       continue;
     }
     std::vector<uint8_t> mask(chunk.rows);
@@ -124,20 +176,25 @@ Status Grouping::push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Work
     if (rows.empty()) continue;
     std::vector<ColumnPtr> args;
     for (const auto& n : spec.args) args.push_back(keep(n->eval(chunk, worker.eval)->gather(rows), worker.eval));
-    aggregates_[a]->update(groups ? their_groups.data() : nullptr, args, rows.size(), worker.eval);
+    aggregates[a]->update(groups ? their_groups.data() : nullptr, args, rows.size(), worker.eval);
   }
-  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
-  return account();
+  return worker.eval.meter.stopped;
 }
 
 Status Grouping::account() {
   size_t bytes = table_.byte_size() + groups_.capacity() * 4;
   for (const auto& a : aggregates_)
     if (a) bytes += a->byte_size();
+  if (by_code_) {
+    bytes += by_code_->seen.capacity();
+    for (const auto& a : by_code_->aggregates) bytes += a->byte_size();
+  }
   return claim_.set(bytes);
 }
 
 Status Grouping::join(Grouping& other, Worker& worker) {
+  SLUICE_TRY(settle(worker));
+  SLUICE_TRY(other.settle(worker));
   std::vector<uint32_t> map = {0};
   MemoryClaim map_claim(&worker.run);
   // The limit is asked after each part, for each may take as much again as the other's groups do.
@@ -218,6 +275,7 @@ class Group final : public Operator {
   }
   Status push(Chunk chunk, Worker& worker, const Emit&) override { return grouping_->push(chunk, worker); }
   Status finish(Worker& worker, const Emit& emit) override {
+    SLUICE_TRY(grouping_->settle(worker));
     MemoryClaim claim(run_);
     SLUICE_TRY(claim.set(grouping_->size() * sizeof(uint32_t)));
     std::vector<uint32_t> order(grouping_->size());
@@ -308,6 +366,7 @@ class Top final : public Operator {
   }
   Status push(Chunk chunk, Worker& worker, const Emit&) override { return grouping_->push(chunk, worker); }
   Status finish(Worker& worker, const Emit& emit) override {
+    SLUICE_TRY(grouping_->settle(worker));
     const size_t total = grouping_->size();
     const size_t kept = std::min<uint64_t>(count_, total);
     MemoryClaim claim(run_);

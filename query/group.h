@@ -31,6 +31,8 @@ class Grouping {
   Grouping(const GroupSpec& spec, RunState& run);
   Status push(const Chunk& chunk, Worker& worker);
   Status join(Grouping& other, Worker& worker);
+  // What was grouped by a segment's codes becomes groups like the others. REQUIRES: called before anything is asked of the groups
+  Status settle(Worker& worker);
   size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
   // Keys, then aggregates, one slot each. What is an estimate is said in the worker's warnings.
   Chunk rows(std::span<const uint32_t> groups, Worker& worker);
@@ -43,11 +45,22 @@ class Grouping {
 
  private:
   Status push_side(const Chunk& chunk, std::vector<ColumnPtr> keys, Worker& worker);
+  // One segment's rows by the codes of its dictionary, while its rows come: the codes are the groups, and values are looked up
+  // once each when the segment is through.
+  struct ByCode {
+    std::shared_ptr<const Dictionary> dictionary;
+    std::vector<uint8_t> seen;  // by code
+    std::vector<std::unique_ptr<Aggregate>> aggregates;
+  };
+  bool begin_by_code(const Column& key, size_t rows, Worker& worker, Status& status);
+  Status update(std::vector<std::unique_ptr<Aggregate>>& aggregates, const uint32_t* groups, size_t size, const Chunk& chunk, Worker& worker);
   Status account();
   void tell_estimates(size_t index, const Aggregate& aggregate, std::span<const uint32_t> groups, Worker& worker) const;
   const GroupSpec& spec_;
   GroupTable table_;
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
+  bool plain_ = true;  // all aggregates are
+  std::optional<ByCode> by_code_;
   std::vector<uint32_t> groups_;
   MemoryClaim claim_;
 };

@@ -328,6 +328,14 @@ void GroupTable::find(std::span<const ColumnPtr> columns, size_t rows, std::vect
   }
 }
 
+bool GroupTable::is_of_values() const { return state_->ids_are_groups; }
+
+void GroupTable::find_values(const Dictionary& dictionary, std::span<const uint32_t> codes, uint32_t* groups, Growth* growth) {
+  State& s = *state_;
+  s.parts[0].interner->numbers_of(dictionary, codes, groups, growth);
+  s.groups = s.parts[0].interner->size();
+}
+
 std::vector<uint32_t> GroupTable::merge(const GroupTable& other, Growth* growth) {
   State& s = *state_;
   const State& o = *other.state_;

@@ -22,6 +22,10 @@ class GroupTable {
   // Writes the group of each row. `columns` are laid out as the key types say. Text taken in is told to `growth`, if there is
   // one; when that says stop, groups mean nothing.
   void find(std::span<const ColumnPtr> columns, size_t rows, std::vector<uint32_t>& groups, Growth* growth = nullptr);
+  // Whether the key is one column of addresses or text, whose groups values of a dictionary are.
+  bool is_of_values() const;
+  // Writes the groups of values of a dictionary, each code at most once. REQUIRES: is_of_values()
+  void find_values(const Dictionary& dictionary, std::span<const uint32_t> codes, uint32_t* groups, Growth* growth);
   // Takes all groups of another table of the same make; map[g] is the number here of its group g.
   std::vector<uint32_t> merge(const GroupTable& other, Growth* growth = nullptr);
   size_t size() const;

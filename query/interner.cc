@@ -132,6 +132,13 @@ void Interner::ids(const Column& column, std::vector<uint32_t>& out, Growth* gro
   for (const uint32_t row : missing_rows_) out[row] = known[codes[row]];
 }
 
+void Interner::numbers_of(const Dictionary& dictionary, std::span<const uint32_t> codes, uint32_t* out, Growth* growth) {
+  if (values_.type() == PhysicalType::Ip)
+    number<IpAddress>(codes.size(), out, growth, [&](size_t i) { return dictionary.ip_at(codes[i]); });
+  else
+    number<std::string_view>(codes.size(), out, growth, [&](size_t i) { return dictionary.string_at(codes[i]); });
+}
+
 std::vector<uint32_t> Interner::merge(const Interner& other, Growth* growth) {
   std::vector<uint32_t> map(other.values_.size());
   number_column(other.values_, map.data(), growth);

@@ -18,6 +18,8 @@ class Interner {
   // The number of each row. A dictionary's code is looked up once, however many rows and columns use it.
   // What it takes in for that is told to `growth`, if there is one; when that says stop, numbers mean nothing.
   void ids(const Column& column, std::vector<uint32_t>& out, Growth* growth);
+  // The numbers of values of a dictionary, each code at most once.
+  void numbers_of(const Dictionary& dictionary, std::span<const uint32_t> codes, uint32_t* out, Growth* growth);
   // Numbers here of all values of another.
   std::vector<uint32_t> merge(const Interner& other, Growth* growth);
   const Column& values() const { return values_; }

@@ -42,6 +42,7 @@ class Timeseries final : public Operator {
   std::string describe() const override { return text_; }
 
   Status finish(Worker& worker, const Emit& emit) override {
+    SLUICE_TRY(grouping_->settle(worker));
     const size_t key_count = spec_->group.keys.size();
     // Numbers of groups, bins, series and cells, and the keys of series twice over.
     MemoryClaim claim(run_);

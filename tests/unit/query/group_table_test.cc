@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <random>
@@ -116,6 +117,42 @@ TEST(GroupTableTest, NumbersKeysAsAMapDoes) {
       EXPECT_EQ(keys, printed[0]);
       EXPECT_GT(tables[0].byte_size(), 0u);
     }
+}
+
+// Values by the codes of a dictionary are the groups that rows of them are.
+TEST(GroupTableTest, ValuesOfADictionaryAreTheGroupsOfItsRows) {
+  std::mt19937_64 random(5);
+  for (const PhysicalType type : {PhysicalType::Ip, PhysicalType::Str}) {
+    GroupTable by_row({type_of(type)}), by_value({type_of(type)});
+    ASSERT_TRUE(by_row.is_of_values());
+    for (int segment = 0; segment < 5; ++segment) {
+      // Dictionaries share some of their values.
+      const uint32_t size = 300;
+      std::vector<IpAddress> ips;
+      StringVector texts;
+      for (uint32_t v = 0; v < size; ++v) {
+        const auto value = static_cast<uint32_t>(v + 100 * static_cast<uint32_t>(segment));
+        ips.push_back(IpAddress::v4(value));
+        texts.push_back(std::to_string(value));
+      }
+      const auto dictionary = type == PhysicalType::Ip ? std::make_shared<MemoryDictionary>(ips, true) : std::make_shared<MemoryDictionary>(texts, false);
+      std::vector<uint32_t> codes(size), groups, found(size);
+      std::iota(codes.begin(), codes.end(), 0u);
+      std::shuffle(codes.begin(), codes.end(), random);
+      codes.resize(200);
+      const ColumnPtr column = std::make_shared<Column>(Column::coded(dictionary, codes));
+      by_row.find(std::span(&column, 1), codes.size(), groups);
+      by_value.find_values(*dictionary, codes, found.data(), nullptr);
+      ASSERT_EQ(by_row.size(), by_value.size());
+      for (size_t i = 0; i < codes.size(); ++i) ASSERT_EQ(groups[i], found[i]);
+    }
+    std::vector<uint32_t> all(by_row.size());
+    std::iota(all.begin(), all.end(), 0u);
+    const Column a = by_row.keys(0, all), b = by_value.keys(0, all);
+    for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(print(a, i), print(b, i));
+  }
+  EXPECT_FALSE(GroupTable({type_of(PhysicalType::U16)}).is_of_values());
+  EXPECT_FALSE(GroupTable({type_of(PhysicalType::Ip), type_of(PhysicalType::Ip)}).is_of_values());
 }
 
 }  // namespace
