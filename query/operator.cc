@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "query/group.h"
+#include "query/row_buffer.h"
 
 namespace sluice::query {
 namespace {
@@ -88,89 +89,6 @@ class Limit final : public Operator {
  private:
   uint64_t count_, left_;
 };
-
-// Rows passed on at a time where all of them are at hand.
-constexpr size_t kAnswerRows = 16'384;
-
-// Rows kept by operators that need all of them: chunks appended to plain columns, one buffer per slot.
-class RowBuffer {
- public:
-  // What rows take once they are here. Codes become the text that they stand for, which may be much more than the chunk has.
-  static size_t bytes_of(const Chunk& chunk) {
-    size_t n = chunk.byte_size();
-    for (const auto& c : chunk.slots) {
-      if (!c || !c->is_coded()) continue;
-      n += chunk.rows * (c->type() == PhysicalType::Ip ? sizeof(IpAddress) : sizeof(uint64_t));
-      if (c->type() != PhysicalType::Str) continue;
-      for (size_t i = 0; i < chunk.rows; ++i)
-        if (!c->is_null(i)) n += c->string_at(i).size();
-    }
-    return n;
-  }
-  // Errors: `claim`, which has what is here already, can't take so much more.
-  Status append(const Chunk& chunk, MemoryClaim& claim) {
-    SLUICE_TRY(claim.set(claim.bytes() + bytes_of(chunk)));
-    if (columns_.size() < chunk.slots.size()) columns_.resize(chunk.slots.size());
-    for (size_t s = 0; s < chunk.slots.size(); ++s) {
-      if (!chunk.slots[s]) continue;
-      if (!columns_[s]) columns_[s].emplace(chunk.slots[s]->type());
-      columns_[s]->append_range(*chunk.slots[s], 0, chunk.rows);
-    }
-    rows_ += chunk.rows;
-    return {};
-  }
-  // Takes over all rows of another, column by column, so that no more than one column is there twice.
-  void append(RowBuffer&& other) {
-    if (columns_.size() < other.columns_.size()) columns_.resize(other.columns_.size());
-    for (size_t s = 0; s < other.columns_.size(); ++s) {
-      if (!other.columns_[s]) continue;
-      if (!columns_[s])
-        columns_[s] = std::move(other.columns_[s]);
-      else
-        columns_[s]->append_range(*other.columns_[s], 0, other.rows_);
-      other.columns_[s].reset();
-    }
-    rows_ += std::exchange(other.rows_, 0);
-  }
-  Status append_rows(const Chunk& chunk, std::span<const uint32_t> rows, EvalContext& context, MemoryClaim& claim) {
-    return append(chunk.gather(rows, context), claim);
-  }
-  size_t rows() const { return rows_; }
-  const Column& slot(size_t s) const { return *columns_[s]; }
-  Chunk gather(std::span<const uint32_t> rows, EvalContext& context) const {
-    Chunk out;
-    out.rows = rows.size();
-    out.slots.resize(columns_.size());
-    for (size_t s = 0; s < columns_.size(); ++s)
-      if (columns_[s]) out.slots[s] = query::keep(columns_[s]->gather(rows), context);
-    return out;
-  }
-  void keep(std::span<const uint32_t> rows) {
-    for (auto& c : columns_)
-      if (c) c = c->gather(rows);
-    rows_ = rows.size();
-  }
-  size_t byte_size() const {
-    size_t n = 0;
-    for (const auto& c : columns_)
-      if (c) n += c->byte_size();
-    return n;
-  }
-  bool has(size_t s) const { return s < columns_.size() && columns_[s].has_value(); }
-
- private:
-  std::vector<std::optional<Column>> columns_;
-  size_t rows_ = 0;
-};
-
-Status emit_in_pieces(const RowBuffer& rows, std::span<const uint32_t> order, Worker& worker, const Emit& emit) {
-  const size_t piece = worker.run.batch_rows(rows.rows() == 0 ? 0 : rows.byte_size() / rows.rows(), kAnswerRows, 1);
-  for (size_t i = 0; i < order.size(); i += piece) {
-    SLUICE_TRY(worker.run.check());
-    SLUICE_TRY(emit(rows.gather(order.subspan(i, std::min(piece, order.size() - i)), worker.eval)));
-  }
-  return {};
-}
 
 class Tail final : public Operator {
  public:
@@ -318,7 +236,7 @@ class Sort final : public Operator {
     auto& o = static_cast<Sort&>(*other);
     if (o.rows_.rows() == 0) return {};
     if (key_slot_ == SIZE_MAX) key_slot_ = o.key_slot_;
-    rows_.append(std::move(o.rows_));
+    rows_.take(std::move(o.rows_));
     (void)o.claim_.set(0);
     return claim_.set(held_bytes());
   }

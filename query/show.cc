@@ -4,6 +4,7 @@
 #include <map>
 
 #include "query/value.h"
+#include "query/watch_list.h"
 
 namespace sluice::query {
 namespace {
@@ -154,6 +155,7 @@ Result<Batch> system_table(std::string_view subject, const QueryContext& context
   if (subject == "columns") return columns_table();
   if (context.system_tables)
     if (auto table = context.system_tables(subject)) return std::move(*table);
+  if (subject == "lists") return lists_table(context.lists ? *context.lists : ListBook());
   if (subject == "segments" && context.snapshot) return segments_table(*context.snapshot);
   if (subject == "storage" && context.snapshot) return storage_table(*context.snapshot);
   return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'"};

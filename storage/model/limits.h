@@ -299,9 +299,28 @@ inline constexpr size_t kQueryMemoryStepBytes = 64u << 10;
 // Known losses that an answer lists, each a sentence; and the stretches of time that a sentence lists. Beyond: their number.
 inline constexpr size_t kLossWarningsMax = 20;
 inline constexpr size_t kLossStretchesTold = 5;
+// Queries inside one query (join, compare, first_seen and their like), at all depths: each scans once. Beyond: an error at the stage.
+inline constexpr size_t kSubqueriesMax = 32;
+// Rows of one sub-query's answer: their numbers have 32 bits and tables of them twice as many places. Beyond: the query ends.
+inline constexpr size_t kSubqueryRowsMax = 1u << 26;
+// Reporters that dedup lists for one row; a packet that crosses more routers has a loop. Beyond: the rest is left out of the list.
+inline constexpr size_t kReportersPerRowMax = 64;
+// Steps of one sequence: a bit of a mask each. Beyond: an error at the step.
+inline constexpr size_t kSequenceStepsMax = 16;
+// Hops that reach follows: no address is 64 flows away from another in a network that people run. Beyond: an error at the number.
+inline constexpr uint64_t kReachHopsMax = 64;
+// Bins over which timeseries … spread books one flow, and bins of one baseline's range and look-back. Beyond: the query ends.
+inline constexpr uint64_t kSpreadBinsPerFlowMax = 1u << 16;
+inline constexpr uint64_t kBaselineBinsMax = 1u << 20;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
+// Watch-lists: how many, the items of one, their bytes as text over all (in memory twice: as text and as ranges), and a name. A threat
+// feed has some hundred thousand addresses. Beyond: the list is refused.
+inline constexpr size_t kListsMax = 1'024;
+inline constexpr size_t kListItemsMax = 1'000'000;
+inline constexpr size_t kListsBytesMax = 256u << 20;
+inline constexpr size_t kListNameBytesMax = 128;
 // Queries running at once; beyond, a bounded number wait, then 503.
 inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;

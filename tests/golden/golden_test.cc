@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "query/engine.h"
+#include "query/watch_list.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
 
@@ -136,6 +137,24 @@ Batch rows_before(const Batch& flows, size_t rows) {
   return out;
 }
 
+// Lists as the server keeps them, without the disk.
+struct MemoryLists final : query::ListWriter {
+  std::shared_ptr<const query::ListBook> book = std::make_shared<query::ListBook>();
+  Result<uint64_t> put_list(query::WatchList list, bool replace) override {
+    const query::WatchList* before = book->find(list.name);
+    if (before && !replace) return Error{ErrorCode::conflict, "there is a list '" + before->name + "' already"};
+    list.version = before ? before->version + 1 : 1;
+    list.updated_at = kNow;
+    book = book->with(std::make_shared<query::WatchList>(list));
+    return list.version;
+  }
+  Status drop_list(std::string_view name) override {
+    if (!book->find(name)) return Error{ErrorCode::not_found, "there is no list '" + std::string(name) + "'"};
+    book = book->without(name);
+    return {};
+  }
+};
+
 class World {
  public:
   explicit World(const Way& way) : way_(way), clock_(kNow) {
@@ -193,6 +212,9 @@ class World {
     context.snapshot = &snapshot;
     context.clock = &clock_;
     context.executor = way_.threads ? static_cast<query::Executor*>(&threads) : &inline_executor;
+    context.lists = lists_.book;
+    context.list_writer = &lists_;
+    context.may_define = true;
     query::QueryRequest request;
     request.text = text.substr(0, text.find_last_not_of('\n') + 1);  // so that an end is at the end of a line
     request.options = way_.options;
@@ -219,6 +241,7 @@ class World {
   }
 
   Way way_;
+  MemoryLists lists_;
   ManualClock clock_;
   std::string directory_;
   std::unique_ptr<store::Store> store_;

@@ -1,0 +1,252 @@
+// Stages in files of their own: what golden files cannot ask. Limits, deadlines, plans, completion, and the score of beacons.
+#include "query/stage.h"
+
+#include <gtest/gtest.h>
+
+#include "query/beacon_score.h"
+#include "query/key_index.h"
+#include "query/watch_list.h"
+
+namespace sluice::query {
+namespace {
+
+constexpr TimestampNs kStart = 1'763'712'000 * kSecond;
+
+struct CountingSink final : ResultSink {
+  size_t rows = 0;
+  std::vector<std::string> text;
+  Status begin(const Schema&) override { return {}; }
+  Status batch(const Batch& batch) override {
+    rows += batch.rows;
+    for (size_t r = 0; r < batch.rows; ++r)
+      if (batch.columns[0].type() == PhysicalType::Str) text.emplace_back(batch.columns[0].string_at(r));
+    return {};
+  }
+};
+
+class StageTest : public testing::Test {
+ protected:
+  // Many flows of many pairs, an hour long.
+  void fill(size_t rows) {
+    FlowBatchBuilder b;
+    for (uint32_t i = 0; i < rows; ++i) {
+      b.begin_row();
+      b.set_time(ColumnId::flow_end, kStart + static_cast<int64_t>(i % 3'600) * kSecond);
+      b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + i));
+      b.set_ip(ColumnId::dst_ip, IpAddress::v4(0x0b000000 + i % 7));
+      b.set_uint(ColumnId::src_port, i % 50'000);
+      b.set_uint(ColumnId::dst_port, 443);
+      b.set_uint(ColumnId::protocol, 6);
+      b.set_uint(ColumnId::raw_bytes, i);
+    }
+    snapshot_.open.push_back(std::make_shared<const Batch>(b.finish()));
+  }
+  std::optional<QueryError> ask(const std::string& text, CountingSink& sink, size_t memory = limits::kQueryMemoryBytes) {
+    QueryRequest request;
+    request.text = text;
+    request.limits.memory_bytes = memory;
+    QueryContext context;
+    context.snapshot = &snapshot_;
+    context.clock = &clock_;
+    context.executor = &executor_;
+    context.cancel = &cancel_;
+    context.lists = lists_;
+    summary_ = {};
+    return run(request, context, sink, summary_);
+  }
+
+  store::Snapshot snapshot_;
+  ManualClock clock_{kStart + kHour};
+  InlineExecutor executor_;
+  CancelToken cancel_;
+  QuerySummary summary_;
+  std::shared_ptr<const ListBook> lists_;
+};
+
+const char* const kHungry[] = {
+    "last 1h | dedup | stats n = count()",
+    "last 1h | join (last 1h | stats n = count() by src_ip) on src_ip | stats n = count()",
+    "last 30m | first_seen src_ip lookback 30m | stats n = count()",
+    "last 30m | stats n = count() by src_ip | compare to 30m | stats n = count()",
+    "last 1h | absent src_ip for 1m | stats n = count()",
+    "last 1h | stitch | stats n = count()",
+    "last 1h | sequence by src_ip within 1m [bytes >= 0] then [bytes >= 0] | stats n = count()",
+    "last 1h | reach from 10.0.0.1 within 3 hops | stats n = count()",
+    "last 1h | beacons by src_ip | stats n = count()",
+    "last 30m | baseline count() by src_ip every 1m over 30m | stats n = count()",
+};
+
+TEST_F(StageTest, EveryStageMeetsTheMemoryLimit) {
+  fill(60'000);
+  for (const char* text : kHungry) {
+    CountingSink enough, refused;
+    const auto fine = ask(text, enough);
+    EXPECT_FALSE(fine) << text << ": " << (fine ? fine->message + "\n" + fine->caret : "");
+    const auto error = ask(text, refused, 200u << 10);
+    ASSERT_TRUE(error) << text << " was answered in 200 KiB";
+    EXPECT_EQ(error->code, ErrorCode::too_large) << text;
+    EXPECT_EQ(error->message, "the query needs more memory than its limit: memory_bytes = 204800") << text;
+  }
+}
+
+TEST_F(StageTest, EveryStageSeesTheCancelFlag) {
+  fill(2'000);
+  cancel_.cancel();
+  for (const char* text : kHungry) {
+    CountingSink sink;
+    const auto error = ask(text, sink);
+    ASSERT_TRUE(error) << text;
+    EXPECT_EQ(error->code, ErrorCode::cancelled) << text;
+  }
+}
+
+TEST_F(StageTest, PlansShowWhatIsAskedFirst) {
+  fill(10);
+  CountingSink sink;
+  ASSERT_FALSE(ask("explain last 1h | where dst_port == 22 | first_seen src_ip lookback 7d", sink));
+  ASSERT_GT(sink.text.size(), 4u);
+  EXPECT_EQ(sink.text[0], "first, the look-back:");
+  EXPECT_TRUE(sink.text[1].starts_with("  scan flows from ")) << sink.text[1];
+  CountingSink analyzed;
+  ASSERT_FALSE(ask("explain analyze last 1h | join (last 1h | stats n = count() by src_ip) on src_ip", analyzed));
+  EXPECT_EQ(analyzed.text[0], "join with: scan flows");
+}
+
+TEST_F(StageTest, QueriesInsideHaveABound) {
+  fill(10);
+  std::string text = "stats n = count() by src_ip";
+  for (size_t i = 0; i < limits::kSubqueriesMax; ++i) text += " | join semi (dst_port == 443) on src_ip";
+  CountingSink sink;
+  const auto fine = ask(text, sink);
+  EXPECT_FALSE(fine) << fine->message;
+  EXPECT_EQ(sink.rows, 10u);
+  const auto error = ask(text + " | join semi (dst_port == 443) on src_ip", sink);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->message, "more than 32 queries inside one query");
+}
+
+TEST_F(StageTest, StepsOfASequenceHaveABound) {
+  fill(10);
+  std::string text = "sequence by src_ip within 1h [bytes >= 0]";
+  for (size_t i = 1; i < limits::kSequenceStepsMax; ++i) text += " then [bytes >= 0]";
+  CountingSink sink;
+  EXPECT_FALSE(ask(text, sink));
+  const auto error = ask(text + " then [bytes >= 0]", sink);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->message, "a sequence has at most 16 steps");
+}
+
+TEST_F(StageTest, ReportersOfARowHaveABound) {
+  FlowBatchBuilder b;
+  for (uint32_t i = 0; i < limits::kReportersPerRowMax + 10; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart);
+    b.set_ip(ColumnId::exporter_ip, IpAddress::v4(0x0a000000 + i));
+  }
+  snapshot_.open.push_back(std::make_shared<const Batch>(b.finish()));
+  CountingSink sink;
+  ASSERT_FALSE(ask("dedup | select reporters", sink));
+  ASSERT_EQ(sink.text.size(), 1u);
+  EXPECT_EQ(std::count(sink.text[0].begin(), sink.text[0].end(), '\n'), static_cast<ptrdiff_t>(limits::kReportersPerRowMax - 1));
+}
+
+TEST_F(StageTest, WarnsOfAShortHistory) {
+  fill(10);
+  CountingSink sink;
+  ASSERT_FALSE(ask("last 59m | first_seen src_ip lookback 7d", sink));
+  ASSERT_EQ(summary_.warnings.size(), 1u);
+  EXPECT_TRUE(summary_.warnings[0].starts_with("first_seen looks back to ")) << summary_.warnings[0];
+}
+
+TEST_F(StageTest, CompletionKnowsStagesAndLists) {
+  QueryContext context;
+  auto list = make_watch_list("tor_exits", {"10.0.0.1"});
+  ASSERT_TRUE(list.ok());
+  context.lists = ListBook().with(std::make_shared<WatchList>(*list));
+  const auto has = [&](std::string_view text, std::string_view wanted) {
+    const auto found = complete(text, text.size(), context);
+    return std::any_of(found.items.begin(), found.items.end(), [&](const Completion& c) { return c.text == wanted; });
+  };
+  EXPECT_TRUE(has("last 1h | ded", "dedup"));
+  EXPECT_TRUE(has("last 1h | dedup ", "within"));
+  EXPECT_TRUE(has("last 1h | first_seen src_ip ", "lookback"));
+  EXPECT_TRUE(has("src_ip in ", "@tor_exits"));
+  EXPECT_TRUE(has("src_ip in @t", "@tor_exits"));
+  EXPECT_FALSE(has("src_ip in @x", "@tor_exits"));
+}
+
+TEST(WatchListTest, ReadsItemsAndRefusesWhatMakesNoSense) {
+  const auto list = make_watch_list("mixed", {"10.0.0.0/8", "10.200.0.1", "11.0.0.1-11.0.0.9", "2001:db8::1", "443", "8000-8999", "tcp", "a-b"});
+  ASSERT_TRUE(list.ok()) << list.error().message;
+  EXPECT_EQ(list->addresses.ranges.size(), 3u);  // the second lies in the first
+  EXPECT_EQ(list->numbers.ranges.size(), 2u);
+  EXPECT_EQ(list->words, (std::unordered_set<std::string>{"443", "tcp", "a-b"}));
+  EXPECT_FALSE(make_watch_list("x", {""}).ok());
+  EXPECT_FALSE(make_watch_list("x", {"10.0.0.9-10.0.0.1"}).ok());
+  EXPECT_FALSE(make_watch_list("x", {"9-1"}).ok());
+  EXPECT_FALSE(make_watch_list("", {}).ok());
+  EXPECT_TRUE(make_watch_list(std::string(limits::kListNameBytesMax, 'n'), {}).ok());
+  EXPECT_FALSE(make_watch_list(std::string(limits::kListNameBytesMax + 1, 'n'), {}).ok());
+  std::vector<std::string> many(limits::kListItemsMax, "1");
+  EXPECT_TRUE(make_watch_list("x", many).ok());
+  many.push_back("1");
+  const auto refused = make_watch_list("x", many);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::too_large);
+}
+
+// RITA's own borders.
+TEST(BeaconScoreTest, BordersOfTheFormula) {
+  std::vector<double> sizes = {64, 64, 64, 64};
+  const std::vector<int64_t> three = {0, 60, 120};
+  EXPECT_EQ(beacon_score(three, sizes, 0, 86'400).score, 0);
+  const std::vector<int64_t> repeated = {0, 60, 60, 120};  // two intervals above zero
+  EXPECT_EQ(beacon_score(repeated, sizes, 0, 86'400).score, 0);
+  // A perfect day: every minute, one size.
+  std::vector<int64_t> day;
+  for (int64_t t = 0; t < 86'400; t += 60) day.push_back(t);
+  std::vector<double> same(day.size(), 100);
+  const BeaconScore perfect = beacon_score(day, same, 0, 86'400);
+  EXPECT_EQ(perfect.score, 1);
+  EXPECT_EQ(perfect.period_s, 60);
+  EXPECT_EQ(perfect.jitter_s, 0);
+  // Five bars: no duration score; six: half of twelve.
+  std::vector<int64_t> five(day.begin(), day.begin() + 5 * 60), six(day.begin(), day.begin() + 6 * 60);
+  std::vector<double> some(five.size(), 100);
+  EXPECT_EQ(beacon_score(five, some, 0, 86'400).duration, 0);
+  some.resize(six.size(), 100);
+  EXPECT_EQ(beacon_score(six, some, 0, 86'400).duration, 0.5);
+  // Sizes below one byte in the median have no MAD score, intervals below a second a full one.
+  std::vector<double> nothing(day.size(), 0);
+  EXPECT_EQ(beacon_score(day, nothing, 0, 86'400).sizes, 0.5);
+}
+
+TEST(KeyIndexTest, FindsEveryRowOfAKeyInOrder) {
+  Column ip(PhysicalType::Ip), port(PhysicalType::U64);
+  for (uint32_t i = 0; i < 3'000; ++i) {
+    if (i % 11 == 0)
+      ip.append_null();
+    else
+      ip.append(IpAddress::v4(i % 70));
+    port.append(uint64_t{i % 3});
+  }
+  const std::vector<ColumnPtr> keys = {std::make_shared<Column>(ip), std::make_shared<Column>(port)};
+  for (const bool nulls : {false, true}) {
+    KeyIndex index;
+    WorkMeter meter;
+    ASSERT_TRUE(index.build(keys, 3'000, nulls, meter));
+    for (uint32_t row = 0; row < 3'000; row += 13) {
+      std::vector<uint32_t> found, expected;
+      for (uint32_t r = index.first(keys, row); r != KeyIndex::kNone; r = index.next(r)) found.push_back(r);
+      for (uint32_t r = 0; r < 3'000; ++r) {
+        const bool both_null = ip.is_null(r) && ip.is_null(row);
+        const bool same = both_null ? nulls : !ip.is_null(r) && !ip.is_null(row) && ip.ip_at(r) == ip.ip_at(row);
+        if (same && r % 3 == row % 3) expected.push_back(r);
+      }
+      EXPECT_EQ(found, expected) << row;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::query
