@@ -11,6 +11,7 @@
 #include "server/api/routes.h"
 #include "server/auth.h"
 #include "server/exporter_book.h"
+#include "server/list_keeper.h"
 #include "server/feed_runner.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
@@ -105,6 +106,8 @@ class AppImpl final : public App {
 
     exporter_book_ = std::make_unique<ExporterBook>(config_.exporters, &store_->catalog());
     SLUICE_TRY(exporter_book_->load());
+    lists_ = std::make_unique<ListKeeper>(store_->catalog(), clock_);
+    SLUICE_TRY(lists_->load());
     ingest::PacketDecoderOptions decoder;
     decoder.overrides = exporter_book_->overrides();
 
@@ -147,7 +150,7 @@ class AppImpl final : public App {
     SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get()});
+        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get()});
 
     lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
     lanes_[static_cast<size_t>(api::Lane::query)] = std::make_unique<WorkerPool>("query", config_.query_concurrency, config_.query_waiting);
@@ -259,6 +262,7 @@ class AppImpl final : public App {
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<LossBook> losses_;
   std::unique_ptr<ExporterBook> exporter_book_;
+  std::unique_ptr<ListKeeper> lists_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;

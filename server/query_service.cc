@@ -16,6 +16,10 @@ query::QueryContext QueryService::context(const store::Snapshot& snapshot, const
     context.sampling_rules = parts_.exporters->sampling_rules();
     context.names = parts_.exporters->names();
   }
+  if (parts_.lists) {
+    context.lists = parts_.lists->lists();
+    context.list_writer = parts_.lists;
+  }
   context.report_damage = [this](uint64_t segment, const std::string& reason) {
     log::error("a segment is damaged; its rows are left out of answers", {{"segment", segment}, {"reason", reason}});
     parts_.store.report_damage(segment, reason);
@@ -24,7 +28,8 @@ query::QueryContext QueryService::context(const store::Snapshot& snapshot, const
 }
 
 std::optional<query::QueryError> QueryService::run(const std::string& id, const Principal& who, const query::QueryRequest& request,
-                                                   std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary) {
+                                                   std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary,
+                                                   bool may_change) {
   std::string name = id;
   {
     std::lock_guard lock(mutex_);
@@ -33,7 +38,9 @@ std::optional<query::QueryError> QueryService::run(const std::string& id, const 
   }
   ++parts_.metrics.queries;
   const store::Snapshot snapshot = parts_.store.snapshot();
-  auto error = query::run(request, context(snapshot, cancel.get()), sink, summary);
+  query::QueryContext asked = context(snapshot, cancel.get());
+  asked.may_define = may_change && who.role == Role::admin;
+  auto error = query::run(request, asked, sink, summary);
   {
     std::lock_guard lock(mutex_);
     running_.erase(name);

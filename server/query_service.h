@@ -15,6 +15,7 @@
 #include "query/engine.h"
 #include "server/auth.h"
 #include "server/exporter_book.h"
+#include "server/list_keeper.h"
 #include "server/metrics.h"
 #include "storage/store/store.h"
 
@@ -36,12 +37,15 @@ class QueryService {
     query::SystemTables tables;
     std::function<std::vector<std::string>(const query::LossQuestion&)> known_loss;
     const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
+    ListKeeper* lists = nullptr;              // watch-lists; admins' statements change them
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}
 
-  // `id` names it for cancel(); a second one of the same id gets a number behind it.
+  // `id` names it for cancel(); a second one of the same id gets a number behind it. `may_change`: the way it was asked allows
+  // statements that change what is kept (a GET does not), if the role does.
   std::optional<query::QueryError> run(const std::string& id, const Principal& who, const query::QueryRequest& request,
-                                       std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary);
+                                       std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary,
+                                       bool may_change = true);
   std::optional<query::QueryError> explain(const query::QueryRequest& request, std::string& plan);
   query::CompletionList complete(std::string_view text, size_t cursor);
 
@@ -50,6 +54,7 @@ class QueryService {
   void cancel_all();
   std::vector<RunningQuery> running() const;
 
+  std::shared_ptr<const query::ListBook> lists() const { return parts_.lists ? parts_.lists->lists() : nullptr; }
   TimestampNs now() const { return parts_.clock.now(); }
 
  private:

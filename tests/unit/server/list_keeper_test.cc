@@ -1,0 +1,90 @@
+#include "server/list_keeper.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace sluice::server {
+namespace {
+
+using catalog::Keyspace;
+
+struct ListKeeperTest : testing::Test {
+  void SetUp() override {
+    char name[] = "/tmp/sluice-lists-XXXXXX";
+    directory = mkdtemp(name);
+    catalog = std::move(*catalog::Catalog::open(directory));
+  }
+  void TearDown() override {
+    catalog.reset();
+    std::filesystem::remove_all(directory);
+  }
+  static query::WatchList list(std::string name, std::vector<std::string> items) { return *query::make_watch_list(std::move(name), std::move(items)); }
+
+  std::string directory;
+  std::unique_ptr<catalog::Catalog> catalog;
+  ManualClock clock{1'000 * kSecond};
+};
+
+TEST_F(ListKeeperTest, KeepsListsOverARestart) {
+  {
+    ListKeeper keeper(*catalog, clock);
+    ASSERT_TRUE(keeper.load().ok());
+    EXPECT_EQ(*keeper.put_list(list("Bad", {"10.0.0.0/8", "odd\nitem", "back\\slash"}), false), 1u);
+    const auto again = keeper.put_list(list("bad", {"10.0.0.1"}), false);
+    ASSERT_FALSE(again.ok());
+    EXPECT_EQ(again.error().code, ErrorCode::conflict);
+    EXPECT_EQ(*keeper.put_list(list("bad", {"10.0.0.1", "odd\nitem"}), true), 2u);
+    EXPECT_EQ(*keeper.put_list(list("empty", {}), false), 1u);
+    EXPECT_EQ(*keeper.put_list(list("gone", {"x"}), false), 1u);
+    EXPECT_TRUE(keeper.drop_list("GONE").ok());
+    const Status missing = keeper.drop_list("gone");
+    ASSERT_FALSE(missing.ok());
+    EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+  }
+  catalog.reset();
+  catalog = std::move(*catalog::Catalog::open(directory));
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  const auto book = keeper.lists();
+  ASSERT_EQ(book->lists().size(), 2u);
+  const query::WatchList* bad = book->find("BAD");
+  ASSERT_NE(bad, nullptr);
+  EXPECT_EQ(bad->version, 2u);
+  EXPECT_EQ(bad->updated_at, 1'000 * kSecond);
+  EXPECT_EQ(bad->items, (std::vector<std::string>{"10.0.0.1", "odd\nitem"}));
+  EXPECT_EQ(bad->addresses.ranges.size(), 1u);
+  EXPECT_TRUE(book->find("empty")->items.empty());
+}
+
+TEST_F(ListKeeperTest, ABookDoesNotChange) {
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  ASSERT_TRUE(keeper.put_list(list("a", {"1"}), false).ok());
+  const auto before = keeper.lists();
+  ASSERT_TRUE(keeper.put_list(list("a", {"2"}), true).ok());
+  EXPECT_EQ(before->find("a")->items[0], "1");
+  EXPECT_EQ(keeper.lists()->find("a")->items[0], "2");
+}
+
+TEST_F(ListKeeperTest, BoundsTheNumberOfLists) {
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  for (size_t i = 0; i < limits::kListsMax; ++i) ASSERT_TRUE(keeper.put_list(list("l" + std::to_string(i), {"1"}), false).ok());
+  const auto refused = keeper.put_list(list("more", {"1"}), false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::too_large);
+  EXPECT_TRUE(keeper.put_list(list("l0", {"2"}), true).ok()) << "one that is there may change";
+}
+
+TEST_F(ListKeeperTest, SaysWhichListCannotBeRead) {
+  ASSERT_TRUE(catalog->put(Keyspace::lists, "broken", "2\tx", catalog::Sync::no).ok());
+  ListKeeper keeper(*catalog, clock);
+  const Status status = keeper.load();
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::corrupt);
+  EXPECT_NE(status.error().message.find("'broken'"), std::string::npos) << status.error().message;
+}
+
+}  // namespace
+}  // namespace sluice::server
