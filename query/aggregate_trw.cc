@@ -30,7 +30,7 @@ class Trw final : public Aggregate {
     for (size_t g = 0; g < map.size(); ++g)
       for (const auto& [peer, contact] : theirs[g]) take(groups_[map[g]], peer, contact);
   }
-  Column finish(std::span<const uint32_t> groups) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     Column out(PhysicalType::F64);
     std::vector<Contact> walk;
     for (uint32_t g : groups) {

@@ -233,12 +233,14 @@ PredicatePtr Binder::test_of(NodePtr left, ValueSet set, bool negated, const g::
         for (const FloatRange& r : set.float_ranges) any.push_back(make_test(left, r));
         break;
       }
+      if (set.ints.ranges.empty() && !set.computed.empty()) break;
       set.ints.is_signed = type.physical == PhysicalType::I64;
       set.ints.normalize();
       if (negated && set.computed.empty()) return make_test(std::move(left), set.ints.complement());
       any.push_back(make_test(left, std::move(set.ints)));
     }
   }
+  std::vector<PredicatePtr> none;  // of the negative form: null on either side is false there too, so it is not the positive one turned
   for (const auto& expr : set.computed) {
     NodePtr right = bind_value(*expr);
     if (!right) return nullptr;
@@ -252,15 +254,19 @@ PredicatePtr Binder::test_of(NodePtr left, ValueSet set, bool negated, const g::
       l = make_cast(l, Type::of(LogicalType::string));
       right = make_cast(right, Type::of(LogicalType::string));
     }
-    // Null on either side is false in both forms.
-    if (negated && set.computed.size() == 1 && any.empty()) return make_condition(make_comparison(Comparison::not_equal, l, right));
-    any.push_back(make_condition(make_comparison(Comparison::equal, l, right)));
+    if (negated)
+      none.push_back(make_condition(make_comparison(Comparison::not_equal, l, right)));
+    else
+      any.push_back(make_condition(make_comparison(Comparison::equal, l, right)));
   }
   (void)span;
-  if (any.empty()) any.push_back(make_predicate(false));
-  PredicatePtr positive = make_or(std::move(any));
-  if (!negated) return positive;
-  return make_and({make_test(std::move(left), NullTest{false}), make_not(std::move(positive))});
+  if (!negated) {
+    if (any.empty()) any.push_back(make_predicate(false));
+    return make_or(std::move(any));
+  }
+  none.insert(none.begin(), make_test(std::move(left), NullTest{false}));
+  if (!any.empty()) none.push_back(make_not(make_or(std::move(any))));
+  return make_and(std::move(none));
 }
 
 PredicatePtr Binder::bind_order(Comparison op, NodePtr left, const g::Expr& right) {

@@ -35,8 +35,8 @@ class Reach final : public Operator {
     const Column &src = *chunk.slots[spec_->src], &dst = *chunk.slots[spec_->dst], &end = *chunk.slots[spec_->end];
     const Column* start = spec_->start ? chunk.slots[*spec_->start].get() : nullptr;
     std::vector<uint32_t> from, to;
-    addresses_.ids(src, from);
-    addresses_.ids(dst, to);
+    addresses_.ids(src, from, nullptr);  // charged with the rest below; a chunk adds little
+    addresses_.ids(dst, to, nullptr);
     for (uint32_t i = 0; i < chunk.rows; ++i) {
       if (src.is_null(i) || dst.is_null(i) || end.is_null(i) || from[i] == to[i]) continue;
       const TimestampNs t = start && !start->is_null(i) ? std::min(start->int_at(i), end.int_at(i)) : end.int_at(i);
@@ -47,7 +47,7 @@ class Reach final : public Operator {
   std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Reach>(spec_, &run); }
   Status join(std::unique_ptr<Operator> other, Worker&) override {
     auto& o = static_cast<Reach&>(*other);
-    const std::vector<uint32_t> map = addresses_.merge(o.addresses_);
+    const std::vector<uint32_t> map = addresses_.merge(o.addresses_, nullptr);
     for (const Flow& f : o.flows_) flows_.push_back({f.time, map[f.from], map[f.to]});
     other.reset();
     return claim_.set(byte_size());
@@ -63,7 +63,7 @@ class Reach final : public Operator {
     std::vector<uint32_t> origin_ids;
     Column origin(PhysicalType::Ip);
     origin.append(spec_->from);
-    addresses_.ids(origin, origin_ids);
+    addresses_.ids(origin, origin_ids, nullptr);
     const uint32_t root = origin_ids[0];
     // Numbers of addresses in their order, so that ties do not depend on how rows came.
     std::vector<uint32_t> order(known.size()), place(known.size());

@@ -169,6 +169,7 @@ class World {
   }
 
   void append(const Batch& flows) {
+    flows_ = flows.rows;
     const size_t pieces = std::min(way_.pieces, flows.rows);
     for (size_t i = 0; i < pieces; ++i) {
       const size_t from = flows.rows * i / pieces, to = flows.rows * (i + 1) / pieces;
@@ -222,8 +223,10 @@ class World {
       request.from = kFlowsBegin;
       size_t largest = 0;
       for (const auto& s : snapshot.segments) largest = std::max<size_t>(largest, s->block_count());
-      EXPECT_GT(largest, 1u);
-      EXPECT_GE(snapshot.segments.size(), way_.merge ? 1u : 2u);
+      if (flows_ > 1) {  // one flow lies in one block
+        EXPECT_GT(largest, 1u);
+        EXPECT_GE(snapshot.segments.size(), way_.merge ? 1u : 2u);
+      }
     }
     return query::run(request, context, sink, summary);
   }
@@ -242,6 +245,7 @@ class World {
 
   Way way_;
   MemoryLists lists_;
+  size_t flows_ = 0;  // of the file
   ManualClock clock_;
   std::string directory_;
   std::unique_ptr<store::Store> store_;
@@ -299,8 +303,14 @@ TEST_P(Golden, AnswersAreEqual) {
 std::vector<std::tuple<std::string, size_t>> all_cases() {
   std::vector<std::tuple<std::string, size_t>> cases;
   for (const auto& entry : fs::directory_iterator(fs::path(SLUICE_SOURCE_DIR) / "tests/golden"))
-    if (entry.path().extension() == ".test")
-      for (size_t i = 0; i < std::size(kWays); ++i) cases.emplace_back(entry.path().filename().string(), i);
+    if (entry.path().extension() == ".test") {
+      // What looks back over hours would find the rows that fill the blocks; such a file says so in its first lines.
+      std::ifstream file(entry.path());
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      const bool alone = text.substr(0, text.find("\nflows")).find("no rows before") != std::string::npos;
+      for (size_t i = 0; i < std::size(kWays); ++i)
+        if (!alone || !kWays[i].blocks) cases.emplace_back(entry.path().filename().string(), i);
+    }
   std::sort(cases.begin(), cases.end());
   return cases;
 }
