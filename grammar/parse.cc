@@ -232,6 +232,17 @@ std::string shown(std::string_view text) {
   return "'" + std::string(text.substr(0, cut)) + "…'";
 }
 
+// Of `last 15`, `last 1 h`, `every week`: what a word that is no duration may have been meant for.
+std::string duration_hint(const Input& input, size_t at) {
+  const std::string word = lower_case(input.text_of(input.tokens[at]));
+  if (const std::string_view unit = duration_unit_of(word); !unit.empty()) return "did you mean '1" + std::string(unit) + "'?";
+  if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos) return "";
+  if (!input.is_end(at + 1))
+    if (const std::string_view unit = duration_unit_of(lower_case(input.text_of(input.tokens[at + 1]))); !unit.empty())
+      return "number and unit stand together: " + word + std::string(unit);
+  return "the number needs a unit: " + word + "m for minutes, " + word + "h for hours, " + word + "d for days";
+}
+
 // Puts into words why the parser stopped.
 class Explanation {
  public:
@@ -282,7 +293,7 @@ class Explanation {
       if (before.kind == TokenKind::kPipe && found.kind == TokenKind::kPipe) error.hint = "'or' is written 'or' or '||'";
       if (before.kind == TokenKind::kTop && !end) error.hint = "such as: top 10 src_ip by sum(bytes)";
       if (before.kind == TokenKind::kIn && found.kind == TokenKind::kLeftBracket) error.hint = "a list stands in parentheses";
-      if (wanted == kDurationWords && !end) error.hint = duration_hint(at);
+      if (wanted == kDurationWords && !end) error.hint = duration_hint(input_, at);
       return error;
     }
     if (calls_empty) {
@@ -439,17 +450,6 @@ class Explanation {
       if (c != 'i' && c != 'p' && c != 's') c = static_cast<char>(c - 32);
     if (unit.ends_with("Bps")) unit[unit.size() - 3] = 'b';
     return "number and unit stand together: " + number + unit;
-  }
-
-  // Of `last 15`, `last 1 h`, `every week`.
-  std::string duration_hint(size_t at) const {
-    const std::string word = lower_case(input_.text_of(input_.tokens[at]));
-    if (const std::string_view unit = duration_unit_of(word); !unit.empty()) return "did you mean '1" + std::string(unit) + "'?";
-    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos) return "";
-    if (!input_.is_end(at + 1))
-      if (const std::string_view unit = duration_unit_of(lower_case(input_.text_of(input_.tokens[at + 1]))); !unit.empty())
-        return "number and unit stand together: " + word + std::string(unit);
-    return "the number needs a unit: " + word + "m for minutes, " + word + "h for hours, " + word + "d for days";
   }
 
   // What is amiss between two words of a stage's list: a comma, parentheses, or the word that was meant.
@@ -611,8 +611,8 @@ class Builder {
                                   std::vector<std::string> expected = {}) {
     throw Refusal{{std::move(message), std::move(hint), span, std::move(expected)}};
   }
-  [[noreturn]] void refuse_wanted(const Span& span, const char* wanted, const Token& after) const {
-    refuse(span, std::string("expected ") + wanted + " after " + shown(input_.text_of(after)), "", {wanted});
+  [[noreturn]] void refuse_wanted(const Span& span, const char* wanted, const Token& after, std::string hint = {}) const {
+    refuse(span, std::string("expected ") + wanted + " after " + shown(input_.text_of(after)), std::move(hint), {wanted});
   }
 
   Built make(Expr::Node node, const Span& span, size_t depth) const {
@@ -640,7 +640,8 @@ class Builder {
 
   ExprPtr duration(const Token& token, const Token& after) const {
     ExprPtr expr = value(token);
-    if (!expr->as<DurationLiteral>() && !expr->as<Parameter>()) refuse_wanted(token.span, kDurationWords, after);
+    if (!expr->as<DurationLiteral>() && !expr->as<Parameter>())
+      refuse_wanted(token.span, kDurationWords, after, duration_hint(input_, static_cast<size_t>(&token - input_.tokens.data())));
     return expr;
   }
   ExprPtr count(const Token& token, const Token& after) const {

@@ -98,13 +98,20 @@ Status Grouping::push(const Chunk& chunk, Worker& worker) {
   return push_rows(others, second);
 }
 
-// Whether the rows go by their codes: yes while a segment's rows come, and where a batch has enough of them to pay for room for
-// all codes.
+// Whether the rows go by their codes: yes while a segment's rows come, once there have been enough of them to pay for room for all
+// codes.
 bool Grouping::begin_by_code(const Column& key, size_t rows, Worker& worker, Status& status) {
   constexpr size_t kCodesPerRow = 4;
+  if (!plain_ || !table_.is_of_values()) return false;
   if (by_code_ && key.is_coded() && !key.has_nulls() && key.dictionary() == by_code_->dictionary) return true;
   status = settle(worker);
-  if (!status.ok() || !plain_ || !table_.is_of_values() || !key.is_coded() || key.has_nulls() || key.dictionary()->size() / kCodesPerRow > rows) return false;
+  if (!status.ok() || !key.is_coded() || key.has_nulls()) return false;
+  if (met_ != key.dictionary()) {
+    met_ = key.dictionary();
+    met_rows_ = 0;
+  }
+  met_rows_ += rows;
+  if (met_->size() / kCodesPerRow > met_rows_) return false;
   by_code_.emplace();
   by_code_->dictionary = key.dictionary();
   by_code_->seen.resize(key.dictionary()->size());

@@ -62,6 +62,8 @@ class Grouping {
   std::vector<std::unique_ptr<Aggregate>> aggregates_;
   bool plain_ = true;  // all aggregates are
   std::optional<ByCode> by_code_;
+  std::shared_ptr<const Dictionary> met_;  // by the last rows that had a dictionary
+  size_t met_rows_ = 0;                    // rows in a row that had it
   std::vector<uint32_t> groups_;
   MemoryClaim claim_;
 };

@@ -109,12 +109,20 @@ Column repeat(const Value& value, const Type& type, size_t rows) {
   if (rows == 0) return column;
   append_value(column, value);
   if (rows == 1) return column;
-  if (column.type() == PhysicalType::Str) {  // once, however long it is
-    StringVector text;
-    text.push_back(column.string_at(0));
-    return Column::coded(std::make_shared<MemoryDictionary>(std::move(text), true), std::vector<uint32_t>(rows, 0));
+  const auto same = [&]<typename T>(T one) { return Column::of<T>(type.physical, std::vector<T>(rows, one)); };
+  switch (type.physical) {
+    case PhysicalType::U8: return same(column.values<uint8_t>()[0]);
+    case PhysicalType::U16: return same(column.values<uint16_t>()[0]);
+    case PhysicalType::U32: return same(column.values<uint32_t>()[0]);
+    case PhysicalType::U64: return same(column.values<uint64_t>()[0]);
+    case PhysicalType::I64: return same(column.values<int64_t>()[0]);
+    case PhysicalType::F64: return same(column.values<double>()[0]);
+    case PhysicalType::Ip: return same(column.values<IpAddress>()[0]);
+    case PhysicalType::Str: break;
   }
-  return column.gather(std::vector<uint32_t>(rows, 0));
+  StringVector text;  // once, however long it is
+  text.push_back(column.string_at(0));
+  return Column::coded(std::make_shared<MemoryDictionary>(std::move(text), true), std::vector<uint32_t>(rows, 0));
 }
 
 std::string format_value(const Value& value, const EnumSpec* enumeration) {

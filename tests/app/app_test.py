@@ -218,7 +218,7 @@ settle = "200ms"
                     self.assertIn("Parquet", answer.error["message"])
                     self.assertEqual(s.wait_count(3), 3, "what stands behind it is not blocked")
                     self.assertTrue(wait_until(lambda: s.metric("sluice_ingest_not_built_total") == 2))
-                    self.assertEqual(s.metric("sluice_feed_set_aside_total"), 1)
+                    self.assertTrue(wait_until(lambda: s.metric("sluice_feed_set_aside_total") == 1))
                     return
                 self.assertEqual((answer.json()["accepted"], answer.json()["no_data"]), (1, 1))
                 self.assertEqual(s.wait_count(5), 5)
