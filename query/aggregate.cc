@@ -8,7 +8,7 @@ namespace {
 using namespace aggregate_detail;
 constexpr std::array kAggregates = {
     &kCount, &kCountIf, &kSum,   &kSumIf, &kAvg,  &kAvgIf,  &kStdev,         &kMin,     &kMax,    &kAny,      &kArgMin, &kArgMax,
-    &kFirst, &kLast,    &kDcount, &kCountDistinct, &kEntropy, &kValues, &kQuantile, &kP50,    &kP90,    &kP95,      &kP99,    &kMedian,
+    &kFirst, &kLast,    &kDcount, &kCountDistinct, &kEntropy, &kValues, &kQuantile, &kP50,    &kP90,    &kP95,      &kP99,    &kMedian, &kTrw,
 };
 
 uint64_t mix(uint64_t v) {

@@ -66,7 +66,7 @@ uint64_t hash_at(const Column& column, size_t row);
 
 namespace aggregate_detail {
 extern const AggregateSpec kCount, kCountIf, kSum, kSumIf, kAvg, kAvgIf, kStdev, kMin, kMax, kAny, kArgMin, kArgMax, kFirst, kLast, kDcount,
-    kCountDistinct, kEntropy, kValues, kQuantile, kP50, kP90, kP95, kP99, kMedian;
+    kCountDistinct, kEntropy, kValues, kQuantile, kP50, kP90, kP95, kP99, kMedian, kTrw;
 }  // namespace aggregate_detail
 
 }  // namespace sluice::query

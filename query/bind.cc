@@ -5,6 +5,7 @@
 
 #include "grammar/nearest.h"
 #include "grammar/print.h"
+#include "query/stage.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -107,7 +108,8 @@ std::optional<TimestampNs> Binder::time_of(const g::Expr& expr) {
 }
 
 bool Binder::bind_time(const g::Query& query) {
-  TimeRange range;
+  TimeRange range = options_.outer_range.value_or(TimeRange{});
+  if (options_.outer_range && !query.time) plan_.scan.overlap = options_.outer_overlap;
   auto minus = [](TimestampNs t, DurationNs d) {
     TimestampNs out;
     return __builtin_sub_overflow(t, d, &out) ? kTimestampMin : out;
@@ -145,7 +147,7 @@ bool Binder::bind_time(const g::Query& query) {
       range = {minus(*center, *d), plus(*center, *d)};
     }
   }
-  if (options_.narrow) range = range.intersect(*options_.narrow);
+  if (options_.narrow && !options_.outer_range) range = range.intersect(*options_.narrow);
   plan_.scan.range = range;
   return true;
 }
@@ -158,6 +160,7 @@ std::optional<Plan> Binder::bind(const g::Query& query) {
     return std::nullopt;
   }
   plan_.reads_flows = true;
+  query_ = &query;
   if (!bind_time(query)) return std::nullopt;
   flows_ = true;
   for (ScanSource& s : default_columns(options_.present)) visible_.push_back({source_name(s), std::nullopt, std::move(s)});
@@ -201,8 +204,10 @@ std::optional<Plan> Binder::bind_table(const Schema& table, const std::vector<g:
 }
 
 bool Binder::bind_stages(const std::vector<g::Stage>& stages) {
-  for (size_t i = 0; i < stages.size(); ++i)
+  for (size_t i = 0; i < stages.size(); ++i) {
+    stage_at_ = i;
     if (!bind_stage(stages[i], i + 1 < stages.size() ? &stages[i + 1] : nullptr) || error_) return false;
+  }
   return true;
 }
 
@@ -253,6 +258,10 @@ bool Binder::bind_stage(const g::Stage& stage, const g::Stage* next) {
   if (const auto* s = stage.as<g::RenderStage>()) {
     plan_.render = s->kind.text;
     return true;
+  }
+  if (const StageSpec* spec = find_stage(stage.name.text)) {
+    StageBinder binder(*this, *spec, stage, text);
+    return spec->bind(binder) && !error_;
   }
   fail(stage.name.span, "stage '" + stage.name.text + "' is not available in this version", {}, ErrorCode::unsupported);
   return false;

@@ -24,7 +24,13 @@ struct BindOptions {
   std::optional<TimeRange> narrow;              // the request's from and to
   const std::set<ColumnId>* present = nullptr;  // columns that the data has: what `from flows` shows; null: all
   RunState* run = nullptr;                      // for operators' memory; null: bound to be checked, not run
+  const ListBook* lists = nullptr;              // watch-lists; null: there are none
+  bool any_list = false;                        // a list that is not there is taken to be empty
   bool widen = false;                           // integer arithmetic in floats
+  // Of a sub-query: the range of the query around it, which holds where the sub-query names none. `narrow` is part of it.
+  std::optional<TimeRange> outer_range;
+  bool outer_overlap = false;
+  size_t* subqueries = nullptr;                 // how many the whole query has so far
 };
 
 // Values collected from the right side of ==, != and in, in the form that the left side's type compares.
@@ -40,7 +46,9 @@ struct ValueSet {
 
 class Binder {
  public:
-  Binder(const BindOptions& options) : options_(options) {}
+  Binder(const BindOptions& options) : options_(options) {
+    if (!options_.subqueries) options_.subqueries = &subqueries_;
+  }
 
   // The plan of a flow query.
   std::optional<Plan> bind(const grammar::Query& query);
@@ -54,6 +62,8 @@ class Binder {
   std::vector<OutputColumn> visible_columns() const;
 
  private:
+  friend class StageBinder;  // stage.h: what stages in files of their own may ask
+
   struct Visible {
     std::string name;
     std::optional<size_t> slot;
@@ -90,6 +100,7 @@ class Binder {
   bool bind_stats(const grammar::StatsStage& stage, const grammar::Stage* next, const std::string& text);
   bool bind_top(const grammar::TopStage& stage, const std::string& text);
   bool bind_timeseries(const grammar::TimeseriesStage& stage, const std::string& text);
+  bool bind_spread(TimeseriesSpec& series, const grammar::Span& span, const std::string& text);
   bool bind_distinct(const grammar::DistinctStage& stage, const std::string& text);
   // Adds the column that marks the row of what a limit left out.
   bool bind_rest_marker(BoundGroup& group, const grammar::Span& span);
@@ -139,6 +150,7 @@ class Binder {
   // A word that means something beside this type: tcp beside a protocol. nullopt: it does not.
   std::optional<uint64_t> word_value(std::string_view word, const Type& type) const;
   std::optional<Value> text_value(std::string_view text, const Type& type) const;
+  bool add_list(const grammar::ListReference& list, const Type& type, const grammar::Span& span, ValueSet& set);
   // One constant of the type; null pointer for "not a constant". An error sets error_.
   std::optional<Value> constant_of(const grammar::Expr& expr, const Type& type);
   std::shared_ptr<const Regex> regex_of(const grammar::Expr& expr);
@@ -151,6 +163,10 @@ class Binder {
   BindOptions options_;
   std::optional<QueryError> error_;
   Plan plan_;
+
+  const grammar::Query* query_ = nullptr;   // being bound; null for a system table
+  size_t stage_at_ = 0;                     // of the stage being bound
+  size_t subqueries_ = 0;
 
   // The frame that stages work on now.
   bool flows_ = false;                      // names may be columns of flows that are not yet in a slot
@@ -168,6 +184,7 @@ class Binder {
   std::set<std::string> dropped_;           // lower case
   size_t scan_operators_ = 0;               // operators that read the scan's frame, once another frame follows
   std::optional<DurationNs> bin_width_;     // for rate()
+  std::vector<size_t> group_keys_;          // slots of this frame that are keys of its grouping
   Side side_ = Side::none;
   BoundGroup* group_ = nullptr;             // while binding aggregates
   int depth_ = 0;

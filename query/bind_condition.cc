@@ -71,6 +71,12 @@ PredicatePtr Binder::bind_condition(const g::Expr& expr) {
     PredicatePtr p = bind_condition(*unary->operand);
     return p ? make_not(std::move(p)) : nullptr;
   }
+  // in_list(x, "tor") is x in @tor, and finds its rows the same way.
+  if (const auto* call = expr.as<g::Call>(); call && call->arguments.size() == 2 && equal_ignoring_case(call->function.text(), "in_list"))
+    if (const auto* name = call->arguments[1]->as<g::StringLiteral>()) {
+      const g::ExprPtr list(g::Expr{g::ListReference{name->value}, call->arguments[1]->span});
+      return bind_condition(g::Expr{g::In{false, call->arguments[0], {list}}, expr.span});
+    }
   if (side_ == Side::none && mentions_either(expr)) return bind_sides(expr);
 
   if (const auto* compare = expr.as<g::Compare>()) return bind_compare(*compare, expr.span);

@@ -5,6 +5,7 @@
 #include "grammar/print.h"
 #include "query/bind.h"
 #include "query/function.h"
+#include "query/spread.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -109,6 +110,7 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
   auto make = (spec->base ? spec->base : spec)->bind(aggregate.args, options_.widen);
   if (!make.ok()) return fail(span, make.error().message, std::string(spec->signature));
   aggregate.make = std::move(make).value();
+  aggregate.adds_up = (spec->base ? spec->base : spec)->name == "sum";
   // The constants n and q have been read.
   if (name == "quantile" || name == "values") aggregate.args.resize(1);
   const size_t slot = group.slots.size();
@@ -186,6 +188,8 @@ void Binder::enter_group_frame(BoundGroup& group, const std::string& text) {
   closed_ = false;
   pushable_ = false;
   dropped_.clear();
+  group_keys_.clear();
+  for (size_t k = 0; k < group.spec->keys.size(); ++k) group_keys_.push_back(k);
   frame_slots_ = std::move(group.slots);
   visible_ = std::move(group.outputs);
   indexed_ = false;
@@ -270,11 +274,44 @@ bool Binder::bind_distinct(const g::DistinctStage& stage, const std::string& tex
   return true;
 }
 
-bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string& text) {
-  if (stage.spread) {
-    fail(stage.every->span, "'spread' is not available in this version", {}, ErrorCode::unsupported);
+// Each flow becomes a row for each of its bins, and sums take shares.
+bool Binder::bind_spread(TimeseriesSpec& series, const g::Span& span, const std::string& text) {
+  if (!in_scan_frame_) {
+    fail(span, "'spread' needs flows as they came, with their start and end");
     return false;
   }
+  auto spec = std::make_shared<SpreadSpec>();
+  spec->every = series.every;
+  spec->range = plan_.scan.range;
+  spec->text = text;
+  spec->start = find_name(g::Name{{"flow_start"}, false, span});
+  spec->end = find_name(g::Name{{"flow_end"}, false, span});
+  if (!spec->start || !spec->end || spec->start->type.logical != LogicalType::timestamp || spec->end->type.logical != LogicalType::timestamp) {
+    fail(span, "'spread' needs the columns flow_start and flow_end");
+    return false;
+  }
+  auto new_slot = [&](Type type) -> std::optional<size_t> {
+    if (!has_room(scan_slots_.size(), span)) return std::nullopt;
+    type.column.reset();
+    scan_slots_.push_back({"\001part", type, std::nullopt});
+    return scan_slots_.size() - 1;
+  };
+  const auto bin = new_slot(Type::of(LogicalType::timestamp));
+  if (!bin) return false;
+  spec->bin_slot = *bin;
+  series.group.keys[0].node = make_slot(*bin, Type::of(LogicalType::timestamp));
+  for (GroupAggregate& a : series.group.aggregates) {
+    if (!a.adds_up) continue;
+    const auto slot = new_slot(a.args[0]->type);
+    if (!slot) return false;
+    spec->values.push_back({a.args[0], *slot});
+    a.args[0] = make_slot(*slot, scan_slots_[*slot].type);
+  }
+  plan_.operators.push_back(make_spread(std::move(spec)));
+  return true;
+}
+
+bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string& text) {
   const auto every = duration_of(*stage.every, "every");
   if (!every) return false;
   bin_width_ = *every;
@@ -316,6 +353,7 @@ bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string&
       spec->fill_value = v->as_double();
     }
   }
+  if (stage.spread && !bind_spread(*spec, stage.every->span, text)) return false;
   OperatorPtr op = make_timeseries(spec, options_.run, text);
   const size_t at = plan_.operators.size();
   plan_.operators.push_back(std::move(op));

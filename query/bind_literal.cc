@@ -4,6 +4,7 @@
 
 #include "grammar/nearest.h"
 #include "query/bind.h"
+#include "query/watch_list.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -199,6 +200,50 @@ bool Binder::add_text(std::string_view text, const Type& type, const g::Span& sp
   return false;
 }
 
+bool Binder::add_list(const g::ListReference& reference, const Type& type, const g::Span& span, ValueSet& set) {
+  const WatchList* list = options_.lists ? options_.lists->find(reference.name) : nullptr;
+  if (!list) {
+    if (options_.any_list) return true;
+    std::vector<std::string_view> known;
+    if (options_.lists)
+      for (const auto& [name, l] : options_.lists->lists()) known.push_back(l->name);
+    fail(span, "there is no list '@" + reference.name + "'", known.empty() ? "create list " + reference.name + " (…) makes one" : g::did_you_mean(reference.name, known),
+         ErrorCode::not_found);
+    return false;
+  }
+  bool any = list->items.empty();  // an empty list fits everywhere
+  switch (class_of(type.logical)) {
+    case TypeClass::address:
+      set.ips.ranges.insert(set.ips.ranges.end(), list->addresses.ranges.begin(), list->addresses.ranges.end());
+      any = any || !list->addresses.ranges.empty();
+      break;
+    case TypeClass::text:
+      set.words.insert(list->words.begin(), list->words.end());
+      any = any || !list->words.empty();
+      break;
+    case TypeClass::number:
+      for (const ValueRange& r : list->numbers.ranges) {
+        any = true;
+        if (type.physical == PhysicalType::F64)
+          set.float_ranges.push_back({static_cast<double>(r.first), static_cast<double>(r.last), false, false, false});
+        else if (!is_signed(type) || r.first <= static_cast<uint64_t>(INT64_MAX))
+          set.ints.ranges.push_back({r.first, is_signed(type) ? std::min<uint64_t>(r.last, static_cast<uint64_t>(INT64_MAX)) : r.last});
+      }
+      [[fallthrough]];
+    case TypeClass::enumeration:
+      for (const std::string& word : list->words)
+        if (const auto value = word_value(word, type)) {
+          any = true;
+          set.ints.ranges.push_back({*value, *value});
+        }
+      break;
+    default: break;
+  }
+  if (any) return true;
+  fail(span, "the list '@" + list->name + "' holds nothing that is " + std::string(to_string(class_of(type.logical))));
+  return false;
+}
+
 bool Binder::add_value(const g::Expr& expr, const Type& type, ValueSet& set) {
   const TypeClass wanted = class_of(type.logical);
   if (const auto* cidr = expr.as<g::CidrLiteral>()) {
@@ -239,10 +284,7 @@ bool Binder::add_value(const g::Expr& expr, const Type& type, ValueSet& set) {
     set.regexes.push_back(std::move(regex));
     return true;
   }
-  if (const auto* list = expr.as<g::ListReference>()) {
-    fail(expr.span, "there is no list '@" + list->name + "': lists are not available in this version", {}, ErrorCode::unsupported);
-    return false;
-  }
+  if (const auto* list = expr.as<g::ListReference>()) return add_list(*list, type, expr.span, set);
   if (const auto* p = expr.as<g::Parameter>()) {
     const ParameterValue* value = parameter(*p, expr.span);
     if (!value) return false;

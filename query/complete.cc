@@ -6,6 +6,8 @@
 #include "query/aggregate.h"
 #include "query/engine.h"
 #include "query/function.h"
+#include "query/stage.h"
+#include "query/watch_list.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -88,6 +90,7 @@ void add_columns(Collector& out) {
 void add_functions(Collector& out) {
   for (const FunctionSpec* f : functions()) out.add(f->name, "function", std::string(f->signature) + ": " + std::string(f->doc));
   out.add("now", "function", "now(): the time at which the query began");
+  out.add("in_list", "function", "in_list(x, \"name\"): whether a watch-list has it, as x in @name");
 }
 
 void add_aggregates(Collector& out) {
@@ -131,7 +134,7 @@ bool is_operator(const std::string& token) {
 
 }  // namespace
 
-CompletionList complete(std::string_view text, size_t cursor, const QueryContext&) {
+CompletionList complete(std::string_view text, size_t cursor, const QueryContext& context) {
   CompletionList list;
   cursor = std::min(cursor, text.size());
   size_t start = cursor;
@@ -157,10 +160,17 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
         break;
       }
   }
-  if (!column.empty() && add_values(out, column)) return list;
+  const bool of_list = start < text.size() && text[start] == '@';
+  if ((last == "in" || of_list) && context.lists)
+    for (const auto& [name, watch_list] : context.lists->lists())
+      out.add("@" + watch_list->name, "value", "a list of " + std::to_string(watch_list->items.size()));
+  if (of_list || (!column.empty() && add_values(out, column))) return list;
 
   auto stages = [&] {
-    for (auto s : grammar::stage_names()) out.add(s, "stage", "");
+    for (auto s : grammar::stage_names()) {
+      const StageSpec* spec = find_stage(s);
+      out.add(s, "stage", spec ? std::string(spec->signature) + ": " + std::string(spec->doc) : "");
+    }
   };
   if (before.empty()) {
     if (piped) {
@@ -185,6 +195,11 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
     for (std::string_view k : {"timechart", "barchart", "table", "graph"}) out.add(k, "value", "");
     return list;
   }
+  if (const StageSpec* spec = find_stage(before[0])) {
+    for (std::string_view word : spec->words)
+      if (std::find(before.begin(), before.end(), word) == before.end() || word == "then" || word == "min") out.add(word, "keyword", spec->signature);
+    if (before[0] == "baseline") add_aggregates(out);
+  }
   const bool grouping = before[0] == "stats" || before[0] == "top" || before[0] == "timeseries";
   const bool keys = std::find(before.begin(), before.end(), "by") != before.end();
   if (grouping && (before[0] == "top" ? keys : !keys)) add_aggregates(out);
@@ -196,7 +211,7 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
       if (!piped) out.add(k, "keyword", "time range");
     if (grouping) out.add("by", "keyword", "");
     if (before[0] == "timeseries")
-      for (std::string_view k : {"every", "limit", "fill"}) out.add(k, "keyword", "");
+      for (std::string_view k : {"every", "limit", "fill", "spread"}) out.add(k, "keyword", "");
     if (before[0] == "top") out.add("with others", "keyword", "");
     if (before[0] == "sort")
       for (std::string_view k : {"desc", "asc"}) out.add(k, "keyword", "");

@@ -5,9 +5,12 @@
 #include "grammar/parse.h"
 #include "grammar/print.h"
 #include "query/bind.h"
+#include "query/define.h"
 #include "query/execute.h"
 #include "query/explain.h"
+#include "query/retained.h"
 #include "query/show.h"
+#include "query/watch_list.h"
 
 namespace sluice::query {
 namespace {
@@ -66,25 +69,15 @@ QueryError not_run(const g::Statement& statement) {
 
 // What was retained, when the query named no range.
 TimeRange covered(const TimeRange& asked, const store::Snapshot& snapshot) {
-  TimestampNs first = kTimestampMax, last = kTimestampMin;
-  for (const auto& s : snapshot.segments) {
-    first = std::min(first, s->info().first);
-    last = std::max(last, s->info().last);
-  }
-  for (const auto& b : snapshot.open)
-    if (const auto at = b->find(ColumnId::flow_end))
-      for (const int64_t t : b->columns[*at].values<int64_t>()) {
-        first = std::min(first, t);
-        last = std::max(last, t);
-      }
+  const auto kept = retained(snapshot);
   TimeRange out = asked;
-  if (first > last) {  // nothing is retained: an empty range where none was named
+  if (!kept) {  // nothing is retained: an empty range where none was named
     if (out.from == kTimestampMin) out.from = out.to == kTimestampMax ? 0 : out.to;
     if (out.to == kTimestampMax) out.to = out.from;
     return out;
   }
-  if (out.from == kTimestampMin) out.from = std::min(first, out.to);
-  if (out.to == kTimestampMax) out.to = std::max(last == kTimestampMax ? last : last + 1, out.from);
+  if (out.from == kTimestampMin) out.from = std::min(kept->first, out.to);
+  if (out.to == kTimestampMax) out.to = std::max(kept->last == kTimestampMax ? kept->last : kept->last + 1, out.from);
   return out;
 }
 
@@ -104,6 +97,7 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
     BindOptions options = bind_options(request, now);
     options.present = &present;
     options.run = &run;
+    options.lists = context.lists.get();
     options.widen = widen;
     Binder binder(options);
     auto plan = binder.bind(query);
@@ -152,6 +146,7 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
   RunState run(request, context);
   BindOptions options = bind_options(request, context.clock->now());
   options.run = &run;
+  options.lists = context.lists.get();
   Binder binder(options);
   auto plan = binder.bind_table(*table->schema, show.stages);
   if (!plan) return marked(binder.error(), request.text);
@@ -201,6 +196,7 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
       const std::set<ColumnId> present = present_columns(*context.snapshot);
       BindOptions options = bind_options(request, context.clock->now());
       options.present = &present;
+      options.lists = context.lists.get();
       Binder binder(options);
       auto plan = binder.bind(explained->query);
       if (!plan) return marked(binder.error(), request.text);
@@ -210,6 +206,10 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
     Answer answer;
     if (auto error = run_query(explained->query, request, context, nowhere, summary, true, answer)) return error;
     return send_report(answer.report, sink, summary);
+  }
+  if (is_definition(statement)) {
+    auto error = run_definition(statement, request, context, sink, summary);
+    return error ? std::optional(marked(std::move(*error), request.text)) : std::nullopt;
   }
   return marked(not_run(statement), request.text);
 }
@@ -228,6 +228,7 @@ std::optional<QueryError> explain(const QueryRequest& request, const QueryContex
   if (!query) return marked(not_run(statement), request.text);
   std::set<ColumnId> present;
   BindOptions options = bind_options(request, context.clock ? context.clock->now() : 0);
+  options.lists = context.lists.get();
   if (context.snapshot) {
     present = present_columns(*context.snapshot);
     options.present = &present;
@@ -240,7 +241,7 @@ std::optional<QueryError> explain(const QueryRequest& request, const QueryContex
   return std::nullopt;
 }
 
-std::vector<QueryError> validate(const QueryRequest& request) {
+std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists) {
   auto parsed = parse(request);
   if (auto* error = std::get_if<QueryError>(&parsed)) return {std::move(*error)};
   const auto& statement = std::get<g::Statement>(parsed);
@@ -255,7 +256,10 @@ std::vector<QueryError> validate(const QueryRequest& request) {
     return {};
   }
   // Any moment will do for `last 15m`; a day after the epoch keeps ranges from being empty.
-  Binder binder(bind_options(request, 4'000'000'000 * kSecond));
+  BindOptions options = bind_options(request, 4'000'000'000 * kSecond);
+  options.lists = lists;
+  options.any_list = lists == nullptr;
+  Binder binder(options);
   if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
   return {};
 }

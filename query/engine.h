@@ -21,6 +21,8 @@
 
 namespace sluice::query {
 
+class ListBook;       // watch_list.h
+class ListWriter;     // watch_list.h
 class NameBook;       // names.h
 struct SamplingRule;  // sampling.h
 using SamplingRules = std::vector<SamplingRule>;
@@ -131,6 +133,10 @@ struct QueryContext {
   // Corrections of sampling rates, and names known beside the data; both may be null.
   std::shared_ptr<const SamplingRules> sampling_rules;
   std::shared_ptr<const NameBook> names;
+  // Watch-lists as of the query's beginning; null: there are none. And who keeps them, if this caller's statements may change them.
+  std::shared_ptr<const ListBook> lists;
+  ListWriter* list_writer = nullptr;
+  bool may_define = false;
   // A segment read failed as corrupt; the query goes on without its rows and warns.
   std::function<void(uint64_t segment_id, const std::string& reason)> report_damage;
 };
@@ -141,8 +147,8 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
 // The plan as text, one line a step; binds but does not scan.
 std::optional<QueryError> explain(const QueryRequest& request, const QueryContext& context, std::string& plan);
 
-// Parses and binds only. Empty: the query is good.
-std::vector<QueryError> validate(const QueryRequest& request);
+// Parses and binds only. Empty: the query is good. Without `lists` every list is taken to exist.
+std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists = nullptr);
 
 struct Completion {
   std::string text;    // what to put in place of [replace_offset, replace_offset + replace_length)

@@ -55,7 +55,7 @@ class Chain {
   }
 
   Status begin() {
-    if (report_.began) return {};
+    if (report_.began || into_) return {};
     report_.began = true;
     auto schema = std::make_shared<Schema>();
     for (const OutputColumn& c : plan_.output)
@@ -65,6 +65,7 @@ class Chain {
   }
 
   Status deliver(Chunk chunk) {
+    if (into_) return keep(chunk);
     if (report_.rows + chunk.rows > run_.limits.rows_max)
       return Error{ErrorCode::too_large, "the answer has more rows than the limit: rows_max = " + std::to_string(run_.limits.rows_max)};
     report_.rows += chunk.rows;
@@ -75,6 +76,18 @@ class Chain {
       return {};
     }
     return send(std::move(chunk));
+  }
+
+  // Of a sub-query: the columns of its answer, into its table.
+  Status keep(const Chunk& chunk) {
+    report_.rows += chunk.rows;
+    if (report_.rows > limits::kSubqueryRowsMax)
+      return Error{ErrorCode::too_large, "a query inside the query has more rows than the limit: " + std::to_string(limits::kSubqueryRowsMax)};
+    Chunk shown;
+    shown.rows = chunk.rows;
+    for (const OutputColumn& c : plan_.output) shown.slots.push_back(chunk.slots[c.slot]);
+    into_->rows.append(shown);
+    return into_->claim.set(into_->rows.byte_size());
   }
 
   // What was held back.
@@ -101,12 +114,15 @@ class Chain {
   }
 
   const Emit& deliver_emit() const { return deliver_; }
+  // The answer goes into a sub-query's table; there is no sink.
+  void collect(SubTable* table) { into_ = table; }
   bool stop_on_overflow = false;
 
  private:
   Plan& plan_;
   RunState& run_;
   ResultSink* sink_;
+  SubTable* into_ = nullptr;
   bool timed_;
   ExecuteReport& report_;
   std::shared_ptr<const Schema> schema_;
@@ -278,11 +294,48 @@ struct Execution {
   }
 };
 
-}  // namespace
+Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report);
 
-Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report) {
-  Execution e{plan, run, report, Chain(plan, run, &sink, timed, report), Scan(plan.scan, *run.context.snapshot, run), {}, timed};
+// Answers the sub-queries, and tells the operators. What a sub-query read, warned of and lost counts as the query's own.
+Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  for (SubQuery& sub : plan.subqueries) {
+    ExecuteReport inner;
+    const Status status = execute_into(*sub.plan, run, nullptr, sub.table.get(), timed, stop_on_overflow, inner);
+    ScanStats &a = report.stats, &b = inner.stats;
+    a.rows_scanned += b.rows_scanned;
+    a.rows_matched += b.rows_matched;
+    a.bytes_read += b.bytes_read;
+    a.segments += b.segments;
+    a.segments_pruned += b.segments_pruned;
+    a.blocks += b.blocks;
+    a.blocks_pruned += b.blocks_pruned;
+    a.granules_pruned += b.granules_pruned;
+    a.open_rows += b.open_rows;
+    report.unknown_sampling_rows += inner.unknown_sampling_rows;
+    report.overflow = report.overflow || inner.overflow;
+    for (auto& w : inner.warnings)
+      if (std::find(report.warnings.begin(), report.warnings.end(), w) == report.warnings.end()) report.warnings.push_back(std::move(w));
+    for (StepReport& step : inner.steps) report.steps.push_back({sub.what + ": " + step.name, step.count, std::move(step.detail)});
+    report.lost.insert(report.lost.end(), inner.lost.begin(), inner.lost.end());
+    SLUICE_TRY(status);
+    if (report.overflow && stop_on_overflow) return {};
+  }
+  Worker worker(run);
+  for (auto& op : plan.operators) {
+    SLUICE_TRY(op->begin(worker));
+    SLUICE_TRY(worker.eval.meter.stopped);
+  }
+  for (auto& w : worker.warnings) report.warnings.push_back(std::move(w));
+  return {};
+}
+
+Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  SLUICE_TRY(prepare_plan(plan, run, timed, stop_on_overflow, report));
+  if (report.overflow && stop_on_overflow) return {};
+  const ScanStats before = report.stats;
+  Execution e{plan, run, report, Chain(plan, run, sink, timed, report), Scan(plan.scan, *run.context.snapshot, run), {}, timed};
   e.chain.stop_on_overflow = stop_on_overflow;
+  if (table) e.chain.collect(table);
   for (size_t i = 0; i < e.width(); ++i) {
     e.workers.push_back(std::make_unique<Worker>(run));
     e.workers.back()->steps.resize(plan.operators.size());
@@ -305,9 +358,10 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   for (const auto& w : e.workers) overflow = overflow || w->eval.overflow;
   const bool again = overflow && stop_on_overflow && !report.began;
   const auto check_files = [&]() -> Status {
-    report.lost = e.scan.lost();
-    if (report.lost.empty()) return {};
-    const store::DamagedSegment& first = report.lost.front();
+    const auto& lost = e.scan.lost();
+    if (lost.empty()) return {};
+    report.lost.insert(report.lost.end(), lost.begin(), lost.end());
+    const store::DamagedSegment& first = lost.front();
     return Error{ErrorCode::corrupt, "segment " + std::to_string(first.info.id) + " was damaged while this query read it, so its answer may be wrong; asked "
                                      "again it leaves those rows out: " + first.reason};
   };
@@ -322,6 +376,11 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   if (report.overflow && stop_on_overflow && !report.began) return {};
   SLUICE_TRY(e.chain.flush());
   SLUICE_TRY(e.chain.begin());
+  if (table) {  // its columns are there, also when no row is
+    Chunk none;
+    for (const OutputColumn& c : plan.output) none.slots.push_back(std::make_shared<Column>(c.type.physical));
+    table->rows.append(none);
+  }
   SLUICE_TRY(check_files());  // addresses are looked up when rows are sent
 
   if (timed) {
@@ -333,7 +392,16 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
       prunes.blocks_by_zone += p.blocks_by_zone;
       prunes.blocks_by_posting += p.blocks_by_posting;
     }
-    const ScanStats& s = report.stats;
+    ScanStats s = report.stats;  // without what the sub-queries read
+    s.rows_scanned -= before.rows_scanned;
+    s.rows_matched -= before.rows_matched;
+    s.bytes_read -= before.bytes_read;
+    s.segments -= before.segments;
+    s.segments_pruned -= before.segments_pruned;
+    s.blocks -= before.blocks;
+    s.blocks_pruned -= before.blocks_pruned;
+    s.granules_pruned -= before.granules_pruned;
+    s.open_rows -= before.open_rows;
     StepReport scan{"scan flows", {s.rows_scanned, s.rows_matched, e.scan_time.load()}, {}};
     scan.detail = std::to_string(s.segments) + " segments (" + std::to_string(prunes.segments_by_time) + " pruned by time, " +
                   std::to_string(prunes.segments_by_values) + " by dictionary or posting), " + std::to_string(s.blocks) + " blocks (" +
@@ -346,7 +414,14 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   return {};
 }
 
+}  // namespace
+
+Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  return execute_into(plan, run, &sink, nullptr, timed, stop_on_overflow, report);
+}
+
 Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, ExecuteReport& report) {
+  SLUICE_TRY(prepare_plan(plan, run, false, false, report));
   Chain chain(plan, run, &sink, false, report);
   Worker worker(run);
   worker.steps.resize(plan.operators.size());
@@ -356,7 +431,7 @@ Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& 
   SLUICE_TRY(chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit()));
   SLUICE_TRY(chain.finish(0, worker));
   report.overflow = worker.eval.overflow;
-  report.warnings = std::move(worker.warnings);
+  report.warnings.insert(report.warnings.end(), worker.warnings.begin(), worker.warnings.end());
   return chain.begin();
 }
 

@@ -29,6 +29,10 @@ std::optional<QueryError> send(Batch batch, ResultSink& sink, QuerySummary& summ
 
 std::vector<std::string> plan_lines(const Plan& plan) {
   std::vector<std::string> lines;
+  for (const SubQuery& sub : plan.subqueries) {
+    lines.push_back("first, " + sub.what + ":");
+    for (std::string& line : plan_lines(*sub.plan)) lines.push_back("  " + std::move(line));
+  }
   const ScanPlan& scan = plan.scan;
   std::string line = "scan flows";
   if (scan.range.from != kTimestampMin) line += " from " + format_timestamp(scan.range.from);

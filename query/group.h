@@ -19,6 +19,7 @@ struct GroupAggregate {
   std::vector<NodePtr> args;
   PredicatePtr filter;  // countif and its kin; null: all rows
   AggregateMake make;
+  bool adds_up = false;  // a sum: of a value that can be shared out among parts of a row
 };
 struct GroupSpec {
   std::vector<GroupKey> keys;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "query/group.h"
+#include "query/row_buffer.h"
 
 namespace sluice::query {
 namespace {
@@ -74,57 +75,6 @@ class Limit final : public Operator {
  private:
   uint64_t count_, left_;
 };
-
-// Rows kept by operators that need all of them: chunks appended to plain columns, one buffer per slot.
-class RowBuffer {
- public:
-  void append(const Chunk& chunk) {
-    if (columns_.size() < chunk.slots.size()) columns_.resize(chunk.slots.size());
-    for (size_t s = 0; s < chunk.slots.size(); ++s) {
-      if (!chunk.slots[s]) continue;
-      if (!columns_[s]) columns_[s].emplace(chunk.slots[s]->type());
-      columns_[s]->append_range(*chunk.slots[s], 0, chunk.rows);
-    }
-    rows_ += chunk.rows;
-  }
-  void append_rows(const Chunk& chunk, std::span<const uint32_t> rows) { append(chunk.gather(rows)); }
-  size_t rows() const { return rows_; }
-  const Column& slot(size_t s) const { return *columns_[s]; }
-  Chunk gather(std::span<const uint32_t> rows) const {
-    Chunk out;
-    out.rows = rows.size();
-    out.slots.resize(columns_.size());
-    for (size_t s = 0; s < columns_.size(); ++s)
-      if (columns_[s]) out.slots[s] = std::make_shared<Column>(columns_[s]->gather(rows));
-    return out;
-  }
-  void keep(std::span<const uint32_t> rows) {
-    Chunk kept = gather(rows);
-    for (size_t s = 0; s < columns_.size(); ++s)
-      if (columns_[s]) columns_[s] = *kept.slots[s];
-    rows_ = rows.size();
-  }
-  size_t byte_size() const {
-    size_t n = 0;
-    for (const auto& c : columns_)
-      if (c) n += c->byte_size();
-    return n;
-  }
-  bool has(size_t s) const { return s < columns_.size() && columns_[s].has_value(); }
-
- private:
-  std::vector<std::optional<Column>> columns_;
-  size_t rows_ = 0;
-};
-
-Status emit_in_pieces(const RowBuffer& rows, std::span<const uint32_t> order, Worker& worker, const Emit& emit) {
-  constexpr size_t kPiece = 16'384;
-  for (size_t i = 0; i < order.size(); i += kPiece) {
-    SLUICE_TRY(worker.run.check());
-    SLUICE_TRY(emit(rows.gather(order.subspan(i, std::min(kPiece, order.size() - i)))));
-  }
-  return {};
-}
 
 class Tail final : public Operator {
  public:

@@ -1,7 +1,8 @@
 // Operators: what a stage becomes. Chunks are pushed in at one end; what comes out is pushed on.
 //
-//   push* finish        (by one thread)
+//   begin push* finish        (by one thread)
 //
+// begin() comes when the plan's sub-queries have been answered (plan.h) and before any fork.
 // Beside the scan, workers run the leading stateless operators themselves (they are shared), and each its own fork() of the
 // first operator that has one; the forks are joined into the original, and everything after runs on one thread.
 #pragma once
@@ -23,6 +24,7 @@ using Emit = std::function<Status(Chunk)>;
 class Operator {
  public:
   virtual ~Operator() = default;
+  virtual Status begin(Worker&) { return {}; }
   virtual Status push(Chunk chunk, Worker& worker, const Emit& emit) = 0;
   virtual Status finish(Worker&, const Emit&) { return {}; }
   // Needs no more rows.

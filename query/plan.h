@@ -1,12 +1,14 @@
 // A plan: what to scan, and the operators that the rows go through. Made by bind.h, run by execute.h.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "query/operator.h"
 #include "query/predicate.h"
+#include "query/row_buffer.h"
 
 namespace sluice::query {
 
@@ -48,7 +50,25 @@ struct OutputColumn {
   Type type;
 };
 
+struct Plan;
+
+// The answer of a sub-query, for the operators of the query around it. Filled before their begin(), unchanged afterwards; slot
+// i of `rows` is column i. Charged to the query's memory.
+struct SubTable {
+  std::vector<OutputColumn> columns;
+  RowBuffer rows;
+  MemoryClaim claim;
+
+  explicit SubTable(RunState* run) : claim(run) {}
+};
+struct SubQuery {
+  std::string what;  // for explain: "join with", "the period before" …
+  std::shared_ptr<Plan> plan;
+  std::shared_ptr<SubTable> table;
+};
+
 struct Plan {
+  std::vector<SubQuery> subqueries;  // answered first, in this order
   bool reads_flows = false;
   bool may_overflow = false;  // computes with integers row by row: the answer is held back until that is known to fit
   ScanPlan scan;

@@ -5,6 +5,7 @@
 
 #include "grammar/nearest.h"
 #include "query/value.h"
+#include "query/watch_list.h"
 
 namespace sluice::query {
 namespace {
@@ -155,9 +156,10 @@ Result<Batch> system_table(std::string_view subject, const QueryContext& context
   if (subject == "columns") return columns_table();
   if (context.system_tables)
     if (auto table = context.system_tables(subject)) return std::move(*table);
+  if (subject == "lists") return lists_table(context.lists ? *context.lists : ListBook());
   if (subject == "segments" && context.snapshot) return segments_table(*context.snapshot);
   if (subject == "storage" && context.snapshot) return storage_table(*context.snapshot);
-  constexpr std::string_view kSubjects[] = {"columns", "sources", "exporters", "feeds", "feed_errors", "segments", "storage", "queries"};
+  constexpr std::string_view kSubjects[] = {"columns", "sources", "exporters", "feeds", "feed_errors", "lists", "segments", "storage", "queries"};
   const std::string hint = grammar::did_you_mean(subject, kSubjects);
   return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'" + (hint.empty() ? "" : " (" + hint + ")")};
 }

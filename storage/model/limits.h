@@ -289,11 +289,30 @@ inline constexpr size_t kQueryRowsMax = 1'000'000;
 // Columns of one table inside a query, those computed and hidden again included: each is a value for every row, and names are
 // looked up for every use. Flows have about 130. Beyond: an error at the column.
 inline constexpr size_t kQueryColumnsMax = 1'000;
+// Queries inside one query (join, compare, first_seen and their like), at all depths: each scans once. Beyond: an error at the stage.
+inline constexpr size_t kSubqueriesMax = 32;
+// Rows of one sub-query's answer: their numbers have 32 bits and tables of them twice as many places. Beyond: the query ends.
+inline constexpr size_t kSubqueryRowsMax = 1u << 26;
+// Reporters that dedup lists for one row; a packet that crosses more routers has a loop. Beyond: the rest is left out of the list.
+inline constexpr size_t kReportersPerRowMax = 64;
+// Steps of one sequence: a bit of a mask each. Beyond: an error at the step.
+inline constexpr size_t kSequenceStepsMax = 16;
+// Hops that reach follows: no address is 64 flows away from another in a network that people run. Beyond: an error at the number.
+inline constexpr uint64_t kReachHopsMax = 64;
+// Bins over which timeseries … spread books one flow, and bins of one baseline's range and look-back. Beyond: the query ends.
+inline constexpr uint64_t kSpreadBinsPerFlowMax = 1u << 16;
+inline constexpr uint64_t kBaselineBinsMax = 1u << 20;
 // Text that one function makes of one batch of rows: a kilobyte a row. Beyond: the query ends with the limit.
 inline constexpr size_t kTextColumnBytesMax = 64u << 20;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
+// Watch-lists: how many, the items of one, their bytes as text over all (in memory twice: as text and as ranges), and a name. A threat
+// feed has some hundred thousand addresses. Beyond: the list is refused.
+inline constexpr size_t kListsMax = 1'024;
+inline constexpr size_t kListItemsMax = 1'000'000;
+inline constexpr size_t kListsBytesMax = 256u << 20;
+inline constexpr size_t kListNameBytesMax = 128;
 // Queries running at once; beyond, a bounded number wait, then 503.
 inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;

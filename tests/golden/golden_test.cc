@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "query/engine.h"
+#include "query/watch_list.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
 
@@ -107,6 +108,24 @@ const Way kWays[] = {
 // "Now" of the files: the end of the day that their times are in.
 const TimestampNs kNow = *parse_timestamp("2026-11-21T00:00:00Z");
 
+// Lists as the server keeps them, without the disk.
+struct MemoryLists final : query::ListWriter {
+  std::shared_ptr<const query::ListBook> book = std::make_shared<query::ListBook>();
+  Result<uint64_t> put_list(query::WatchList list, bool replace) override {
+    const query::WatchList* before = book->find(list.name);
+    if (before && !replace) return Error{ErrorCode::conflict, "there is a list '" + before->name + "' already"};
+    list.version = before ? before->version + 1 : 1;
+    list.updated_at = kNow;
+    book = book->with(std::make_shared<query::WatchList>(list));
+    return list.version;
+  }
+  Status drop_list(std::string_view name) override {
+    if (!book->find(name)) return Error{ErrorCode::not_found, "there is no list '" + std::string(name) + "'"};
+    book = book->without(name);
+    return {};
+  }
+};
+
 class World {
  public:
   explicit World(const Way& way) : way_(way), clock_(kNow) {
@@ -159,6 +178,9 @@ class World {
     context.snapshot = &snapshot;
     context.clock = &clock_;
     context.executor = way_.threads ? static_cast<query::Executor*>(&threads) : &inline_executor;
+    context.lists = lists_.book;
+    context.list_writer = &lists_;
+    context.may_define = true;
     query::QueryRequest request;
     request.text = text;
     request.options = way_.options;
@@ -177,6 +199,7 @@ class World {
   }
 
   Way way_;
+  MemoryLists lists_;
   ManualClock clock_;
   std::string directory_;
   std::unique_ptr<store::Store> store_;

@@ -9,6 +9,7 @@
 
 #include "storage/model/flow_schema.h"
 #include "storage/model/time.h"
+#include "tests/oracle/stages.h"
 
 namespace sluice::oracle {
 namespace {
@@ -391,11 +392,31 @@ std::vector<Row> rows_of(const Batch& flows) {
   return rows;
 }
 
-Table evaluate(const grammar::Query& query, std::vector<Row> rows) {
+namespace {
+
+Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows, TimeBounds bounds) {
   const Evaluator ev;
-  if (query.time) give_up("a time clause");
+  if (query.time) {
+    const auto* between = std::get_if<g::TimeBetween>(&query.time->node);
+    if (between == nullptr || between->active) give_up("this time clause");
+    bounds = {std::get<Time>(ev.value(between->from, {})).ns, std::get<Time>(ev.value(between->to, {})).ns};
+  }
+  std::vector<Row> rows;
+  for (const Row& r : flows) {
+    const int64_t ts = std::get<Time>(r.at("flow_end")).ns;
+    if (ts >= bounds.from && ts < bounds.to) rows.push_back(r);
+  }
   std::vector<std::string> columns;  // empty: still whole flows
-  for (const g::Stage& stage : query.stages) {
+  for (size_t at = 0; at < query.stages.size(); ++at) {
+    const g::Stage& stage = query.stages[at];
+    StageWorld world;
+    world.value = [&](const g::ExprPtr& e, const Row& r) { return ev.value(e, r); };
+    world.truth = [&](const g::ExprPtr& e, const Row& r) { return ev.truth(e, r); };
+    world.ask = [&](const g::Query& q, TimeBounds b) { return evaluate_within(q, flows, b); };
+    world.query = &query;
+    world.at = at;
+    world.bounds = bounds;
+    if (apply_stage(stage, world, rows, columns)) continue;
     if (const auto* w = stage.as<g::WhereStage>()) {
       std::erase_if(rows, [&](const Row& r) { return !ev.truth(w->predicate, r); });
     } else if (const auto* x = stage.as<g::ExtendStage>()) {
@@ -481,6 +502,10 @@ Table evaluate(const grammar::Query& query, std::vector<Row> rows) {
   }
   return table;
 }
+
+}  // namespace
+
+Table evaluate(const grammar::Query& query, const std::vector<Row>& flows) { return evaluate_within(query, flows, {}); }
 
 std::string text_of(const Value& v) {
   if (is_null(v)) return "null";

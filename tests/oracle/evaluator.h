@@ -1,8 +1,8 @@
 // A plain evaluator of FlowQL: one row at a time, from the syntax tree, with maps and nothing clever. It shares the parser with
 // the engine and not a line more, so that an answer both agree on is an answer two programs found.
 //
-// It covers what the random queries of oracle_test.cc say: where, extend, select, stats, distinct; not sort, limit and top,
-// whose order the test checks itself.
+// It covers what the random queries of the tests say: where, extend, select, stats, distinct, and the stages of stages.h; not
+// sort, limit and top, whose order the test checks itself.
 #pragma once
 
 #include <map>
@@ -40,8 +40,9 @@ struct Table {
 // Every stored and derived column of every flow.
 std::vector<Row> rows_of(const Batch& flows);
 
-// Evaluates a query without a time clause. Throws std::runtime_error for what it does not cover: in a test that is a failure.
-Table evaluate(const grammar::Query& query, std::vector<Row> flows);
+// Evaluates a query without a time clause or with `between`. Throws std::runtime_error for what it does not cover: in a test that is a
+// failure.
+Table evaluate(const grammar::Query& query, const std::vector<Row>& flows);
 
 std::string text_of(const Value& value);
 

@@ -76,6 +76,33 @@ Batch random_flows(Dice& dice, size_t rows) {
   return b.finish();
 }
 
+// A few hosts that talk a lot, through three reporters, for some hours: for the stages that look across rows.
+Batch busy_flows(Dice& dice, size_t rows) {
+  FlowBatchBuilder b;
+  static const uint16_t ports[] = {22, 80, 443, 40'000, 40'001};
+  for (size_t i = 0; i < rows; ++i) {
+    b.begin_row();
+    const TimestampNs end = kDayStart + static_cast<int64_t>(dice.below(4 * 3600)) * kSecond;
+    b.set_time(ColumnId::flow_end, end);
+    if (!dice.one_in(10)) b.set_time(ColumnId::flow_start, end - static_cast<int64_t>(dice.below(120)) * kSecond);
+    if (!dice.one_in(40)) b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000001 + static_cast<uint32_t>(dice.below(4))));
+    if (!dice.one_in(40)) b.set_ip(ColumnId::dst_ip, IpAddress::v4(0x0a000001 + static_cast<uint32_t>(dice.below(5))));
+    if (!dice.one_in(20)) b.set_uint(ColumnId::src_port, ports[dice.below(5)]);
+    if (!dice.one_in(20)) b.set_uint(ColumnId::dst_port, ports[dice.below(5)]);
+    b.set_uint(ColumnId::protocol, dice.one_in(4) ? 17 : 6);
+    static const uint16_t flags[] = {2, 18, 27, 16};
+    if (!dice.one_in(3)) b.set_uint(ColumnId::tcp_flags, flags[dice.below(4)]);
+    if (!dice.one_in(8)) b.set_uint(ColumnId::raw_bytes, dice.below(5000));
+    if (!dice.one_in(8)) b.set_uint(ColumnId::raw_packets, 1 + dice.below(20));
+    if (!dice.one_in(4)) b.set_uint(ColumnId::sampling_rate, dice.one_in(3) ? 100 : 1);
+    if (!dice.one_in(3)) b.set_uint(ColumnId::action, dice.below(2));
+    if (!dice.one_in(5)) b.set_ip(ColumnId::exporter_ip, IpAddress::v4(0xc0000201 + static_cast<uint32_t>(dice.below(2))));
+    if (!dice.one_in(5)) b.set_uint(ColumnId::source, dice.one_in(2) ? 11 : 12);
+    if (dice.one_in(6)) b.set_uint(ColumnId::duplicate, dice.below(2));
+  }
+  return b.finish();
+}
+
 class QueryWriter {
  public:
   QueryWriter(Dice& dice, const std::vector<Row>& flows) : dice_(dice), flows_(flows) {}
@@ -251,8 +278,10 @@ class OracleTest : public ::testing::Test {
     std::error_code ec;
     std::filesystem::remove_all(directory_, ec);
   }
-  void fill(Dice& dice, size_t rows) {
-    flows_ = random_flows(dice, rows);
+  void fill(Dice& dice, size_t rows) { fill(random_flows(dice, rows)); }
+  void fill(Batch flows) {
+    flows_ = std::move(flows);
+    const size_t rows = flows_.rows;
     rows_ = rows_of(flows_);
     store::StoreOptions options;
     options.directory = directory_;
@@ -376,6 +405,57 @@ TEST_F(OracleTest, TopAndSortedLimitsChooseTheRightRows) {
       EXPECT_EQ(row[1], of_key[row[0]]) << asked << " for " << row[0];
       EXPECT_EQ(row[1], r < ranked.size() ? text_of(ranked[r]) : "null") << asked << " at rank " << r;  // nulls last
     }
+  }
+}
+
+// Stages that look across rows.
+TEST_F(OracleTest, StagesAcrossRowsAgree) {
+  const uint64_t seed = setting("SLUICE_ORACLE_SEED", 20261120) + 2;
+  Dice dice(seed);
+  ASSERT_NO_FATAL_FAILURE(fill(busy_flows(dice, 240)));
+  const std::string columns = "flow_end, flow_start, src_ip, dst_ip, src_port, dst_port, protocol, raw_bytes, raw_packets, exporter_ip, sampling_rate, duplicate";
+  const auto condition = [&] {
+    return dice.pick({"proto == tcp", "dst_port == 22", "dst_port != 443", "action == reject", "bytes > 1000", "tcp_flags has syn", "src_port == 80", "dst_port in (80, 443)"});
+  };
+  const auto where = [&] { return dice.one_in(2) ? "where " + condition() + " | " : std::string(); };
+  const auto range = [&] {
+    const uint64_t hour = dice.below(3);
+    return "between 2026-11-20T0" + std::to_string(hour) + ":00Z and 2026-11-20T0" + std::to_string(hour + 1 + dice.below(3 - hour)) + ":" + dice.pick({"00", "30"}) + "Z ";
+  };
+  const auto key = [&] { return dice.pick({"src_ip", "src_ip, dst_ip", "dst_port", "dst_ip, dst_port", "src_ip, dst_ip, dst_port, protocol"}); };
+  const uint64_t queries = setting("SLUICE_ORACLE_QUERIES", 400) / 2;
+  for (uint64_t i = 0; i < queries; ++i) {
+    std::string text;
+    switch (dice.below(7)) {
+      case 0:
+        text = where() + "dedup" + (dice.one_in(2) ? " by " + key() : "") + (dice.one_in(2) ? " within " + dice.pick({"1ms", "1s", "5m"}) : "") + " | select " + columns;
+        break;
+      case 1: {
+        const std::string kind = dice.pick({"", "inner ", "left ", "semi ", "anti "});
+        const bool adds = kind != "semi " && kind != "anti ";
+        text = where() + "join " + kind + "(from flows | " + where() + "stats n = count(), m = max(bytes) by " + (dice.one_in(2) ? "src_ip" : "src_ip, dst_port") + ") on src_ip";
+        if (text.find("by src_ip, dst_port)") != std::string::npos && (!adds || dice.one_in(2))) text += ", dst_port";
+        if (adds && text.find("by src_ip, dst_port)") != std::string::npos && !text.ends_with("dst_port")) text = where() + "join left (stats n = count(), m = max(bytes) by host = dst_ip) on src_ip == host";
+        text += " | select flow_end, src_ip, dst_port, raw_bytes" + std::string(adds ? ", n, m" : "");
+        break;
+      }
+      case 2: text = range() + "| " + where() + "first_seen " + key() + " lookback " + dice.pick({"30m", "1h", "14d"}) + " | select " + columns; break;
+      case 3:
+        text = where() + "sequence by " + key() + " within " + dice.pick({"1m", "10m", "2h"}) + " [" + condition() + "]" + dice.pick({"", " min 2", " min 3"}) + " then [" + condition() + "]" +
+               dice.pick({"", " min 2"}) + (dice.one_in(3) ? " then [" + condition() + "]" : "");
+        break;
+      case 4: text = where() + "reach from 10.0.0." + std::to_string(1 + dice.below(5)) + " within " + std::to_string(1 + dice.below(4)) + " hops | select ip, hops, reached"; break;
+      case 5:
+        // (What talks to itself from one port to the same has one side only.)
+        text = where() + "where src_ip != dst_ip or src_port != dst_port | stitch" + dice.pick({"", " within 1s", " within 30m"}) +
+               " | select src_ip, src_port, dst_ip, dst_port, protocol, flow_start, flow_end, bytes, packets, reverse_bytes, reverse_packets, flows, began_by";
+        break;
+      default:
+        text = range() + "| " + where() + "baseline " + dice.pick({"count()", "sum(raw_bytes)"}) + " as v" + (dice.one_in(4) ? "" : " by " + key()) + " every " + dice.pick({"5m", "10m"}) +
+               " over " + dice.pick({"1h", "2h"}) + dice.pick({"", " seasonal 20m", " seasonal 1h"}) + dice.pick({"", " min 1", " min 10"});
+    }
+    SCOPED_TRACE("seed " + std::to_string(seed) + " query " + std::to_string(i));
+    ASSERT_NO_FATAL_FAILURE(agree(text));
   }
 }
 

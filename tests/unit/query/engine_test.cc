@@ -426,7 +426,7 @@ TEST_F(EngineTest, Errors) {
   EXPECT_EQ(error_of("src_prt == 1"), "unknown column 'src_prt' (did you mean 'src_port'?)");
   EXPECT_EQ(error_of("proto == tpc"), "'tpc' is not a protocol (did you mean 'tcp'?)");
   EXPECT_EQ(error_of("stats sum(app)"), "sum() wants a number or a duration as argument 1 (sum(x))");
-  EXPECT_EQ(error_of("stitch"), "stage 'stitch' is not available in this version");
+  EXPECT_EQ(error_of("lookup assets on src_ip"), "stage 'lookup' is not available in this version");
   EXPECT_EQ(error_of("select ip"), "'ip' means source or destination, and this place wants one of them (say 'src_ip' or 'dst_ip')");
   EXPECT_EQ(error_of("src_ip == 5"), "this place wants an address, and this is a number");
   EXPECT_EQ(error_of("app =~ /(/"), "bad regular expression: a '(' without its ')' at character 2");

@@ -1,0 +1,206 @@
+// beacons: keys whose connections come like clockwork.
+//
+// `beacons by KEY, … [min N]` scores each key of at least N connections (20 unless it says) by beacon_score.h, which is RITA v5's
+// formula: the regularity of the intervals between starts (flow_start, else flow_end, in whole seconds) and of the bytes, the
+// evenness over 24 bars of the query's range, and how long it went on. The best come first; `sort` orders otherwise. A flow that an
+// exporter reported in several records makes intervals of the exporter's time-out: stitch first. Bytes that no source told are left out.
+#include <algorithm>
+#include <numeric>
+
+#include "query/beacon_score.h"
+#include "query/group.h"
+#include "query/stage.h"
+
+namespace sluice::query {
+namespace {
+
+constexpr uint64_t kConnectionsMin = 20;
+
+struct BeaconsSpec {
+  std::vector<StageColumn> keys;
+  std::optional<size_t> start;
+  size_t end = 0, bytes = 0;
+  uint64_t least = kConnectionsMin;
+  TimeRange range;
+  std::string text;
+};
+
+class Beacons final : public Operator {
+ public:
+  Beacons(std::shared_ptr<const BeaconsSpec> spec, RunState* run) : spec_(std::move(spec)), table_(types(*spec_)), claim_(run) {}
+
+  Status push(Chunk chunk, Worker&, const Emit&) override {
+    std::vector<ColumnPtr> keys;
+    for (const auto& k : spec_->keys) keys.push_back(chunk.slots[k.slot]);
+    std::vector<uint32_t> groups;
+    table_.find(keys, chunk.rows, groups);
+    const Column &end = *chunk.slots[spec_->end], &bytes = *chunk.slots[spec_->bytes];
+    const Column* start = spec_->start ? chunk.slots[*spec_->start].get() : nullptr;
+    for (size_t i = 0; i < chunk.rows; ++i) {
+      const bool by_start = start && !start->is_null(i);
+      if (!by_start && end.is_null(i)) continue;
+      rows_.push_back({groups[i], by_start ? start->int_at(i) : end.int_at(i), bytes.is_null(i) ? kUnknown : bytes.uint_at(i)});
+    }
+    return claim_.set(byte_size());
+  }
+  std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Beacons>(spec_, &run); }
+  Status join(std::unique_ptr<Operator> other, Worker&) override {
+    auto& o = static_cast<Beacons&>(*other);
+    const std::vector<uint32_t> map = table_.merge(o.table_);
+    for (Row r : o.rows_) {
+      r.group = map[r.group];
+      rows_.push_back(r);
+    }
+    other.reset();
+    return claim_.set(byte_size());
+  }
+  void collect_slots(std::vector<size_t>& slots) const override {
+    for (const auto& k : spec_->keys) slots.push_back(k.slot);
+    slots.insert(slots.end(), {spec_->end, spec_->bytes});
+    if (spec_->start) slots.push_back(*spec_->start);
+  }
+  std::string describe() const override { return spec_->text; }
+
+  Status finish(Worker& worker, const Emit& emit) override {
+    if (rows_.empty()) return {};
+    TimestampNs first = kTimestampMax, last = kTimestampMin;
+    for (const Row& r : rows_) first = std::min(first, r.time), last = std::max(last, r.time);
+    // The histogram's range: the query's, or where it has no ends, that of the rows.
+    if (spec_->range.from != kTimestampMin) first = spec_->range.from;
+    if (spec_->range.to != kTimestampMax) last = spec_->range.to;
+    const int64_t first_s = first / kSecond, last_s = std::max(last / kSecond, first_s + 1);
+    std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
+      return std::tuple(a.group, a.time, a.bytes) < std::tuple(b.group, b.time, b.bytes);
+    });
+    struct Found {
+      uint32_t group;
+      uint64_t connections, bytes;
+      TimestampNs first, last;
+      BeaconScore score;
+    };
+    std::vector<Found> found;
+    std::vector<int64_t> times;
+    std::vector<double> sizes;
+    for (size_t from = 0; from < rows_.size();) {
+      size_t to = from;
+      times.clear();
+      sizes.clear();
+      Found f{rows_[from].group, 0, 0, rows_[from].time, 0, {}};
+      for (; to < rows_.size() && rows_[to].group == f.group; ++to) {
+        times.push_back(rows_[to].time / kSecond);
+        f.last = rows_[to].time;
+        if (rows_[to].bytes == kUnknown) continue;
+        sizes.push_back(static_cast<double>(rows_[to].bytes));
+        worker.eval.overflow = __builtin_add_overflow(f.bytes, rows_[to].bytes, &f.bytes) || worker.eval.overflow;
+      }
+      f.connections = to - from;
+      from = to;
+      if (!worker.eval.meter.spend(f.connections)) return worker.eval.meter.stopped;
+      if (f.connections < spec_->least) continue;
+      f.score = beacon_score(times, sizes, first_s, last_s);
+      found.push_back(f);
+    }
+    SLUICE_TRY(claim_.set(byte_size() + found.size() * sizeof(Found)));
+    std::vector<uint32_t> groups, order(found.size());
+    for (const Found& f : found) groups.push_back(f.group);
+    std::vector<Column> keys, out;
+    for (size_t k = 0; k < spec_->keys.size(); ++k) keys.push_back(table_.keys(k, groups));
+    std::iota(order.begin(), order.end(), 0u);
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      if (found[a].score.score != found[b].score.score) return found[a].score.score > found[b].score.score;
+      return row_less(keys, a, b);
+    });
+    for (const Column& c : keys) out.push_back(c.gather(order));
+    Column score(PhysicalType::F64), connections(PhysicalType::U64), period(PhysicalType::I64), jitter(PhysicalType::I64), times_score(PhysicalType::F64),
+        sizes_score(PhysicalType::F64), histogram(PhysicalType::F64), duration(PhysicalType::F64), first_seen(PhysicalType::I64), last_seen(PhysicalType::I64),
+        bytes(PhysicalType::U64);
+    for (uint32_t i : order) {
+      const Found& f = found[i];
+      score.append(f.score.score);
+      connections.append(f.connections);
+      period.append(static_cast<int64_t>(f.score.period_s * static_cast<double>(kSecond)));
+      jitter.append(static_cast<int64_t>(f.score.jitter_s * static_cast<double>(kSecond)));
+      times_score.append(f.score.times);
+      sizes_score.append(f.score.sizes);
+      histogram.append(f.score.histogram);
+      duration.append(f.score.duration);
+      first_seen.append(f.first);
+      last_seen.append(f.last);
+      bytes.append(f.bytes);
+    }
+    for (Column* c : {&score, &connections, &period, &jitter, &times_score, &sizes_score, &histogram, &duration, &first_seen, &last_seen, &bytes})
+      out.push_back(std::move(*c));
+    return emit_columns(std::move(out), worker, emit);
+  }
+
+ private:
+  static constexpr uint64_t kUnknown = UINT64_MAX;
+  struct Row {
+    uint32_t group;
+    TimestampNs time;
+    uint64_t bytes;
+  };
+  static std::vector<Type> types(const BeaconsSpec& spec) {
+    std::vector<Type> out;
+    for (const auto& k : spec.keys) out.push_back(k.type);
+    return out;
+  }
+  size_t byte_size() const { return table_.byte_size() + rows_.capacity() * sizeof(Row); }
+
+  std::shared_ptr<const BeaconsSpec> spec_;
+  GroupTable table_;
+  std::vector<Row> rows_;
+  MemoryClaim claim_;
+};
+
+bool bind(StageBinder& binder) {
+  auto spec = std::make_shared<BeaconsSpec>();
+  if (!binder.args.word("by")) return binder.expected("'by' and a key");
+  spec->keys = binder.keys();
+  if (spec->keys.empty()) return false;
+  if (binder.args.word("min")) {
+    const grammar::Span at = binder.args.place();
+    const auto n = binder.count("a count of connections");
+    if (!n) return false;
+    if (*n < 4) return binder.fail(at, "beacons needs 4 connections or more: fewer have no three intervals");
+    spec->least = *n;
+  }
+  if (!binder.end()) return false;
+  const auto end = binder.need("flow_end");
+  const auto bytes = end ? binder.need("bytes") : std::nullopt;
+  if (!bytes) return false;
+  spec->end = end->slot;
+  spec->bytes = bytes->slot;
+  if (const auto start = binder.column("flow_start")) spec->start = start->slot;
+  if (binder.failed()) return false;
+  spec->range = binder.range();
+  spec->text = binder.text();
+  std::vector<StageColumn> columns = spec->keys;
+  const size_t keys = columns.size();
+  Type volume = Type::of(LogicalType::uint);
+  volume.unit = "bytes";
+  const Type share = Type::of(LogicalType::float64), duration = Type::of(LogicalType::duration), time = Type::of(LogicalType::timestamp);
+  columns.push_back({"score", 0, share});
+  columns.push_back({"connections", 0, Type::of(LogicalType::uint)});
+  columns.push_back({"period", 0, duration});
+  columns.push_back({"jitter", 0, duration});
+  columns.push_back({"times_score", 0, share});
+  columns.push_back({"sizes_score", 0, share});
+  columns.push_back({"histogram_score", 0, share});
+  columns.push_back({"duration_score", 0, share});
+  columns.push_back({"first_seen", 0, time});
+  columns.push_back({"last_seen", 0, time});
+  columns.push_back({"bytes", 0, volume});
+  binder.push_frame(std::make_unique<Beacons>(std::move(spec), binder.run()), std::move(columns), keys);
+  return true;
+}
+
+constexpr std::string_view kWords[] = {"by", "min"};
+
+}  // namespace
+
+namespace stage_detail {
+extern const StageSpec kBeacons{"beacons", "beacons by KEY, … [min N]", "How regularly each key connects: RITA's score", kWords, bind};
+}
+
+}  // namespace sluice::query
