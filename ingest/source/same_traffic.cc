@@ -104,7 +104,7 @@ struct SameTraffic::Group {
     Entry* const at = place(entry.key);
     Entry* victim = std::min_element(at, at + kWays, [](const Entry& a, const Entry& b) { return a.end < b.end; });
     if (victim->key != 0 && victim->end >= newest - limits::kSameTrafficGap) {
-      if (entries.size() < limits::kSameTrafficKeysMax && ++crowded > entries.size() / 16) {
+      if (entries.size() < limits::kSameTrafficKeysMax && ++crowded > entries.size() / 64) {
         grow();
         return put(entry);
       }
