@@ -236,6 +236,17 @@ simdjson::error_code Document::again(ondemand::object& object) {
 
 std::string error_text(simdjson::error_code error) { return std::string("JSON object cannot be read: ") + simdjson::error_message(error); }
 
+bool is_of_one_value(simdjson::error_code error) {
+  switch (error) {
+    case simdjson::NO_SUCH_FIELD:
+    case simdjson::INCORRECT_TYPE:
+    case simdjson::NUMBER_ERROR:
+    case simdjson::NUMBER_OUT_OF_RANGE:
+    case simdjson::STRING_ERROR: return true;
+    default: return false;
+  }
+}
+
 std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch) {
   ondemand::raw_json_string raw;
   if (field.key().get(raw)) return {};
