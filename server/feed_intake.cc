@@ -435,7 +435,7 @@ Status FeedIntake::append_records(Work& work, std::span<const std::shared_ptr<co
 }
 
 // Records [first, first + rows_after.size()), in as many writes as their times ask for. Each commits the places that its records reach, so
-// that a kill in between leaves nothing to be told apart. Only a record that is too much by itself needs keys; they follow from its place.
+// that a kill in between leaves nothing to be told apart. Only a record that is too much by itself needs keys; they follow from its place and content.
 Status FeedIntake::scattered_records(Work& work, std::span<const std::shared_ptr<const Batch>> batches, std::span<const uint64_t> rows_after, size_t first) {
   const auto rows_before = [&](size_t i) { return i == 0 ? 0 : rows_after[i - 1]; };
   size_t at = 0, count = rows_after.size();
@@ -457,7 +457,10 @@ Status FeedIntake::scattered_records(Work& work, std::span<const std::shared_ptr
     store::AppendOptions options;
     add_state(work, options, first + at + 1 == work.piece.records.size() ? work.piece.checkpoint : places(work.piece, first + at + 1));
     const AppendRows append = [&](std::span<const std::shared_ptr<const Batch>> part, const store::AppendOptions& with) { return append_when_room(work, part, with); };
-    const std::string base = object_key(work.piece.streams[record.stream] + "@" + std::to_string(record.position));
+    // Its content tells it from one of the same place in a topic that was made anew.
+    const size_t begin = first + at == 0 ? 0 : work.piece.records[first + at - 1].end;
+    const std::string content = ingest::hex(ingest::sha256(std::string_view(work.piece.bytes).substr(begin, record.end - begin))).substr(0, 32);
+    const std::string base = object_key(work.piece.streams[record.stream] + "@" + std::to_string(record.position) + "-" + content);
     const auto appended = append_scattered(rows, options, base, parts_.store.partition_width(), append);
     ++at;
     if (appended.ok()) {

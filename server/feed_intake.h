@@ -4,7 +4,7 @@
 // What is kept of a feed lies in the catalogue's keyspace `ingest_state`: "feed/NAME/at/KEY" its checkpoint, "feed/NAME/packet/KEY" what
 // exporters said in its packets, "feed/NAME/aside/OBJECT" what could not be read. Idempotency keys of its objects are "feed/NAME\nKEY", and
 // with "#OFFSET" those of parts of a large one, "#spanN" those of its flows of one span of time where they lie in too many for one write. Of
-// a file that is followed, parts of such flows are "FILE@OFFSET-HASH"; of a topic's record that has them alone, "PLACE@OFFSET#spanN".
+// a file that is followed, parts of such flows are "FILE@OFFSET-HASH"; of a topic's record that has them alone, "PLACE@OFFSET-HASH#spanN".
 //
 // Thread rule: take, checkpoint and set_aside belong to the feed's thread; counts may be read by any.
 #pragma once
