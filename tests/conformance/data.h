@@ -31,8 +31,9 @@ inline std::string read_whole(const std::filesystem::path& path) {
 
 // Ends the test when the path is not there.
 #define SLUICE_NEED_DATA(needed)                                                                                                              \
-  if (const auto sluice_needed = std::filesystem::path(needed).lexically_normal(); !std::filesystem::exists(sluice_needed)) {                 \
-    if (::sluice::test::conformance_is_required()) FAIL() << "no conformance data at " << sluice_needed << ", and it is required";             \
-    GTEST_SKIP() << "no conformance data at " << sluice_needed;                                                                               \
+  if (const auto sluice_needed = std::filesystem::path(needed); !std::filesystem::exists(sluice_needed)) {                                    \
+    const std::string sluice_where = "no conformance data at " + sluice_needed.lexically_normal().string();                                   \
+    if (::sluice::test::conformance_is_required()) FAIL() << sluice_where << ", and it is required";                                          \
+    GTEST_SKIP() << sluice_where;                                                                                                             \
   }                                                                                                                                           \
   static_assert(true, "")
