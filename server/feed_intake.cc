@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <charconv>
 
+#include "ingest/receive/digest.h"
 #include "ingest/receive/line_cut.h"
 #include "server/log.h"
 #include "server/message_bodies.h"
+#include "server/scattered_append.h"
 #include "storage/catalog/catalog.h"
 #include "storage/model/text_list.h"
+#include "storage/store/rows.h"
 
 namespace sluice::server {
 namespace {
@@ -51,22 +54,7 @@ struct FeedIntake::Work {
   DecodeReport report;                // summed over parts
   uint64_t rows = 0;
   std::optional<Error> failure;       // what went wrong with us: not to be blamed on the object
-
-  void add(const DecodeReport& part, uint64_t records_before, uint64_t lines_in_front) {
-    report.accepted += part.accepted;
-    report.rejected += part.rejected;
-    report.no_data += part.no_data;
-    report.skipped_data += part.skipped_data;
-    report.ignored += part.ignored;
-    report.clamped_times += part.clamped_times;
-    report.cut_strings += part.cut_strings;
-    report.skipped_range.from = std::min(report.skipped_range.from, part.skipped_range.from);
-    report.skipped_range.to = std::max(report.skipped_range.to, part.skipped_range.to);
-    for (const auto& error : part.errors) {
-      if (report.errors.size() >= limits::kReportedErrorsMax) break;
-      report.errors.push_back({error.record + records_before - std::min(error.record + records_before, lines_in_front), error.reason});
-    }
-  }
+  ingest::Checkpoint state;           // what exporters said, taken from the decoder and not durable yet
 };
 
 FeedIntake::FeedIntake(Identity identity, Parts parts)
@@ -105,7 +93,7 @@ Result<ingest::Checkpoint> FeedIntake::restore() {
 }
 
 Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait) {
-  Work work{piece, wait, piece.source.empty() ? identity_.source : piece.source, identity_.shape, {}, {}, 0, {}};
+  Work work{piece, wait, piece.source.empty() ? identity_.source : piece.source, identity_.shape, {}, {}, 0, {}, {}};
   if (!piece.source.empty()) work.shape = feed_format(work.source);
   if (piece.bytes.empty() && piece.records.empty() && piece.fault.empty()) {
     // Nothing but a checkpoint.
@@ -245,34 +233,17 @@ Status FeedIntake::lines(Work& work) {
   uint64_t lines_before = 0;
   const auto part = [&](std::string_view text, bool is_last) -> Status {
     const std::string front = header.text();
-    const size_t front_lines = line_count(front);
     header.see(text);
-    std::string body;
-    body.reserve(front.size() + text.size());
-    body.append(front).append(text);
     std::vector<std::shared_ptr<const Batch>> batches;
-    const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
-      parts_.ingest.mark_duplicates(batch);
-      if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
-      return {};
-    };
     if (!text.empty()) {
-      auto report = decode_body(work.source, body, work.context, sink);
-      // A part may begin with a line that makes no sense, which decoders take for a body that makes none.
-      for (size_t tries = 0; !report.ok() && piece.offset + at > 0 && tries < kBadFirstLines; ++tries) {
-        const size_t end = body.find('\n', front.size());
-        if (end == std::string::npos) break;
-        work.report.reject(++lines_before, report.error().message);
-        body.erase(front.size(), end + 1 - front.size());
-        batches.clear();
-        report = decode_body(work.source, body, work.context, sink);
-      }
-      if (!report.ok()) return std::move(report).error();
-      work.add(*report, lines_before, front_lines);
-      lines_before += line_count(std::string_view(body).substr(front.size()));
+      DecodeReport report;
+      SLUICE_TRY(decode_lines(work, work.context, front, text, piece.offset + at > 0 ? kBadFirstLines : 0, report, batches));
+      work.report.merge(report, [&](uint64_t line) { return line + lines_before; });
+      lines_before += line_count(text);
     }
-    std::string().swap(body);
-    return append(work, batches, is_last ? piece.object_key : piece.object_key + "#" + std::to_string(piece.offset + at), is_last);
+    const Status status = append(work, batches, is_last ? piece.object_key : piece.object_key + "#" + std::to_string(piece.offset + at), is_last);
+    const bool scattered = !status.ok() && status.error().code == ErrorCode::too_large && !work.failure && piece.object_key.empty();
+    return scattered ? scattered_lines(work, front, text, piece.offset + at) : status;
   };
   const ingest::InflateSink take_in = [&](std::string_view text) -> Status {
     if (skip > 0) {
@@ -334,9 +305,69 @@ Status FeedIntake::whole(Work& work) {
     return {};
   };
   SLUICE_ASSIGN(const DecodeReport report, decode_body(work.source, piece.bytes, work.context, sink));
-  work.add(report, 0, 0);
+  work.report.merge(report);
   std::string().swap(piece.bytes);
   return append(work, batches, piece.object_key, true);
+}
+
+// Lines with those in front that say how they are read. One at the front that makes no sense is taken for a body that makes none: in
+// the middle of an object so many are passed by, and rejected. Numbers in `report` are those of the lines of `text`, from 1.
+Status FeedIntake::decode_lines(Work& work, const ingest::DecodeContext& context, const std::string& front, std::string_view text, size_t bad_lines_max, DecodeReport& report,
+                                std::vector<std::shared_ptr<const Batch>>& batches) {
+  const uint64_t front_lines = line_count(front);
+  std::string body;
+  body.reserve(front.size() + text.size());
+  body.append(front).append(text);
+  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+    if (context.azure != nullptr) parts_.ingest.mark_duplicates(batch);
+    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+    return {};
+  };
+  auto decoded = decode_body(work.source, body, context, sink);
+  uint64_t passed = 0;
+  for (; !decoded.ok() && passed < bad_lines_max;) {
+    const size_t end = body.find('\n', front.size());
+    if (end == std::string::npos) break;
+    report.reject(++passed, decoded.error().message);
+    body.erase(front.size(), end + 1 - front.size());
+    batches.clear();
+    decoded = decode_body(work.source, body, context, sink);
+  }
+  if (!decoded.ok()) return std::move(decoded).error();
+  report.merge(*decoded, [&](uint64_t line) { return line - std::min(line, front_lines) + passed; });
+  return {};
+}
+
+// Lines of a file that is followed, of too many partitions for one write. What a piece of such a file holds depends on how far the file
+// had grown, so parts of it are told apart by the file, their place in it and their content, and the last one, whose end is by chance,
+// commits with the checkpoint.
+Status FeedIntake::scattered_lines(Work& work, const std::string& front, std::string_view text, uint64_t offset) {
+  if (work.piece.checkpoint.empty()) return Error{ErrorCode::too_large, "its flows lie in too many time partitions"};
+  const std::string file = work.piece.checkpoint.front().first;
+  ingest::HeaderLines header(work.shape);
+  header.reset(front, front.empty() && offset == 0);
+  while (true) {
+    const size_t to_next = limits::kScatteredTextBytes - offset % limits::kScatteredTextBytes;
+    size_t length = text.size();
+    if (to_next < length) {
+      const size_t end = text.find('\n', to_next - 1);  // the first line end at or behind that place
+      length = end == std::string_view::npos ? length : end + 1;
+    }
+    const bool is_last = length == text.size();
+    const std::string_view part = text.substr(0, length);
+    const std::string before = header.text();
+    header.see(part);
+    std::vector<std::shared_ptr<const Batch>> batches;
+    DecodeReport counted;  // with the whole; and what is remembered of flows has seen them once
+    ingest::DecodeContext alone = work.context;
+    alone.azure = nullptr;
+    if (!decode_lines(work, alone, before, part, SIZE_MAX, counted, batches).ok()) batches.clear();
+    const std::string key = file + "@" + std::to_string(offset) + "-" + ingest::hex(ingest::sha256(part)).substr(0, 32);
+    SLUICE_TRY(append(work, batches, is_last ? std::string() : key, is_last));
+    if (is_last) return {};
+    text.remove_prefix(length);
+    offset += length;
+  }
 }
 
 Status FeedIntake::records(Work& work) {
@@ -349,15 +380,109 @@ Status FeedIntake::records(Work& work) {
   if (is_packet_source(work.source)) return packets(work);
   std::vector<size_t> ends;
   for (const auto& record : piece.records) ends.push_back(record.end);
-  std::vector<std::shared_ptr<const Batch>> batches;
-  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
-    parts_.ingest.mark_duplicates(batch);
-    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
-    return {};
-  };
-  SLUICE_ASSIGN(const DecodeReport report, decode_messages({work.source, piece.bytes, ends, piece.compression, piece.header}, work.context, sink));
-  work.add(report, 0, 0);
-  return append(work, batches, piece.object_key, true);
+  const MessageBodies bodies{work.source, piece.bytes, ends, piece.compression, piece.header};
+  // Records that inflate to much become durable in several writes.
+  for (size_t first = 0, next = 0; first < ends.size(); first = next) {
+    std::vector<std::shared_ptr<const Batch>> batches;
+    bool again = false;
+    const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+      if (!again) parts_.ingest.mark_duplicates(batch);
+      if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
+      return {};
+    };
+    DecodeReport report;
+    SLUICE_ASSIGN(next, decode_messages(bodies, first, work.context, sink, report));
+    // Without places of its records a piece commits as a whole, under its key.
+    while (next < ends.size() && piece.streams.empty()) {
+      SLUICE_ASSIGN(next, decode_messages(bodies, next, work.context, sink, report));
+    }
+    work.report.merge(report);
+    const Status status = append_records(work, batches, next);
+    if (status.ok()) continue;
+    if (status.error().code != ErrorCode::too_large || work.failure || piece.streams.empty()) return status;
+    // Flows of too many partitions: which rows are whose has to be known. What is remembered of flows has seen them once.
+    again = true;
+    ingest::DecodeContext alone = work.context;
+    alone.azure = nullptr;
+    for (size_t from = first; from < next;) {
+      batches.clear();
+      std::vector<uint64_t> rows_after;
+      DecodeReport counted;  // already
+      SLUICE_ASSIGN(const size_t to, decode_messages(bodies, from, alone, sink, counted, &rows_after));
+      SLUICE_TRY(scattered_records(work, batches, rows_after, from));
+      from = to;
+    }
+  }
+  return {};
+}
+
+// The rows of records up to `next`, with the places that follow them.
+Status FeedIntake::append_records(Work& work, std::span<const std::shared_ptr<const Batch>> batches, size_t next) {
+  FeedPiece& piece = work.piece;
+  store::AppendOptions options;
+  uint64_t rows = 0;
+  for (const auto& batch : batches) rows += batch->rows;
+  if (next == piece.records.size()) {
+    if (!piece.object_key.empty()) options.object_key = object_key(piece.object_key);
+    add_state(work, options, piece.checkpoint);
+  } else {
+    add_state(work, options, places(piece, next));
+  }
+  if (batches.empty() && options.object_key.empty() && options.side_writes.empty()) return {};
+  const auto appended = append_when_room(work, batches, options);
+  if (!appended.ok()) return appended.error();
+  if (!appended->duplicate) work.rows += rows;
+  return {};
+}
+
+// Records [first, first + rows_after.size()), in as many writes as their times ask for. Each commits the places that its records reach, so
+// that a kill in between leaves nothing to be told apart. Only a record that is too much by itself needs keys; they follow from its place and content.
+Status FeedIntake::scattered_records(Work& work, std::span<const std::shared_ptr<const Batch>> batches, std::span<const uint64_t> rows_after, size_t first) {
+  const auto rows_before = [&](size_t i) { return i == 0 ? 0 : rows_after[i - 1]; };
+  size_t at = 0, count = rows_after.size();
+  while (at < rows_after.size()) {
+    count = std::min(count, rows_after.size() - at);
+    const auto rows = store::slice(batches, rows_before(at), rows_after[at + count - 1]);
+    const Status status = append_records(work, rows, first + at + count);
+    if (status.ok()) {
+      at += count;
+      count *= 2;
+      continue;
+    }
+    if (status.error().code != ErrorCode::too_large || work.failure) return status;
+    if (count > 1) {
+      count /= 2;
+      continue;
+    }
+    const ingest::FeedRecord& record = work.piece.records[first + at];
+    store::AppendOptions options;
+    add_state(work, options, first + at + 1 == work.piece.records.size() ? work.piece.checkpoint : places(work.piece, first + at + 1));
+    const AppendRows append = [&](std::span<const std::shared_ptr<const Batch>> part, const store::AppendOptions& with) { return append_when_room(work, part, with); };
+    // Its content tells it from one of the same place in a topic that was made anew.
+    const size_t begin = first + at == 0 ? 0 : work.piece.records[first + at - 1].end;
+    const std::string content = ingest::hex(ingest::sha256(std::string_view(work.piece.bytes).substr(begin, record.end - begin))).substr(0, 32);
+    const std::string base = object_key(work.piece.streams[record.stream] + "@" + std::to_string(record.position) + "-" + content);
+    const auto appended = append_scattered(rows, options, base, parts_.store.partition_width(), append);
+    ++at;
+    if (appended.ok()) {
+      work.rows += appended->rows;
+      continue;
+    }
+    if (appended.error().code != ErrorCode::too_large || work.failure) return appended.error();
+    work.report.reject(first + at, appended.error().message);
+    SLUICE_TRY(append_records(work, {}, first + at));
+  }
+  return {};
+}
+
+// Where each stream goes on behind the first `count` records.
+ingest::Checkpoint FeedIntake::places(const FeedPiece& piece, size_t count) {
+  std::map<uint32_t, uint64_t> next;
+  for (size_t i = 0; i < count; ++i) next[piece.records[i].stream] = piece.records[i].position + 1;
+  ingest::Checkpoint out;
+  if (!piece.streams.empty())
+    for (const auto& [stream, place] : next) out.emplace_back(piece.streams[stream], std::to_string(place));
+  return out;
 }
 
 // Raw datagrams, by a decoder that knows what came before them.
@@ -365,14 +490,17 @@ Status FeedIntake::packets(Work& work) {
   FeedPiece& piece = work.piece;
   if (!decoder_) decoder_ = std::make_unique<ingest::PacketDecoder>();
   std::vector<std::shared_ptr<const Batch>> batches;
+  uint64_t finished = 0;  // rows that went to the sink
   const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
     parts_.ingest.mark_duplicates(batch);
+    finished += batch.rows;
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
   FlowBatchBuilder out;
   size_t begin = 0;
   uint64_t number = 0;
+  std::vector<uint64_t> rows_after;
   for (const auto& record : piece.records) {
     const auto* data = reinterpret_cast<const uint8_t*>(piece.bytes.data()) + begin;
     const std::span<const uint8_t> packet(data, record.end - begin);
@@ -390,23 +518,26 @@ Status FeedIntake::packets(Work& work) {
       work.report.reject(number, errors.empty() ? "could not be read" : errors.back().reason);
       work.report.rejected += counts.bad - 1;
     }
+    rows_after.push_back(finished + out.rows());
   }
   if (out.rows() > 0) SLUICE_TRY(sink(out.finish()));
   decoder_->expire(work.context.received_at);
-  return append(work, batches, piece.object_key, true);
+  if (piece.streams.empty()) return append(work, batches, piece.object_key, true);
+  return scattered_records(work, batches, rows_after, 0);
 }
 
 // --- to the store ----------------------------------------------------------------------------------------------------
 
-void FeedIntake::add_state(store::AppendOptions& options, const ingest::Checkpoint& checkpoint) {
+void FeedIntake::add_state(Work& work, store::AppendOptions& options, const ingest::Checkpoint& checkpoint) {
   for (const auto& [key, value] : checkpoint) options.side_writes.emplace_back(prefix_ + "at/" + key, value);
   if (!decoder_) return;
-  for (auto& [key, value] : decoder_->take_state_changes()) options.side_writes.emplace_back(prefix_ + "packet/" + key, std::move(value));
+  for (auto& [key, value] : decoder_->take_state_changes()) work.state.emplace_back(prefix_ + "packet/" + key, std::move(value));
+  options.side_writes.insert(options.side_writes.end(), work.state.begin(), work.state.end());
 }
 
 Status FeedIntake::commit_checkpoint(Work& work) {
   store::AppendOptions options;
-  add_state(options, work.piece.checkpoint);
+  add_state(work, options, work.piece.checkpoint);
   if (options.side_writes.empty()) return {};
   const auto appended = append_when_room(work, {}, options);
   return appended.ok() ? Status() : Status(appended.error());
@@ -416,7 +547,10 @@ Result<store::AppendResult> FeedIntake::append_when_room(Work& work, std::span<c
                                                          const store::AppendOptions& options) {
   while (true) {
     auto appended = parts_.store.append_shared(batches, options);
-    if (appended.ok()) return appended;
+    if (appended.ok()) {
+      if (!options.side_writes.empty()) work.state.clear();
+      return appended;
+    }
     if (appended.error().code == ErrorCode::full) {
       if (work.wait()) continue;
       work.failure = Error{ErrorCode::cancelled, "stopping"};
@@ -431,7 +565,7 @@ Result<store::AppendResult> FeedIntake::append_when_room(Work& work, std::span<c
 Status FeedIntake::append(Work& work, std::vector<std::shared_ptr<const Batch>>& batches, const std::string& key, bool is_last) {
   store::AppendOptions options;
   if (!key.empty()) options.object_key = object_key(key);
-  if (is_last) add_state(options, work.piece.checkpoint);
+  if (is_last) add_state(work, options, work.piece.checkpoint);
   uint64_t rows = 0;
   for (const auto& batch : batches) rows += batch->rows;
   if (batches.empty() && !is_last) return {};
@@ -441,21 +575,13 @@ Status FeedIntake::append(Work& work, std::vector<std::shared_ptr<const Batch>>&
     if (!appended->duplicate) work.rows += rows;
     return {};
   }
-  if (appended.error().code != ErrorCode::too_large || work.failure || batches.size() < 2) return std::move(appended).error();
-
-  // Flows of too many hours for one write: batch by batch, each under a key that follows from the piece, and the checkpoint last.
-  std::string base = key;
-  if (base.empty() && !work.piece.checkpoint.empty()) base = work.piece.checkpoint.front().first + "=" + work.piece.checkpoint.front().second;
-  if (base.empty()) return std::move(appended).error();
-  for (size_t i = 0; i < batches.size(); ++i) {
-    store::AppendOptions one;
-    one.object_key = object_key(base + "#batch" + std::to_string(i));
-    appended = append_when_room(work, std::span(batches).subspan(i, 1), one);
-    if (!appended.ok()) return std::move(appended).error();
-    if (!appended->duplicate) work.rows += batches[i]->rows;
-  }
-  appended = append_when_room(work, {}, options);
-  return appended.ok() ? Status() : Status(std::move(appended).error());
+  if (appended.error().code != ErrorCode::too_large || work.failure || key.empty()) return std::move(appended).error();
+  // Flows of too many partitions for one write.
+  const AppendRows each = [&](std::span<const std::shared_ptr<const Batch>> part, const store::AppendOptions& with) { return append_when_room(work, part, with); };
+  appended = append_scattered(batches, options, object_key(key), parts_.store.partition_width(), each);
+  if (!appended.ok()) return std::move(appended).error();
+  work.rows += appended->rows;
+  return {};
 }
 
 FeedCounts FeedIntake::counts() const {

@@ -3,7 +3,8 @@
 //
 // What is kept of a feed lies in the catalogue's keyspace `ingest_state`: "feed/NAME/at/KEY" its checkpoint, "feed/NAME/packet/KEY" what
 // exporters said in its packets, "feed/NAME/aside/OBJECT" what could not be read. Idempotency keys of its objects are "feed/NAME\nKEY", and
-// with "#OFFSET" those of parts of a large one.
+// with "#OFFSET" those of parts of a large one, "#spanN" those of its flows of one span of time where they lie in too many for one write. Of
+// a file that is followed, parts of such flows are "FILE@OFFSET-HASH"; of a topic's record that has them alone, "PLACE@OFFSET-HASH#spanN".
 //
 // Thread rule: take, checkpoint and set_aside belong to the feed's thread; counts may be read by any.
 #pragma once
@@ -82,12 +83,18 @@ class FeedIntake {
   Status lines(Work& work);
   Status lines_part(Work& work, std::string_view text, uint64_t offset, bool is_last);
   Status whole(Work& work);
+  Status decode_lines(Work& work, const ingest::DecodeContext& context, const std::string& front, std::string_view text, size_t bad_lines_max, ingest::DecodeReport& report,
+                      std::vector<std::shared_ptr<const Batch>>& batches);
+  Status scattered_lines(Work& work, const std::string& front, std::string_view text, uint64_t offset);
   Status records(Work& work);
+  Status append_records(Work& work, std::span<const std::shared_ptr<const Batch>> batches, size_t next);
+  Status scattered_records(Work& work, std::span<const std::shared_ptr<const Batch>> batches, std::span<const uint64_t> rows_after, size_t first);
+  static ingest::Checkpoint places(const ingest::FeedPiece& piece, size_t count);
   Status packets(Work& work);
   Status append(Work& work, std::vector<std::shared_ptr<const Batch>>& batches, const std::string& key, bool is_last);
   Result<store::AppendResult> append_when_room(Work& work, std::span<const std::shared_ptr<const Batch>> batches, const store::AppendOptions& options);
   Status commit_checkpoint(Work& work);
-  void add_state(store::AppendOptions& options, const ingest::Checkpoint& checkpoint);
+  void add_state(Work& work, store::AppendOptions& options, const ingest::Checkpoint& checkpoint);
   std::string object_key(std::string_view key) const;
 
   const Identity identity_;

@@ -95,7 +95,7 @@ Result<std::unique_ptr<FeedRunner>> FeedRunner::open(std::vector<ingest::FeedSet
   auto self = std::unique_ptr<FeedRunner>(new FeedRunner(std::move(parts)));
   if (settings.size() > limits::kFeedsMax)
     return Error{ErrorCode::too_large, "more than " + std::to_string(limits::kFeedsMax) + " feeds are declared: " + std::to_string(settings.size())};
-  std::set<std::string> names;
+  std::set<std::string> names, claims;
   for (ingest::FeedSettings& s : settings) {
     if (!names.insert(s.name).second) return s.error_at("name", "another feed has this name");
     const ingest::FeedKind* kind = ingest::find_feed_kind(s.kind);
@@ -116,6 +116,8 @@ Result<std::unique_ptr<FeedRunner>> FeedRunner::open(std::vector<ingest::FeedSet
     runner->kind = s.kind;
     runner->source = s.source;
     SLUICE_ASSIGN(runner->feed, kind->make(s));
+    for (const auto& [key, what] : s.claims)
+      if (!claims.insert(what).second) return s.error_at(key, "another feed takes from " + what + " already; each would take what is the other's");
     SLUICE_TRY(s.finish());
     runner->intake = std::make_unique<FeedIntake>(FeedIntake::Identity{s.name, s.source, s.format, s.shape},
                                                   FeedIntake::Parts{self->parts_.store, self->parts_.clock, self->parts_.metrics, self->parts_.losses,

@@ -2,45 +2,16 @@
 
 #include <algorithm>
 
+#include "ingest/receive/digest.h"
 #include "ingest/receive/inflate.h"
 #include "ingest/source/packet_body.h"
 #include "server/log.h"
 #include "server/message_bodies.h"
+#include "server/scattered_append.h"
 #include "storage/catalog/catalog.h"
+#include "storage/store/rows.h"
 
 namespace sluice::server {
-namespace {
-
-// Memory of one body, taken from the budget for bytes in flight as it grows and given back at the end.
-class BodyMemory {
- public:
-  BodyMemory(std::atomic<size_t>& in_flight, size_t max, size_t own) : in_flight_(in_flight), max_(max), own_(own) {}
-  ~BodyMemory() { release(taken_); }
-  BodyMemory(const BodyMemory&) = delete;
-
-  // Errors: too_large when this body would not fit alone, full when others hold the budget.
-  Status take(size_t bytes) {
-    if (bytes > max_ || own_ + taken_ > max_ - bytes) return Error{ErrorCode::too_large, "the body takes too much memory once unpacked; split it"};
-    size_t now = in_flight_.load();
-    do {
-      if (now > max_ - bytes) return Error{ErrorCode::full, "too many bytes of bodies are being ingested"};
-    } while (!in_flight_.compare_exchange_weak(now, now + bytes));
-    taken_ += bytes;
-    return {};
-  }
-  void release(size_t bytes) {
-    taken_ -= bytes;
-    in_flight_ -= bytes;
-  }
-
- private:
-  std::atomic<size_t>& in_flight_;
-  const size_t max_, own_;
-  size_t taken_ = 0;
-};
-
-}  // namespace
-
 bool is_known_source(std::string_view name) { return ingest::find_source(name) != nullptr; }
 
 std::vector<std::string_view> source_names() {
@@ -80,9 +51,9 @@ Result<IngestOutcome> IngestService::take(IngestBody body) {
   return outcome;
 }
 
-Result<IngestOutcome> IngestService::take_messages(IngestMessages messages) {
+Result<IngestOutcome> IngestService::take_messages(IngestMessages messages, BodyMemory& memory) {
   const size_t bytes = messages.bytes.size();
-  auto outcome = take_messages_counted(messages);
+  auto outcome = take_messages_counted(messages, memory);
   count(messages.source, bytes, outcome);
   return outcome;
 }
@@ -108,6 +79,12 @@ void IngestService::count(std::string_view source, size_t bytes, const Result<In
   metrics_.count_ingest(is_known_source(source) ? source : "unknown", counts);
 }
 
+void IngestService::count_refused(std::string_view source, uint64_t records) {
+  Metrics::IngestCounts counts;
+  counts.rejected = records;
+  metrics_.count_ingest(is_known_source(source) ? source : "unknown", counts);
+}
+
 void IngestService::note_skipped(const std::string& source, const IngestOutcome& outcome) {
   const auto& report = outcome.report;
   if (outcome.duplicate || report.skipped_data == 0 || report.skipped_range.empty()) return;
@@ -116,20 +93,46 @@ void IngestService::note_skipped(const std::string& source, const IngestOutcome&
   losses_.add("skip/" + source + "/" + std::to_string(report.skipped_range.from / kMinute), loss);
 }
 
-Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messages) {
-  if (!is_known_source(messages.source)) return Error{ErrorCode::not_found, "there is no source '" + messages.source.substr(0, 100) + "'"};
-  BodyMemory memory(in_flight_, in_flight_max_, messages.bytes.size());
-  std::vector<std::shared_ptr<const Batch>> batches;
-  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
+ingest::FlowSink IngestService::collect(std::vector<std::shared_ptr<const Batch>>& batches, BodyMemory& memory) {
+  return [&](Batch&& batch) -> Status {
     mark_duplicates(batch);
     SLUICE_TRY(memory.take(batch.byte_size()));
     if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
-  const ingest::DecodeContext read_as = context(messages.format);
+}
+
+Result<store::AppendResult> IngestService::append(const std::vector<std::shared_ptr<const Batch>>& batches, const store::AppendOptions& options,
+                                                  std::string_view content) {
+  auto appended = store_.append_shared(batches, options);
+  if (appended.ok() || appended.error().code != ErrorCode::too_large || !store::may_be_scattered(batches, store_.partition_width())) return appended;
+  std::vector<std::string> keys;
+  const AppendRows append_rows = [&](std::span<const std::shared_ptr<const Batch>> rows, const store::AppendOptions& with) {
+    if (!with.object_key.empty()) keys.push_back(with.object_key);
+    return store_.append_shared(rows, with);
+  };
+  if (!options.object_key.empty()) return append_scattered(batches, options, options.object_key, store_.partition_width(), append_rows);
+  // A body without an id: while it is not whole, its content names it, so that its sender's next try completes it. Once it is whole,
+  // the keys go, because the same body sent again is another one. One at a time, or two that are equal would be taken for one.
+  std::lock_guard lock(scattered_);
+  SLUICE_ASSIGN(const auto whole, append_scattered(batches, options, "content/" + ingest::hex(ingest::sha256(content)), store_.partition_width(), append_rows));
+  catalog::Write forget;
+  for (std::string& key : keys) forget.erase(catalog::Keyspace::objects, std::move(key));
+  SLUICE_TRY(store_.catalog().commit(forget, catalog::Sync::no));
+  return whole;
+}
+
+Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messages, BodyMemory& memory) {
+  if (!is_known_source(messages.source)) return Error{ErrorCode::not_found, "there is no source '" + messages.source.substr(0, 100) + "'"};
+  std::vector<std::shared_ptr<const Batch>> batches;
+  ingest::DecodeContext read_as = context(messages.format);
+  read_as.memory = &memory;
   IngestOutcome outcome;
-  SLUICE_ASSIGN(outcome.report, decode_messages({messages.source, messages.bytes, messages.ends, std::nullopt, {}}, read_as, sink));
-  std::string().swap(messages.bytes);
+  outcome.report = std::move(messages.refused);
+  const MessageBodies bodies{messages.source, messages.bytes, messages.ends, std::nullopt, {}};
+  for (size_t next = 0; next < messages.ends.size();) {
+    SLUICE_ASSIGN(next, decode_messages(bodies, next, read_as, collect(batches, memory), outcome.report));
+  }
   const auto& report = outcome.report;
   store::AppendOptions options;
   options.object_key = std::move(messages.object_key);
@@ -144,7 +147,7 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
                                                   (report.errors.empty() ? std::string() : "; the first: " + report.errors.front().reason)};
   }
   if (!batches.empty() || !options.object_key.empty()) {
-    SLUICE_ASSIGN(const store::AppendResult appended, store_.append_shared(batches, options));
+    SLUICE_ASSIGN(const store::AppendResult appended, append(batches, options, messages.bytes));
     outcome.duplicate = appended.duplicate;
     outcome.rows = appended.duplicate ? 0 : appended.rows;
   }
@@ -160,40 +163,23 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   SLUICE_ASSIGN(ingest::Compression compression, ingest::compression_of(body.content_encoding));
   if (compression == ingest::Compression::none && body.content_encoding.empty()) compression = ingest::detect_compression(body.bytes, false);
   BodyMemory memory(in_flight_, in_flight_max_, body.bytes.size());
-  size_t counted = 0;  // of the inflated text
+  ingest::HeldMemory text(&memory);
   if (compression != ingest::Compression::none) {
-    std::string plain;
-    const ingest::InflateSink append = [&](std::string_view piece) -> Status {
-      if (const size_t had = plain.capacity(); piece.size() > had - plain.size()) {
-        const size_t wanted = std::max(had + had / 2, plain.size() + std::max<size_t>(piece.size(), 1u << 20));
-        SLUICE_TRY(memory.take(wanted));  // both exist while the text is moved over
-        plain.reserve(wanted);
-        if (counted > 0) memory.release(counted);
-        counted = wanted;
-      }
-      plain.append(piece);
-      return {};
-    };
-    SLUICE_TRY(ingest::inflate(body.bytes, compression, append));
-    body.bytes = std::move(plain);
+    SLUICE_ASSIGN(body.bytes, ingest::inflate_to_string(body.bytes, compression, limits::kIngestInflatedBytesMax, text));
   }
 
   std::vector<std::shared_ptr<const Batch>> batches;
-  const ingest::FlowSink sink = [&](Batch&& batch) -> Status {
-    mark_duplicates(batch);
-    SLUICE_TRY(memory.take(batch.byte_size()));
-    if (batch.rows > 0) batches.push_back(std::make_shared<const Batch>(std::move(batch)));
-    return {};
-  };
-  const ingest::DecodeContext read_as = context(body.format);
+  ingest::DecodeContext read_as = context(body.format);
+  read_as.memory = &memory;
   IngestOutcome outcome;
-  SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, read_as, sink));
-  std::string().swap(body.bytes);  // rows are made; the text need not wait for the disk
+  SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, read_as, collect(batches, memory)));
+  // Rows are made; the text need not wait for the disk, unless it may have to name them.
+  if (!body.object.empty() || !store::may_be_scattered(batches, store_.partition_width())) std::string().swap(body.bytes);
 
   store::AppendOptions options;
-  if (!body.object.empty()) options.object_key = body.source + '\n' + body.object;
+  if (!body.object.empty()) options.object_key = bounded_object_key(body.source + '\n' + body.object);
   if (!batches.empty() || !options.object_key.empty()) {
-    SLUICE_ASSIGN(const store::AppendResult appended, store_.append_shared(batches, options));
+    SLUICE_ASSIGN(const store::AppendResult appended, append(batches, options, body.bytes));
     outcome.duplicate = appended.duplicate;
     outcome.rows = appended.duplicate ? 0 : appended.rows;
   }

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "ingest/source/azure_memory.h"
 #include "ingest/source/same_traffic.h"
 #include "ingest/source/source.h"
+#include "server/body_memory.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
 #include "storage/model/result.h"
@@ -37,6 +39,7 @@ struct IngestMessages {
   std::string object_key;     // whole, not per source; may be empty
   std::string bytes;
   std::vector<size_t> ends;   // of the messages in `bytes`
+  ingest::DecodeReport refused;  // what whoever took the messages out of their envelope could not read
 };
 
 struct IngestOutcome {
@@ -72,18 +75,27 @@ class IngestService {
   // parse or corrupt (the body makes no sense), full, io.
   Result<IngestOutcome> take(IngestBody body);
   // The same of messages. One that cannot be read is only counted; but a delivery of which nothing can be read is an error
-  // (invalid_argument) and leaves its key unused, so that its sender keeps it for whoever puts the format right.
-  Result<IngestOutcome> take_messages(IngestMessages messages);
-  // Marks what other reporters have told of. For rows on another way to the store; those of bodies and messages are marked.
+  // (invalid_argument) and leaves its key unused, so that its sender keeps it for whoever puts the format right. `memory` belongs to
+  // the request that brings them.
+  Result<IngestOutcome> take_messages(IngestMessages messages, BodyMemory& memory);
+  // Records of a push of which nothing can be read, while the rest of the push can. `source`: "unknown" where that is not known.
+  void count_refused(std::string_view source, uint64_t records);
+  // For a request that holds `own` bytes of the budget already.
+  BodyMemory memory(size_t own) { return BodyMemory(in_flight_, in_flight_max_, own); }
   // How a body is read that comes now.
-  ingest::DecodeContext context(std::string format) { return {clock_.now(), std::move(format), &azure_memory_}; }
+  ingest::DecodeContext context(std::string format) { return {clock_.now(), std::move(format), &azure_memory_, nullptr}; }
+  // Marks what other reporters have told of. For rows on another way to the store; those of bodies and messages are marked.
   void mark_duplicates(Batch& batch) const {
     if (same_traffic_) same_traffic_->mark(batch);
   }
 
  private:
   Result<IngestOutcome> take_counted(IngestBody& body);
-  Result<IngestOutcome> take_messages_counted(IngestMessages& messages);
+  // Batches on their way to the store, with their memory.
+  ingest::FlowSink collect(std::vector<std::shared_ptr<const Batch>>& batches, BodyMemory& memory);
+  Result<IngestOutcome> take_messages_counted(IngestMessages& messages, BodyMemory& memory);
+  // Rows of too many partitions for one append go in several; `content` names those that come without a key.
+  Result<store::AppendResult> append(const std::vector<std::shared_ptr<const Batch>>& batches, const store::AppendOptions& options, std::string_view content);
   void count(std::string_view source, size_t bytes, const Result<IngestOutcome>& outcome);
   void note_skipped(const std::string& source, const IngestOutcome& outcome);
 
@@ -95,6 +107,7 @@ class IngestService {
   ingest::SameTraffic* const same_traffic_;
   ingest::AzureMemory azure_memory_;
   std::atomic<size_t> in_flight_{0};
+  std::mutex scattered_;
 };
 
 }  // namespace sluice::server

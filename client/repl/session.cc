@@ -115,7 +115,9 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
     std::fprintf(stderr, "error: %s\n", why.c_str());
     return 1;
   }
-  const std::string drawn = answer->columns.empty() ? "" : draw(*answer, {terminal.width, terminal.colour(), explains(text)});
+  // What a pipe gets is rows: two lines of a heading above none would be counted as such.
+  const bool nothing = answer->columns.empty() || (answer->rows.empty() && !terminal.is_terminal);
+  const std::string drawn = nothing ? "" : draw(*answer, {terminal.width, terminal.colour(), explains(text)});
   const size_t lines = static_cast<size_t>(std::count(drawn.begin(), drawn.end(), '\n'));
   FILE* out = stdout;
   if (wish == Wish::page && terminal.is_terminal && terminal.height > 0 && lines + 3 > terminal.height) {

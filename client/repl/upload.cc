@@ -24,9 +24,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The server takes 64 MiB a body; smaller ones keep its memory and a retry's cost low.
+// The server takes 64 MiB a body; smaller ones keep its memory and a retry's cost low. What cannot be cut goes as a whole, compressed where it
+// is larger: the server takes 512 MiB out of one body, if its memory allows.
 constexpr size_t kBodyBytes = 16u << 20;
-constexpr size_t kWholeBodyBytesMax = 64u << 20;
+constexpr size_t kSentBytesMax = 64u << 20;
+constexpr size_t kWholeBodyBytesMax = 512u << 20;
+constexpr size_t kRefusedShown = 5;  // files of which the reason is told one by one
 constexpr size_t kLineBytesMax = 1u << 20;
 constexpr int kRetriesMax = 30;
 
@@ -204,6 +207,8 @@ class Uploader {
       if (exit_code_ == 3) break;
     }
     clear_progress();
+    if (refused_ > kRefusedShown)
+      complain("and " + with_thousands(refused_ - kRefusedShown) + (refused_ == kRefusedShown + 1 ? " more file" : " more files") + " could not be ingested; the last: " + last_refused_);
     if (Http::interrupted()) {
       std::fprintf(stderr, "interrupted; what was accepted so far is stored\n");
       return 1;
@@ -283,6 +288,17 @@ class Uploader {
   // True: stored (or known already).
   bool post(std::string_view body, uint64_t records_before) {
     Request request{"POST", "/v1/ingest/" + url_encode(options_.source), {"Content-Type: application/octet-stream"}, body};
+    std::string packed;
+    if (body.size() > kSentBytesMax) {
+      packed.resize(ZSTD_compressBound(body.size()));
+      const size_t size = ZSTD_compress(packed.data(), packed.size(), body.data(), body.size(), 3);
+      if (ZSTD_isError(size) || size > kSentBytesMax)
+        return fail(name_ + ": larger than " + human_bytes(kSentBytesMax) + ", also when it is compressed (" + human_bytes(body.size()) +
+                    "); split it first (captures: editcap -c), or let a feed of kind folder read it");
+      packed.resize(size);
+      request.body = packed;
+      request.headers.push_back("Content-Encoding: zstd");
+    }
     if (!options_.format.empty()) request.headers.push_back("X-Sluice-Format: " + options_.format);
     if (!options_.send_again) request.headers.push_back("X-Sluice-Object: " + content_id(options_.source, options_.format, piece_++, body));
     for (int attempt = 0;; ++attempt) {
@@ -342,8 +358,10 @@ class Uploader {
     return true;
   }
 
+  // A folder of the wrong files must not fill the screen with one reason.
   bool fail(const std::string& message) {
-    complain(message);
+    if (++refused_ <= kRefusedShown) complain(message);
+    last_refused_ = message;
     exit_code_ = std::max(exit_code_, 1);
     return false;
   }
@@ -376,7 +394,8 @@ class Uploader {
   std::chrono::steady_clock::time_point started_;
   bool tty_, progress_shown_ = false;
   int exit_code_ = 0;
-  size_t file_count_ = 0, shown_errors_ = 0;
+  size_t file_count_ = 0, shown_errors_ = 0, refused_ = 0;
+  std::string last_refused_;
   uint64_t piece_ = 0;  // bodies of the current file posted so far
   std::string name_;
 };

@@ -43,11 +43,6 @@ Error error_of(const std::string& what, const HttpResponse& response) {
   return {kind, message};
 }
 
-std::string unquoted(std::string_view etag) {
-  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
-  return std::string(etag);
-}
-
 // An etag is quoted in headers; the listing leaves the quotes off.
 class AzureStoreImpl final : public AzureStore {
  public:
@@ -97,7 +92,7 @@ class AzureStoreImpl final : public AzureStore {
     if (!response.ok()) return error_of(what, response);
     auto blocks = parse_block_list(response.body);
     if (!blocks.ok()) return std::move(blocks).error().with(what);
-    return BlockList{std::move(*blocks), unquoted(response.header("etag"))};
+    return BlockList{std::move(*blocks), opaque_tag(response.header("etag"))};
   }
 
  private:
@@ -225,7 +220,7 @@ Result<ListPage> parse_azure_listing(std::string_view xml) {
         if (path.size() == 4 && path[2] == "Blob" && path[3] == "Name") object.key = text;
         if (path.size() == 4 && path[2] == "BlobPrefix" && path[3] == "Name") folder = text;
         if (path.size() == 5 && path[3] == "Properties") {
-          if (path[4] == "Etag") object.etag = unquoted(text);
+          if (path[4] == "Etag") object.etag = opaque_tag(text);
           if (path[4] == "Content-Length") {
             const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), object.size);
             if (error != std::errc() || end != text.data() + text.size()) return Error{ErrorCode::parse, "a blob's length is no number"};

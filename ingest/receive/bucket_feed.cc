@@ -111,6 +111,7 @@ void BucketFeed::note_backlog(std::string note) {
   if (!troubles_.empty()) add(troubles_.size(), "objects could not be fetched yet, the last: " + troubles_.begin()->second.reason);
   add(gone_, "objects were gone when they were fetched");
   add(rewritten_, "blobs were written anew and read again from their start");
+  add(damaged_, "damaged places were passed by in blobs that grow");
   add(foreign_, "notices of objects that are not asked for");
   add(bad_messages_, "messages that are no notices");
   now.note = std::move(note);
@@ -270,6 +271,8 @@ Result<BucketFeed::Outcome> BucketFeed::failed(const Error& error, const std::st
     troubles_.erase(id);
     return Outcome::done;
   }
+  if (troubles_.size() >= limits::kBucketTroublesMax && !troubles_.contains(id))
+    troubles_.erase(std::min_element(troubles_.begin(), troubles_.end(), [](const auto& a, const auto& b) { return a.second.since < b.second.since; }));
   Trouble& trouble = troubles_[id];
   if (trouble.tries == 0) trouble.since = now, trouble.successes = successes_;
   ++trouble.tries;
@@ -366,10 +369,9 @@ Result<BucketFeed::Outcome> BucketFeed::bring_tail(const StoredObject& object, c
     if (!text.ok()) return give_up(text.error());
     ++successes_;
     const bool to_end = text->size() >= total - tail.offset;
-    const auto cut = cut_tail(*text, tail.offset == 0);
-    if (!cut) {
-      return give_up({ErrorCode::too_large, tail.offset == 0 ? "it does not begin with {\"records\":[" : "what was added from byte " + std::to_string(tail.offset) + " on are no records"});
-    }
+    const auto cut = cut_tail(*text, tail.offset == 0, to_end);
+    if (!cut) return give_up({ErrorCode::too_large, "it does not begin with {\"records\":["});
+    damaged_ += cut->damaged;
     if (!cut->body.empty() || to_end) {
       FeedPiece part = piece;
       part.offset = tail.offset;
@@ -410,11 +412,12 @@ Result<DurationNs> BucketFeed::poll_queue(const FeedPoll& poll, const PieceSink&
     const auto notices = parse_object_notice(message.body);
     bool all_done = true;
     if (!notices.ok()) {
-      // It would come again and again; the queue is not ours alone to fill, so it is counted and goes.
+      // It would come again and again: it is counted and goes.
       ++bad_messages_;
     } else {
       for (const ObjectNotice& notice : notices->created) {
         if ((!parts_.bucket.empty() && notice.bucket != parts_.bucket) || !notice.key.starts_with(options_.prefix.text()) || !wanted(notice.key)) {
+          // A queue belongs to one feed (see claim): nobody else waits for this.
           ++foreign_;
           continue;
         }

@@ -136,7 +136,7 @@ class BucketFeed final : public Feed {
 
   std::optional<Pass> pass_;
   std::unordered_map<std::string, Trouble> troubles_;  // id → what went wrong
-  uint64_t successes_ = 0, gone_ = 0, rewritten_ = 0, foreign_ = 0, bad_messages_ = 0;
+  uint64_t successes_ = 0, gone_ = 0, rewritten_ = 0, damaged_ = 0, foreign_ = 0, bad_messages_ = 0;
   size_t failures_in_row_ = 0;
 
   mutable std::mutex mutex_;

@@ -123,6 +123,7 @@ Result<std::unique_ptr<Feed>> make_s3_feed(FeedSettings& settings) {
   if (!sqs_url.empty()) {
     SqsOptions sqs{sqs_url, settings.options.contains("region") ? s3.region : std::string(), s3.credentials, s3.retry, limits::kQueueVisibility};
     SLUICE_ASSIGN(sqs.visibility, settings.duration("sqs_visibility", limits::kQueueVisibility, 30 * kSecond, 12 * kHour));
+    settings.claim("sqs_url", "the queue " + sqs_url);
     auto queue = SqsQueue::open(std::move(sqs), transport, *context);
     if (!queue.ok()) return settings.error_at("sqs_url", queue.error().message);
     parts.queue = std::move(*queue);

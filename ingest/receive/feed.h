@@ -50,6 +50,8 @@ struct FeedRecord {
   TimestampNs time = 0;    // when it was made; 0: not known
   IpAddress sender{};      // of a raw datagram: its exporter, where the message tells; else unset (all zero)
   uint16_t sender_port = 0;
+  uint32_t stream = 0;     // of FeedPiece::streams, where there are any
+  uint64_t position = 0;   // of this record in its stream
 };
 
 // One object, or the next part of one that grows. With neither bytes nor records nor fault it is just its checkpoint.
@@ -66,6 +68,10 @@ struct FeedPiece {
   std::string header;
   // Not empty: `bytes` are several messages, each a body of its own. Line formats may have them too.
   std::vector<FeedRecord> records;
+  // Of records that come in order from several streams (a topic's partitions): the checkpoint entry that says where each stream goes on,
+  // as the decimal number behind the position of its last record that is durable. With them a piece that is too much for one write
+  // can become durable record by record. Empty: the piece is one.
+  std::vector<std::string> streams;
   std::string source;      // overrides the feed's own, for feeds that tell the format by the object's name; empty: the feed's
   TimestampNs time = 0;    // when the object was made or changed last; 0: not known
   Checkpoint checkpoint;   // commits with the (last) rows of this piece
@@ -158,6 +164,10 @@ class FeedSettings {
   // what is wrong. nullptr: neither key is there.
   using Secret = std::function<Result<std::string>()>;
   Result<Secret> secret(const std::string& key = "secret");
+  // What only one feed may take from, in words with its name; whoever declares it second is told, by the key.
+  void claim(const std::string& key, std::string what) { claims.emplace_back(key, std::move(what)); }
+  std::vector<std::pair<std::string, std::string>> claims;
+
   // An error for the first key that no function above was asked for.
   Status finish() const;
 

@@ -183,8 +183,14 @@ Result<size_t> inflate(std::string_view body, Compression compression, const Inf
 }
 
 Result<std::string> inflate_to_string(std::string_view body, Compression compression, size_t limit) {
+  HeldMemory granted(nullptr);
+  return inflate_to_string(body, compression, limit, granted);
+}
+
+Result<std::string> inflate_to_string(std::string_view body, Compression compression, size_t limit, HeldMemory& held) {
   std::string text;
   const InflateSink append = [&](std::string_view piece) -> Status {
+    SLUICE_TRY(held.grow(text, piece.size(), body.size()));
     text.append(piece);
     return {};
   };

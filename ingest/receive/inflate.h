@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "ingest/receive/memory_share.h"
 #include "storage/model/limits.h"
 #include "storage/model/result.h"
 
@@ -38,5 +39,8 @@ Result<size_t> inflate(std::string_view body, Compression compression, const Inf
 
 // The same into one string.
 Result<std::string> inflate_to_string(std::string_view body, Compression compression, size_t limit = limits::kIngestInflatedBytesMax);
+// The same, and the string's memory is taken from a share while it grows (while it is moved over, both). `held` keeps it, holds
+// nothing else and outlives the string. Errors: also those of the share.
+Result<std::string> inflate_to_string(std::string_view body, Compression compression, size_t limit, HeldMemory& held);
 
 }  // namespace sluice::ingest

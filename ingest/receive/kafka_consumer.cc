@@ -3,8 +3,8 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
-#include <mutex>
 
 namespace sluice::ingest {
 namespace {
@@ -148,7 +148,7 @@ class Consumer final : public KafkaConsumer {
   void commit(const std::vector<KafkaPosition>& positions, bool wait) override {
     if (positions.empty()) return;
     const List list = make_list(positions.size());
-    for (const auto& p : positions) rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.partition)->offset = p.next;
+    for (const auto& p : positions) sign(*rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.partition)).offset = p.next;
     rd_kafka_commit(client_, list.get(), wait ? 0 : 1);
   }
 
@@ -165,9 +165,33 @@ class Consumer final : public KafkaConsumer {
     return out;
   }
 
-  std::string note() const override { return note_; }
+  std::vector<KafkaGap> take_gaps() override { return std::exchange(gaps_, {}); }
+
+  std::string note() const override {
+    std::string out;
+    size_t told = 0;
+    for (const auto& [place, note] : notes_) {
+      if (++told > kNotesTold) break;
+      out += (out.empty() ? "" : "; ") + place.first + "/" + std::to_string(place.second) + " " + note;
+    }
+    if (notes_.size() > kNotesTold) out += "; and so for " + std::to_string(notes_.size() - kNotesTold) + " more partitions";
+    return out;
+  }
 
  private:
+  static constexpr size_t kNotesTold = 4;
+
+  // librdkafka frees the text with the list.
+  rd_kafka_topic_partition_t& sign(rd_kafka_topic_partition_t& p) const {
+    if (hooks_.member.empty() || p.metadata != nullptr) return p;
+    p.metadata = ::strndup(hooks_.member.data(), hooks_.member.size());
+    p.metadata_size = p.metadata == nullptr ? 0 : hooks_.member.size();
+    return p;
+  }
+  bool is_ours(const rd_kafka_topic_partition_t& committed) const {
+    return !hooks_.member.empty() && committed.metadata != nullptr && std::string_view(static_cast<const char*>(committed.metadata), committed.metadata_size) == hooks_.member;
+  }
+
   void on_error(rd_kafka_resp_err_t error, std::string_view reason) {
     if (error == RD_KAFKA_RESP_ERR__FATAL) {
       char text[512] = "";
@@ -211,15 +235,29 @@ class Consumer final : public KafkaConsumer {
       auto& p = partitions->elems[i];
       const std::string place = std::string(p.topic) + "/" + std::to_string(p.partition);
       const int64_t group = committed->elems[i].offset;
-      const auto stored = hooks_.stored ? hooks_.stored(p.topic, p.partition) : std::nullopt;
+      const std::optional<int64_t> stored = hooks_.stored ? hooks_.stored(p.topic, p.partition) : std::nullopt;
       int64_t low = 0, high = 0;
       if (const auto error = rd_kafka_query_watermark_offsets(client_, p.topic, p.partition, &low, &high, milliseconds(limits::kKafkaAnswerTimeout));
           error != RD_KAFKA_RESP_ERR_NO_ERROR)
         return Error{code_of(error), place + ": its range of offsets cannot be read: " + rd_kafka_err2str(error)};
-      int64_t next = stored ? std::max(*stored, group) : group;
-      if (!stored && (group < 0 || group > high || group < low)) {
-        // A partition that is new to us; a group offset out of its range is of an older topic.
-        next = options_.start == KafkaOptions::Start::oldest || group >= 0 ? low : high;
+      const auto gap = [&](int64_t from, int64_t to, std::string reason) { gaps_.push_back({p.topic, p.partition, from, to, std::move(reason)}); };
+      const std::string go_on = "reading goes on at offset ";
+      notes_.erase({p.topic, p.partition});
+      int64_t next = stored ? *stored : group;
+      if (stored && group > *stored) {
+        if (is_ours(committed->elems[i])) {
+          notes_[{p.topic, p.partition}] = "is read again from " + std::to_string(*stored) + ", where the flows kept here end, although it had been read to " + std::to_string(group);
+        } else {
+          next = group;
+          notes_[{p.topic, p.partition}] = "goes on at " + std::to_string(group) + ": another member of the group has read " + std::to_string(group - *stored) + " records from " + std::to_string(*stored) + " on";
+        }
+      }
+      if (next < 0) {
+        next = options_.start == KafkaOptions::Start::oldest ? low : high;  // new to us, and to the group
+      } else if (!stored && next > high) {
+        // The group's offset is of an older topic of this name.
+        next = low;
+        gap(next, next, "the group had read it to offset " + std::to_string(group) + ", and it ends at " + std::to_string(high) + ": it was made anew, or brokers lost records; " + go_on + std::to_string(next));
       } else if (next > high) {
         switch (options_.reset) {
           case KafkaOptions::Reset::stop:
@@ -228,12 +266,15 @@ class Consumer final : public KafkaConsumer {
           case KafkaOptions::Reset::oldest: next = low; break;
           case KafkaOptions::Reset::newest: next = high; break;
         }
-        note_ = place + " was made anew; read from " + std::to_string(next);
+        gap(low, next, "it was made anew, or brokers lost records; " + go_on + std::to_string(next));
+        notes_[{p.topic, p.partition}] = "was made anew; read from " + std::to_string(next);
       } else if (next < low) {
-        note_ = place + ": records " + std::to_string(next) + " to " + std::to_string(low - 1) + " were gone from the topic before they could be read";
+        gap(next, low, "records were gone from the topic before they could be read");
+        notes_[{p.topic, p.partition}] = "records " + std::to_string(next) + " to " + std::to_string(low - 1) + " were gone from the topic before they could be read";
         next = low;
       }
       p.offset = next;
+      sign(p);
       positions_[{p.topic, p.partition}] = next;
     }
     if (const auto error = rd_kafka_assign(client_, partitions); error != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -250,7 +291,8 @@ class Consumer final : public KafkaConsumer {
   bool pending_assignment_ = false, closing_ = false, stuck_ = false;
   std::optional<Error> trouble_, last_;
   std::map<std::pair<std::string, int32_t>, int64_t> positions_;
-  std::string note_;
+  std::map<std::pair<std::string, int32_t>, std::string> notes_;
+  std::vector<KafkaGap> gaps_;
 };
 
 }  // namespace

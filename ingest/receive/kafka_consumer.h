@@ -2,10 +2,12 @@
 // included in kafka_consumer.cc only.
 //
 // Offsets. The positions that the feed has stored with its rows are the truth; the broker's group offsets are written after
-// them, for the tools that watch groups, and for partitions that this server has not read yet. When a partition is assigned,
-// reading begins at the larger of the two: the stored one is behind when another member has read the partition in between.
+// them, for the tools that watch groups, and for partitions that this server has not read yet; with them goes who wrote them. When a
+// partition is assigned, reading begins at the stored position, unless another member of the group has read further: then there. (An
+// offset of our own that is ahead of the stored position means that an older data directory was put back, whose rows end earlier.)
 // Where neither is known, at the oldest or the newest record, as declared. A stored position that the topic does not reach
-// (the topic was made anew, or a broker lost records) is an error, unless `reset` says where to go on.
+// (the topic was made anew, or a broker lost records) is an error, unless `reset` says where to go on. What is not read because it was
+// gone, or was passed by for `reset`, is a gap and is told.
 //
 // Thread rule: belongs to one thread. librdkafka has threads of its own behind it, which only fetch.
 // Errors: unauthenticated (the broker refuses the credentials, or TLS fails), not_found (no such topic), conflict (a stored
@@ -44,6 +46,14 @@ struct KafkaPosition {
   int64_t next = 0;  // the offset of the record to read next
 };
 
+// Records of a partition that are not read, and where reading goes on behind them.
+struct KafkaGap {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t from = 0, next = 0;  // from >= next: not known which
+  std::string reason;
+};
+
 struct KafkaLag {
   std::string topic;
   int32_t partition = 0;
@@ -62,6 +72,7 @@ struct KafkaOptions {
 
 // What the consumer asks of its owner, from within poll and close.
 struct KafkaHooks {
+  std::string member;  // who we are, written with the group's offsets; at most 64 bytes
   std::function<std::optional<int64_t>(std::string_view topic, int32_t partition)> stored;
   // Partitions are about to be taken away: make durable what was read, and commit it.
   std::function<void()> before_revoke;
@@ -78,7 +89,9 @@ class KafkaConsumer {
   // positions count.
   virtual void commit(const std::vector<KafkaPosition>& positions, bool wait) = 0;
   virtual std::vector<KafkaLag> lag() const = 0;
-  // What an operator should know: records that were gone before they could be read. May be empty.
+  // Those found since the last call.
+  virtual std::vector<KafkaGap> take_gaps() = 0;
+  // What an operator should know of the partitions that are read. May be empty.
   virtual std::string note() const = 0;
 };
 

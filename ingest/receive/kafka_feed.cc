@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <charconv>
+#include <random>
 
+#include "ingest/receive/digest.h"
 #include "ingest/receive/raw_flow.h"
 
 namespace sluice::ingest {
 namespace {
 
-// Keys of the checkpoint: "o/TOPIC/PARTITION". A topic's name has no slash.
+// Keys of the checkpoint: "o/TOPIC/PARTITION", where a partition goes on (a topic's name has no slash); "member", by which the group's
+// offsets that this feed wrote are known.
+constexpr std::string_view kMember = "member";
+
 std::string key_of(const std::pair<std::string, int32_t>& place) { return "o/" + place.first + "/" + std::to_string(place.second); }
 
 template <typename T>
@@ -58,10 +63,15 @@ Status KafkaFeed::restore(const Checkpoint& checkpoint) {
   // What the consumer has read ahead is not durable: a new one begins where the checkpoint ends.
   consumer_.reset();
   batch_ = {};
-  batch_next_.clear();
+  batch_ranges_.clear();
   batch_compressed_ = false;
   stored_.clear();
+  member_.clear();
   for (const auto& [key, value] : checkpoint) {
+    if (key == kMember) {
+      member_ = value;
+      continue;
+    }
     const size_t slash = key.rfind('/');
     int32_t partition = 0;
     int64_t next = 0;
@@ -75,14 +85,15 @@ Status KafkaFeed::restore(const Checkpoint& checkpoint) {
 
 void KafkaFeed::add(const KafkaRecord& record) {
   const Place place(std::string(record.topic), record.partition);
-  batch_next_[place] = record.offset + 1;
-  if (batch_.records.empty()) {
-    batch_.object = place.first + "/" + std::to_string(record.partition);
-    batch_.offset = static_cast<uint64_t>(record.offset);
-  }
+  const auto range = batch_ranges_.try_emplace(place, Range{record.offset, record.offset + 1, static_cast<uint32_t>(batch_.streams.size())});
+  if (range.second) batch_.streams.push_back(key_of(place));
+  range.first->second.next = record.offset + 1;
+  if (batch_.records.empty()) batch_.offset = static_cast<uint64_t>(record.offset);
   batch_.time = std::max(batch_.time, record.time);
   FeedRecord entry;
   entry.time = record.time;
+  entry.stream = range.first->second.stream;
+  entry.position = static_cast<uint64_t>(record.offset);
   std::string_view bytes = record.value;
   if (options_.payload == KafkaFeedOptions::Payload::rawflow) {
     if (const auto flow = parse_raw_flow(record.value); flow.ok()) {
@@ -112,20 +123,42 @@ Status KafkaFeed::flush(const PieceSink& sink, bool wait_for_commit) {
   if (batch_.records.empty()) return {};
   FeedPiece piece = std::move(batch_);
   batch_ = {};
-  const auto next = std::move(batch_next_);
-  batch_next_.clear();
+  const auto ranges = std::move(batch_ranges_);
+  batch_ranges_.clear();
   std::vector<KafkaPosition> positions;
-  for (const auto& [place, offset] : next) {
-    piece.checkpoint.emplace_back(key_of(place), std::to_string(offset));
-    positions.push_back({place.first, place.second, offset});
+  for (const auto& [place, range] : ranges) {
+    piece.checkpoint.emplace_back(key_of(place), std::to_string(range.next));
+    positions.push_back({place.first, place.second, range.next});
+    // For people, and for the name of what is set aside: "topic/3 offsets 10-19".
+    const std::string named = place.first + "/" + std::to_string(place.second) + " offsets " + std::to_string(range.first) + "-" + std::to_string(range.next - 1);
+    if (piece.object.size() + named.size() + 8 < limits::kObjectKeyBytesMax) piece.object += (piece.object.empty() ? "" : ", ") + named;
+    else if (!piece.object.ends_with("…")) piece.object += ", …";
   }
+  if (!member_is_kept_) piece.checkpoint.emplace_back(kMember, member_);
   // Lines that are not compressed are read together.
   if (!std::exchange(batch_compressed_, false)) piece.compression = Compression::none;
   const TimestampNs time = piece.time;
   SLUICE_TRY(sink(std::move(piece)));
-  for (const auto& [place, offset] : next) stored_[place] = offset;
+  member_is_kept_ = true;
+  for (const auto& [place, range] : ranges) stored_[place] = range.next;
   last_time_ = std::max(last_time_, time);
   if (consumer_) consumer_->commit(positions, wait_for_commit);
+  return {};
+}
+
+// Records that are not read are named with the objects that could not be.
+Status KafkaFeed::tell_gaps(const PieceSink& sink) {
+  for (KafkaGap& gap : consumer_->take_gaps()) {
+    FeedPiece piece;
+    piece.object = gap.topic + "/" + std::to_string(gap.partition);
+    if (gap.from < gap.next) piece.object += " offsets " + std::to_string(gap.from) + "-" + std::to_string(gap.next - 1);
+    piece.fault = std::move(gap.reason);
+    const Place place(gap.topic, gap.partition);
+    // Records behind it may be in the batch already; they commit their own place.
+    piece.checkpoint = {{key_of(place), std::to_string(gap.next)}};
+    SLUICE_TRY(sink(std::move(piece)));
+    stored_[place] = gap.next;
+  }
   return {};
 }
 
@@ -136,7 +169,13 @@ Result<DurationNs> KafkaFeed::poll(const FeedPoll& poll, const PieceSink& sink) 
   };
   const auto guard = std::unique_ptr<void, std::function<void(void*)>>(this, [this](void*) { before_revoke_ = nullptr; });
   if (!consumer_) {
+    member_is_kept_ = !member_.empty();
+    if (member_.empty()) {
+      std::random_device random;
+      for (int i = 0; i < 2; ++i) member_ += hex(std::string{static_cast<char>(random()), static_cast<char>(random()), static_cast<char>(random()), static_cast<char>(random())});
+    }
     KafkaHooks hooks;
+    hooks.member = "sluice " + member_;
     hooks.stored = [this](std::string_view topic, int32_t partition) -> std::optional<int64_t> {
       const auto at = stored_.find({std::string(topic), partition});
       return at == stored_.end() ? std::nullopt : std::optional(at->second);
@@ -155,6 +194,7 @@ Result<DurationNs> KafkaFeed::poll(const FeedPoll& poll, const PieceSink& sink) 
                                        return batch_.bytes.size() < limits::kKafkaBatchBytes;
                                      });
     if (!revoked.ok()) return std::move(revoked).error();
+    if (const Status told = tell_gaps(sink); !told.ok()) return told.error();
     if (!got.ok()) {
       // What was read before is good. The next poll begins with a new consumer: this one may have no partitions any more.
       const Status status = flush(sink, false);

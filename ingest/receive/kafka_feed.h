@@ -40,14 +40,21 @@ class KafkaFeed final : public Feed {
   using Place = std::pair<std::string, int32_t>;
   void add(const KafkaRecord& record);
   Status flush(const PieceSink& sink, bool wait_for_commit);
+  Status tell_gaps(const PieceSink& sink);
   void note_backlog();
 
   const KafkaFeedOptions options_;
   const Open open_;
   std::unique_ptr<KafkaConsumer> consumer_;
   std::map<Place, int64_t> stored_;  // durable: where each partition goes on
+  std::string member_;               // who we are in the group's offsets; made once
+  bool member_is_kept_ = false;      // in the checkpoint
   FeedPiece batch_;
-  std::map<Place, int64_t> batch_next_;
+  struct Range {
+    int64_t first = 0, next = 0;
+    uint32_t stream = 0;  // of batch_.streams
+  };
+  std::map<Place, Range> batch_ranges_;
   bool batch_compressed_ = false;
   TimestampNs last_time_ = 0;  // of the newest record that is durable
   uint64_t unreadable_ = 0;

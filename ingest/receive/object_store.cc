@@ -2,6 +2,12 @@
 
 namespace sluice::ingest {
 
+std::string opaque_tag(std::string_view etag) {
+  if (etag.starts_with("W/")) etag.remove_prefix(2);
+  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
+  return std::string(etag);
+}
+
 Result<HttpResponse> send_with_retries(HttpTransport& transport, const RetryPolicy& policy, const std::function<HttpRequest()>& make) {
   DurationNs pause = 250 * kMillisecond;
   for (int attempt = 1;; ++attempt) {

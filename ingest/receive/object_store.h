@@ -61,6 +61,9 @@ class ObjectStore {
   virtual Result<std::string> get(const GetRequest& request) = 0;
 };
 
+// An ETag as it is compared: without its quotes and without the mark of a weak one (RFC 9110 section 8.8.3).
+std::string opaque_tag(std::string_view etag);
+
 // Tries again what a store answers with 429 or 5xx, and what the network breaks, after 0.25 s, 1 s and 4 s.
 struct RetryPolicy {
   int tries = limits::kBucketTries;

@@ -7,12 +7,6 @@
 namespace sluice::ingest {
 namespace {
 
-std::string unquoted(std::string_view etag) {
-  if (etag.starts_with("W/")) etag.remove_prefix(2);
-  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
-  return std::string(etag);
-}
-
 // Amazon's rules are narrower; other stores allow capitals and underscores.
 bool is_bucket_name(std::string_view name) {
   if (name.empty() || name.size() > 255 || name == "." || name == "..") return false;
@@ -179,7 +173,7 @@ Result<ListPage> parse_s3_listing(std::string_view xml) {
           else if (path[1] == "EncodingType") encoded = text == "url";
         } else if (path.size() == 3 && path[1] == "Contents") {
           if (path[2] == "Key") object.key = text;
-          else if (path[2] == "ETag") object.etag = unquoted(text);
+          else if (path[2] == "ETag") object.etag = opaque_tag(text);
           else if (path[2] == "Size") {
             const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), object.size);
             if (error != std::errc() || end != text.data() + text.size()) return Error{ErrorCode::parse, "an object's size is no number"};

@@ -6,6 +6,7 @@
 
 #include "ingest/receive/inflate.h"
 #include "ingest/source/base64.h"
+#include "ingest/source/json_body.h"
 #include "ingest/source/text_line.h"
 #include "storage/model/limits.h"
 
@@ -41,7 +42,7 @@ std::string_view first_object(std::string_view text) {
 
 class Unwrapper {
  public:
-  explicit Unwrapper(DecodeReport& report) : report_(report) {}
+  Unwrapper(DecodeReport& report, HeldMemory& held) : report_(report), held_(held) {}
 
   Status all(std::string_view body, int depth) {
     while (true) {
@@ -77,7 +78,11 @@ class Unwrapper {
   // An object; what is wrong with it costs only itself.
   Status one(std::string_view object, int depth) {
     const size_t messages_before = out_.messages.size(), text_before = out_.text.size();
+    // Its messages are no longer than the object.
+    SLUICE_TRY(held_.grow(out_.text, object.size(), 0));
     std::string packed;
+    bad_events_.clear();
+    events_ = 0;
     const char* reason = nullptr;
     std::string detail;
     bool control = false;
@@ -104,6 +109,7 @@ class Unwrapper {
       ++report_.ignored;
       return {};
     }
+    for (const std::string& why : bad_events_) report_.reject(number_, why);
     if (!packed.empty()) return unpack(packed, depth);
     return {};
   }
@@ -144,26 +150,37 @@ class Unwrapper {
 
   simdjson::error_code read_events(ondemand::array& events) {
     for (auto element : events) {
-      ondemand::object event;
-      if (const auto error = element.get_object().get(event)) return error;
-      TimestampNs time = 0;
-      std::string_view message;
-      bool found = false;
-      for (auto field : event) {
-        std::string_view key;
-        if (const auto error = field.unescaped_key().get(key)) return error;
-        if (key == "timestamp") {
-          int64_t ms = 0;
-          if (const auto error = field.value().get_int64().get(ms)) return error;
-          if (ms > 0 && ms <= kTimestampMax / kMillisecond) time = ms * kMillisecond;
-        } else if (key == "message") {
-          if (const auto error = field.value().get_string().get(message)) return error;
-          found = true;
-        }
+      ++events_;
+      if (const auto error = read_event(element)) {
+        // What is wrong with one event costs only it, as long as the text goes on as JSON behind it.
+        if (!json::is_of_one_value(error)) return error;
+        bad_events_.push_back("event " + std::to_string(events_) + " cannot be read: " + simdjson::error_message(error));
       }
-      if (!found) return simdjson::NO_SUCH_FIELD;
-      add(message, time);
     }
+    return simdjson::SUCCESS;
+  }
+
+  template <typename Element>
+  simdjson::error_code read_event(Element& element) {
+    ondemand::object event;
+    if (const auto error = element.get_object().get(event)) return error;
+    TimestampNs time = 0;
+    std::string_view message;
+    bool found = false;
+    for (auto field : event) {
+      std::string_view key;
+      if (const auto error = field.unescaped_key().get(key)) return error;
+      if (key == "timestamp") {
+        int64_t ms = 0;
+        if (const auto error = field.value().get_int64().get(ms)) return error;
+        if (ms > 0 && ms <= kTimestampMax / kMillisecond) time = ms * kMillisecond;
+      } else if (key == "message") {
+        if (const auto error = field.value().get_string().get(message)) return error;
+        found = true;
+      }
+    }
+    if (!found) return simdjson::NO_SUCH_FIELD;
+    add(message, time);
     return simdjson::SUCCESS;
   }
 
@@ -182,18 +199,30 @@ class Unwrapper {
       report_.reject(number_, "awslogs data is not base64");
       return {};
     }
-    const size_t left = limits::kIngestInflatedBytesMax - std::min(inflated_, limits::kIngestInflatedBytesMax);
-    auto text = inflate_to_string(*bytes, detect_compression(*bytes), left);
-    if (!text.ok()) {
-      if (text.error().code == ErrorCode::too_large) return std::move(text).error().with("awslogs data");
-      report_.reject(number_, "awslogs data: " + text.error().message);
+    HeldMemory held(held_.share());
+    std::string text;
+    bool refused = false;  // by the share
+    const InflateSink append = [&](std::string_view piece) -> Status {
+      const Status status = held.grow(text, piece.size(), bytes->size());
+      refused = !status.ok();
+      if (status.ok()) text += piece;
+      return status;
+    };
+    const auto inflated = inflate(*bytes, detect_compression(*bytes), append, limits::kEnvelopeBytesMax);
+    if (!inflated.ok()) {
+      if (refused) return inflated.error();
+      report_.reject(number_, "awslogs data: " + inflated.error().message);
       return {};
     }
-    inflated_ += text->size();
-    return all(*text, depth + 1);
+    inflated_ += text.size();
+    if (inflated_ > limits::kIngestInflatedBytesMax) return Error{ErrorCode::too_large, "awslogs data of the body inflates to more than " + std::to_string(limits::kIngestInflatedBytesMax) + " bytes"};
+    return all(text, depth + 1);
   }
 
   DecodeReport& report_;
+  HeldMemory& held_;  // for out_.text
+  std::vector<std::string> bad_events_;  // of the object at hand
+  uint64_t events_ = 0;
   ondemand::parser parser_;
   Unwrapped out_;
   uint64_t number_ = 0;
@@ -207,9 +236,9 @@ bool is_json(std::string_view body) {
   return begin != std::string_view::npos && body[begin] == '{';
 }
 
-Result<Unwrapped> unwrap(std::string_view body, DecodeReport& report) {
+Result<Unwrapped> unwrap(std::string_view body, DecodeReport& report, HeldMemory& held) {
   try {
-    Unwrapper unwrapper(report);
+    Unwrapper unwrapper(report, held);
     SLUICE_TRY(unwrapper.all(body, 0));
     return unwrapper.take();
   } catch (const simdjson::simdjson_error& error) {

@@ -32,8 +32,9 @@ struct Unwrapped {
   std::vector<Message> messages;
 };
 
-// Records that cannot be read are rejected in `report` with the number of the object (from 1) in the body. too_large when
-// what is packed inside exceeds limits::kIngestInflatedBytesMax.
-Result<Unwrapped> unwrap(std::string_view body, DecodeReport& report);
+// Records that cannot be read are rejected in `report` with the number of the object (from 1) in the body. What is packed inside an
+// object is one, too, beyond limits::kEnvelopeBytesMax; all of it beyond limits::kIngestInflatedBytesMax is an Error::too_large. `held`
+// keeps the memory of the text. Errors: also those of its share.
+Result<Unwrapped> unwrap(std::string_view body, DecodeReport& report, HeldMemory& held);
 
 }  // namespace sluice::ingest::aws

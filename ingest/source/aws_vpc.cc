@@ -762,7 +762,8 @@ Result<DecodeReport> decode_text(std::string_view body, const DecodeContext& con
   DecodeReport report;
   if (body.substr(0, 3) == "\xef\xbb\xbf") body.remove_prefix(3);
   if (aws::is_json(body)) {
-    SLUICE_ASSIGN(const aws::Unwrapped unwrapped, aws::unwrap(body, report));
+    HeldMemory held(context.memory);
+    SLUICE_ASSIGN(const aws::Unwrapped unwrapped, aws::unwrap(body, report, held));
     Decoder decoder(context, sink, fallback, false, unwrapped.text.size(), unwrapped.text.data() + unwrapped.text.size(), report);
     if (!context.format.empty()) SLUICE_TRY(decoder.configure(context.format));
     uint64_t number = 0;

@@ -11,8 +11,10 @@
 #include <optional>
 #include <utility>
 
+#include "ingest/receive/blob_tail.h"
 #include "ingest/source/azure_memory.h"
 #include "ingest/source/batch_columns.h"
+#include "ingest/source/bounded_table.h"
 #include "ingest/source/coded_text.h"
 #include "ingest/source/json_body.h"
 #include "ingest/source/json_records.h"
@@ -34,8 +36,6 @@ constexpr DurationNs kReportInterval = 5 * kMinute;
 // A predecessor further back than this is not the one before: a report in between is missing.
 constexpr DurationNs kPredecessorMax = kReportInterval + kMinute;
 
-constexpr std::string_view kFirstKeys[] = {"time",        "category",         "systemId",          "macAddress", "resourceId", "operationName",
-                                           "flowLogGUID", "flowLogVersion",   "flowLogResourceID", "properties", "flowRecords", "targetResourceID"};
 constexpr std::string_view kListKeys[] = {"records"};
 
 // What a record says of the network interface it is about. Each has a column for either side.
@@ -118,53 +118,12 @@ struct Tuple {
   bool biflow = false, refused = false, duplicate = false;
 };
 
-// When the flows of this body were last reported.
-class LastReports {
- public:
-  struct Report {
-    uint64_t key = 0;
-    TimestampNs time = 0;
-    uint32_t said = 0;  // hash of its state and counters
-    bool open = false;  // the flow went on then
-  };
-  // Begins to fetch the flow's entry.
-  void prefetch(uint64_t key) const {
-    if (!reports_.empty()) __builtin_prefetch(&reports_[key & (reports_.size() - 1)]);
-  }
-  // The flow's entry, new ones with time 0; nullptr when there is no room. REQUIRES: key != 0
-  Report* find(uint64_t key) {
-    if ((used_ + 1) * 2 > reports_.size()) {
-      if (reports_.size() / 2 >= limits::kAzureFlowsMax) {
-        // Full: known flows are still found.
-        Report* r = probe(key);
-        return r->key == key ? r : nullptr;
-      }
-      std::vector<Report> old(std::max<size_t>(1'024, reports_.size() * 2));
-      old.swap(reports_);
-      for (const Report& r : old)
-        if (r.key != 0) *probe(r.key) = r;
-    }
-    Report* r = probe(key);
-    if (r->key == 0) {
-      r->key = key;
-      ++used_;
-    }
-    return r;
-  }
-
-  template <typename F>
-  void each(F&& f) const {
-    for (const Report& r : reports_)
-      if (r.key != 0 && r.time != 0) f(r);
-  }
-
- private:
-  Report* probe(uint64_t key) {
-    for (size_t i = key & (reports_.size() - 1);; i = (i + 1) & (reports_.size() - 1))
-      if (reports_[i].key == key || reports_[i].key == 0) return &reports_[i];
-  }
-  std::vector<Report> reports_;
-  size_t used_ = 0;
+// When a flow of this body was last reported.
+struct LastReport {
+  uint64_t key = 0;
+  TimestampNs time = 0;
+  uint32_t said = 0;  // hash of its state and counters
+  bool open = false;  // the flow went on then
 };
 
 uint64_t mix(uint64_t h) {
@@ -286,7 +245,7 @@ class Decoder {
   }
 
   Result<DecodeReport> run(std::string_view body) {
-    JsonRecords records(body, {kFirstKeys, kListKeys});
+    JsonRecords records(body, {kAzureRecordKeys, kListKeys});
     std::string_view object;
     std::string reason;
     while (true) {
@@ -313,7 +272,9 @@ class Decoder {
 
   // Keeps the last report of each flow for bodies to come.
   void remember(AzureMemory& memory) const {
-    last_reports_.each([&](const LastReports::Report& r) { memory.keep(r.key, {r.time, r.open}); });
+    last_reports_.each([&](const LastReport& r) {
+      if (r.time != 0) memory.keep(r.key, {r.time, r.open});
+    });
   }
 
  private:
@@ -377,7 +338,7 @@ class Decoder {
   // The record at hand.
   uint64_t number_ = 0, tuple_number_ = 0;
   RecordFacts facts_;
-  LastReports last_reports_;
+  BoundedTable<LastReport> last_reports_{limits::kAzureFlowsMax};
 
   // The batch in the making.
   FlowBatchBuilder builder_;
@@ -729,7 +690,7 @@ void Decoder::resolve_times(Tuple& t) {
   if (t.flow != 0) {
     const TimestampNs time = t.end;
     const auto state = static_cast<FlowState>(t.state);
-    LastReports::Report* last = last_reports_.find(t.flow);
+    LastReport* last = last_reports_.find(t.flow);
     const bool known = last != nullptr && last->time != 0 && last->time <= time;
     // The report before: of this body, else of one before it.
     std::optional<AzureMemory::Report> before;

@@ -9,6 +9,7 @@
 
 #include "ingest/source/base64.h"
 #include "ingest/source/batch_columns.h"
+#include "ingest/source/bounded_table.h"
 #include "ingest/source/coded_text.h"
 #include "ingest/source/country_code.h"
 #include "ingest/source/json_body.h"
@@ -91,48 +92,17 @@ constexpr struct {
 };
 static_assert(std::size(kLanes) == kLaneCount);
 
-// Who reported what of this body's connections, to mark the second report of the same traffic.
-class Connections {
- public:
-  struct Window {
-    TimestampNs from = kTimestampMax, to = kTimestampMin;
-    bool near(const Window& o) const { return from - kWindowSlack <= o.to && o.from - kWindowSlack <= to; }
-    bool operator==(const Window&) const = default;
-    bool empty() const { return from > to; }
-  };
-  struct Connection {
-    uint64_t key = 0;
-    Window src, dst;       // the last ones that each side reported
-    uint64_t dst_row = 0;  // of the body, from 1: where the destination's report is
-  };
-  // nullptr when there is no room for another.
-  Connection* find(uint64_t key) {
-    if (key == 0) key = 1;
-    if ((used_ + 1) * 2 > slots_.size()) {
-      if (slots_.size() / 2 >= limits::kGcpConnectionsMax) {
-        Connection* c = probe(key);
-        return c->key == key ? c : nullptr;
-      }
-      std::vector<Connection> old(std::max<size_t>(1'024, slots_.size() * 2));
-      old.swap(slots_);
-      for (const Connection& c : old)
-        if (c.key != 0) *probe(c.key) = c;
-    }
-    Connection* c = probe(key);
-    if (c->key == 0) {
-      c->key = key;
-      ++used_;
-    }
-    return c;
-  }
-
- private:
-  Connection* probe(uint64_t key) {
-    for (size_t i = key & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1))
-      if (slots_[i].key == key || slots_[i].key == 0) return &slots_[i];
-  }
-  std::vector<Connection> slots_;
-  size_t used_ = 0;
+struct Window {
+  TimestampNs from = kTimestampMax, to = kTimestampMin;
+  bool near(const Window& o) const { return from - kWindowSlack <= o.to && o.from - kWindowSlack <= to; }
+  bool operator==(const Window&) const = default;
+  bool empty() const { return from > to; }
+};
+// Who reported what of a connection of this body, to mark the second report of the same traffic.
+struct Connection {
+  uint64_t key = 0;
+  Window src, dst;       // the last ones that each side reported
+  uint64_t dst_row = 0;  // of the body, from 1: where the destination's report is
 };
 
 // A count or a port: digits, in quotes or not, or a JSON float that is a whole number ("49444.0").
@@ -263,7 +233,7 @@ class Decoder {
   CodedText reason_;
   std::vector<uint8_t> duplicate_;
   uint64_t rows_before_ = 0;  // of this body, in batches that are gone
-  Connections connections_;
+  BoundedTable<Connection> connections_{limits::kGcpConnectionsMax};
 };
 
 simdjson::error_code Decoder::entry(json::Document& document, std::string_view object, const char* body_end) {
@@ -616,8 +586,8 @@ void Decoder::write() {
     const uint64_t ports = src_port.value_or(0) << 24 | dst_port.value_or(0) << 8 | protocol.value_or(0);
     uint64_t key = hash_of(src) * 3 + hash_of(dst) + ports * 0x9e3779b97f4a7c15ull;
     key ^= key >> 29;
-    if (Connections::Connection* c = connections_.find(key)) {
-      const Connections::Window window{start.value_or(end), end};
+    if (Connection* c = connections_.find(key)) {
+      const Window window{start.value_or(end), end};
       const uint64_t body_row = rows_before_ + row + 1;
       const auto mark = [&](size_t which) {
         if (duplicate_.size() <= which) duplicate_.resize(which + 1, 0);

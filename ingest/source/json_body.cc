@@ -1,14 +1,11 @@
 #include "ingest/source/json_body.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <algorithm>
 #include <bit>
 #include <bitset>
 #include <cstring>
 
+#include "ingest/source/json_scan.h"
 #include "ingest/source/text_line.h"
 #include "storage/model/limits.h"
 
@@ -17,50 +14,16 @@ namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-constexpr size_t kStep = 16;
-
-struct Masks {
-  uint32_t quote, backslash, bracket, line;  // bit i: what byte i is
-};
-
-#ifdef __SSE2__
-Masks look_at(const char* p) {
-  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  const auto equal = [&](char c) { return _mm_cmpeq_epi8(v, _mm_set1_epi8(c)); };
-  // '[' and '{', ']' and '}' differ in one bit each, and nothing else shares the other seven with them.
-  const __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
-  const __m128i brackets = _mm_or_si128(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')), _mm_cmpeq_epi8(folded, _mm_set1_epi8('}')));
-  const auto bits = [](__m128i m) { return static_cast<uint32_t>(_mm_movemask_epi8(m)); };
-  return {bits(equal('"')), bits(equal('\\')), bits(brackets), bits(equal('\n'))};
-}
-#else
-Masks look_at(const char* p) {
-  Masks m{0, 0, 0, 0};
-  for (size_t i = 0; i < kStep; ++i) {
-    const uint32_t bit = 1u << i;
-    if (p[i] == '"') m.quote |= bit;
-    if (p[i] == '\\') m.backslash |= bit;
-    if ((p[i] | 0x20) == '{' || (p[i] | 0x20) == '}') m.bracket |= bit;
-    if (p[i] == '\n') m.line |= bit;
-  }
-  return m;
-}
-#endif
-
 // Follows brackets and quotes from an object's first byte.
 class Scanner {
  public:
   Scanner(const char* begin, const char* end) : begin_(begin), end_(end) {}
 
   Extent run() {
-    const char* p = begin_;
-    for (; p + kStep <= end_ && !done_; p += kStep) block(p, look_at(p), kStep);
-    if (!done_ && p < end_) {
-      char last[kStep];
-      std::memset(last, ' ', kStep);
-      std::memcpy(last, p, static_cast<size_t>(end_ - p));
-      block(p, look_at(last), static_cast<size_t>(end_ - p));
-      p = end_;
+    JsonScan text;
+    for (const char* p = begin_; p < end_ && !done_; p += JsonScan::kStep) {
+      step(p, text.next(p, std::min(JsonScan::kStep, static_cast<size_t>(end_ - p))));
+      if (static_cast<size_t>(p - begin_) > limits::kJsonObjectBytesMax && !done_) fail(p, "JSON object is longer than the 16 MiB that are read");
     }
     if (!done_) fail(end_, "JSON object has no end");
     return extent_;
@@ -72,63 +35,31 @@ class Scanner {
     extent_ = {nullptr, at, reason};
   }
 
-  void block(const char* p, Masks m, size_t size) {
-    if (size < kStep) {
-      const uint32_t within = (1u << size) - 1;
-      m.quote &= within;
-      m.backslash &= within;
-      m.bracket &= within;
-      m.line &= within;
-    }
-    // Quotes behind an odd number of backslashes are text.
-    if (m.backslash != 0 || escaped_) {
-      for (size_t i = 0; i < size; ++i) {
-        const uint32_t bit = 1u << i;
-        if (escaped_) {
-          m.quote &= ~bit;
-          escaped_ = false;
-        } else if ((m.backslash & bit) != 0) {
-          escaped_ = true;
-        }
-      }
-    }
-    // Bit i: the byte lies in a string (its opening quote counts, its closing one does not).
-    uint32_t inside = m.quote;
-    inside ^= inside << 1;
-    inside ^= inside << 2;
-    inside ^= inside << 4;
-    inside ^= inside << 8;
-    if (in_string_) inside = ~inside;
-    inside &= 0xffff;
-    in_string_ = (inside >> 15 & 1) != 0;
-    if (size < kStep) in_string_ = (inside >> (size - 1) & 1) != 0;
-
-    uint32_t events = (m.bracket & ~inside) | m.line;
+  void step(const char* p, const JsonScan::Step& m) {
+    uint64_t events = m.open | m.close | m.control;
     while (events != 0 && !done_) {
       const int i = std::countr_zero(events);
       events &= events - 1;
       const char* const at = p + i;
-      if (*at == '\n') {
-        if ((inside >> i & 1) != 0) return fail(at, "JSON object is cut off inside a string");
-        continue;
-      }
       switch (*at) {
+        case '\n': return fail(at, "JSON object is cut off inside a string");
         case '{':
         case '[':
           if (depth_ == limits::kJsonDepthMax) return fail(at, "JSON object is nested too deeply");
           if (depth_ > 0 && !may_begin_at(at)) return fail(at, "JSON object is cut off");
           is_array_[depth_++] = *at == '[';
           break;
-        default:
+        case '}':
+        case ']':
           if (is_array_[depth_ - 1] != (*at == ']')) return fail(at, "JSON object has brackets that do not match");
           if (--depth_ == 0) {
             done_ = true;
             extent_ = {at + 1, at + 1, nullptr};
           }
+          break;
+        default: break;  // another control character in a string: simdjson's to refuse
       }
     }
-    if (static_cast<size_t>(p - begin_) > limits::kJsonObjectBytesMax && !done_)
-      fail(p, "JSON object is longer than the 16 MiB that are read");
   }
 
   // Whether a value may stand here, by what stands before it.
@@ -141,7 +72,7 @@ class Scanner {
   const char* const begin_;
   const char* const end_;
   Extent extent_;
-  bool done_ = false, in_string_ = false, escaped_ = false;
+  bool done_ = false;
   size_t depth_ = 0;
   std::bitset<limits::kJsonDepthMax> is_array_;
 };
@@ -235,6 +166,17 @@ simdjson::error_code Document::again(ondemand::object& object) {
 }
 
 std::string error_text(simdjson::error_code error) { return std::string("JSON object cannot be read: ") + simdjson::error_message(error); }
+
+bool is_of_one_value(simdjson::error_code error) {
+  switch (error) {
+    case simdjson::NO_SUCH_FIELD:
+    case simdjson::INCORRECT_TYPE:
+    case simdjson::NUMBER_ERROR:
+    case simdjson::NUMBER_OUT_OF_RANGE:
+    case simdjson::STRING_ERROR: return true;
+    default: return false;
+  }
+}
 
 std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch) {
   ondemand::raw_json_string raw;

@@ -82,6 +82,8 @@ class Document {
 
 // "…: error in JSON: the reason", for reports.
 std::string error_text(simdjson::error_code error);
+// Whether an error is that of one value (of another type, not there, no number) and the JSON around it can be read on.
+bool is_of_one_value(simdjson::error_code error);
 
 // The key of a field as text; one with escapes is unescaped into `scratch`.
 std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch);

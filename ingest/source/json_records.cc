@@ -1,13 +1,10 @@
 #include "ingest/source/json_records.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
+#include "ingest/source/json_scan.h"
 #include "ingest/source/text_line.h"
 #include "storage/model/limits.h"
 
@@ -15,61 +12,6 @@ namespace sluice::ingest {
 namespace {
 
 constexpr bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-
-// One bit for each of 64 bytes.
-struct Masks {
-  uint64_t quote = 0, backslash = 0;
-  uint64_t open = 0, close = 0;  // of objects and lists
-  uint64_t control = 0;          // below 0x20: not allowed inside a string
-  uint64_t stray = 0;            // capital letters other than E, '^', '_': not allowed outside a string
-};
-
-#ifdef __SSE2__
-Masks masks_of(const char* p) {
-  Masks m;
-  for (int i = 0; i < 4; ++i) {
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
-    const auto equal = [&](char c) { return _mm_cmpeq_epi8(v, _mm_set1_epi8(c)); };
-    const auto bits = [&](__m128i x) { return static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(x))) << (16 * i); };
-    // '[' 0x5b, '{' 0x7b; ']' 0x5d, '}' 0x7d: equal but for one bit.
-    const __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
-    const __m128i open = _mm_cmpeq_epi8(folded, _mm_set1_epi8('{')), close = _mm_cmpeq_epi8(folded, _mm_set1_epi8('}'));
-    const __m128i backslash = equal('\\');
-    // Bytes beyond ASCII are negative in this comparison: not within (0x40, 0x60), and below 0x20 only if not negative.
-    const __m128i middle = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(0x40)), _mm_cmplt_epi8(v, _mm_set1_epi8(0x60)));
-    const __m128i fine = _mm_or_si128(_mm_or_si128(open, close), _mm_or_si128(backslash, equal('E')));
-    const __m128i control = _mm_andnot_si128(_mm_cmplt_epi8(v, _mm_setzero_si128()), _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)));
-    m.quote |= bits(equal('"'));
-    m.backslash |= bits(backslash);
-    m.open |= bits(open);
-    m.close |= bits(close);
-    m.control |= bits(control);
-    m.stray |= bits(_mm_andnot_si128(fine, middle));
-  }
-  return m;
-}
-#else
-Masks masks_of(const char* p) {
-  Masks m;
-  for (int i = 0; i < 64; ++i) {
-    const auto c = static_cast<uint8_t>(p[i]);
-    const uint64_t bit = uint64_t{1} << i;
-    if (c == '"') m.quote |= bit;
-    if (c == '\\') m.backslash |= bit;
-    if (c == '{' || c == '[') m.open |= bit;
-    if (c == '}' || c == ']') m.close |= bit;
-    if (c < 0x20) m.control |= bit;
-    if (c > 0x40 && c < 0x60 && c != '[' && c != ']' && c != '\\' && c != 'E') m.stray |= bit;
-  }
-  return m;
-}
-#endif
-
-// Bit i of the result: whether an odd number of bits up to i, i included, is set.
-uint64_t parity_up_to(uint64_t bits) {
-  for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
-  return bits;
-}
 
 }  // namespace
 
@@ -113,41 +55,12 @@ bool JsonRecords::begins_list(size_t bracket) const {
 JsonRecords::Scan JsonRecords::scan(size_t begin) const {
   using End = Scan::End;
   size_t depth = 0;
-  uint64_t inside_before = 0;       // all ones when the step before ended inside a string
-  bool escaped_before = false;      // whether its last byte was a backslash that escapes the next
+  JsonScan text;
   const size_t limit = std::min(body_.size(), begin + limits::kJsonObjectBytesMax);
-  for (size_t at = begin; at < limit; at += 64) {
-    Masks m;
-    const size_t left = limit - at;
-    if (left >= 64) {
-      m = masks_of(body_.data() + at);
-    } else {
-      char last[64];
-      std::memset(last, ' ', sizeof last);
-      std::memcpy(last, body_.data() + at, left);
-      m = masks_of(last);
-    }
-    // Escapes are rare: walk them.
-    uint64_t escaped = escaped_before ? 1 : 0;
-    escaped_before = false;
-    for (uint64_t slashes = m.backslash & ~escaped; slashes != 0;) {
-      const int i = std::countr_zero(slashes);
-      slashes &= slashes - 1;
-      if (escaped >> i & 1) continue;
-      if (i == 63) {
-        escaped_before = true;
-      } else {
-        escaped |= uint64_t{1} << (i + 1);
-        slashes &= ~(uint64_t{1} << (i + 1));
-      }
-    }
-    const uint64_t quotes = m.quote & ~escaped;
-    // Set from the opening quote to before the closing one.
-    const uint64_t inside = parity_up_to(quotes) ^ inside_before;
-    inside_before = static_cast<uint64_t>(static_cast<int64_t>(inside) >> 63);
-
-    const uint64_t bad = (m.control & inside) | (m.stray & ~inside);
-    uint64_t events = (m.open | m.close) & ~inside;
+  for (size_t at = begin; at < limit; at += JsonScan::kStep) {
+    const JsonScan::Step m = text.next(body_.data() + at, std::min(JsonScan::kStep, limit - at));
+    const uint64_t bad = m.control | m.stray;
+    uint64_t events = m.open | m.close;
     if (bad != 0) events &= (bad & (~bad + 1)) - 1;  // those before the first bad byte
     while (events != 0) {
       const int i = std::countr_zero(events);

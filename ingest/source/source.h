@@ -6,6 +6,7 @@
 // place; only a body that makes no sense at all is an Error.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/receive/memory_share.h"
 #include "storage/model/batch.h"
 #include "storage/model/flow_schema.h"
 #include "storage/model/limits.h"
@@ -44,6 +46,26 @@ struct DecodeReport {
     ++rejected;
     if (errors.size() < limits::kReportedErrorsMax) errors.push_back({record, std::move(reason)});
   }
+  // Adds what became of a part. `place` turns the numbers of its records into those of the whole.
+  template <typename F>
+  void merge(const DecodeReport& part, F&& place) {
+    accepted += part.accepted;
+    rejected += part.rejected;
+    no_data += part.no_data;
+    skipped_data += part.skipped_data;
+    ignored += part.ignored;
+    clamped_times += part.clamped_times;
+    cut_strings += part.cut_strings;
+    skipped_range.from = std::min(skipped_range.from, part.skipped_range.from);
+    skipped_range.to = std::max(skipped_range.to, part.skipped_range.to);
+    for (const RecordError& error : part.errors) {
+      if (errors.size() >= limits::kReportedErrorsMax) break;
+      errors.push_back({place(error.record), error.reason});
+    }
+  }
+  void merge(const DecodeReport& part) {
+    merge(part, [](uint64_t record) { return record; });
+  }
 };
 
 class AzureMemory;  // ingest/source/azure_memory.h
@@ -52,6 +74,7 @@ struct DecodeContext {
   TimestampNs received_at = 0;
   std::string format;  // the source's own setting, e.g. an AWS field list "${version} ${vpc-id} …"; empty: by header or default
   AzureMemory* azure = nullptr;  // what Azure's flows said in bodies before; nullptr: each body stands alone
+  MemoryShare* memory = nullptr;  // that what a decoder unpacks is taken from; nullptr: its own bounds are enough
 };
 
 // Gets finished batches of at most limits::kBatchRows rows. A failed sink stops the decoder with its error.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "ingest/receive/inflate.h"
 #include "ingest/source/push_envelope.h"
@@ -47,14 +48,45 @@ Result<Destination> destination(const http::Request& request, const std::vector<
   return to;
 }
 
-// The body without its Content-Encoding.
-Result<std::string> plain_body(Call& call) {
-  std::string body = call.exchange->take_body();
-  SLUICE_ASSIGN(const auto compression, ingest::compression_of(call.request.header("content-encoding")));
-  if (compression == ingest::Compression::none) return body;
-  // 64 MiB before compression is Firehose's own bound; nobody else sends more.
-  return ingest::inflate_to_string(body, compression, limits::kIngestBodyBytesMax);
-}
+// 413 makes Firehose throw the delivery away for good, and is for its own bounds only. What is too large for our memory is told as what
+// others hold at the moment, 503: it lies in Firehose's backup bucket once that has tried long enough.
+class FirehoseMemory final : public ingest::MemoryShare {
+ public:
+  explicit FirehoseMemory(ingest::MemoryShare& memory) : memory_(memory) {}
+  Status take(size_t bytes) override {
+    Status status = memory_.take(bytes);
+    return status.ok() ? status : Status(Error{ErrorCode::full, status.error().message});
+  }
+  void release(size_t bytes) override { memory_.release(bytes); }
+
+ private:
+  ingest::MemoryShare& memory_;
+};
+
+// A push's body without its Content-Encoding, and the memory of all that is made of it.
+struct PushBody {
+  PushBody(std::string sent, server::IngestService& ingest, bool is_firehose = false)
+      : bytes(std::move(sent)), memory(ingest.memory(bytes.size())), firehose(memory), held(is_firehose ? static_cast<ingest::MemoryShare*>(&firehose) : &memory) {}
+
+  Status unpack(const http::Request& head) {
+    SLUICE_ASSIGN(const auto compression, ingest::compression_of(head.header("content-encoding")));
+    if (compression == ingest::Compression::none) return {};
+    // 64 MiB before compression is Firehose's own bound; nobody else sends more.
+    SLUICE_ASSIGN(bytes, ingest::inflate_to_string(bytes, compression, limits::kIngestBodyBytesMax, held));
+    return {};
+  }
+  // Once all that is needed was read out of it.
+  void drop() {
+    std::string().swap(bytes);
+    held.release();
+  }
+  ingest::MemoryShare* share() const { return held.share(); }
+
+  std::string bytes;
+  server::BodyMemory memory;
+  FirehoseMemory firehose;
+  ingest::HeldMemory held;  // of `bytes`, where they were packed
+};
 
 int push_status(const Error& error) {
   switch (error.code) {
@@ -102,12 +134,15 @@ Result<server::IngestOutcome> take_firehose(Call& call, server::IngestService& i
   id = head.header("x-amz-firehose-request-id");
   if (const auto version = head.header("x-amz-firehose-protocol-version"); !version.empty() && version != "1.0")
     return Error{ErrorCode::parse, "Firehose protocol version " + std::string(version.substr(0, 20)) + " is not known; 1.0 is"};
-  SLUICE_ASSIGN(const std::string body, plain_body(call));
-  auto request = ingest::read_firehose(body);
+  PushBody body(call.exchange->take_body(), ingest, true);
+  SLUICE_TRY(body.unpack(head));
+  ingest::HeldMemory records(body.share());
+  auto request = ingest::read_firehose(body.bytes, records);
   if (!request.ok()) {
-    if (id.empty()) id = ingest::firehose_request_id(body).substr(0, kRequestIdBytesMax);
+    if (id.empty()) id = ingest::firehose_request_id(body.bytes).substr(0, kRequestIdBytesMax);
     return std::move(request).error();
   }
+  body.drop();
   if (id.empty()) id = request->id.substr(0, kRequestIdBytesMax);
   if (id != request->id) return Error{ErrorCode::parse, "requestId in the body is not that of X-Amz-Firehose-Request-Id"};
   const std::string arn(head.header("x-amz-firehose-source-arn"));
@@ -124,9 +159,8 @@ Result<server::IngestOutcome> take_firehose(Call& call, server::IngestService& i
   messages.object_key = "push/firehose/" + arn.substr(0, 512) + "\n" + id;
   messages.bytes = std::move(request->records.bytes);
   messages.ends = std::move(request->records.ends);
-  auto outcome = ingest.take_messages(std::move(messages));
-  // 413 makes Firehose throw the delivery away for good, and is for its own bounds only. What is too large for us lies in its backup
-  // bucket once it has tried long enough.
+  messages.refused = std::move(request->records.refused);
+  auto outcome = ingest.take_messages(std::move(messages), body.memory);
   if (!outcome.ok() && outcome.error().code == ErrorCode::too_large) return Error{ErrorCode::full, outcome.error().message};
   if (outcome.ok()) note_rejected("firehose", arn, *outcome);
   return outcome;
@@ -178,8 +212,8 @@ http::Admission admit_push(const http::Request& head, std::optional<uint64_t> co
     return admission;
   }
   if (content_length && *content_length > admission.body_bytes_max) return admission;  // 413, said by the server
-  // The body and what is taken out of it are there at once.
-  admission.ticket = ingest.reserve(2 * static_cast<size_t>(content_length.value_or(admission.body_bytes_max)));
+  // What is taken out of it is counted as it is (PushBody).
+  admission.ticket = ingest.reserve(static_cast<size_t>(content_length.value_or(admission.body_bytes_max)));
   if (!admission.ticket) {
     admission.refusal = error_response(503, "full", "too many bytes of bodies are being ingested");
     admission.refusal->headers.emplace_back("Retry-After", "1");
@@ -196,12 +230,14 @@ void answer_firehose(Call& call, server::IngestService& ingest, const std::vecto
 }
 
 void answer_cloudwatch(Call& call, server::IngestService& ingest, const std::vector<server::PushRule>& rules) {
-  const auto body = plain_body(call);
-  if (!body.ok()) return call.exchange->respond(push_error(body.error()));
+  PushBody body(call.exchange->take_body(), ingest);
+  if (const Status status = body.unpack(call.request); !status.ok()) return call.exchange->respond(push_error(status.error()));
   server::IngestOutcome sum;
-  uint64_t duplicates = 0, control = 0, batches = 0;
+  uint64_t duplicates = 0, control = 0, batches = 0, unreadable = 0;
+  std::map<std::string, uint64_t> lost;  // records by source
+  std::optional<Error> first_unreadable;
   // Each batch under its own key: a stream that tries again may put other batches together.
-  const Status status = ingest::read_cloudwatch(*body, [&](ingest::CloudWatchBatch&& batch) -> Status {
+  const auto sink = [&](ingest::CloudWatchBatch&& batch) -> Status {
     ++batches;
     if (batch.is_control) {
       ++control;
@@ -211,29 +247,51 @@ void answer_cloudwatch(Call& call, server::IngestService& ingest, const std::vec
     server::IngestMessages messages;
     messages.source = to.source;
     messages.format = to.format;
+    const size_t events = batch.events;
     if (!batch.first_id.empty())
       messages.object_key = "push/cloudwatch/" + (batch.owner + "/" + batch.group + "/" + batch.stream).substr(0, 700) + "\n" + batch.first_id.substr(0, 100) + "-" +
                             batch.last_id.substr(0, 100) + "-" + std::to_string(batch.events);
     const bool reads_envelope = to.source == "aws_vpc" || to.source == "aws_tgw";  // which keeps the events' own times
+    ingest::HeldMemory held(body.share());
     if (reads_envelope) {
+      SLUICE_TRY(held.take(batch.envelope.size()));
       messages.ends = {batch.envelope.size()};
-      messages.bytes = std::move(batch.envelope);
+      messages.bytes = batch.envelope;
     } else {
       messages.bytes = std::move(batch.messages.bytes);
       messages.ends = std::move(batch.messages.ends);
+      messages.refused = std::move(batch.messages.refused);
     }
-    SLUICE_ASSIGN(const server::IngestOutcome outcome, ingest.take_messages(std::move(messages)));
-    note_rejected("cloudwatch", batch.group, outcome);
-    duplicates += outcome.duplicate;
-    sum.rows += outcome.rows;
-    if (outcome.duplicate) return {};
-    sum.report.rejected += outcome.report.rejected;
-    sum.report.no_data += outcome.report.no_data;
-    sum.report.skipped_data += outcome.report.skipped_data;
-    sum.report.ignored += outcome.report.ignored;
+    const auto outcome = ingest.take_messages(std::move(messages), body.memory);
+    if (!outcome.ok()) {
+      if (outcome.error().code != ErrorCode::invalid_argument) return outcome.error();
+      // Of a stream's record of which nothing can be read the others know nothing: they go on.
+      if (++unreadable == 1) first_unreadable = outcome.error();
+      lost[to.source] += events;
+      return {};
+    }
+    note_rejected("cloudwatch", batch.group, *outcome);
+    duplicates += outcome->duplicate;
+    sum.rows += outcome->rows;
+    if (!outcome->duplicate) sum.report.merge(outcome->report);
     return {};
-  });
+  };
+  ingest::DecodeReport refused;
+  const Status status = ingest::read_cloudwatch(body.bytes, body.share(), sink, refused);
   if (!status.ok()) return call.exchange->respond(push_error(status.error()));
+  if (refused.rejected > 0) {
+    lost["unknown"] += refused.rejected;
+    if (!first_unreadable) first_unreadable = Error{ErrorCode::invalid_argument, refused.errors.front().reason};
+  }
+  if (first_unreadable) {
+    // Nothing of it could be read: whoever sent it shall keep it.
+    if (batches == unreadable) return call.exchange->respond(push_error(*first_unreadable));
+    for (const auto& [source, records] : lost) {
+      sum.report.rejected += records;
+      ingest.count_refused(source, records);
+    }
+    log::warn("parts of a push cannot be read and are passed by", {{"door", "cloudwatch"}, {"batches", unreadable + refused.rejected}, {"of", batches + refused.rejected}, {"reason", first_unreadable->message}});
+  }
   std::string out = "{\"batches\":" + std::to_string(batches) + ",\"control\":" + std::to_string(control) + ",";
   append_counts(out, sum, duplicates);
   call.exchange->respond(json_response(out + "}"));
@@ -241,15 +299,18 @@ void answer_cloudwatch(Call& call, server::IngestService& ingest, const std::vec
 
 void answer_pubsub(Call& call, server::IngestService& ingest, const std::vector<server::PushRule>& rules) {
   const auto take = [&]() -> Result<server::IngestOutcome> {
-    SLUICE_ASSIGN(std::string body, plain_body(call));
+    PushBody body(call.exchange->take_body(), ingest);
+    SLUICE_TRY(body.unpack(call.request));
+    ingest::HeldMemory data(body.share());
     ingest::PubSubMessage message;
     if (const auto id = call.request.header("x-goog-pubsub-message-id"); !id.empty()) {
       // "Payload unwrapping" with metadata: the body is the data itself.
       message.id = id;
       message.subscription = call.request.header("x-goog-pubsub-subscription-name");
-      message.data = std::move(body);
+      message.data = std::move(body.bytes);
     } else {
-      SLUICE_ASSIGN(message, ingest::read_pubsub(body));
+      SLUICE_ASSIGN(message, ingest::read_pubsub(body.bytes, data));
+      body.drop();
     }
     SLUICE_ASSIGN(const Destination to, destination(call.request, rules, {message.subscription}, "gcp_vpc"));
     server::IngestMessages messages;
@@ -258,7 +319,7 @@ void answer_pubsub(Call& call, server::IngestService& ingest, const std::vector<
     messages.object_key = "push/pubsub/" + message.subscription.substr(0, 512) + "\n" + message.id.substr(0, kRequestIdBytesMax);
     messages.ends = {message.data.size()};
     messages.bytes = std::move(message.data);
-    SLUICE_ASSIGN(server::IngestOutcome outcome, ingest.take_messages(std::move(messages)));
+    SLUICE_ASSIGN(server::IngestOutcome outcome, ingest.take_messages(std::move(messages), body.memory));
     note_rejected("pubsub", message.subscription, outcome);
     return outcome;
   };

@@ -26,6 +26,14 @@ inline constexpr DurationNs kPartitionWidth = kHour;
 inline constexpr size_t kIngestBodyBytesMax = 64u << 20;
 // The same body after gzip or zstd, against bombs. Beyond: 413, nothing of the body is kept.
 inline constexpr size_t kIngestInflatedBytesMax = 512u << 20;
+// One message of several that come together (a topic's record, a record of a push), once inflated: clouds' own bounds are below 10 MiB
+// before. Beyond: that message is rejected and counted, the others are read.
+inline constexpr size_t kMessageInflatedBytesMax = 64u << 20;
+// Text of messages that is held to be decoded together. Beyond: it is decoded, and the next messages begin anew.
+inline constexpr size_t kMessagesTextBytesMax = 32u << 20;
+// Of a file that is followed, the part whose flows become durable together when they lie in too many partitions for all to: with
+// lines of 16 bytes and more, never more rows than kPartitionsPerAppendMax. Places follow from it: see server/feed_intake.cc.
+inline constexpr size_t kScatteredTextBytes = 32u << 10;
 // One line of a text source. Beyond: the line is rejected and counted, the next line is read.
 inline constexpr size_t kTextLineBytesMax = 1u << 20;
 // One record's value for a text column or for `extra`. Beyond: cut, and counted.
@@ -96,7 +104,7 @@ inline constexpr DurationNs kObjectKeyAge = 30 * kDay;
 // Open rows over all partitions, bytes in memory. Beyond: append answers `full` until sealing has caught up.
 inline constexpr size_t kOpenBytesMax = 1u << 30;
 // Partitions that the rows of one append may lie in: each is a journal entry, and a segment file once sealed. Eighty-five days of
-// hours. Beyond: too_large, nothing is kept; senders of old flows send less at once, in the order of time.
+// hours. Beyond: too_large, nothing is kept; server/scattered_append.h then appends span by span.
 inline constexpr size_t kPartitionsPerAppendMax = 2'048;
 // Appends that failed half-way, turned out to be durable and whose retry has not come yet: remembered so that it adds nothing
 // again. A sender retries one at a time. Beyond: the oldest are forgotten, their senders have given up.
@@ -161,6 +169,9 @@ inline constexpr DurationNs kBucketGiveUpAge = 6 * kHour;
 inline constexpr size_t kBucketStarsMax = 8;
 inline constexpr size_t kBucketPrefixesMax = 65'536;
 inline constexpr size_t kBucketPeriodsMax = 20'000;
+// Objects of one feed that could not be fetched and are to be tried again, some 300 bytes each. Beyond: the one that has waited for
+// longest is forgotten: its tries are counted anew when it is met again.
+inline constexpr size_t kBucketTroublesMax = 10'000;
 // Objects remembered by one feed, some 100 bytes each: those that came within its lookback. Beyond: the feed fails and says so.
 inline constexpr size_t kBucketDoneMax = 1'000'000;
 // Committed blocks of a blob (Azure's bound). Beyond: the list cannot be read.

@@ -126,6 +126,15 @@ const Batch& batch_of(const std::shared_ptr<const Batch>& batch) { return *batch
 std::shared_ptr<const Batch> share(const Batch& batch) { return std::make_shared<const Batch>(batch); }
 std::shared_ptr<const Batch> share(const std::shared_ptr<const Batch>& batch) { return batch; }
 
+// The rows of a batch with these numbers.
+std::shared_ptr<const Batch> picked(const Batch& batch, const std::vector<uint32_t>& rows) {
+  auto out = std::make_shared<Batch>();
+  out->schema = batch.schema;
+  out->rows = rows.size();
+  for (const Column& c : batch.columns) out->columns.push_back(c.gather(rows));
+  return out;
+}
+
 Error too_scattered(DurationNs width) {
   return Error{ErrorCode::too_large, "the flows' times lie in more than " + std::to_string(limits::kPartitionsPerAppendMax) +
                                          " time partitions of " + format_duration(width) +
@@ -170,11 +179,7 @@ Result<std::map<TimestampNs, Piece>> split(std::span<const Source> sources, Dura
       part->last = std::max(part->last, t);
     }
     for (const auto& [partition, p] : parts) {
-      auto picked = std::make_shared<Batch>();
-      picked->schema = batch.schema;
-      picked->rows = p.rows.size();
-      for (const Column& c : batch.columns) picked->columns.push_back(c.gather(p.rows));
-      add(pieces[partition], std::move(picked), p.first, p.last);
+      add(pieces[partition], picked(batch, p.rows), p.first, p.last);
     }
   }
   if (pieces.size() > limits::kPartitionsPerAppendMax) return too_scattered(width);
@@ -191,6 +196,68 @@ Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> b
 
 Result<std::map<TimestampNs, Piece>> split_shared_by_partition(std::span<const std::shared_ptr<const Batch>> batches, DurationNs width) {
   return split(batches, width);
+}
+
+Status for_each_span(std::span<const std::shared_ptr<const Batch>> batches, DurationNs span, const SpanVisit& visit) {
+  const auto number_of = [&](TimestampNs time) { return time / span - (time % span < 0 ? 1 : 0); };
+  struct Part {
+    size_t batch = 0;
+    std::vector<uint32_t> rows;
+  };
+  std::map<int64_t, std::vector<Part>> parts;
+  for (size_t b = 0; b < batches.size(); ++b) {
+    const Batch& batch = *batches[b];
+    SLUICE_TRY(check_flows(batch));
+    if (batch.rows == 0) continue;
+    const auto times = batch.columns[*batch.find(ColumnId::flow_end)].values<int64_t>();
+    std::vector<Part>* of = nullptr;
+    int64_t last = 0;
+    for (uint32_t r = 0; r < batch.rows; ++r) {
+      const int64_t number = number_of(times[r]);
+      if (of == nullptr || number != last) of = &parts[last = number];
+      if (of->empty() || of->back().batch != b) of->push_back({b, {}});
+      of->back().rows.push_back(r);
+    }
+  }
+  std::vector<std::shared_ptr<const Batch>> rows;
+  for (const auto& [number, of] : parts) {
+    rows.clear();
+    for (const Part& part : of) rows.push_back(part.rows.size() == batches[part.batch]->rows ? batches[part.batch] : picked(*batches[part.batch], part.rows));
+    SLUICE_TRY(visit(number, rows));
+  }
+  return {};
+}
+
+bool may_be_scattered(std::span<const std::shared_ptr<const Batch>> batches, DurationNs width) {
+  TimestampNs first = kTimestampMax, last = kTimestampMin;
+  for (const auto& batch : batches) {
+    const auto column = batch->find(ColumnId::flow_end);
+    if (!column || batch->rows == 0) continue;
+    const auto [from, to] = bounds(*batch);
+    first = std::min(first, from);
+    last = std::max(last, to);
+  }
+  DurationNs length = 0;
+  return first <= last && (__builtin_sub_overflow(last, first, &length) || length / width + 1 >= static_cast<int64_t>(limits::kPartitionsPerAppendMax));
+}
+
+std::vector<std::shared_ptr<const Batch>> slice(std::span<const std::shared_ptr<const Batch>> batches, uint64_t begin, uint64_t end) {
+  std::vector<std::shared_ptr<const Batch>> out;
+  uint64_t at = 0;
+  for (const auto& batch : batches) {
+    const uint64_t from = std::max(begin, at), to = std::min(end, at + batch->rows);
+    if (from < to) {
+      if (to - from == batch->rows) {
+        out.push_back(batch);
+      } else {
+        std::vector<uint32_t> rows;
+        for (uint64_t r = from; r < to; ++r) rows.push_back(static_cast<uint32_t>(r - at));
+        out.push_back(picked(*batch, rows));
+      }
+    }
+    at += batch->rows;
+  }
+  return out;
 }
 
 }  // namespace sluice::store

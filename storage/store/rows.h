@@ -2,6 +2,7 @@
 // Thread rule: pure functions.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -30,6 +31,19 @@ struct Piece {
 Result<std::map<TimestampNs, Piece>> split_by_partition(std::span<const Batch> batches, DurationNs width);
 // The same, sharing instead of copying a batch whose rows all lie in one partition. REQUIRES: none is null
 Result<std::map<TimestampNs, Piece>> split_shared_by_partition(std::span<const std::shared_ptr<const Batch>> batches, DurationNs width);
+
+// Visits the rows of each span of time that has any, in order of time, until `visit` fails. A row is in the span whose number is its
+// flow_end over `span`, rounded down: that follows from its own time alone, whatever rows come with it. Only the rows being
+// visited are copied, and not those of a batch that lies in one span. REQUIRES: span > 0, none is null
+// Errors: as above, and what `visit` fails with.
+using SpanVisit = std::function<Status(int64_t number, std::span<const std::shared_ptr<const Batch>> batches)>;
+Status for_each_span(std::span<const std::shared_ptr<const Batch>> batches, DurationNs span, const SpanVisit& visit);
+
+// Whether the rows may lie in more partitions than one append takes: false when their first and last time are near enough.
+bool may_be_scattered(std::span<const std::shared_ptr<const Batch>> batches, DurationNs width);
+
+// The rows [begin, end) of batches that stand end to end. REQUIRES: begin <= end <= rows of all, flow batches
+std::vector<std::shared_ptr<const Batch>> slice(std::span<const std::shared_ptr<const Batch>> batches, uint64_t begin, uint64_t end);
 
 // Takes batches over as one piece, wherever their rows lie. Errors as above.
 Result<Piece> piece_of(std::vector<Batch> batches);

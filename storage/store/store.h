@@ -115,6 +115,7 @@ class Store {
   virtual Status check_writable() = 0;
 
   virtual StoreStats stats() const = 0;
+  virtual DurationNs partition_width() const = 0;
   virtual catalog::Catalog& catalog() = 0;
 };
 

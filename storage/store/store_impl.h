@@ -93,6 +93,7 @@ class StoreImpl final : public Store {
   void report_damage(uint64_t segment_id, std::string reason) override;
   Status check_writable() override;
   StoreStats stats() const override;
+  DurationNs partition_width() const override { return options_.partition_width; }
   catalog::Catalog& catalog() override { return *catalog_; }
 
  private:

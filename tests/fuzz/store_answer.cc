@@ -47,10 +47,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto prefix = PrefixTemplate::parse(text); prefix.ok()) (void)prefix->over({0, kDay});
 
   // A tail that is cut anywhere goes on where it ended.
-  if (const auto whole = cut_tail(text, true)) {
+  for (const bool is_end : {false, true}) {
+    const auto whole = cut_tail(text, true, is_end);
+    if (!whole) break;
     SLUICE_CHECK(whole->end <= size);
     if (whole->end > 0) {
-      const auto rest = cut_tail(text.substr(whole->end), false);
+      const auto rest = cut_tail(text.substr(whole->end), false, is_end);
       SLUICE_CHECK(!rest || rest->body.empty());
     }
   }

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import ssl
 import sys
 import tempfile
 import threading
@@ -225,6 +226,21 @@ class AzureTest(Live):
         self.assertTrue(wait_until(lambda: self.feed(s)["last_error"]), self.feed(s))
         self.assertIn("status 403", self.feed(s)["last_error"])
 
+    def test_a_shared_access_signature_is_renewed_without_a_restart(self):
+        declared = self.declared("shared", "aws_vpc")
+        declared.pop("account_key_file")
+        with open(f"{self.folder}/sas", "w") as f:
+            f.write(self.azurite.sas("shared", seconds=-60))  # has ended
+        self.azurite.put("shared", "a.log", aws_lines(20))
+        s = self.start({**declared, "sas_file": f"{self.folder}/sas"})
+        self.assertTrue(wait_until(lambda: "status 403" in self.feed(s)["last_error"]), self.feed(s))
+        self.assertNotIn("sig=", self.feed(s)["last_error"] + s.stderr())  # a signature is a password
+        with open(f"{self.folder}/sas", "w") as f:
+            f.write("?" + self.azurite.sas("shared") + "\n")
+        self.comes_to(s, 20)
+        self.azurite.put("shared", "b.log", aws_lines(1, first=20))
+        self.comes_to(s, 21)
+
     def test_a_blob_that_grows_is_tailed_over_kills(self):
         feed = self.declared("grows", "azure_vnet")
         s = self.start({**feed, "source": "aws_vpc"})
@@ -334,6 +350,116 @@ class KafkaTest(Live):
         self.comes_to(s, 21)
 
 
+    def read_to_the_end(self, servers_of_group, sent):
+        total = lambda: sum(s.count() for s in servers_of_group)
+        self.assertTrue(wait_until(lambda: total() >= sent, 60), [(s.count(), self.feed(s)) for s in servers_of_group])
+        time.sleep(1)
+        self.assertEqual(total(), sent)
+
+    def test_two_servers_of_one_group_share_its_partitions(self):
+        """Members come and go while records do: each record is in one of the two stores, once."""
+        feed = self.declared("shared", partitions=4)
+        sent = 0
+
+        def produce(count):
+            nonlocal sent
+            self.kafka.produce("shared", [(aws_lines(1, first=sent + i), None, None, i % 4) for i in range(count)])
+            sent += count
+
+        produce(2000)
+        first = self.start(feed)
+        self.comes_to(first, sent)
+        other_folder, own = tempfile.mkdtemp(prefix="sluice-live-test-"), self.folder
+        self.addCleanup(shutil.rmtree, other_folder, True)
+
+        def start_other():
+            self.folder = other_folder
+            try:
+                return self.start(feed)
+            finally:
+                self.folder = own
+
+        for round in range(3):
+            stop = threading.Event()
+            background = threading.Thread(target=lambda: [produce(200) for _ in iter(lambda: stop.is_set(), True)])
+            background.start()
+            second = start_other()
+            joined = wait_until(lambda: "2 partitions" in self.feed(second)["note"] and "2 partitions" in self.feed(first)["note"], 40)
+            time.sleep(1)
+            stop.set()
+            background.join()
+            self.assertTrue(joined, (self.feed(first), self.feed(second)))
+            self.read_to_the_end((first, second), sent)
+            rows_of_second = second.count()
+            second.stop()  # leaves the group
+            produce(1000)
+            self.assertTrue(wait_until(lambda: first.count() + rows_of_second == sent, 60), (first.count(), rows_of_second, sent))
+        second = start_other()
+        self.read_to_the_end((first, second), sent)
+        self.assertGreater(second.count(), 0)
+
+    def test_a_data_directory_that_is_put_back_reads_what_it_lacks(self):
+        feed = self.declared("back", partitions=1)
+        self.kafka.produce("back", [(aws_lines(1, first=i), None, None, 0) for i in range(20)])
+        s = self.start(feed)
+        self.comes_to(s, 20)
+        self.assertTrue(wait_until(lambda: self.kafka.committed("sluice-back") == 20, 20))
+        s.stop()
+        shutil.copytree(f"{self.folder}/data", f"{self.folder}/backup")
+        s = self.start(feed)
+        self.kafka.produce("back", [(aws_lines(1, first=i), None, None, 0) for i in range(20, 50)])
+        self.comes_to(s, 50)
+        self.assertTrue(wait_until(lambda: self.kafka.committed("sluice-back") == 50, 20))
+        s.stop()
+        shutil.rmtree(f"{self.folder}/data")
+        shutil.move(f"{self.folder}/backup", f"{self.folder}/data")
+        s = self.start(feed)
+        self.comes_to(s, 50)
+        self.assertIn("read again from 20", self.feed(s)["note"])
+        # An offset that somebody else wrote is further: that one has read what lies between.
+        s.stop()
+        self.kafka.produce("back", [(aws_lines(1, first=i), None, None, 0) for i in range(50, 70)])
+        self.kafka.commit("sluice-back", "back", 0, 60)
+        s = self.start(feed)
+        self.comes_to(s, 60)
+        self.assertIn("has read 10 records from 50 on", self.feed(s)["note"])
+
+    def test_records_that_are_gone_are_named(self):
+        feed = self.declared("gone", partitions=1)
+        self.kafka.produce("gone", [(aws_lines(1, first=i), None, None, 0) for i in range(20)])
+        s = self.start(feed)
+        self.comes_to(s, 20)
+        self.assertTrue(wait_until(lambda: self.kafka.committed("sluice-gone") == 20, 20))
+        s.stop()
+        self.kafka.produce("gone", [(aws_lines(1, first=i), None, None, 0) for i in range(20, 50)])
+        self.kafka.delete_before("gone", 0, 35)
+        s = self.start(feed)
+        self.comes_to(s, 35)
+        self.assertEqual(self.feed(s)["set_aside"], 1)
+        errors = s.get("/v1/sources").json()["feed_errors"]
+        self.assertEqual([e["object"] for e in errors], ["gone/0 offsets 20-34"])
+        self.assertIn("gone from the topic", errors[0]["reason"])
+        # Told once.
+        s.stop()
+        s = self.start(feed)
+        time.sleep(2)
+        self.assertEqual(len(s.get("/v1/sources").json()["feed_errors"]), 1)
+
+    def test_a_password(self):
+        with open(f"{self.folder}/password", "w") as f:
+            f.write("sesame\n")
+        feed = {**self.declared("secured", partitions=1), "brokers": f"127.0.0.1:{self.kafka.sasl_port}", "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN",
+                "sasl_username": "sluice", "sasl_password_file": f"{self.folder}/password"}
+        self.kafka.produce("secured", [(aws_lines(7), None, None, 0)])
+        s = self.start(feed)
+        self.assertTrue(wait_until(lambda: "uthentication" in self.feed(s)["last_error"], 30), self.feed(s))
+        self.assertNotIn("sesame", self.feed(s)["last_error"] + s.stderr())
+        # Put right without a restart.
+        with open(f"{self.folder}/password", "w") as f:
+            f.write("sesame, open\n")
+        self.comes_to(s, 7)
+
+
 # --- stores that misbehave --------------------------------------------------------------------------------------------------
 
 class Faulty(http.server.BaseHTTPRequestHandler):
@@ -406,6 +532,20 @@ class FaultsTest(Live):
         self.assertEqual(Faulty.faults, [])
         self.assertTrue(wait_until(lambda: self.feed(s)["state"] in ("idle", "reading")), self.feed(s))
         self.assertEqual(self.feed(s)["set_aside"], 0)
+
+    def test_a_private_authority(self):
+        servers.certificates(self.folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{self.folder}/server.pem", f"{self.folder}/server.key")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        Faulty.objects["k"] = aws_lines(10)
+        declared = {**self.declared, "endpoint": self.declared["endpoint"].replace("http:", "https:")}
+        s = self.start(declared)
+        self.assertTrue(wait_until(lambda: "certificate" in self.feed(s)["last_error"].lower(), 30), self.feed(s))
+        self.assertEqual(Faulty.seen, [])  # nothing was asked of somebody who may be anybody
+        s.stop()
+        s = self.start({**declared, "ca_file": f"{self.folder}/ca.pem"})
+        self.comes_to(s, 10)
 
     def test_throttling_is_waited_out_and_told(self):
         Faulty.objects["k"] = aws_lines(10)

@@ -58,6 +58,18 @@ def free_port():
         return s.getsockname()[1]
 
 
+def certificates(folder):
+    """A private authority and a certificate of 127.0.0.1 that it signed: ca.pem, server.pem, server.key below `folder`."""
+    if not shutil.which("openssl"):
+        raise Missing("openssl is not installed")
+    with open(os.path.join(folder, "extensions"), "w") as f:
+        f.write("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+    for arguments in ("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=private-authority -keyout ca.key -out ca.pem",
+                      "req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout server.key -out server.csr",
+                      "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out server.pem"):
+        subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 class Server:
     """A process with a folder of its own."""
 
@@ -227,6 +239,13 @@ class Azurite(Server):
         assert status < 300, (method, path, status, answer[:500])
         return answer
 
+    def sas(self, container, permissions="rl", seconds=3600):
+        """A shared access signature of the container, as the portal makes it (service SAS, learn.microsoft.com/rest/api/storageservices/create-service-sas)."""
+        expiry, version = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds)), "2020-10-02"
+        to_sign = "\n".join([permissions, "", expiry, f"/blob/{AZURITE_ACCOUNT}/{container}", "", "", "", version, "c", "", "", "", "", "", ""])
+        signature = base64.b64encode(hmac.new(base64.b64decode(AZURITE_KEY), to_sign.encode(), hashlib.sha256).digest()).decode()
+        return urllib.parse.urlencode({"sp": permissions, "se": expiry, "sv": version, "sr": "c", "sig": signature})
+
     def container(self, name):
         self.ask("PUT", "/" + name, {"restype": "container"})
 
@@ -252,15 +271,18 @@ class Kafka(Server):
         if not shutil.which("java"):
             raise Missing("java is not installed")
         self.python = python_packages()
-        self.port, controller = free_port(), free_port()
+        self.port, self.sasl_port, controller = free_port(), free_port(), free_port()
         with open(os.path.join(self.folder, "server.properties"), "w") as f:
             f.write(f"""process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{self.port},SASL://127.0.0.1:{self.sasl_port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{self.port},SASL://127.0.0.1:{self.sasl_port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin" user_sluice="sesame, open";
 log.dirs={self.folder}/logs
 num.partitions=2
 offsets.topic.replication.factor=1
@@ -300,6 +322,20 @@ auto.create.topics.enable=false
             producer.send(topic, value, key=key, headers=headers, partition=partition)
         producer.flush(30)
         producer.close()
+
+    def delete_before(self, topic, partition, offset):
+        """As the topic's retention does."""
+        import kafka
+        self.admin.delete_records({kafka.TopicPartition(topic, partition): offset})
+
+    def commit(self, group, topic, partition, offset):
+        """An offset of the group that another member writes."""
+        import kafka
+        consumer = kafka.KafkaConsumer(bootstrap_servers=f"127.0.0.1:{self.port}", group_id=group, enable_auto_commit=False)
+        place = kafka.TopicPartition(topic, partition)
+        consumer.assign([place])
+        consumer.commit({place: kafka.structs.OffsetAndMetadata(offset, "another", -1)})
+        consumer.close()
 
     def committed(self, group):
         """Of all partitions, as the broker knows it; None while it has no coordinator for the group yet."""

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -160,6 +161,35 @@ def main():
         screen = terminal.wait(r"unknown command")
         check("unknown commands are named", "unknown command \\nonsense" in screen, screen)
 
+        # A question that takes long ends with Ctrl-C, at the server too, and the prompt goes on.
+        many = f"{folder}/many.log"
+        with open(many, "w") as f:
+            lines = "".join(f"2 123456789012 eni-{i:08x} 10.1.{i >> 8 & 255}.{i & 255} 198.51.100.7 {i % 60000} 443 6 10 5000 1763625600 1763625660 ACCEPT OK\n" for i in range(50_000))
+            for _ in range(20):
+                f.write(lines)
+        sent = subprocess.run([f"{bin_folder}/sluice", "ingest", "--quiet", "--source", "aws_vpc", many], env=dict(os.environ, **env), capture_output=True, text=True)
+        check("a million flows are taken", "1,000,000 flows accepted" in sent.stdout, sent.stdout + sent.stderr)
+        os.unlink(many)
+        terminal.key("C-l")
+        slow = 'extend t = extract(concat(src_ip, "/", src_interface_id, "/", dst_ip), "((([0-9a-f.-]+)+/?)*)+z$", 1) | stats n = count() by t'
+        terminal.type(slow)
+        time.sleep(1)
+        running = subprocess.run([f"{bin_folder}/sluice", "query", "show queries", "--format", "csv"], env=dict(os.environ, **env), capture_output=True, text=True)
+        asked = time.monotonic()
+        terminal.key("C-c")
+        screen = terminal.wait(r"cancelled\n+sluice> *$", 20)
+        check("Ctrl-C ends a question that takes long", "extract(" in running.stdout and re.search(r"cancelled\n+sluice> *$", screen) is not None, screen + running.stdout)
+        check("and does so at once", time.monotonic() - asked < 10, screen)
+        for _ in range(100):
+            running = subprocess.run([f"{bin_folder}/sluice", "query", "show queries", "--format", "csv"], env=dict(os.environ, **env), capture_output=True, text=True)
+            if "extract(" not in running.stdout:
+                break
+            time.sleep(0.1)
+        check("the server is rid of it too", "extract(" not in running.stdout, running.stdout)
+        terminal.type("where src_ip == 10.1.0.9 | stats n = count()")
+        screen = terminal.wait(r"^\s*20\s*$")
+        check("the next question is answered", re.search(r"^\s*20\s*$", screen, re.M) is not None, screen)
+
         terminal.key("C-d")
         for _ in range(50):
             if not os.path.exists(terminal.socket) or subprocess.run(["tmux", "-S", terminal.socket, "ls"], capture_output=True).returncode != 0:
@@ -219,6 +249,28 @@ def main():
         check("sources are listed", result.returncode == 0 and "aws_vpc" in result.stdout, result.stdout + result.stderr)
         result = run("ingest", "--source", "nonsense", log)
         check("an unknown source names the known ones", result.returncode == 2 and "aws_vpc" in result.stderr, result.stderr)
+        result = run("query", "where dst_port == 1 | select src_ip")
+        check("no rows in a pipe are no lines", result.returncode == 0 and result.stdout == "", result.stdout + result.stderr)
+        wrong = f"{folder}/wrong"
+        os.mkdir(wrong)
+        for i in range(30):
+            with open(f"{wrong}/{i}.log", "w") as f:
+                f.write(LOG)
+        result = run("ingest", "--source", "netflow", wrong)
+        check("a folder of the wrong files is summed up",
+              result.returncode == 1 and len(result.stderr.splitlines()) <= 8 and "25 more files could not be ingested" in result.stderr, result.stdout + result.stderr)
+        # A capture cannot be cut at lines: 70 MiB of it go as one body, compressed.
+        large = f"{folder}/large.pcap"
+        with open(large, "wb") as f:
+            f.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+            packet = struct.pack(">HHIIIIBBH", 5, 1, 100_000, 1763625600, 0, 0, 0, 0, 0) + bytes([192, 0, 2, 1, 198, 51, 100, 7, 0, 0, 0, 0]) + struct.pack(">HHIIIIHHBBBBHHBBH", 1, 2, 5, 500, 90_000, 95_000, 40_000, 53, 0, 0x12, 17, 0, 0, 0, 24, 24, 0)
+            for datagram in [packet] + [b"\0" * 1400] * 51_000:
+                udp = struct.pack(">HHHH", 9, 2055, 8 + len(datagram), 0) + datagram
+                frame = bytes(12) + b"\x08\0" + struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, 0xC0000209, 0xC6336402) + udp
+                f.write(struct.pack("<IIII", 1763625600, 0, len(frame), len(frame)) + frame)
+        result = run("ingest", "--source", "netflow", large)
+        check("a capture above 64 MiB is taken", "1 flow accepted" in result.stdout and os.path.getsize(large) > 70 << 20, result.stdout + result.stderr)
+        os.unlink(large)
         bad = f"{folder}/bad.log"
         with open(bad, "w") as f:
             f.write(LOG.splitlines()[0] + "\n2 1 eni-1 10.0.0.5 nowhere 1 2 6 1 1 1763625600 1763625660 ACCEPT OK\n" + "x" * 3_000_000 + "\n" + LOG.splitlines()[3] + "\n")

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "ingest/source/azure_flow.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -22,17 +23,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path data() { return std::filesystem::path(SLUICE_SOURCE_DIR) / "../shared/conformance/cloud"; }
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in) << path;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-#define NEED_DATA()                                                                                     \
-  if (!std::filesystem::exists(data() / "MANIFEST.md"))                                                 \
-  GTEST_SKIP() << "the published samples are not on this machine (" << data().lexically_normal() << ")"
+std::filesystem::path data() { return test::conformance("cloud"); }
 
 struct Case {
   const char* file;
@@ -119,7 +110,7 @@ size_t compare(const FlowRow& row, const Wanted& want) {
 }
 
 TEST(ConformanceAzure, PublishedBlobs) {
-  NEED_DATA();
+  SLUICE_NEED_DATA(data() / "MANIFEST.md");
   const Case cases[] = {
       {"azure_vnet/blob_fixtures_vnetflowlogs.json", 8, 166, {{"B", 10}, {"C", 4}, {"E", 18}, {"D", 134}}, {{"6", 156}, {"17", 10}}, 216, 152'620},
       {"azure_vnet/blob_fixtures_subnetflowlogs.json", 4, 68, {{"B", 12}, {"E", 14}, {"D", 42}}, {{"6", 64}, {"17", 4}}, 120, 56'464},
@@ -127,7 +118,7 @@ TEST(ConformanceAzure, PublishedBlobs) {
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.file);
-    const std::string body = read(data() / c.file);
+    const std::string body = test::read_whole(data() / c.file);
     const Decoded d = run(decode_azure, body);
     ASSERT_TRUE(d.report.ok());
     EXPECT_EQ(d.report->rejected + d.report->ignored, 0u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
@@ -181,10 +172,10 @@ TEST(ConformanceAzure, PublishedBlobs) {
 
 // What has no counterpart here, on purpose.
 TEST(ConformanceAzure, TrafficAnalyticsIsNoFlowLog) {
-  NEED_DATA();
+  SLUICE_NEED_DATA(data() / "MANIFEST.md");
   // real/microsoft_msticpy/az_net_flows.csv is an export of Traffic Analytics: flows already aggregated, without source ports
   // and counters, as CSV. It is refused record by record with a reason, not taken for flows.
-  const Decoded d = run(decode_azure, read(data() / "real/microsoft_msticpy/az_net_flows.csv"));
+  const Decoded d = run(decode_azure, test::read_whole(data() / "real/microsoft_msticpy/az_net_flows.csv"));
   ASSERT_TRUE(d.report.ok());
   EXPECT_TRUE(d.rows.empty());
   EXPECT_GE(d.report->rejected, 460u);

@@ -15,6 +15,7 @@
 #include "ingest/source/country_code.h"
 #include "ingest/source/gcp_vpc.h"
 #include "tests/conformance/cloud/otel_logs.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -25,17 +26,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path data() { return std::filesystem::path(SLUICE_SOURCE_DIR) / "../shared/conformance/cloud"; }
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in) << path;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-#define NEED_DATA()                                                                                     \
-  if (!std::filesystem::exists(data() / "MANIFEST.md"))                                                 \
-  GTEST_SKIP() << "the published samples are not on this machine (" << data().lexically_normal() << ")"
+std::filesystem::path data() { return test::conformance("cloud"); }
 
 // Paths of an entry that have no column of ours, on purpose.
 const std::map<std::string, std::string> kDeviations = {
@@ -217,7 +208,7 @@ size_t compare(const FlowRow& row, const test::OtelLogs& want, const test::OtelR
 }
 
 TEST(ConformanceGcp, OpenTelemetry) {
-  NEED_DATA();
+  SLUICE_NEED_DATA(data() / "MANIFEST.md");
   const auto folder = data() / "otel/gcp";
   size_t inputs = 0, expected = 0;
   std::set<std::filesystem::path> files;
@@ -226,7 +217,7 @@ TEST(ConformanceGcp, OpenTelemetry) {
   for (const auto& path : files) {
     SCOPED_TRACE(path.filename().string());
     ++inputs;
-    const Decoded d = check("otel/gcp/" + path.filename().string(), read(path));
+    const Decoded d = check("otel/gcp/" + path.filename().string(), test::read_whole(path));
     auto yaml = path;
     yaml.replace_extension();
     yaml = path.extension() == ".ndjson" ? path.string() + "_expected.yaml" : yaml.string() + "_expected.yaml";
@@ -249,11 +240,11 @@ TEST(ConformanceGcp, OpenTelemetry) {
   EXPECT_EQ(inputs, 13u);
   EXPECT_EQ(expected, 11u);
 
-  const Decoded synthetic = run(decode_gcp_vpc, read(folder / "vpc-flow-log-synthetic.json"));
+  const Decoded synthetic = run(decode_gcp_vpc, test::read_whole(folder / "vpc-flow-log-synthetic.json"));
   ASSERT_EQ(synthetic.rows.size(), 1u);
   EXPECT_EQ(sums(synthetic).bytes, 123'456u);
   EXPECT_EQ(sums(synthetic).packets, 150u);
-  const Decoded extended = run(decode_gcp_vpc, read(folder / "vpc-flow-log-extended.json"));
+  const Decoded extended = run(decode_gcp_vpc, test::read_whole(folder / "vpc-flow-log-extended.json"));
   ASSERT_EQ(extended.rows.size(), 34u);
   const Sums s = sums(extended);
   EXPECT_EQ(s.src, 17u);
@@ -267,10 +258,10 @@ TEST(ConformanceGcp, OpenTelemetry) {
 }
 
 TEST(ConformanceGcp, BarePayloads) {
-  NEED_DATA();
-  const std::string body = read(data() / "gcp_payloads/obsrvbl_payloads.ndjson");
+  SLUICE_NEED_DATA(data() / "MANIFEST.md");
+  const std::string body = test::read_whole(data() / "gcp_payloads/obsrvbl_payloads.ndjson");
   const Decoded d = check("gcp_payloads/obsrvbl_payloads.ndjson", body);
-  const json cases = json::parse(read(data() / "gcp_payloads/cases.json"));
+  const json cases = json::parse(test::read_whole(data() / "gcp_payloads/cases.json"));
   ASSERT_EQ(d.rows.size(), cases["flows"].get<size_t>());
   for (const json& origin : cases["origin_values"]) {
     const FlowRow& row = d.rows.at(origin["line"].get<size_t>() - 1);
@@ -300,7 +291,7 @@ TEST(ConformanceGcp, BarePayloads) {
 }
 
 TEST(ConformanceGcp, Real) {
-  NEED_DATA();
+  SLUICE_NEED_DATA(data() / "MANIFEST.md");
   const struct {
     const char* file;
     uint64_t bytes, packets;
@@ -309,7 +300,7 @@ TEST(ConformanceGcp, Real) {
                {"real/GoogleCloudPlatform_security-analytics/google.compute.googleapis.com.vpc_flows.json", 5'342, 32}};
   for (const auto& c : cases) {
     SCOPED_TRACE(c.file);
-    const std::string whole = read(data() / c.file);
+    const std::string whole = test::read_whole(data() / c.file);
     const Decoded d = check(c.file, whole.substr(whole.find('{')));
     ASSERT_EQ(d.rows.size(), 1u);
     EXPECT_EQ(sums(d).bytes, c.bytes);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ingest/source/ibm_vpc.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -21,13 +22,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path folder() { return std::filesystem::path(SLUICE_SOURCE_DIR) / "../shared/conformance/cloud/real/IBM_FlowLogger"; }
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in) << path;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+std::filesystem::path folder() { return test::conformance("cloud/real/IBM_FlowLogger"); }
 
 std::string at(const FlowRow& row, const std::string& column) {
   const auto it = row.find(column);
@@ -92,7 +87,7 @@ const std::map<std::string, Rule>& rules() {
 std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 TEST(ConformanceIbm, Objects) {
-  if (!std::filesystem::exists(folder())) GTEST_SKIP() << "the published samples are not on this machine (" << folder().lexically_normal() << ")";
+  SLUICE_NEED_DATA(folder());
   struct Case {
     const char* file;
     size_t flows;
@@ -103,7 +98,7 @@ TEST(ConformanceIbm, Objects) {
   const Case cases[] = {{"flow-log-1.json", 3, 3024, 1721, 12, "egress", "accept", "17"}, {"test.derived.json", 41, 1086, 0, 19, "ingress", "reject", "6"}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.file);
-    const std::string body = read(folder() / c.file);
+    const std::string body = test::read_whole(folder() / c.file);
     const json object = json::parse(body);
     const Decoded d = run(decode_ibm_vpc, body);
     ASSERT_TRUE(d.report.ok());
@@ -147,8 +142,8 @@ TEST(ConformanceIbm, Objects) {
 }
 
 TEST(ConformanceIbm, TheDerivedTotals) {
-  if (!std::filesystem::exists(folder())) GTEST_SKIP() << "the published samples are not on this machine";
-  const Decoded d = run(decode_ibm_vpc, read(folder() / "test.derived.json"));
+  SLUICE_NEED_DATA(folder());
+  const Decoded d = run(decode_ibm_vpc, test::read_whole(folder() / "test.derived.json"));
   uint64_t cumulative = 0;
   size_t estimated = 0;
   for (const FlowRow& row : d.rows) {

@@ -13,6 +13,7 @@
 
 #include "ingest/source/aws_vpc.h"
 #include "ingest/source/parquet.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {
@@ -23,7 +24,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path file() { return std::filesystem::path(SLUICE_SOURCE_DIR) / "../shared/conformance/cloud/security_lake/VPC_FLOW/decoded.json"; }
+std::filesystem::path file() { return test::conformance("cloud/security_lake/VPC_FLOW/decoded.json"); }
 
 // Every leaf of an event with its path; lists as they are printed.
 void leaves(const json& value, const std::string& path, std::map<std::string, json>& out) {
@@ -105,7 +106,7 @@ std::string wanted(const std::string& path, const json& value) {
 }
 
 TEST(ConformanceSecurityLake, RowsAnswerToTheNamesOfOcsf) {
-  if (!std::filesystem::exists(file())) GTEST_SKIP() << "the published samples are not on this machine (" << file().lexically_normal() << ")";
+  SLUICE_NEED_DATA(file());
   std::ifstream in(file());
   const json pairs = json::parse(in)["pairs"];
   ASSERT_EQ(pairs.size(), 2u);
@@ -150,7 +151,7 @@ TEST(ConformanceSecurityLake, RowsAnswerToTheNamesOfOcsf) {
 
 // The Parquet files themselves: the records as AWS wrote them, and the events that Security Lake made of them, both read as flows.
 TEST(ConformanceSecurityLake, ParquetOfRecordsAndOfEventsGivesTheSameRows) {
-  if (!std::filesystem::exists(file())) GTEST_SKIP() << "the published samples are not on this machine (" << file().lexically_normal() << ")";
+  SLUICE_NEED_DATA(file());
   if (!has_parquet()) GTEST_SKIP() << "this build reads no Parquet: it was made without Apache Arrow (scripts/arrow), so the four files were not read";
   std::ifstream in(file());
   const json pairs = json::parse(in)["pairs"];

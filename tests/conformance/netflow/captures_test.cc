@@ -9,6 +9,7 @@
 #include <set>
 
 #include "ingest/source/packet_body.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/netflow/flow_rows.h"
 
 namespace sluice::ingest {
@@ -18,12 +19,7 @@ using testing::Collector;
 using testing::Row;
 namespace fs = std::filesystem;
 
-const fs::path kFolder = fs::path(SLUICE_SOURCE_DIR) / "../shared/conformance/netflow";
-
-std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+const fs::path kFolder = test::conformance("netflow");
 
 struct Body {
   DecodeReport report;
@@ -53,7 +49,7 @@ Body decode_body(const std::string& bytes) {
 //   tshark -2 -r FILE -d udp.port==2055,cflow -T fields -e cflow.octets -E aggregator=' '   (and cflow.packets, cflow.srcport)
 // counted and summed over all records.
 TEST(Graylog, CapturesAgreeWithTshark) {
-  if (!fs::exists(kFolder / "graylog")) GTEST_SKIP() << "no conformance data at " << kFolder;
+  SLUICE_NEED_DATA(kFolder / "graylog");
   struct Expected {
     const char* file;
     uint64_t flows, bytes, packets, src_ports;
@@ -67,7 +63,7 @@ TEST(Graylog, CapturesAgreeWithTshark) {
                                 {"pmacctd-netflow5.pcap", 42, 18'391, 133, 1'005'253}};
   for (const Expected& e : files) {
     SCOPED_TRACE(e.file);
-    const Body body = decode_body(read_file(kFolder / "graylog" / e.file));
+    const Body body = decode_body(test::read_whole(kFolder / "graylog" / e.file));
     EXPECT_EQ(body.report.accepted, e.flows);
     EXPECT_EQ(body.report.rejected, 0u);
     EXPECT_EQ(body.sum("raw_bytes"), e.bytes);
@@ -84,13 +80,13 @@ TEST(Graylog, CapturesAgreeWithTshark) {
 }
 
 TEST(Graylog, Datagrams) {
-  if (!fs::exists(kFolder / "graylog")) GTEST_SKIP() << "no conformance data at " << kFolder;
+  SLUICE_NEED_DATA(kFolder / "graylog");
   // The record count is in the v5 header (tshark reads only the first packet's).
-  EXPECT_EQ(decode_body(read_file(kFolder / "graylog/netflow-v5-1.dat")).report.accepted, 30u);
-  const Body v9 = decode_body(read_file(kFolder / "graylog/netflow-v9-1.dat"));
+  EXPECT_EQ(decode_body(test::read_whole(kFolder / "graylog/netflow-v5-1.dat")).report.accepted, 30u);
+  const Body v9 = decode_body(test::read_whole(kFolder / "graylog/netflow-v9-1.dat"));
   EXPECT_GT(v9.report.accepted + v9.report.ignored, 0u);
   // Data whose template never comes is no flow and is said to be rejected.
-  const Body incomplete = decode_body(read_file(kFolder / "graylog/netflow-v9-3_incomplete.dat"));
+  const Body incomplete = decode_body(test::read_whole(kFolder / "graylog/netflow-v9-3_incomplete.dat"));
   EXPECT_EQ(incomplete.report.accepted, 0u);
   EXPECT_EQ(incomplete.report.rejected, 1u);
   ASSERT_FALSE(incomplete.report.errors.empty());
@@ -100,8 +96,8 @@ TEST(Graylog, Datagrams) {
 // 68 messages of observation domain 6.
 TEST(Ipfixcol2, FileByItsSequenceNumbers) {
   const fs::path path = kFolder / "ipfixcol2/example_flows.ipfix";
-  if (!fs::exists(path)) GTEST_SKIP() << "no conformance data at " << path;
-  const std::string bytes = read_file(path);
+  SLUICE_NEED_DATA(path);
+  const std::string bytes = test::read_whole(path);
   Collector collector;
   collector.sender.session = 1;
   size_t at = 0, messages = 0;
@@ -209,7 +205,7 @@ bool agrees(const Row& r, const std::map<std::string, std::string>& line, std::s
 
 // telegraf's packets, in name order. sFlow folders belong to the sFlow decoder's tests.
 TEST(Telegraf, EveryFolder) {
-  if (!fs::exists(kFolder / "telegraf")) GTEST_SKIP() << "no conformance data at " << kFolder;
+  SLUICE_NEED_DATA(kFolder / "telegraf");
   size_t folders = 0;
   for (const auto& entry : fs::directory_iterator(kFolder / "telegraf")) {
     if (!entry.is_directory() || entry.path().filename().string().starts_with("sflow")) continue;
@@ -219,7 +215,7 @@ TEST(Telegraf, EveryFolder) {
       if (file.path().extension() == ".bin") packets.insert(file.path());
     Collector collector;
     for (const fs::path& p : packets) {
-      const std::string bytes = read_file(p);
+      const std::string bytes = test::read_whole(p);
       collector.send({bytes.begin(), bytes.end()});
     }
     auto lines = read_lines(entry.path() / "expected.out");

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "ingest/source/element.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/netflow/flow_rows.h"
 
 namespace sluice::ingest {
@@ -22,7 +23,7 @@ using testing::Row;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-const fs::path kFolder = fs::path(SLUICE_SOURCE_DIR) / "../shared/conformance/netflow/logstash";
+const fs::path kFolder = test::conformance("netflow/logstash");
 
 std::vector<uint8_t> read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -170,7 +171,7 @@ std::string reason_of(const std::string& name, const std::string& field) {
 }
 
 TEST(Logstash, EveryCase) {
-  if (!fs::exists(kFolder / "cases.json")) GTEST_SKIP() << "no conformance data at " << kFolder;
+  SLUICE_NEED_DATA(kFolder / "cases.json");
   std::ifstream in(kFolder / "cases.json");
   const Json cases = Json::parse(in);
   size_t fields_checked = 0;

@@ -14,6 +14,7 @@
 #include "ingest/source/packet_body.h"
 #include "ingest/source/pcap.h"
 #include "ingest/source/sflow.h"
+#include "tests/conformance/data.h"
 #include "tests/unit/ingest/netflow/flow_rows.h"
 
 namespace sluice::ingest {
@@ -23,12 +24,7 @@ using testing::Collector;
 using testing::Row;
 namespace fs = std::filesystem;
 
-const fs::path kData = fs::path(SLUICE_SOURCE_DIR) / "../shared/conformance";
-
-std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+const fs::path kData = test::conformance("");
 
 struct Body {
   DecodeReport report;
@@ -50,13 +46,13 @@ Body decode_body(const std::string& bytes) {
 // tcpdump's text of the one datagram.
 TEST(Tcpdump, ExpandedSample) {
   const fs::path path = kData / "sflow/sflow_expanded.pcap";
-  if (!fs::exists(path)) GTEST_SKIP() << "no conformance data at " << path;
-  const std::string text = read_file(kData / "sflow/sflow_expanded.out");
+  SLUICE_NEED_DATA(path);
+  const std::string text = test::read_whole(kData / "sflow/sflow_expanded.out");
   std::smatch agent, sample, header;
   ASSERT_TRUE(std::regex_search(text, agent, std::regex(R"(IPv4 agent ([0-9.]+), agent-id (\d+), seqnum (\d+), uptime (\d+), samples (\d+))")));
   ASSERT_TRUE(std::regex_search(text, sample, std::regex(R"(expanded flow sample .* rate (\d+), pool (\d+), drops (\d+), input (\d+) \((\d)\), output (\d+) \((\d)\), records (\d+))")));
   ASSERT_TRUE(std::regex_search(text, header, std::regex(R"(protocol Ethernet \(1\), length (\d+), stripped bytes (\d+))")));
-  const Body body = decode_body(read_file(path));
+  const Body body = decode_body(test::read_whole(path));
   EXPECT_EQ(body.report.rejected, 0u);
   ASSERT_EQ(body.rows.size(), std::stoul(agent[5]));
   const Row& r = body.rows[0];
@@ -79,8 +75,8 @@ TEST(Tcpdump, ExpandedSample) {
 // Among the counters of the switches are five NetFlow v5 packets of routers that were told the wrong port.
 TEST(Tcpdump, CountersAreNoFlowsAndNetFlowIsWhatItIs) {
   const fs::path path = kData / "sflow/sflow_multiple_counter_30_pdus.pcap";
-  if (!fs::exists(path)) GTEST_SKIP() << "no conformance data at " << path;
-  const Body body = decode_body(read_file(path));
+  SLUICE_NEED_DATA(path);
+  const Body body = decode_body(test::read_whole(path));
   EXPECT_EQ(body.report.rejected, 0u);
   EXPECT_GT(body.report.ignored, 100u);
   ASSERT_EQ(body.report.accepted, 7u);
@@ -90,14 +86,14 @@ TEST(Tcpdump, CountersAreNoFlowsAndNetFlowIsWhatItIs) {
 // A datagram whose UDP length leaves eight bytes of it; tcpdump once read beyond.
 TEST(Tcpdump, MalformedOnPurpose) {
   const fs::path path = kData / "sflow/sflow_print-segv.pcap";
-  if (!fs::exists(path)) GTEST_SKIP() << "no conformance data at " << path;
-  const Body body = decode_body(read_file(path));
+  SLUICE_NEED_DATA(path);
+  const Body body = decode_body(test::read_whole(path));
   EXPECT_EQ(body.report.accepted, 0u);
   EXPECT_EQ(body.report.rejected, 1u);
   ASSERT_EQ(body.report.errors.size(), 1u);
   EXPECT_EQ(body.report.errors[0].reason, "sFlow datagram shorter than its header");
   // All that the capture has of the datagram, with the length that it should have had: nothing of it may hurt either.
-  const std::string bytes = read_file(path);
+  const std::string bytes = test::read_whole(path);
   constexpr size_t kPayload = 24 + 16 + 14 + 20 + 8;
   Collector c;
   c.send({bytes.begin() + kPayload, bytes.end()});
@@ -121,7 +117,7 @@ std::vector<std::map<std::string, std::string>> read_lines(const fs::path& path)
 std::vector<uint8_t> datagram_of(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".bin") {
-      const std::string bytes = read_file(entry.path());
+      const std::string bytes = test::read_whole(entry.path());
       return {bytes.begin(), bytes.end()};
     }
   return {};
@@ -129,7 +125,7 @@ std::vector<uint8_t> datagram_of(const fs::path& folder) {
 
 TEST(Telegraf, FlowSamples) {
   const fs::path folder = kData / "netflow/telegraf/sflow_issue_15918";
-  if (!fs::exists(folder)) GTEST_SKIP() << "no conformance data at " << folder;
+  SLUICE_NEED_DATA(folder);
   Collector c;
   EXPECT_EQ(c.send(datagram_of(folder)).bad, 0u);
   std::vector<std::map<std::string, std::string>> flows, counters;
@@ -174,7 +170,7 @@ TEST(Telegraf, FlowSamples) {
 
 TEST(Telegraf, PortNames) {
   const fs::path folder = kData / "netflow/telegraf/sflow_v5_example";
-  if (!fs::exists(folder)) GTEST_SKIP() << "no conformance data at " << folder;
+  SLUICE_NEED_DATA(folder);
   auto line = read_lines(folder / "expected.out").at(0);
   Collector c;
   EXPECT_EQ(c.send(datagram_of(folder)).counter_samples, 1u);
@@ -191,7 +187,7 @@ TEST(Telegraf, PortNames) {
 
 TEST(Telegraf, DiscardedPacket) {
   const fs::path folder = kData / "netflow/telegraf/sflow_issue_15375";
-  if (!fs::exists(folder)) GTEST_SKIP() << "no conformance data at " << folder;
+  SLUICE_NEED_DATA(folder);
   auto line = read_lines(folder / "expected.out").at(0);
   Collector c;
   EXPECT_EQ(c.send(datagram_of(folder)).discards, 1u);
@@ -249,7 +245,7 @@ void write_capture(const fs::path& path, const std::vector<uint8_t>& payload) {
 
 // Every packet of every capture, for all fields that both know: tshark lists a field's values in the order of the samples.
 TEST(Tshark, AgreesOnEveryPacket) {
-  if (!fs::exists(kData / "sflow")) GTEST_SKIP() << "no conformance data at " << kData;
+  SLUICE_NEED_DATA(kData / "sflow");
   if (std::system("tshark --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "tshark is not installed: nothing was compared";
   const fs::path scratch = fs::temp_directory_path() / ("sluice-sflow-" + std::to_string(::getpid()));
   fs::create_directories(scratch);
@@ -275,7 +271,7 @@ TEST(Tshark, AgreesOnEveryPacket) {
     ASSERT_FALSE(theirs.empty());
     size_t at = 0;
     CaptureCounts counts;
-    const std::string bytes = read_file(capture);
+    const std::string bytes = test::read_whole(capture);
     const Status status = read_capture(
         {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()},
         [&](const CapturedDatagram& d) -> Status {

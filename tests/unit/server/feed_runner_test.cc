@@ -2,10 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "server/message_bodies.h"
-#include "storage/catalog/catalog.h"
+#include "tests/unit/server/intake_fixture.h"
 
 namespace sluice::server {
 namespace {
@@ -17,66 +15,6 @@ TEST(FeedBackoff, DoublesUpToFiveMinutesAndHalvesAtMost) {
   EXPECT_EQ(feed_backoff(1'000'000'000, 0), 5 * kMinute);
   EXPECT_EQ(feed_backoff(1, 1), kSecond / 2);
 }
-
-std::string line(int n) {
-  return "2 123456789012 eni-1 10.0." + std::to_string(n >> 8) + "." + std::to_string(n & 255) + " 172.31.0.9 1024 443 6 10 840 1763625600 1763625601 ACCEPT OK\n";
-}
-
-// An intake on a store of its own.
-class IntakeTest : public ::testing::Test {
- protected:
-  IntakeTest() : clock_(1'763'625'700 * kSecond) {
-    char name[] = "/tmp/sluice-intake-XXXXXX";
-    root_ = mkdtemp(name);
-    open();
-  }
-  ~IntakeTest() override {
-    intake_.reset();
-    ingest_.reset();
-    losses_.reset();
-    store_.reset();
-    std::filesystem::remove_all(root_);
-  }
-  void open() {
-    intake_.reset();
-    ingest_.reset();
-    losses_.reset();
-    store_.reset();
-    store::StoreOptions options;
-    options.directory = root_;
-    options.sync = false;
-    auto store = store::Store::open(options, clock_);
-    ASSERT_TRUE(store.ok()) << store.error().message;
-    store_ = std::move(*store);
-    losses_ = std::make_unique<LossBook>(&store_->catalog());
-    ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax);
-    intake_ = std::make_unique<FeedIntake>(FeedIntake::Identity{"f", "aws_vpc", "", feed_format("aws_vpc")},
-                                           FeedIntake::Parts{*store_, clock_, metrics_, *losses_, *ingest_, large_});
-  }
-  ingest::PieceResult take(ingest::FeedPiece piece) {
-    auto result = intake_->take(std::move(piece), [] { return false; });
-    EXPECT_TRUE(result.ok()) << result.error().message;
-    return result.ok() ? *result : ingest::PieceResult{};
-  }
-  ingest::Checkpoint checkpoint() {
-    auto kept = intake_->restore();
-    EXPECT_TRUE(kept.ok());
-    return kept.ok() ? *kept : ingest::Checkpoint{};
-  }
-  uint64_t rows() const {
-    const auto s = store_->stats();
-    return s.open_rows + s.segment_rows;
-  }
-
-  ManualClock clock_;
-  std::string root_;
-  Metrics metrics_;
-  std::mutex large_;
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<LossBook> losses_;
-  std::unique_ptr<IngestService> ingest_;
-  std::unique_ptr<FeedIntake> intake_;
-};
 
 TEST_F(IntakeTest, CommitsTheCheckpointWithTheRowsAndErasesByAnEmptyValue) {
   ingest::FeedPiece piece;
@@ -170,13 +108,15 @@ TEST(DecodeMessages, AHeaderHoldsForItsOwnMessageOnly) {
   const std::string bytes = own + plain;
   const size_t ends[] = {own.size(), bytes.size()};
   uint64_t rows = 0;
-  const auto report = decode_messages({"aws_vpc", bytes, ends, std::nullopt, {}}, {}, [&](Batch&& batch) -> Status {
+  ingest::DecodeReport report;
+  const auto next = decode_messages({"aws_vpc", bytes, ends, std::nullopt, {}}, 0, {}, [&](Batch&& batch) -> Status {
     rows += batch.rows;
     return {};
-  });
-  ASSERT_TRUE(report.ok());
+  }, report);
+  ASSERT_TRUE(next.ok());
+  EXPECT_EQ(*next, 2u);
   EXPECT_EQ(rows, 2u);
-  EXPECT_EQ(report->rejected, 0u);
+  EXPECT_EQ(report.rejected, 0u);
 }
 
 }  // namespace

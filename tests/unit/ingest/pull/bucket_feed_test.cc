@@ -346,6 +346,8 @@ TEST(BucketFeed, DamagedCheckpointsAreRefused) {
 
 // --- blobs that grow ---------------------------------------------------------------------------------------------------
 
+std::string azure_record(int n) { return "{\"time\":\"" + std::to_string(n) + "\",\"flowRecords\":{\"flows\":[{\"aclID\":\"a\"}]}}"; }
+
 class Tail : public testing::Test {
  protected:
   Tail() { f.options().tail_suffix = "/PT1H.json"; }
@@ -386,6 +388,16 @@ TEST_F(Tail, WrittenAnewIsReadAgainAndTold) {
   EXPECT_NE(f.backlog().note.find("1 blobs were written anew"), std::string::npos);
 }
 
+TEST_F(Tail, DamageDoesNotHoldBackTheHour) {
+  const std::string cut_off = azure_record(2).substr(0, 25);
+  f.store().put_blocks(key, {"{\"records\":[", azure_record(1), "," + cut_off, "]}"}, kStart);
+  EXPECT_EQ(f.take(), Pieces{piece(azure_record(1) + "," + cut_off + "\n")});
+  f.store().put_blocks(key, {"{\"records\":[", azure_record(1), "," + cut_off, "," + azure_record(3), "]}"}, kStart + kMinute);
+  EXPECT_EQ(f.take(), Pieces{piece(azure_record(3))});
+  EXPECT_TRUE(f.aside.empty());
+  EXPECT_NE(f.backlog().note.find("1 damaged places"), std::string::npos) << f.backlog().note;
+}
+
 TEST_F(Tail, WhatIsNoneIsSetAside) {
   f.store().put(key, "<html>", kStart);
   f.store().put("other.json", "{}", kStart);
@@ -406,7 +418,7 @@ TEST(BlobTail, AnyCutOfAnyBlobGivesEachRecordOnce) {
     std::string seen;
     uint64_t at = 0;
     for (const size_t end : {first, blob.size()}) {
-      const auto cut = cut_tail(std::string_view(blob).substr(at, end - at), at == 0);
+      const auto cut = cut_tail(std::string_view(blob).substr(at, end - at), at == 0, end == blob.size());
       ASSERT_TRUE(cut) << first;
       if (!cut->body.empty()) seen += cut->body.substr(12, cut->body.size() - 14) + ",";
       at += cut->end;
@@ -415,11 +427,55 @@ TEST(BlobTail, AnyCutOfAnyBlobGivesEachRecordOnce) {
     for (const auto& r : records) want += r + ",";
     ASSERT_EQ(seen, want) << first;
   }
-  EXPECT_FALSE(cut_tail("[1]", true));
-  EXPECT_FALSE(cut_tail("{\"record\":[", true));
-  EXPECT_FALSE(cut_tail("1,2", false));
-  EXPECT_TRUE(cut_tail(",]}", false)->closed);
-  EXPECT_FALSE(cut_tail("", true)->closed);
+  EXPECT_FALSE(cut_tail("[1]", true, true));
+  EXPECT_FALSE(cut_tail("{\"record\":[", true, true));
+  EXPECT_TRUE(cut_tail(",]}", false, true)->closed);
+  EXPECT_FALSE(cut_tail("", true, true)->closed);
+}
+
+TEST(BlobTail, DamageCostsOnlyItsRecord) {
+  const std::string good = azure_record(1), more = azure_record(2);
+  const std::string damages[] = {
+      "rubbish",                                                   // no record at all
+      azure_record(0).substr(0, azure_record(0).size() - 1),       // a brace is missing
+      azure_record(0).substr(0, 30),                               // cut off, in a string or not
+      azure_record(0).substr(0, 9),
+      "{\"time\":\"1\n\"}", "{\"time\":[1}", "7", "{\"time\"]",
+  };
+  for (const std::string& damage : damages) {
+    for (const bool newline : {false, true}) {
+      const std::string text = good + "," + damage + "," + (newline ? "\n" : "") + more + "," + more;
+      // As it grows, and with its end.
+      for (const bool closed : {false, true}) {
+        const auto cut = cut_tail(text + (closed ? "]}" : ""), false, true);
+        ASSERT_TRUE(cut) << damage;
+        EXPECT_EQ(cut->damaged, 1u) << damage;
+        EXPECT_EQ(cut->end, text.size()) << damage;
+        EXPECT_EQ(cut->closed, closed) << damage;
+        EXPECT_TRUE(cut->body.starts_with("{\"records\":[" + good + ",")) << cut->body;
+        EXPECT_TRUE(cut->body.ends_with("\n," + more + "," + more + "]}")) << cut->body;
+      }
+    }
+    // Nothing behind it: it may be half a record, until the array is closed.
+    if (!damage.ends_with("]}")) {
+      const auto open = cut_tail(good + "," + damage, false, true);
+      EXPECT_EQ(open->end, good.size()) << damage;
+      EXPECT_EQ(open->damaged, 0u);
+    }
+    const auto closed = cut_tail(good + "," + damage + "]}", false, true);
+    EXPECT_EQ(closed->end, good.size() + 1 + damage.size()) << damage;
+    EXPECT_EQ(closed->damaged, 1u);
+    // The end of what was fetched is not the end of the blob.
+    EXPECT_EQ(cut_tail(good + "," + damage + "]}", false, false)->end, good.size()) << damage;
+  }
+}
+
+TEST(BlobTail, DamageThatIsMadeToBeLookedAtAgainAndAgain) {
+  std::string text;
+  for (int i = 0; i < 40'000; ++i) text += "{\"time\"\" ";
+  const auto cut = cut_tail(text, false, true);
+  ASSERT_TRUE(cut);
+  EXPECT_GT(cut->end, 0u);
 }
 
 // --- prefixes ------------------------------------------------------------------------------------------------------------

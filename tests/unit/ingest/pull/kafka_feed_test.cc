@@ -25,6 +25,8 @@ struct Broker {
   int opened = 0;
   std::optional<Error> error;
   bool revoke = false;  // before the next record
+  std::vector<KafkaGap> gaps;
+  std::set<std::string> members;
 
   void put(const std::string& topic, int32_t partition, std::string value, std::string key = {}, std::optional<std::string> header = {}) {
     logs[{topic, partition}].push_back({topic, partition, std::move(value), std::move(key), std::move(header)});
@@ -35,6 +37,7 @@ class FakeConsumer final : public KafkaConsumer {
  public:
   FakeConsumer(Broker& broker, KafkaHooks hooks) : broker_(broker), hooks_(std::move(hooks)) {
     ++broker_.opened;
+    broker_.members.insert(hooks_.member);
     for (const auto& [place, log] : broker_.logs) {
       const auto group = broker_.committed.contains(place) ? broker_.committed[place] : -1;
       next_[place] = std::max<int64_t>({hooks_.stored(place.first, place.second).value_or(0), group, 0});
@@ -63,6 +66,7 @@ class FakeConsumer final : public KafkaConsumer {
     for (const auto& [place, next] : next_) out.push_back({place.first, place.second, static_cast<int64_t>(broker_.logs[place].size()) - next});
     return out;
   }
+  std::vector<KafkaGap> take_gaps() override { return std::exchange(broker_.gaps, {}); }
   std::string note() const override { return {}; }
 
  private:
@@ -83,16 +87,23 @@ class KafkaFeedTest : public testing::Test {
     const std::function<bool()> stopping = [] { return false; };
     const PieceSink sink = [this](FeedPiece&& piece) -> Result<PieceResult> {
       if (sink_error) return *std::exchange(sink_error, std::nullopt);
+      for (const auto& [key, value] : piece.checkpoint) checkpoint[key] = value;
+      objects.push_back(piece.object + (piece.fault.empty() ? "" : ": " + piece.fault));
+      if (!piece.fault.empty()) return PieceResult{false, true, 0, 0};
       EXPECT_FALSE(piece.records.empty());
       size_t begin = 0;
       for (const auto& r : piece.records) {
+        // Each record knows its place.
+        EXPECT_LT(r.stream, piece.streams.size());
+        if (r.stream < piece.streams.size()) {
+          EXPECT_LT(r.position, std::stoull(checkpoint[piece.streams[r.stream]])) << piece.streams[r.stream];
+        }
         got.push_back(piece.bytes.substr(begin, r.end - begin));
         senders.push_back(r.sender);
         begin = r.end;
       }
       EXPECT_EQ(begin, piece.bytes.size());
       compression.push_back(piece.compression);
-      for (const auto& [key, value] : piece.checkpoint) checkpoint[key] = value;
       return PieceResult{};
     };
     auto result = feed_->poll({clock, stopping, kSecond}, sink);
@@ -103,7 +114,12 @@ class KafkaFeedTest : public testing::Test {
   Broker broker;
   std::unique_ptr<KafkaFeed> feed_;
   std::map<std::string, std::string> checkpoint;
-  std::vector<std::string> got;
+  std::vector<std::string> got, objects;
+  std::map<std::string, std::string> places() const {
+    auto out = checkpoint;
+    out.erase("member");
+    return out;
+  }
   std::vector<IpAddress> senders;
   std::vector<std::optional<Compression>> compression;
   std::optional<Error> sink_error;
@@ -119,7 +135,8 @@ TEST_F(KafkaFeedTest, OffsetsCommitWithRowsAndThenAtTheBroker) {
   broker.put("t", 1, "c");
   ASSERT_TRUE(poll().ok());
   EXPECT_EQ(got, (Texts{"a", "b", "c"}));
-  EXPECT_EQ(checkpoint, (std::map<std::string, std::string>{{"o/t/0", "2"}, {"o/t/1", "1"}}));
+  EXPECT_EQ(places(), (std::map<std::string, std::string>{{"o/t/0", "2"}, {"o/t/1", "1"}}));
+  EXPECT_EQ(objects, (Texts{"t/0 offsets 0-1, t/1 offsets 0-0"}));
   EXPECT_EQ((broker.committed[{"t", 0}]), 2);
   EXPECT_EQ(compression[0], Compression::none);
   // A sink that fails: nothing is told to the broker, and a new consumer begins at the checkpoint.
@@ -188,6 +205,27 @@ TEST_F(KafkaFeedTest, EmptyRecordsWaitForTheNext) {
   EXPECT_EQ(got.size(), 1u);
   EXPECT_EQ(compression[0], std::nullopt) << "each record is looked at";
   EXPECT_EQ(checkpoint["o/t/0"], "2");
+}
+
+TEST_F(KafkaFeedTest, RecordsThatAreNotReadAreNamed) {
+  make();
+  broker.put("t", 0, "a");
+  broker.gaps = {{"t", 0, 3, 7, "were gone"}, {"u", 1, 5, 5, "was made anew"}};
+  ASSERT_TRUE(poll().ok());
+  EXPECT_EQ(objects, (Texts{"t/0 offsets 3-6: were gone", "u/1: was made anew", "t/0 offsets 0-0"}));
+  EXPECT_EQ(checkpoint["o/u/1"], "5");
+  EXPECT_EQ(checkpoint["o/t/0"], "1");
+}
+
+TEST_F(KafkaFeedTest, AFeedKeepsItsNameInTheGroup) {
+  make();
+  broker.put("t", 0, "a");
+  ASSERT_TRUE(poll().ok());
+  ASSERT_EQ(checkpoint["member"].size(), 16u);
+  again();
+  broker.put("t", 0, "b");
+  ASSERT_TRUE(poll().ok());
+  EXPECT_EQ(broker.members, (std::set<std::string>{"sluice " + checkpoint["member"]}));
 }
 
 TEST_F(KafkaFeedTest, SendersOfDatagrams) {
