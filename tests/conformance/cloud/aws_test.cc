@@ -25,7 +25,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path data() { return test::conformance("cloud"); }
+std::filesystem::path data() { return sluice::test::conformance("cloud"); }
 
 struct Tally {
   uint64_t packets = 0, bytes = 0;
@@ -109,14 +109,14 @@ std::vector<std::string> words_of(const std::string& line) {
 
 TEST(ConformanceAws, Lines) {
   SLUICE_NEED_DATA(data() / "MANIFEST.md");
-  const json cases = json::parse(test::read_whole(data() / "aws_lines/cases.json"));
+  const json cases = json::parse(sluice::test::read_whole(data() / "aws_lines/cases.json"));
   std::set<std::string> seen;
   size_t rules = 0;
   for (const json& c : cases["cases"]) {
     const std::string file = c["file"];
     SCOPED_TRACE(file);
     seen.insert(file);
-    const std::string body = test::read_whole(data() / "aws_lines" / file);
+    const std::string body = sluice::test::read_whole(data() / "aws_lines" / file);
     const Decoded d = run(decode_aws_vpc, body);
     ASSERT_TRUE(d.report.ok()) << d.report.error().message;
     EXPECT_EQ(d.report->rejected, 0u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
@@ -322,7 +322,7 @@ TEST(ConformanceAws, OpenTelemetry) {
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.expected);
-    const Decoded d = run(decode_aws_vpc, test::read_whole(data() / "otel/aws" / c.input), {.received_at = 0, .format = c.format});
+    const Decoded d = run(decode_aws_vpc, sluice::test::read_whole(data() / "otel/aws" / c.input), {.received_at = 0, .format = c.format});
     ASSERT_TRUE(d.report.ok()) << d.report.error().message;
     const OtelLogs want = read_otel(data() / "otel/aws" / c.expected);
     ASSERT_EQ(d.rows.size(), want.records.size());
@@ -332,7 +332,7 @@ TEST(ConformanceAws, OpenTelemetry) {
     print(std::string("otel/aws/") + c.input, d, values);
   }
   // Read one at a time, and from byte 230 on.
-  const std::string multi = test::read_whole(data() / "otel/aws/valid_vpc_flow_log_multi.log");
+  const std::string multi = sluice::test::read_whole(data() / "otel/aws/valid_vpc_flow_log_multi.log");
   const Decoded both = run(decode_aws_vpc, multi);
   for (size_t i : {0u, 1u}) {
     const OtelLogs want = read_otel(data() / ("otel/aws/stream/valid_vpc_flow_log_multi_" + std::to_string(i + 1) + ".yaml"));
@@ -344,7 +344,7 @@ TEST(ConformanceAws, OpenTelemetry) {
   EXPECT_EQ(tail.rows.back(), both.rows[1]);
 
   // One record that is no flow: the origin makes a log record of it, we count it.
-  const Decoded none = run(decode_aws_vpc, test::read_whole(data() / "otel/aws/valid_vpc_flow_log.log"));
+  const Decoded none = run(decode_aws_vpc, sluice::test::read_whole(data() / "otel/aws/valid_vpc_flow_log.log"));
   ASSERT_TRUE(none.report.ok());
   EXPECT_EQ(none.report->no_data, 1u);
   EXPECT_TRUE(none.rows.empty());
@@ -354,7 +354,7 @@ TEST(ConformanceAws, OpenTelemetry) {
   } bad[] = {{"vpc_flow_log_too_few_fields.log", "too few fields: 13, the format has 14"},
              {"vpc_flow_log_too_many_fields.log", "too many fields: 15, the format has 14"}};
   for (const auto& b : bad) {
-    const Decoded d = run(decode_aws_vpc, test::read_whole(data() / "otel/aws" / b.input));
+    const Decoded d = run(decode_aws_vpc, sluice::test::read_whole(data() / "otel/aws" / b.input));
     ASSERT_TRUE(d.report.ok());
     EXPECT_TRUE(d.rows.empty());
     ASSERT_EQ(d.report->rejected, 1u);
@@ -373,7 +373,7 @@ TEST(ConformanceAws, Real) {
     return n;
   };
   {
-    const Decoded d = run(decode_aws_vpc, test::read_whole(data() / "real/criblpacks_cribl-vpc-flow-for-security-teams/ZP04h5.raw.log"));
+    const Decoded d = run(decode_aws_vpc, sluice::test::read_whole(data() / "real/criblpacks_cribl-vpc-flow-for-security-teams/ZP04h5.raw.log"));
     ASSERT_TRUE(d.report.ok());
     EXPECT_EQ(d.rows.size(), 99u);
     EXPECT_EQ(d.report->rejected + d.report->no_data + d.report->skipped_data, 0u);
@@ -406,7 +406,7 @@ TEST(ConformanceAws, Real) {
     print("real/cribl/ZP04h5.raw.log", d, 0);
   }
   {
-    const Decoded d = run(decode_aws_vpc, test::read_whole(data() / "real/aws-solutions_centralized-logging-with-opensearch/vpcflow.log"));
+    const Decoded d = run(decode_aws_vpc, sluice::test::read_whole(data() / "real/aws-solutions_centralized-logging-with-opensearch/vpcflow.log"));
     ASSERT_TRUE(d.report.ok());
     EXPECT_EQ(d.rows.size(), 10u);
     EXPECT_EQ(d.report->no_data, 7u);
@@ -416,7 +416,7 @@ TEST(ConformanceAws, Real) {
     print("real/aws-solutions/vpcflow.log", d, 0);
   }
   {
-    const Decoded d = run(decode_aws_vpc, test::read_whole(data() / "real/newrelic_aws-log-ingestion/entry_vpc_flow_logs.json"));
+    const Decoded d = run(decode_aws_vpc, sluice::test::read_whole(data() / "real/newrelic_aws-log-ingestion/entry_vpc_flow_logs.json"));
     ASSERT_TRUE(d.report.ok());
     EXPECT_EQ(d.rows.size(), 0u);
     EXPECT_EQ(d.report->no_data, 1u);

@@ -23,7 +23,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path data() { return test::conformance("cloud"); }
+std::filesystem::path data() { return sluice::test::conformance("cloud"); }
 
 struct Case {
   const char* file;
@@ -118,7 +118,7 @@ TEST(ConformanceAzure, PublishedBlobs) {
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.file);
-    const std::string body = test::read_whole(data() / c.file);
+    const std::string body = sluice::test::read_whole(data() / c.file);
     const Decoded d = run(decode_azure, body);
     ASSERT_TRUE(d.report.ok());
     EXPECT_EQ(d.report->rejected + d.report->ignored, 0u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
@@ -175,7 +175,7 @@ TEST(ConformanceAzure, TrafficAnalyticsIsNoFlowLog) {
   SLUICE_NEED_DATA(data() / "MANIFEST.md");
   // real/microsoft_msticpy/az_net_flows.csv is an export of Traffic Analytics: flows already aggregated, without source ports
   // and counters, as CSV. It is refused record by record with a reason, not taken for flows.
-  const Decoded d = run(decode_azure, test::read_whole(data() / "real/microsoft_msticpy/az_net_flows.csv"));
+  const Decoded d = run(decode_azure, sluice::test::read_whole(data() / "real/microsoft_msticpy/az_net_flows.csv"));
   ASSERT_TRUE(d.report.ok());
   EXPECT_TRUE(d.rows.empty());
   EXPECT_GE(d.report->rejected, 460u);

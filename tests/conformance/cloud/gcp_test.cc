@@ -26,7 +26,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path data() { return test::conformance("cloud"); }
+std::filesystem::path data() { return sluice::test::conformance("cloud"); }
 
 // Paths of an entry that have no column of ours, on purpose.
 const std::map<std::string, std::string> kDeviations = {
@@ -217,7 +217,7 @@ TEST(ConformanceGcp, OpenTelemetry) {
   for (const auto& path : files) {
     SCOPED_TRACE(path.filename().string());
     ++inputs;
-    const Decoded d = check("otel/gcp/" + path.filename().string(), test::read_whole(path));
+    const Decoded d = check("otel/gcp/" + path.filename().string(), sluice::test::read_whole(path));
     auto yaml = path;
     yaml.replace_extension();
     yaml = path.extension() == ".ndjson" ? path.string() + "_expected.yaml" : yaml.string() + "_expected.yaml";
@@ -240,11 +240,11 @@ TEST(ConformanceGcp, OpenTelemetry) {
   EXPECT_EQ(inputs, 13u);
   EXPECT_EQ(expected, 11u);
 
-  const Decoded synthetic = run(decode_gcp_vpc, test::read_whole(folder / "vpc-flow-log-synthetic.json"));
+  const Decoded synthetic = run(decode_gcp_vpc, sluice::test::read_whole(folder / "vpc-flow-log-synthetic.json"));
   ASSERT_EQ(synthetic.rows.size(), 1u);
   EXPECT_EQ(sums(synthetic).bytes, 123'456u);
   EXPECT_EQ(sums(synthetic).packets, 150u);
-  const Decoded extended = run(decode_gcp_vpc, test::read_whole(folder / "vpc-flow-log-extended.json"));
+  const Decoded extended = run(decode_gcp_vpc, sluice::test::read_whole(folder / "vpc-flow-log-extended.json"));
   ASSERT_EQ(extended.rows.size(), 34u);
   const Sums s = sums(extended);
   EXPECT_EQ(s.src, 17u);
@@ -259,9 +259,9 @@ TEST(ConformanceGcp, OpenTelemetry) {
 
 TEST(ConformanceGcp, BarePayloads) {
   SLUICE_NEED_DATA(data() / "MANIFEST.md");
-  const std::string body = test::read_whole(data() / "gcp_payloads/obsrvbl_payloads.ndjson");
+  const std::string body = sluice::test::read_whole(data() / "gcp_payloads/obsrvbl_payloads.ndjson");
   const Decoded d = check("gcp_payloads/obsrvbl_payloads.ndjson", body);
-  const json cases = json::parse(test::read_whole(data() / "gcp_payloads/cases.json"));
+  const json cases = json::parse(sluice::test::read_whole(data() / "gcp_payloads/cases.json"));
   ASSERT_EQ(d.rows.size(), cases["flows"].get<size_t>());
   for (const json& origin : cases["origin_values"]) {
     const FlowRow& row = d.rows.at(origin["line"].get<size_t>() - 1);
@@ -300,7 +300,7 @@ TEST(ConformanceGcp, Real) {
                {"real/GoogleCloudPlatform_security-analytics/google.compute.googleapis.com.vpc_flows.json", 5'342, 32}};
   for (const auto& c : cases) {
     SCOPED_TRACE(c.file);
-    const std::string whole = test::read_whole(data() / c.file);
+    const std::string whole = sluice::test::read_whole(data() / c.file);
     const Decoded d = check(c.file, whole.substr(whole.find('{')));
     ASSERT_EQ(d.rows.size(), 1u);
     EXPECT_EQ(sums(d).bytes, c.bytes);

@@ -22,7 +22,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path folder() { return test::conformance("cloud/real/IBM_FlowLogger"); }
+std::filesystem::path folder() { return sluice::test::conformance("cloud/real/IBM_FlowLogger"); }
 
 std::string at(const FlowRow& row, const std::string& column) {
   const auto it = row.find(column);
@@ -98,7 +98,7 @@ TEST(ConformanceIbm, Objects) {
   const Case cases[] = {{"flow-log-1.json", 3, 3024, 1721, 12, "egress", "accept", "17"}, {"test.derived.json", 41, 1086, 0, 19, "ingress", "reject", "6"}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.file);
-    const std::string body = test::read_whole(folder() / c.file);
+    const std::string body = sluice::test::read_whole(folder() / c.file);
     const json object = json::parse(body);
     const Decoded d = run(decode_ibm_vpc, body);
     ASSERT_TRUE(d.report.ok());
@@ -143,7 +143,7 @@ TEST(ConformanceIbm, Objects) {
 
 TEST(ConformanceIbm, TheDerivedTotals) {
   SLUICE_NEED_DATA(folder());
-  const Decoded d = run(decode_ibm_vpc, test::read_whole(folder() / "test.derived.json"));
+  const Decoded d = run(decode_ibm_vpc, sluice::test::read_whole(folder() / "test.derived.json"));
   uint64_t cumulative = 0;
   size_t estimated = 0;
   for (const FlowRow& row : d.rows) {

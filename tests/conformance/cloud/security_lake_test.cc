@@ -24,7 +24,7 @@ using test::Decoded;
 using test::FlowRow;
 using test::run;
 
-std::filesystem::path file() { return test::conformance("cloud/security_lake/VPC_FLOW/decoded.json"); }
+std::filesystem::path file() { return sluice::test::conformance("cloud/security_lake/VPC_FLOW/decoded.json"); }
 
 // Every leaf of an event with its path; lists as they are printed.
 void leaves(const json& value, const std::string& path, std::map<std::string, json>& out) {
