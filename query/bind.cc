@@ -194,7 +194,7 @@ std::optional<Plan> Binder::bind(const g::Query& query) {
   return finish();
 }
 
-std::optional<Plan> Binder::bind_table(const Schema& table, const std::vector<g::Stage>& stages) {
+std::optional<Plan> Binder::bind_table(const Schema& table, const std::vector<g::Stage>& stages, const g::Query* timed) {
   in_scan_frame_ = false;
   pushable_ = false;
   for (const Field& f : table) {
@@ -203,6 +203,21 @@ std::optional<Plan> Binder::bind_table(const Schema& table, const std::vector<g:
     frame_slots_.push_back({f.name, type, std::nullopt});
   }
   indexed_ = false;
+  if (timed) {
+    if (!bind_time(*timed)) return std::nullopt;
+    const TimeRange range = plan_.scan.range;
+    const auto ts = visible_at("ts");
+    if (timed->time && (!ts || plan_.scan.overlap)) {
+      fail(timed->time->span, "'" + timed->source.name.text() + "' has no time to ask for a range of");
+      return std::nullopt;
+    }
+    if (ts && (range.from != kTimestampMin || range.to != kTimestampMax)) {
+      IntRanges times;
+      times.is_signed = true;
+      if (!range.empty()) times.ranges.push_back({static_cast<uint64_t>(range.from), static_cast<uint64_t>(range.to == kTimestampMax ? range.to : range.to - 1)});
+      plan_.operators.push_back(make_filter(make_test(slot_of(visible_[*ts]), std::move(times)), "ts in the time range"));
+    }
+  }
   if (!bind_stages(stages)) return std::nullopt;
   return finish();
 }
@@ -470,6 +485,7 @@ std::optional<Plan> Binder::finish() {
   for (size_t i = 0; i < count; ++i) plan_.operators[i]->collect_slots(used);
   if (in_scan_frame_)
     for (const auto& o : plan_.output) used.push_back(o.slot);
+  if (plan_.window) used.push_back(plan_.window->time_slot);
   for (size_t s : used) {
     if (s >= scan_slots_.size() || !scan_slots_[s].source) continue;
     plan_.scan.output[s] = true;

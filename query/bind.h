@@ -31,6 +31,7 @@ struct BindOptions {
   std::optional<TimeRange> outer_range;
   bool outer_overlap = false;
   size_t* subqueries = nullptr;                 // how many the whole query has so far
+  bool continuous = false;                      // a rule's query: `stats` may have a window, and flows without one are refused
 };
 
 // Values collected from the right side of ==, != and in, in the form that the left side's type compares.
@@ -55,11 +56,14 @@ class Binder {
 
   // The plan of a flow query.
   std::optional<Plan> bind(const grammar::Query& query);
-  // Stages over a table of the system's.
-  std::optional<Plan> bind_table(const Schema& table, const std::vector<grammar::Stage>& stages);
+  // Stages over a table of the system's. `timed`: the query whose time range is meant, of the table's column `ts`.
+  std::optional<Plan> bind_table(const Schema& table, const std::vector<grammar::Stage>& stages, const grammar::Query* timed = nullptr);
 
   // Why bind() gave nothing.
   const QueryError& error() const { return *error_; }
+
+  // What an aggregate or function is called where nothing names it.
+  static std::string default_name(const grammar::Call& call);
 
   // For completion: the columns in scope behind the stages bound so far.
   std::vector<OutputColumn> visible_columns() const;
@@ -100,6 +104,7 @@ class Binder {
   };
   bool bind_keys(const std::vector<grammar::NamedExpr>& keys, BoundGroup& group);
   bool bind_aggregates(const std::vector<grammar::NamedExpr>& aggregates, BoundGroup& group);
+  bool bind_window(const grammar::Window& window);
   bool bind_stats(const grammar::StatsStage& stage, const grammar::Stage* next, const std::string& text);
   bool bind_top(const grammar::TopStage& stage, const std::string& text);
   bool bind_timeseries(const grammar::TimeseriesStage& stage, const std::string& text);
@@ -130,7 +135,6 @@ class Binder {
   bool has_room(size_t columns, const grammar::Span& span);
   NodePtr unknown_name(const grammar::Name& name, std::string_view what = "column");
   std::string name_of(const grammar::NamedExpr& named) const;
-  static std::string default_name(const grammar::Call& call);
 
   // bind_condition.cc: conditions
   PredicatePtr bind_condition(const grammar::ExprPtr& expr) { return bind_condition(*expr); }

@@ -207,12 +207,40 @@ void Binder::enter_group_frame(BoundGroup& group, const std::string& text) {
   if (!group.after.empty()) plan_.operators.push_back(make_compute(std::move(group.after), text));
 }
 
-bool Binder::bind_stats(const g::StatsStage& stage, const g::Stage* next, const std::string& text) {
-  if (stage.window) {
-    fail(stage.window->span, "windows belong to rules; over stored flows, group by bin(5m)", {}, ErrorCode::unsupported);
+bool Binder::bind_window(const g::Window& window) {
+  if (!options_.continuous) {
+    fail(window.span, "windows belong to rules; over stored flows, group by bin(5m)", {}, ErrorCode::unsupported);
     return false;
   }
+  if (window.kind == g::Window::Kind::kSession) {
+    fail(window.span, "session windows are not available in this version", "window 5m slide 1m follows activity in steps", ErrorCode::unsupported);
+    return false;
+  }
+  if (!in_scan_frame_) {
+    fail(window.span, "a window parts flows by their time, and behind a grouping there are no flows", {}, ErrorCode::unsupported);
+    return false;
+  }
+  const auto length = duration_of(*window.size, "window");
+  if (!length) return false;
+  PlanWindow bound{*length, *length, 0, plan_.operators.size()};
+  if (window.slide) {
+    const auto slide = duration_of(**window.slide, "slide");
+    if (!slide) return false;
+    bound.slide = *slide;
+    if (*slide > *length || *length % *slide != 0) {
+      fail((*window.slide)->span, "the slide must go into the window a whole number of times, so that windows share their parts", "such as window 5m slide 30s");
+      return false;
+    }
+  }
+  bound.time_slot = *slot_of(ScanSource{ScanSource::Kind::stored, ColumnId::flow_end, {}, {}})->slot();
+  bin_width_ = *length;
+  plan_.window = bound;
+  return true;
+}
+
+bool Binder::bind_stats(const g::StatsStage& stage, const g::Stage* next, const std::string& text) {
   bin_width_.reset();
+  if (stage.window && !bind_window(*stage.window)) return false;
   BoundGroup group;
   group.spec = std::make_shared<GroupSpec>();
   if (!bind_keys(stage.keys, group) || !bind_aggregates(stage.aggregates, group)) return false;

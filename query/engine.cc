@@ -13,6 +13,7 @@
 #include "query/retained.h"
 #include "query/show.h"
 #include "query/watch_list.h"
+#include "query/words.h"
 
 namespace sluice::query {
 namespace {
@@ -169,6 +170,33 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
   return std::nullopt;
 }
 
+// A table of the system's as a source: `from alerts`. nullopt: flows, or nothing known.
+std::optional<Result<Batch>> table_of(const g::Query& query, const QueryContext& context) {
+  const std::string name = lower_case(query.source.name.text());
+  if (name == "flows" || !context.system_tables) return std::nullopt;
+  return context.system_tables(name);
+}
+
+std::optional<QueryError> run_table(const g::Query& query, const Result<Batch>& table, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
+                                    QuerySummary& summary) {
+  if (!table.ok()) return of_status(table.error());
+  RunState run(request, context);
+  BindOptions options = bind_options(request, context.clock->now());
+  options.run = &run;
+  Binder binder(options);
+  auto plan = binder.bind_table(*table->schema, query.stages, &query);
+  if (!plan) return marked(binder.error(), request.text);
+  ExecuteReport report;
+  const Status status = execute_table(*plan, *table, run, sink, report);
+  summary.rows = report.rows;
+  summary.warnings = std::move(report.warnings);
+  summary.render = plan->render;
+  if (plan->scan.range != TimeRange{}) summary.range = plan->scan.range;
+  summary.stats.elapsed = context.clock->now() - run.started;
+  if (!status.ok()) return of_status(status.error());
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<QueryError> run(const QueryRequest& request, const QueryContext& context, ResultSink& sink, QuerySummary& summary) {
@@ -176,6 +204,7 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
   if (auto* error = std::get_if<QueryError>(&parsed)) return std::move(*error);
   const auto& statement = std::get<g::Statement>(parsed);
   if (const auto* query = statement.as<g::Query>()) {
+    if (auto table = table_of(*query, context)) return run_table(*query, *table, request, context, sink, summary);
     QueryContext whole = context;
     store::Snapshot sound;
     for (;;) {
@@ -219,6 +248,17 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
   if (is_definition(statement)) {
     auto error = run_definition(statement, request, context, sink, summary);
     return error ? std::optional(marked(std::move(*error), request.text)) : std::nullopt;
+  }
+  if (context.statements) {
+    if (auto done = context.statements(statement, request.text)) {
+      if (auto* error = std::get_if<QueryError>(&*done)) return std::move(*error);
+      const Batch& answer = std::get<Batch>(*done);
+      if (const Status sent = sink.begin(*answer.schema); !sent.ok()) return of_status(sent.error());
+      if (answer.rows > 0)
+        if (const Status sent = sink.batch(answer); !sent.ok()) return of_status(sent.error());
+      summary.rows = answer.rows;
+      return std::nullopt;
+    }
   }
   return marked(not_run(statement), request.text);
 }
@@ -268,6 +308,7 @@ std::vector<QueryError> validate(const QueryRequest& request, const ListBook* li
   BindOptions options = bind_options(request, 4'000'000'000 * kSecond);
   options.lists = lists;
   options.any_list = lists == nullptr;
+  options.continuous = statement.as<g::CreateRule>() != nullptr;
   Binder binder(options);
   if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
   return {};

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "storage/model/batch.h"
@@ -19,6 +20,10 @@
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 #include "storage/store/store.h"
+
+namespace sluice::grammar {
+struct Statement;
+}
 
 namespace sluice::query {
 
@@ -101,6 +106,10 @@ class InlineExecutor final : public Executor {
 // `show exporters` and its like: tables that the server knows and the engine does not. nullopt: no such table.
 using SystemTables = std::function<std::optional<Result<Batch>>(std::string_view name)>;
 
+// Statements that are the server's to carry out (create rule, replay rule …): what they answer, or why not. `text` is what the
+// statement's spans point into. nullopt: nobody's.
+using Statements = std::function<std::optional<std::variant<Batch, QueryError>>(const grammar::Statement& statement, std::string_view text)>;
+
 struct ScanStats {
   uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0;
   uint64_t segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0, granules_pruned = 0, open_rows = 0;
@@ -142,6 +151,7 @@ struct QueryContext {
   Executor* executor = nullptr;
   const CancelToken* cancel = nullptr;  // may be null
   SystemTables system_tables;           // may be empty
+  Statements statements;                // may be empty
   // Data that is known to be missing (lost packets, SKIPDATA), to warn about: a sentence for each loss that concerns the query.
   std::function<std::vector<std::string>(const LossQuestion&)> known_loss;
   // Corrections of sampling rates, and names known beside the data; both may be null.

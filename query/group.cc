@@ -306,6 +306,7 @@ class Group final : public Operator {
   Status join(std::unique_ptr<Operator> other, Worker& worker) override {
     return grouping_->join(*static_cast<Group&>(*other).grouping_, worker);
   }
+  std::shared_ptr<const GroupSpec> grouping() const override { return spec_; }
   void collect_slots(std::vector<size_t>& slots) const override { collect_group_slots(*spec_, slots); }
   std::string describe() const override { return text_; }
 

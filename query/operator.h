@@ -20,6 +20,7 @@
 namespace sluice::query {
 
 using Emit = std::function<Status(Chunk)>;
+struct GroupSpec;  // group.h
 
 class Operator {
  public:
@@ -40,6 +41,8 @@ class Operator {
 
   // Bytes that it adds to a row, by estimate; what batches of rows are sized by.
   virtual size_t row_bytes() const { return 0; }
+  // Of `stats`: what it groups by and aggregates, for who keeps the groups himself (query/continuous). nullptr: another operator
+  virtual std::shared_ptr<const GroupSpec> grouping() const { return nullptr; }
 
   // Input slots that it reads by itself (rows are passed on whole).
   virtual void collect_slots(std::vector<size_t>& slots) const = 0;

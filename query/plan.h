@@ -67,6 +67,13 @@ struct SubQuery {
   std::shared_ptr<SubTable> table;
 };
 
+// `stats … window 5m slide 30s` of a rule: windows [n · slide, n · slide + length) of flow_end, for every whole n.
+struct PlanWindow {
+  DurationNs length = 0, slide = 0;  // slide divides length; as long as it where windows do not overlap
+  size_t time_slot = 0;              // of flow_end in the scan's frame
+  size_t group = 0;                  // the operator that groups
+};
+
 struct Plan {
   std::vector<SubQuery> subqueries;  // answered first, in this order
   bool reads_flows = false;
@@ -75,6 +82,7 @@ struct Plan {
   std::vector<OperatorPtr> operators;
   std::vector<OutputColumn> output;
   std::string render;
+  std::optional<PlanWindow> window;  // rules only: BindOptions::continuous
 };
 
 }  // namespace sluice::query

@@ -87,6 +87,40 @@ ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* secon
   return keep(Column::of<uint64_t>(PhysicalType::U64, std::move(out), first->validity()), context);
 }
 
+ColumnPtr BatchColumns::stored(ColumnId id) const {
+  const auto at = batch_->find(id);
+  if (!at) return nullptr;
+  // Shares the batch's column; it keeps the batch alive.
+  if (some_.empty()) return ColumnPtr(batch_, &batch_->columns[*at]);
+  return keep(batch_->columns[*at].gather(some_), context_);
+}
+
+Result<ColumnPtr> BatchColumns::rates() {
+  if (rates_) return *rates_;
+  ColumnPtr rates = stored(ColumnId::sampling_rate);
+  if (rules_) {
+    SLUICE_ASSIGN(rates, corrected_rates(*rules_, std::move(rates), rows(), [&](ColumnId id) -> Result<ColumnPtr> { return stored(id); }, context_));
+  }
+  rates_ = rates;
+  return rates;
+}
+
+Result<ColumnPtr> BatchColumns::load(const ScanSource& source, const Type& type) {
+  if (source.kind == ScanSource::Kind::stored) {
+    ColumnPtr c = stored(source.id);
+    return c ? c : keep(Column::nulls(type.physical, rows()), context_);
+  }
+  if (source.kind == ScanSource::Kind::extra) return find_key(stored(ColumnId::extra).get(), source.key, rows(), context_);
+  const auto [first, second] = parts_of(source.derived);
+  ColumnPtr other;
+  if (second == ColumnId::sampling_rate) {
+    SLUICE_ASSIGN(other, rates());
+  } else {
+    other = stored(second);
+  }
+  return derive(source.derived, stored(first).get(), other.get(), rows(), context_);
+}
+
 struct Scan::SegmentWork {
   struct Block {
     uint32_t block = 0;
@@ -415,46 +449,14 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
     Chunk chunk;
     chunk.rows = to - from;
     chunk.slots.resize(plan_.slots.size());
-    auto column = [&](ColumnId id) -> ColumnPtr {
-      const auto at = batch->find(id);
-      if (!at) return nullptr;
-      // Shares the batch's column; it keeps the batch alive.
-      if (some.empty()) return ColumnPtr(batch, &batch->columns[*at]);
-      return keep(batch->columns[*at].gather(some), worker.eval);
-    };
-    // The rates, corrected once, for all columns that they scale.
-    std::optional<ColumnPtr> scaled_by;
-    auto rate = [&]() -> Result<ColumnPtr> {
-      if (scaled_by) return *scaled_by;
-      ColumnPtr stored = column(ColumnId::sampling_rate);
-      if (const SamplingRules* rules = run_.context.sampling_rules.get()) {
-        SLUICE_ASSIGN(stored, corrected_rates(*rules, std::move(stored), chunk.rows, [&](ColumnId id) -> Result<ColumnPtr> { return column(id); }, worker.eval));
-      }
-      scaled_by = stored;
-      return stored;
-    };
+    BatchColumns columns(batch, std::move(some), run_.context.sampling_rules.get(), worker.eval);
     for (size_t s = 0; s < plan_.slots.size(); ++s) {
-      const SlotSpec& slot = plan_.slots[s];
-      if (!slot.source) continue;
-      if (slot.source->kind == ScanSource::Kind::stored) {
-        const ColumnPtr c = column(slot.source->id);
-        chunk.slots[s] = c ? c : null_column(slot, chunk.rows, worker.eval);
-      } else if (slot.source->kind == ScanSource::Kind::extra) {
-        chunk.slots[s] = find_key(column(ColumnId::extra).get(), slot.source->key, chunk.rows, worker.eval);
-      } else {
-        const auto [first, second] = parts_of(slot.source->derived);
-        ColumnPtr other;
-        if (second == ColumnId::sampling_rate) {
-          SLUICE_ASSIGN(other, rate());
-        } else {
-          other = column(second);
-        }
-        chunk.slots[s] = derive(slot.source->derived, column(first).get(), other.get(), chunk.rows, worker.eval);
-      }
+      if (!plan_.slots[s].source) continue;
+      SLUICE_ASSIGN(chunk.slots[s], columns.load(*plan_.slots[s].source, plan_.slots[s].type));
     }
     ColumnPtr rates;
     if (plan_.scales) {
-      SLUICE_ASSIGN(rates, rate());
+      SLUICE_ASSIGN(rates, columns.rates());
     }
     std::vector<uint8_t> mask(chunk.rows, 1), one(chunk.rows);
     for (const Conjunct& c : plan_.conjuncts) {

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "query/plan.h"
@@ -65,6 +66,29 @@ class Scan {
   size_t piece_ = limits::kBlockRows;
   size_t rows_max_ = SIZE_MAX;
   std::vector<std::unique_ptr<SegmentWork>> work_;
+};
+
+// Columns of rows that lie in memory: what a scan reads of open batches, and rules of what is appended. Not thread safe.
+class BatchColumns {
+ public:
+  // `some`: the rows meant; empty: all. `rules`: corrections of sampling rates, or nullptr.
+  BatchColumns(std::shared_ptr<const Batch> batch, std::vector<uint32_t> some, const SamplingRules* rules, EvalContext& context)
+      : batch_(std::move(batch)), some_(std::move(some)), rules_(rules), context_(context) {}
+
+  size_t rows() const { return some_.empty() ? batch_->rows : some_.size(); }
+  // nullptr: no row has a value.
+  ColumnPtr stored(ColumnId id) const;
+  // A column as queries see it, laid out as `type`.
+  Result<ColumnPtr> load(const ScanSource& source, const Type& type);
+  // The sampling rates, corrected once for all columns that they scale. nullptr: none is known.
+  Result<ColumnPtr> rates();
+
+ private:
+  const std::shared_ptr<const Batch> batch_;
+  const std::vector<uint32_t> some_;
+  const SamplingRules* const rules_;
+  EvalContext& context_;
+  std::optional<ColumnPtr> rates_;
 };
 
 // raw × rate for derived columns; rate null or column absent: 1.

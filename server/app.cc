@@ -22,6 +22,7 @@
 #include "server/metrics.h"
 #include "server/query_service.h"
 #include "server/recent_rows.h"
+#include "server/rule_service.h"
 #include "server/source_totals.h"
 #include "server/stream_ingest.h"
 #include "server/system_tables.h"
@@ -124,6 +125,7 @@ class AppImpl final : public App {
                                                [this](const Batch& batch) { same_traffic_->learn(batch); });
       if (!learned.ok()) log::warn("who reports which flows could not be read from what is stored, and is learned anew", {{"reason", learned.error().message}});
     }
+    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get()}));
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
     if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
@@ -151,7 +153,8 @@ class AppImpl final : public App {
     SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get()});
+        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), rules_.get()});
+    rules_->start();
 
     lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
     lanes_[static_cast<size_t>(api::Lane::query)] = std::make_unique<WorkerPool>("query", config_.query_concurrency, config_.query_waiting);
@@ -163,7 +166,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     feeds_->start();
@@ -194,6 +197,7 @@ class AppImpl final : public App {
     if (auto flushed = store_->flush(); !flushed.ok())
       sealed = std::move(flushed).error().with("the open rows could not be sealed and stay in the journal");
     queries_.reset();
+    rules_.reset();
     store_.reset();
     return sealed;
   }
@@ -217,6 +221,7 @@ class AppImpl final : public App {
     if (queries_) queries_->cancel_all();
     for (auto& lane : lanes_)
       if (lane) lane->stop();
+    if (rules_) rules_->stop();  // with all that was appended
     if (maintenance_) maintenance_->stop();
   }
 
@@ -230,6 +235,8 @@ class AppImpl final : public App {
     if (name == "feed_errors") return Result<Batch>(feed_errors_table(feeds_->set_aside()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
+    if (name == "rules") return Result<Batch>(rules_->rules_table());
+    if (name == "alerts") return Result<Batch>(rules_->alerts_table());
     if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
     return std::nullopt;
   }
@@ -268,6 +275,7 @@ class AppImpl final : public App {
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<ingest::SameTraffic> same_traffic_;
+  std::unique_ptr<RuleService> rules_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
   std::unique_ptr<StreamIngest> streams_;
@@ -296,6 +304,26 @@ std::string AppImpl::metrics_text() const {
   out.gauge("sluice_ingest_in_flight_bytes", "Bytes of bodies being ingested", d(ingest_->in_flight_bytes()));
   out.gauge("sluice_queries_running", "Queries running", d(queries_->running().size()));
   out.gauge("sluice_queries_waiting", "Queries waiting for their turn", d(lanes_[static_cast<size_t>(api::Lane::query)]->waiting()));
+
+  const RuleQueue q = rules_->queue();
+  out.gauge("sluice_rules", "Rules", d(rules_->rules().size()));
+  out.gauge("sluice_rule_queue_flows", "Flows that wait for the rules", d(q.rows));
+  out.gauge("sluice_rule_queue_bytes", "Bytes of flows that wait for the rules", d(q.bytes));
+  out.gauge("sluice_rule_lag_seconds", "Since when the oldest of them waits", d(q.lag) / 1e9);
+  out.counter("sluice_rule_flows_total", "Flows that went through the rules", d(q.processed_rows));
+  out.counter("sluice_rule_catch_ups_total", "How often the rules fell behind and read their open windows from the store", d(q.catch_ups));
+  uint64_t late = 0, dropped = 0, started = 0, bytes = 0;
+  for (const RuleStatus& r : rules_->rules()) {
+    late += r.windows.late_rows;
+    dropped += r.windows.dropped_rows;
+    started += r.alerts;
+    bytes += r.windows.bytes;
+  }
+  out.counter("sluice_rule_late_flows_total", "Flows that came too late for a window, summed over rules", d(late));
+  out.counter("sluice_rule_dropped_flows_total", "Flows that a rule did not count because its groups were at their bound, summed over rules", d(dropped));
+  out.gauge("sluice_rule_state_bytes", "Memory of the rules' open windows", d(bytes));
+  out.counter("sluice_alerts_started_total", "Alerts that started", d(started));
+  out.gauge("sluice_alerts_firing", "Alerts that have started and not ended", d(rules_->firing()));
 
   const store::StoreStats s = store_->stats();
   out.gauge("sluice_segments", "Segments", d(s.segments));

@@ -1,6 +1,7 @@
 #include "server/query_service.h"
 
 #include "server/log.h"
+#include "server/rule_service.h"
 
 namespace sluice::server {
 
@@ -40,6 +41,8 @@ std::optional<query::QueryError> QueryService::run(const std::string& id, const 
   const store::Snapshot snapshot = parts_.store.snapshot();
   query::QueryContext asked = context(snapshot, cancel.get());
   asked.may_define = may_change && who.role == Role::admin;
+  if (parts_.rules)
+    asked.statements = [&](const grammar::Statement& statement, std::string_view text) { return parts_.rules->run(statement, text, request, asked); };
   auto error = query::run(request, asked, sink, summary);
   {
     std::lock_guard lock(mutex_);

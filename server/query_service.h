@@ -21,6 +21,8 @@
 
 namespace sluice::server {
 
+class RuleService;
+
 struct RunningQuery {
   std::string id, text, who;
   TimestampNs started_at = 0;
@@ -38,6 +40,7 @@ class QueryService {
     std::function<std::vector<std::string>(const query::LossQuestion&)> known_loss;
     const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
     ListKeeper* lists = nullptr;              // watch-lists; admins' statements change them
+    RuleService* rules = nullptr;             // statements that make and change rules
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}
 

@@ -241,6 +241,61 @@ Batch queries_table(const std::vector<RunningQuery>& queries) {
   return table.finish();
 }
 
+Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) {
+  TableWriter table{{"name", L::string},       {"state", L::string},          {"enabled", L::boolean},     {"severity", L::string},     {"window", L::duration, "ns"},
+                    {"slide", L::duration, "ns"}, {"early", L::boolean},      {"flows", L::uint},          {"late_flows", L::uint},     {"dropped_flows", L::uint},
+                    {"windows_settled", L::uint}, {"groups", L::uint},        {"bytes", L::uint, "bytes"}, {"watermark", L::timestamp}, {"lag", L::duration, "ns"},
+                    {"alerts", L::uint},       {"open_alerts", L::uint},      {"alerts_beyond_bound", L::uint}, {"techniques", L::list},  {"tags", L::list},
+                    {"created_at", L::timestamp}, {"note", L::string},        {"description", L::string},  {"text", L::string}};
+  for (const RuleStatus& r : rules) {
+    const auto list = [](const std::vector<std::string>& items) {
+      std::string out;
+      for (const auto& item : items) append_list_item(out, item);
+      return out;
+    };
+    table.row();
+    table.text(r.name).text(r.state).flag(r.is_enabled);
+    if (r.rule)
+      table.text(to_string(r.rule->severity)).span(r.rule->window()).span(r.rule->slide()).flag(r.rule->is_rising);
+    else
+      table.null().null().null().null();
+    table.set(r.windows.rows).set(r.windows.late_rows).set(r.windows.dropped_rows).set(r.windows.settled).set(r.windows.groups).set(r.windows.bytes);
+    table.time(r.watermark).span(queue.lag).set(r.alerts).set(r.open_alerts).set(r.beyond_bound);
+    if (r.rule)
+      table.text(list(r.rule->techniques)).text(list(r.rule->tags));
+    else
+      table.null().null();
+    table.time(r.created_at);
+    r.note.empty() ? table.null() : table.text(r.note);
+    r.rule && !r.rule->description.empty() ? table.text(r.rule->description) : table.null();
+    table.text(r.text);
+  }
+  return table.finish();
+}
+
+Batch examples_table(const std::vector<query::continuous::ExampleResult>& results) {
+  TableWriter table{{"example", L::string}, {"must_fire", L::boolean}, {"passed", L::boolean}, {"alerts", L::uint}, {"detail", L::string}};
+  for (const auto& r : results) {
+    table.row();
+    table.text(r.text).flag(r.must_fire).flag(r.passed).set(r.alerts);
+    r.detail.empty() ? table.null() : table.text(r.detail);
+  }
+  return table.finish();
+}
+
+Batch alerts_table(const std::vector<query::continuous::Episode>& alerts) {
+  TableWriter table{{"ts", L::timestamp},       {"rule", L::string},         {"severity", L::string}, {"state", L::string},    {"key", L::string},
+                    {"message", L::string},     {"end", L::timestamp},       {"fired_at", L::timestamp}, {"ended_at", L::timestamp}, {"matches", L::uint},
+                    {"techniques", L::list},    {"tags", L::list},           {"values", L::list},     {"id", L::string},       {"query", L::string}};
+  for (const auto& a : alerts) {
+    table.row();
+    table.time(a.start).text(a.rule).text(to_string(a.severity)).text(to_string(a.state));
+    a.key.empty() ? table.null() : table.text(a.key);
+    table.text(a.message).time(a.end).time(a.fired_at).time(a.ended_at).set(a.matches).text(a.techniques).text(a.tags).text(a.values).text(a.id).text(a.query);
+  }
+  return table.finish();
+}
+
 Batch columns_table(const store::Snapshot& snapshot) {
   struct Sum {
     uint64_t data = 0, dictionary = 0, posting = 0, distinct_max = 0, segments = 0;

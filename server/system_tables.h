@@ -13,7 +13,9 @@
 #include "server/feed_runner.h"
 #include "server/loss_book.h"
 #include "server/metrics.h"
+#include "query/continuous/example.h"
 #include "server/query_service.h"
+#include "server/rule_service.h"
 #include "storage/model/batch.h"
 #include "storage/store/store.h"
 
@@ -38,6 +40,10 @@ Batch feeds_table(const std::vector<FeedStatus>& feeds);
 Batch feed_errors_table(const std::vector<SetAside>& entries);
 Batch losses_table(const std::vector<Loss>& losses);
 Batch queries_table(const std::vector<RunningQuery>& queries);
+// Rules and how they do; alerts, in the order given.
+Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue);
+Batch examples_table(const std::vector<query::continuous::ExampleResult>& results);
+Batch alerts_table(const std::vector<query::continuous::Episode>& alerts);
 // Bytes per column, and per flow, over all segments.
 Batch columns_table(const store::Snapshot& snapshot);
 Batch segments_table(const store::Snapshot& snapshot);

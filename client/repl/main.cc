@@ -12,6 +12,7 @@
 
 #include "client/repl/answer.h"
 #include "client/repl/http.h"
+#include "client/repl/rule_files.h"
 #include "client/repl/session.h"
 #include "client/repl/upload.h"
 
@@ -94,6 +95,19 @@ int main(int argc, char** argv) {
   top->add_option("--last", top_last, "How far back; `all` for everything")->capture_default_str();
   top->add_option("-n", top_count, "How many")->capture_default_str();
 
+  std::vector<std::string> rule_paths;
+  std::string list_format = "table";
+  auto* rules = app.add_subcommand("rules", "Detection rules: test their examples, apply them, list them");
+  rules->require_subcommand(1);
+  auto* rules_test = rules->add_subcommand("test", "Have the server run the examples in files of rules; nothing is kept");
+  rules_test->add_option("paths", rule_paths, "Files, and folders with .flowql files")->required();
+  auto* rules_apply = rules->add_subcommand("apply", "Make or replace the rules of files");
+  rules_apply->add_option("paths", rule_paths, "Files, and folders with .flowql files")->required();
+  auto* rules_list = rules->add_subcommand("list", "List the server's rules and how they do");
+  rules_list->add_option("--format", list_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
+  auto* alerts = app.add_subcommand("alerts", "List alerts, the latest first");
+  alerts->add_option("--format", list_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
+
   auto* verify = app.add_subcommand("verify", "Have the server read and check every stored byte");
   auto* flush = app.add_subcommand("flush", "Seal what is open into segments");
 
@@ -124,6 +138,18 @@ int main(int argc, char** argv) {
   if (*top) {
     const std::string range = top_last == "all" ? "" : " last " + top_last;
     return run_query(http, "from flows" + range + " | top " + std::to_string(top_count) + " " + top_column + " by " + top_by, {});
+  }
+  if (*rules_test) return test_rules(http, rule_paths);
+  if (*rules_apply) return apply_rules(http, rule_paths);
+  if (*rules_list) {
+    QueryOptions options;
+    options.format = list_format;
+    return run_query(http, "show rules | select name, state, severity, flows, late_flows, dropped_flows, groups, alerts, open_alerts, lag, note", options);
+  }
+  if (*alerts) {
+    QueryOptions options;
+    options.format = list_format;
+    return run_query(http, "from alerts | select ts, rule, severity, state, message, end, id", options);
   }
   if (*verify || *flush) {
     const Response response = http.send({"POST", *verify ? "/v1/admin/verify" : "/v1/admin/flush", {}, {}});

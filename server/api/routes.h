@@ -14,6 +14,7 @@
 #include "server/ingest_service.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
+#include "server/rule_service.h"
 #include "storage/store/store.h"
 
 namespace sluice::api {
@@ -30,6 +31,7 @@ struct Parts {
   server::ExporterBook& exporter_book;
   std::function<std::vector<ingest::ExporterStats>()> exporters;
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
+  server::RuleService& rules;
   const server::FeedRunner* feeds = nullptr;
   std::vector<server::PushRule> pushes;
   QueryBounds bounds;
@@ -67,6 +69,12 @@ void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& expo
                       const server::ExporterBook& book);
 void answer_storage(Call& call, store::Store& store);
 void answer_segments(Call& call, store::Store& store);
+
+// rule_routes.cc
+void answer_rules(Call& call, const server::RuleService& rules);
+void answer_alerts(Call& call, const server::RuleService& rules);
+void answer_rules_apply(Call& call, server::RuleService& rules);
+void answer_rules_test(Call& call);
 
 // admin_routes.cc
 void answer_flush(Call& call, store::Store& store);

@@ -201,10 +201,14 @@ void StoreImpl::add_open(TimestampNs partition_start, OpenRows open) {
 }
 
 void StoreImpl::publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows) {
+  std::vector<std::shared_ptr<const Batch>> batches;
   std::lock_guard lock(mutex_);
+  if (watcher_)
+    for (const auto& [start, open] : rows) batches.insert(batches.end(), open.batches.begin(), open.batches.end());
   for (auto& [start, open] : rows) add_open(start, std::move(open));
   ++stats_.appends;
   stats_.appended_rows += appended_rows;
+  if (watcher_) watcher_(stats_.appends, batches);
 }
 
 void StoreImpl::join_small_rows(TimestampNs partition_start) {

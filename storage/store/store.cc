@@ -327,12 +327,18 @@ Snapshot StoreImpl::snapshot() const {
   {
     std::lock_guard lock(mutex_);
     view = view_;
+    s.appends = stats_.appends;
     for (const auto& [start, partition] : partitions_)
       for (const OpenRows& open : partition.open) s.open.insert(s.open.end(), open.batches.begin(), open.batches.end());
   }
   s.segments = view->segments;
   s.damaged = view->damaged;
   return s;
+}
+
+void StoreImpl::watch_appends(AppendWatcher watcher) {
+  std::lock_guard lock(mutex_);
+  watcher_ = std::move(watcher);
 }
 
 void StoreImpl::rebuild_view() {

@@ -67,7 +67,12 @@ struct Snapshot {
   std::vector<std::shared_ptr<const segment::Segment>> segments;  // by partition, then first
   std::vector<std::shared_ptr<const Batch>> open;                 // flow batches, plain or coded
   std::vector<DamagedSegment> damaged;                            // could not be opened; their rows are missing
+  uint64_t appends = 0;  // since open: its rows are those of appends 1 to this, and what was there before
 };
+
+// Told of every append since it was set, in the order of its number (see Snapshot::appends), when its rows become visible. Called with
+// a lock of the store held: it keeps the batches and returns; it calls nothing of the store.
+using AppendWatcher = std::function<void(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches)>;
 
 struct StoreStats {
   uint64_t segments = 0, segment_rows = 0, segment_bytes = 0, damaged_segments = 0;
@@ -94,6 +99,8 @@ class Store {
   virtual Result<AppendResult> append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options = {}) = 0;
 
   virtual Snapshot snapshot() const = 0;
+  // One watcher at a time; empty: none.
+  virtual void watch_appends(AppendWatcher watcher) = 0;
 
   // Seals partitions that are due by rows or age (by the clock). Returns segments written.
   virtual Result<uint64_t> seal_due() = 0;

@@ -84,6 +84,7 @@ class StoreImpl final : public Store {
   Result<AppendResult> append(std::span<const Batch> batches, const AppendOptions& options) override;
   Result<AppendResult> append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options) override;
   Snapshot snapshot() const override;
+  void watch_appends(AppendWatcher watcher) override;
   Result<uint64_t> seal_due() override;
   Result<uint64_t> flush() override;
   Result<bool> merge_once() override;
@@ -175,6 +176,7 @@ class StoreImpl final : public Store {
   std::shared_ptr<const SealedView> view_ = std::make_shared<SealedView>();
   std::vector<DamagedSegment> damaged_entries_;  // journal entries that could not be read back, files set aside
   std::string catalog_damage_;                   // as far as it is in damaged_entries_
+  AppendWatcher watcher_;
   StoreStats stats_;                             // the counters; the rest is added up in stats()
 };
 

@@ -152,6 +152,40 @@ TEST(Store, RowsAreThereAfterAppendAndAfterReopening) {
   EXPECT_EQ(store->stats().replayed_entries, 2u);
 }
 
+// What continuous queries stand on: a watcher is told of every append once, in order, and a snapshot says which of them it has.
+TEST(Store, AWatcherIsToldOfEachAppendInOrder) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  must_append(*store, rows(0, 3));
+  std::mutex mutex;
+  std::vector<uint64_t> told;
+  uint64_t row_count = 0;
+  store->watch_appends([&](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) {
+    const std::lock_guard lock(mutex);
+    told.push_back(append);
+    for (const auto& b : batches) row_count += b->rows;
+  });
+  EXPECT_EQ(store->snapshot().appends, 1u);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        must_append(*store, rows(static_cast<uint64_t>(t * 1'000 + i * 7), 7));
+        const uint64_t seen = store->snapshot().appends;
+        const std::lock_guard lock(mutex);
+        EXPECT_LE(seen, told.back());
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  ASSERT_EQ(told.size(), 200u);
+  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i], i + 2);
+  EXPECT_EQ(row_count, 1'400u);
+  store->watch_appends({});
+  must_append(*store, rows(9'000, 3));
+  EXPECT_EQ(told.size(), 200u);
+}
+
 TEST(Store, AppendOfNothingIsFine) {
   Folder f;
   ManualClock clock(kStart);

@@ -1,0 +1,239 @@
+#include "query/continuous/episode.h"
+
+#include <algorithm>
+
+#include "grammar/print.h"
+#include "query/words.h"
+#include "storage/model/text_list.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+// Cut at a whole character.
+void cut(std::string& text) {
+  if (text.size() <= limits::kAlertTextBytesMax) return;
+  size_t end = limits::kAlertTextBytesMax - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  text.resize(end);
+  text += "…";
+}
+
+Value value_of(const Rule& rule, const Chunk& rows, size_t column, size_t row) {
+  const OutputColumn& c = rule.plan.output[column];
+  return value_at(*rows.slots[c.slot], c.type, row);
+}
+
+std::string text_of(const Rule& rule, const Chunk& rows, size_t column, size_t row) {
+  const OutputColumn& c = rule.plan.output[column];
+  const Value value = value_of(rule, rows, column, row);
+  if (value.is_null()) return "null";
+  if (c.type.logical == LogicalType::protocol)
+    if (const auto* n = std::get_if<uint64_t>(&value.data))
+      if (const std::string_view name = protocol_name(static_cast<uint8_t>(*n)); !name.empty()) return std::string(name);
+  if (c.type.logical == LogicalType::list) {
+    std::string out;
+    for (const auto& item : list_items(std::get<std::string>(value.data))) out += (out.empty() ? "" : ", ") + item;
+    return out;
+  }
+  return format_value(value, c.type.enumeration);
+}
+
+std::string key_of(const Rule& rule, const Chunk& rows, size_t row) {
+  std::string key;
+  for (const size_t column : rule.alert_keys) {
+    if (!key.empty()) key += ' ';
+    key += rule.plan.output[column].name + '=' + text_of(rule, rows, column, row);
+  }
+  return key;
+}
+
+// As FlowQL writes it; nullopt: null.
+std::optional<std::string> literal_of(const Rule& rule, const Chunk& rows, size_t column, size_t row) {
+  const Value value = value_of(rule, rows, column, row);
+  if (value.is_null()) return std::nullopt;
+  const OutputColumn& c = rule.plan.output[column];
+  if (value.type == LogicalType::string || value.type == LogicalType::list || value.type == LogicalType::enumeration)
+    return grammar::quote_string(format_value(value, c.type.enumeration));
+  return format_value(value, c.type.enumeration);
+}
+
+void fill(Episode& episode, const Rule& rule, const Chunk& rows, size_t row) {
+  episode.values.clear();
+  for (size_t c = 0; c < rule.plan.output.size(); ++c) append_extra(episode.values, rule.plan.output[c].name, text_of(rule, rows, c, row));
+  cut(episode.values);
+  episode.message.clear();
+  if (rule.message.empty()) {
+    for (const auto& [name, value] : extra_items(episode.values)) episode.message += (episode.message.empty() ? "" : ", ") + name + " " + value;
+  } else {
+    for (const MessagePart& part : rule.message) {
+      episode.message += part.text;
+      if (part.column) episode.message += text_of(rule, rows, *part.column, row);
+    }
+  }
+  cut(episode.message);
+}
+
+std::string list_of(const std::vector<std::string>& items) {
+  std::string list;
+  for (const auto& item : items) append_list_item(list, item);
+  return list;
+}
+
+uint64_t hash(std::string_view text, uint64_t seed) {
+  uint64_t h = seed;
+  for (const char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
+  h ^= h >> 33;
+  h *= 0xff51afd7ed558ccdull;
+  h ^= h >> 33;
+  h *= 0xc4ceb9fe1a85ec53ull;
+  return h ^ (h >> 33);
+}
+
+}  // namespace
+
+std::string_view to_string(EpisodeState state) {
+  constexpr std::string_view kNames[] = {"pending", "firing", "ended"};
+  return kNames[static_cast<size_t>(state)];
+}
+
+// 96 bits of FNV-1a, mixed as MurmurHash3 ends: alerts are thousands, not billions, and nobody gains by a clash.
+std::string episode_id(std::string_view rule, std::string_view key, TimestampNs start) {
+  std::string text(rule);
+  text += '\n';
+  text += key;
+  text += '\n' + std::to_string(start);
+  char out[25];
+  std::snprintf(out, sizeof out, "%016llx%08llx", static_cast<unsigned long long>(hash(text, 0xcbf29ce484222325ull)),
+                static_cast<unsigned long long>(hash(text, 0x9e3779b97f4a7c15ull) >> 32));
+  return out;
+}
+
+void EpisodeBook::restore(Episode episode) {
+  auto& mine = rules_[episode.rule].by_key;
+  std::string key = episode.key;
+  mine[std::move(key)].push_back(std::move(episode));
+}
+
+void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSink& sink) {
+  const Rule& rule = finding.rule;
+  OfRule& mine = rules_[rule.name];
+  const TimestampNs w = finding.window;
+  const DurationNs step = rule.slide(), goes_on = step + rule.keep, same_alert = std::max(goes_on, step + rule.suppress);
+  for (size_t row = 0; row < finding.rows.rows; ++row) {
+    std::string key = key_of(rule, finding.rows, row);
+    auto& of_key = mine.by_key[key];
+    const auto show = [&](Episode& e) {
+      std::vector<std::optional<std::string>> literals;
+      for (const size_t column : rule.alert_keys) literals.push_back(literal_of(rule, finding.rows, column, row));
+      e.query = flows_query(rule, literals, {e.start, e.end});
+    };
+    // The alert that this window belongs to: mostly there is one, and rarely more than two.
+    const auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return w <= e.last + same_alert && w >= e.start - same_alert; });
+    if (at == of_key.end()) {
+      if (mine.by_key.size() > limits::kRuleEpisodesMax) {
+        ++mine.beyond_bound;
+        if (of_key.empty()) mine.by_key.erase(key);
+        continue;
+      }
+      Episode e;
+      e.id = episode_id(rule.name, key, w);
+      e.rule = rule.name;
+      e.severity = rule.severity;
+      e.key = key;
+      e.start = e.last = e.run_start = w;
+      e.end = w + rule.window();
+      e.matches = 1;
+      e.techniques = list_of(rule.techniques);
+      e.tags = list_of(rule.tags);
+      fill(e, rule, finding.rows, row);
+      show(e);
+      const bool waits = rule.hold > step;
+      if (!waits) {
+        e.state = EpisodeState::firing;
+        e.fired_at = now;
+      }
+      of_key.push_back(std::move(e));
+      sink(of_key.back(), waits ? EpisodeChange::pending : EpisodeChange::started);
+      continue;
+    }
+    Episode& e = *at;
+    const Episode before = e;
+    if (w > e.last) {
+      if (w > e.last + goes_on) e.run_start = w;
+      ++e.matches;
+      e.last = w;
+      e.end = w + rule.window();
+    } else if (w < e.start) {
+      ++e.matches;
+      if (e.run_start == e.start) e.run_start = w;
+      e.start = w;
+    }
+    // The values of the newest window, and of the whole of it once that is settled.
+    if (w == e.last) fill(e, rule, finding.rows, row);
+    if (e.start != before.start || e.end != before.end) show(e);
+    const bool holds = e.last + step - e.run_start >= rule.hold;
+    if (e.state != EpisodeState::firing && holds && (e.last > before.last || e.state == EpisodeState::pending)) {
+      const bool is_new = e.fired_at == 0;
+      if (is_new) e.fired_at = now;
+      e.state = EpisodeState::firing;
+      e.ended_at = 0;
+      sink(e, is_new ? EpisodeChange::started : EpisodeChange::resumed);
+    } else if (e != before) {
+      sink(e, EpisodeChange::updated);
+    }
+  }
+}
+
+void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, TimestampNs now, const EpisodeSink& sink) {
+  const auto at = rules_.find(rule.name);
+  if (at == rules_.end()) return;
+  const DurationNs step = rule.slide(), goes_on = step + rule.keep, same_alert = std::max(goes_on, step + rule.suppress);
+  auto& mine = at->second.by_key;
+  for (auto it = mine.begin(); it != mine.end();) {
+    std::erase_if(it->second, [&](Episode& e) {
+      if (e.last + goes_on >= settled_before) return false;
+      if (e.state == EpisodeState::pending) {
+        sink(e, EpisodeChange::dropped);
+        return true;
+      }
+      if (e.state == EpisodeState::firing) {
+        e.state = EpisodeState::ended;
+        e.ended_at = now;
+        sink(e, EpisodeChange::ended);
+      }
+      // While late flows may still bring its windows back, it has to be known.
+      return e.last + same_alert + rule.window() + rule.grace < settled_before;
+    });
+    it = it->second.empty() ? mine.erase(it) : std::next(it);
+  }
+}
+
+void EpisodeBook::close(const std::string& rule, TimestampNs now, const EpisodeSink& sink) {
+  const auto at = rules_.find(rule);
+  if (at == rules_.end()) return;
+  for (auto& [key, of_key] : at->second.by_key)
+    for (Episode& e : of_key) {
+      if (e.state == EpisodeState::pending) sink(e, EpisodeChange::dropped);
+      if (e.state != EpisodeState::firing) continue;
+      e.state = EpisodeState::ended;
+      e.ended_at = now;
+      sink(e, EpisodeChange::ended);
+    }
+  rules_.erase(at);
+}
+
+size_t EpisodeBook::open(const std::string& rule) const {
+  const auto at = rules_.find(rule);
+  if (at == rules_.end()) return 0;
+  size_t count = 0;
+  for (const auto& [key, of_key] : at->second.by_key)
+    count += static_cast<size_t>(std::count_if(of_key.begin(), of_key.end(), [](const Episode& e) { return e.state != EpisodeState::ended; }));
+  return count;
+}
+
+uint64_t EpisodeBook::beyond_bound(const std::string& rule) const {
+  const auto at = rules_.find(rule);
+  return at == rules_.end() ? 0 : at->second.beyond_bound;
+}
+
+}  // namespace sluice::query::continuous

@@ -1,0 +1,76 @@
+// Episodes: what people see of findings. One alert of a rule and a key starts, goes on and ends.
+//
+//   pending --held for `for`--> firing --no match for keep_firing_for--> ended --a match within suppress--> firing again
+//
+// A finding is a matching row in a window that begins at w; the alert's key are its values in the columns of `alert by`. Windows one
+// slide apart are consecutive. An episode goes on while the next match begins at most a slide, and keep_firing_for, after the last;
+// a match later than that, but within `suppress` of the last, belongs to the same alert; beyond, it begins a new one.
+//
+// An id is made of the rule's name, the key and the window that began it: replay, restart and what is delivered twice have the
+// same one. A finding that an episode covers already changes nothing but its values. If a flow that came late turns out to have
+// begun an episode earlier, its start moves and its id stays.
+//
+// Thread rule: one thread at a time.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "query/continuous/window_groups.h"
+
+namespace sluice::query::continuous {
+
+enum class EpisodeState : uint8_t { pending, firing, ended };
+std::string_view to_string(EpisodeState state);
+
+struct Episode {
+  std::string id;
+  std::string rule;
+  Severity severity = Severity::medium;
+  EpisodeState state = EpisodeState::pending;
+  std::string key;         // "src_ip=10.0.0.5 dst_port=22"; empty: the rule is one alert
+  TimestampNs start = 0;   // of the first window
+  TimestampNs last = 0;    // start of the last window that matched
+  TimestampNs end = 0;     // end of that window
+  TimestampNs fired_at = 0, ended_at = 0;  // by the clock; 0: not yet
+  uint64_t matches = 0;    // windows in which it matched
+  std::string message;
+  std::string values;      // of the row, see text_list.h (extra)
+  std::string techniques, tags;  // lists, see text_list.h
+  std::string query;       // FlowQL that shows the flows
+  // Of the machine: where the run of consecutive windows began that `for` measures.
+  TimestampNs run_start = 0;
+
+  bool operator==(const Episode&) const = default;
+};
+
+// `started`: a new alert. `resumed`: one that had ended fires again, within `suppress`. `updated`: its values or its end changed.
+enum class EpisodeChange : uint8_t { pending, started, resumed, updated, ended, dropped };
+using EpisodeSink = std::function<void(const Episode&, EpisodeChange)>;
+
+class EpisodeBook {
+ public:
+  // As kept from an earlier life; so that they go on, and no id comes twice.
+  void restore(Episode episode);
+
+  void take(const Finding& finding, TimestampNs now, const EpisodeSink& sink);
+  // All windows of the rule that begin before `settled_before` have been looked at.
+  void settle(const Rule& rule, TimestampNs settled_before, TimestampNs now, const EpisodeSink& sink);
+  // The rule is gone or disabled: its alerts end.
+  void close(const std::string& rule, TimestampNs now, const EpisodeSink& sink);
+
+  size_t open(const std::string& rule) const;             // pending and firing
+  uint64_t beyond_bound(const std::string& rule) const;   // matches without an alert: limits::kRuleEpisodesMax
+
+ private:
+  struct OfRule {
+    std::map<std::string, std::vector<Episode>> by_key;
+    uint64_t beyond_bound = 0;
+  };
+  std::map<std::string, OfRule> rules_;
+};
+
+std::string episode_id(std::string_view rule, std::string_view key, TimestampNs start);
+
+}  // namespace sluice::query::continuous

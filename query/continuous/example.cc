@@ -1,0 +1,241 @@
+#include "query/continuous/example.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <tuple>
+
+#include "query/continuous/stream.h"
+#include "query/words.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+// Any day will do; a Monday, so that weeks begin with it.
+constexpr TimestampNs kFirstFlow = 1'795'392'000 * kSecond;  // 2026-11-23T00:00:00Z
+constexpr size_t kFlowsMax = 1'000'000;
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+  std::vector<std::string_view> parts;
+  for (size_t from = 0; from <= text.size();) {
+    const size_t end = std::min(text.find(at, from), text.size());
+    if (end > from) parts.push_back(text.substr(from, end - from));
+    from = end + 1;
+  }
+  return parts;
+}
+
+template <typename T>
+std::optional<T> number(std::string_view text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+IpAddress plus(IpAddress ip, uint64_t n) {
+  for (size_t i = ip.bytes.size(); i-- > 0 && n > 0;) {
+    n += ip.bytes[i];
+    ip.bytes[i] = static_cast<uint8_t>(n);
+    n >>= 8;
+  }
+  return ip;
+}
+
+// A value by the number of the flow.
+std::string value_for(std::string_view text, uint64_t flow) {
+  if (const auto choices = split(text, '|'); choices.size() > 1) return std::string(choices[flow % choices.size()]);
+  const size_t dots = text.find("..");
+  if (dots == std::string_view::npos) return std::string(text);
+  const std::string_view from = text.substr(0, dots), to = text.substr(dots + 2);
+  if (const auto first = number<uint64_t>(from)) {
+    const auto last = number<uint64_t>(to);
+    return std::to_string(*first + (last && *last >= *first ? flow % (*last - *first + 1) : flow));
+  }
+  if (const auto first = parse_ip(from)) {
+    const auto last = parse_ip(to);
+    IpAddress ip = plus(*first, flow);
+    // Few addresses, mostly: counting them is quick enough.
+    if (last && *last > *first) {
+      uint64_t size = 1;
+      while (size < kFlowsMax && plus(*first, size - 1) != *last) ++size;
+      ip = plus(*first, flow % size);
+    }
+    return to_string(ip);
+  }
+  return std::string(text);
+}
+
+Status set(FlowBatchBuilder& b, ColumnId id, const std::string& text) {
+  const ColumnSpec& spec = column_spec(id);
+  const Error wrong{ErrorCode::parse, "'" + text + "' is no value of " + std::string(spec.name)};
+  switch (spec.type) {
+    case LogicalType::ip:
+      if (const auto ip = parse_ip(text)) return b.set_ip(id, *ip), Status();
+      return wrong;
+    case LogicalType::string:
+    case LogicalType::list: return b.set_string(id, text), Status();
+    case LogicalType::enumeration:
+      if (const auto code = spec.enumeration->code_of(text)) return b.set_uint(id, *code), Status();
+      return wrong;
+    case LogicalType::protocol:
+      if (const auto protocol = protocol_number(text)) return b.set_uint(id, *protocol), Status();
+      break;
+    case LogicalType::port:
+      if (const auto port = service_port(text)) return b.set_uint(id, *port), Status();
+      break;
+    case LogicalType::flags:
+      if (const auto flags = tcp_flags_of(text)) return b.set_uint(id, *flags), Status();
+      break;
+    case LogicalType::boolean:
+      if (text == "true" || text == "false") return b.set_uint(id, text == "true"), Status();
+      return wrong;
+    case LogicalType::uint: break;
+    default: return Error{ErrorCode::parse, "examples cannot set " + std::string(spec.name)};
+  }
+  const auto n = number<uint64_t>(text);
+  const size_t width = width_of(spec.physical);
+  if (!n || (width < 8 && *n >> (width * 8) != 0)) return wrong;
+  b.set_uint(id, *n);
+  return {};
+}
+
+struct Group {
+  uint64_t count = 1;
+  DurationNs at = 0, over = 0, duration = kSecond;
+  std::vector<std::pair<ColumnId, std::string>> columns;
+};
+
+Result<Group> read_group(std::string_view text) {
+  Group group;
+  const auto words = split(text, ' ');
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string word(words[i]);
+    if (const size_t equal = word.find('='); equal != std::string::npos) {
+      const std::string name = word.substr(0, equal);
+      if (name == "duration") {
+        const auto duration = parse_duration(word.substr(equal + 1));
+        if (!duration) return Error{ErrorCode::parse, "'" + word + "' is no duration"};
+        group.duration = *duration;
+        continue;
+      }
+      const auto column = find_column(name);
+      ColumnId id{};
+      if (column && column->kind == ColumnName::Kind::stored)
+        id = column->stored;
+      else if (column && column->kind == ColumnName::Kind::derived && column->derived == DerivedColumn::bytes)
+        id = ColumnId::raw_bytes;
+      else if (column && column->kind == ColumnName::Kind::derived && column->derived == DerivedColumn::packets)
+        id = ColumnId::raw_packets;
+      else if (column && column->kind == ColumnName::Kind::derived && column->derived == DerivedColumn::reverse_bytes)
+        id = ColumnId::raw_reverse_bytes;
+      else
+        return Error{ErrorCode::parse, "'" + name + "' is no column that an example can set"};
+      group.columns.emplace_back(id, word.substr(equal + 1));
+    } else if ((word == "at" || word == "over") && i + 1 < words.size()) {
+      const auto duration = parse_duration(words[++i]);
+      if (!duration) return Error{ErrorCode::parse, "'" + std::string(words[i]) + "' is no duration"};
+      (word == "at" ? group.at : group.over) = *duration;
+    } else if (const auto count = number<uint64_t>(word)) {
+      group.count = *count;
+    } else if (word != "flow" && word != "flows") {
+      return Error{ErrorCode::parse, "'" + word + "' was not expected in an example: a count, at, over, or column=value"};
+    }
+  }
+  return group;
+}
+
+}  // namespace
+
+Result<std::vector<std::shared_ptr<const Batch>>> example_flows(std::string_view text) {
+  std::vector<Group> groups;
+  uint64_t total = 0;
+  for (const std::string_view part : split(text, ';')) {
+    SLUICE_ASSIGN(Group group, read_group(part));
+    total += std::min<uint64_t>(group.count, kFlowsMax + 1);
+    if (total > kFlowsMax) return Error{ErrorCode::too_large, "an example has at most " + std::to_string(kFlowsMax) + " flows"};
+    groups.push_back(std::move(group));
+  }
+  struct Flow {
+    TimestampNs end;
+    size_t group;
+    uint64_t number;
+  };
+  std::vector<Flow> flows;
+  for (size_t g = 0; g < groups.size(); ++g)
+    for (uint64_t n = 0; n < groups[g].count; ++n) {
+      const auto share = groups[g].count > 1 ? static_cast<double>(n) / static_cast<double>(groups[g].count - 1) : 0.0;
+      flows.push_back({kFirstFlow + groups[g].at + static_cast<DurationNs>(share * static_cast<double>(groups[g].over)), g, n});
+    }
+  std::stable_sort(flows.begin(), flows.end(), [](const Flow& a, const Flow& b) { return a.end < b.end; });
+  std::vector<std::shared_ptr<const Batch>> batches;
+  FlowBatchBuilder b;
+  const auto flush = [&] {
+    if (b.rows() > 0) batches.push_back(std::make_shared<const Batch>(b.finish()));
+  };
+  TimestampNs first = 0;
+  for (const Flow& f : flows) {
+    // A batch holds half a minute at most, as appends of a live server do.
+    if (b.rows() > 0 && (f.end - first >= 30 * kSecond || b.rows() >= 10'000)) flush();
+    if (b.rows() == 0) first = f.end;
+    const Group& group = groups[f.group];
+    b.begin_row();
+    for (const auto& [id, value] : group.columns) SLUICE_TRY(set(b, id, value_for(value, f.number)));
+    // The first value of a column stays.
+    b.set_time(ColumnId::flow_end, f.end);
+    b.set_time(ColumnId::flow_start, f.end - group.duration);
+    b.set_uint(ColumnId::raw_packets, 1);
+    b.set_uint(ColumnId::raw_bytes, 60);
+    b.set_uint(ColumnId::sampling_rate, 1);
+  }
+  flush();
+  return batches;
+}
+
+Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view text) {
+  SLUICE_ASSIGN(const auto batches, example_flows(text));
+  Stream stream;
+  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  EpisodeBook book;
+  std::map<std::string, Episode> alerts;
+  TimestampNs now = kFirstFlow;
+  const EpisodeSink on_change = [&](const Episode& e, EpisodeChange) {
+    if (e.state != EpisodeState::pending) alerts[e.id] = e;
+  };
+  const FindingSink on_finding = [&](const Finding& f) { book.take(f, now, on_change); };
+  for (const auto& batch : batches) {
+    const auto times = batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>();
+    now = std::max(now, *std::max_element(times.begin(), times.end()));
+    stream.push(batch, now, on_finding);
+    book.settle(*rule, stream.find(rule->name)->settled_before(), now, on_change);
+  }
+  now += rule->window() + rule->grace + limits::kRuleSourceIdle + kHour;
+  stream.tick(now, on_finding);
+  if (const std::string& trouble = stream.trouble(rule->name); !trouble.empty()) return Error{ErrorCode::invalid_argument, trouble};
+  std::vector<Episode> out;
+  for (auto& [id, e] : alerts) out.push_back(std::move(e));
+  std::sort(out.begin(), out.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
+  return out;
+}
+
+std::vector<ExampleResult> run_examples(const RulePtr& rule) {
+  std::vector<ExampleResult> results;
+  const auto run = [&](const std::string& text, bool must_fire) {
+    ExampleResult result;
+    result.text = text;
+    result.must_fire = must_fire;
+    const auto alerts = run_example(rule, text);
+    if (!alerts.ok()) {
+      result.detail = alerts.error().message;
+    } else {
+      result.alerts = alerts->size();
+      result.passed = alerts->empty() != must_fire;
+      if (!alerts->empty()) result.detail = alerts->front().message;
+    }
+    results.push_back(std::move(result));
+  };
+  for (const auto& text : rule->fires) run(text, true);
+  for (const auto& text : rule->quiet) run(text, false);
+  return results;
+}
+
+}  // namespace sluice::query::continuous

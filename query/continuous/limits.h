@@ -1,0 +1,47 @@
+// The bounds of rules, with their reasons and what happens when they are met. Beside storage/model/limits.h, which everybody includes and
+// nobody but query/continuous and server/ needs these of.
+#pragma once
+
+#include "storage/model/limits.h"
+
+namespace sluice::limits {
+
+// Rules of one server. Beyond: create rule is refused.
+inline constexpr size_t kRulesMax = 2'000;
+// A rule's name, which is a key and a label. Beyond: refused.
+inline constexpr size_t kRuleNameBytesMax = 128;
+// A window, and how many slides go into one: each slide is a table of groups of its own, and at a start the flows of the last
+// window are read again. Beyond: refused.
+inline constexpr DurationNs kRuleWindowMax = 7 * kDay;
+inline constexpr int64_t kRuleWindowSlidesMax = 144;
+// Windows of a rule that looks at single flows: matches of one key within it are one row.
+inline constexpr DurationNs kRuleRecordWindow = kMinute;
+// How far behind a source's newest flow others of it may come, before a window counts as complete.
+inline constexpr DurationNs kRuleTolerance = kMinute;
+// What still counts after a window was settled, unless the rule says otherwise, and at most. Later flows are counted as late.
+inline constexpr DurationNs kRuleGrace = 10 * kMinute;
+inline constexpr DurationNs kRuleGraceMax = kDay;
+// A source silent for so long holds no window open any more: above the 10 minutes at which clouds deliver. One whose times lie so
+// far behind the others' has a wrong clock, or old files, and holds none open either.
+inline constexpr DurationNs kRuleSourceIdle = 15 * kMinute;
+inline constexpr DurationNs kRuleSourceLagMax = kHour;
+// Sources (a format and an exporter) whose time is followed each by itself. Beyond: the others of a format share one.
+inline constexpr size_t kRuleSourcesMax = 4'096;
+// Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: flows are not counted by that rule until
+// windows have settled, which may miss an alert but never makes one up; counted and shown as dropped.
+inline constexpr size_t kRuleGroupsMax = 1u << 20;
+inline constexpr size_t kRuleBytesMax = 256u << 20;
+inline constexpr size_t kRulesBytesMax = 1u << 30;
+// Keys of one rule that are alerting or waiting to. Beyond: counted, and no alert of their own.
+inline constexpr size_t kRuleEpisodesMax = 10'000;
+// Alerts kept. Beyond: those that began first go.
+inline constexpr size_t kAlertsMax = 50'000;
+// Text of an alert: its message, and its values. Beyond: cut.
+inline constexpr size_t kAlertTextBytesMax = 4u << 10;
+// Rows that wait for the rules: some seconds of a fast server. Beyond: they are let go, and the rules read their open windows again
+// from the store once they have caught up; nothing is lost, and ingest never waits.
+inline constexpr size_t kRuleQueueBytesMax = 256u << 20;
+// Flows that go through the rules at a time.
+inline constexpr size_t kRuleBatchRows = 65'536;
+
+}  // namespace sluice::limits

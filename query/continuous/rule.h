@@ -1,0 +1,84 @@
+// A rule, compiled: the text of `create rule`, checked and bound, ready to run over flows that keep coming.
+//
+// Whatever its text looks like, a rule is one shape here:
+//
+//   filter of stored columns    shared between rules: each distinct test is evaluated once for a batch (shared_filter.h)
+//   stateless stages            where, extend, select, drop, rename: what reads a row at a time
+//   stats … window              groups and aggregates by window of flow_end (window_groups.h)
+//   stateless stages            where over aggregates, extend, select …: run over the groups of one window
+//   alert keys, message         columns of what comes out
+//
+// A rule without stats looks at single flows. It becomes the same shape: it counts its matches by alert key in windows of
+// limits::kRuleRecordWindow, so that it has one row for each key and minute, which alerts with the first flow.
+//
+// Refused, with the place in the text: a time range (a rule never ends), stages that need the whole table (sort, limit, top,
+// tail, sample), those whose state would grow for ever (distinct, a second stats), stats without a window, now(), lists and
+// columns that are not known, keys and names in the message that the query does not yield.
+//
+// Thread rule: immutable, any thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "grammar/syntax.h"
+#include "query/continuous/limits.h"
+#include "query/engine.h"
+#include "query/group.h"
+#include "query/plan.h"
+
+namespace sluice::query::continuous {
+
+enum class Severity : uint8_t { info, low, medium, high, critical };
+std::string_view to_string(Severity severity);
+
+// A message: text, then the value of a column of the plan's output, and so on.
+struct MessagePart {
+  std::string text;
+  std::optional<size_t> column;
+};
+
+struct Rule {
+  std::string name;
+  std::string text;  // the statement in its canonical form
+  Severity severity = Severity::medium;
+  std::vector<std::string> techniques, tags;                    // ATT&CK ids; free words
+  std::string description, false_positives;
+  std::vector<std::string> needs;                               // columns or sources without which it says nothing
+  std::vector<std::pair<std::string, std::string>> parameters;  // names and values of $name
+  std::vector<std::string> fires, quiet;                        // examples: see example.h
+
+  DurationNs hold = 0;         // `for`: the condition holds that long before it alerts
+  DurationNs keep = 0;         // `keep_firing_for`: it may pause that long within one alert
+  DurationNs suppress = 0;     // a key that alerted makes no new alert for that long after its last match
+  DurationNs grace = 0;        // flows that come later than a window's end by less than that still count
+
+  bool is_per_record = false;
+  // More flows can only add to what a window yields: a row that matched goes on to match, so it may alert before the window ends.
+  bool is_rising = false;
+
+  Plan plan;                               // its window is set
+  std::shared_ptr<const GroupSpec> groups;
+  std::vector<size_t> alert_keys;          // in plan.output; none: the rule is one alert
+  std::vector<MessagePart> message;        // empty: made of the values
+
+  // For the query that shows an alert's flows: what stands before the grouping, and each alert key as an expression over flows
+  // (nullopt where it is not one).
+  std::vector<grammar::Stage> flow_stages;
+  std::vector<std::optional<grammar::ExprPtr>> key_expressions;
+
+  DurationNs window() const { return plan.window->length; }
+  DurationNs slide() const { return plan.window->slide; }
+};
+using RulePtr = std::shared_ptr<const Rule>;
+
+// `text` is what the statement's spans point into.
+std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statement, std::string_view text);
+
+// FlowQL for the flows behind an alert of that key. `keys`: values as texts of literals, in the order of alert_keys; nullopt: null.
+std::string flows_query(const Rule& rule, const std::vector<std::optional<std::string>>& keys, TimeRange range);
+
+}  // namespace sluice::query::continuous

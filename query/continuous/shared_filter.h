@@ -1,0 +1,71 @@
+// The filters of many rules, over one batch: each distinct test is evaluated once, whichever rules ask it.
+//
+//   add*  ( begin select* end )*      add and remove between batches
+//
+// Tests are told apart by what they say (a column and the values it may have), not by how they were written. A test of computed
+// values belongs to the rule that has it, and is evaluated over the rows that its other tests leave.
+//
+// Thread rule: one thread.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "query/continuous/rule.h"
+#include "query/run_state.h"
+#include "query/scan.h"
+
+namespace sluice::query::continuous {
+
+class SharedFilter {
+ public:
+  // What a rule asks; REQUIRES: given back to remove() once
+  struct Use {
+    RulePtr rule;
+    std::vector<size_t> tests;    // in the order of the plan's conjuncts
+    std::vector<size_t> columns;  // by slot of the plan's scan; SIZE_MAX: not of the scan
+  };
+  Use add(const RulePtr& rule);
+  void remove(const Use& use);
+
+  // A new batch. What is made of it lives until end(), and so must the worker.
+  void begin(std::shared_ptr<const Batch> batch, const SamplingRules* rules, Worker& worker);
+  void end();
+  // The rows that meet the rule's filter, with the slots that its plan puts out.
+  Result<Chunk> select(const Use& use, Worker& worker);
+
+  size_t distinct_tests() const { return by_key_.size(); }
+  uint64_t tests_evaluated() const { return evaluated_; }
+
+ private:
+  struct Source {
+    ScanSource source;
+    Type type;
+    ColumnPtr column;  // of the batch
+    size_t uses = 0;
+  };
+  struct SharedTest {
+    PredicatePtr predicate;
+    std::vector<std::pair<size_t, size_t>> slots;  // slot of the predicate, column here
+    size_t slot_count = 0;
+    size_t uses = 0;
+    bool is_shared = false;
+    std::string key;
+    uint64_t batch = 0;          // the bits are of this one
+    std::vector<uint64_t> bits;  // one a row
+  };
+  Result<ColumnPtr> column(size_t index);
+  Result<const std::vector<uint64_t>*> bits_of(SharedTest& test, Worker& worker);
+
+  std::vector<Source> sources_;
+  std::vector<SharedTest> tests_;
+  std::vector<size_t> free_tests_;
+  std::map<std::string, size_t> by_key_;
+  std::optional<BatchColumns> columns_;
+  size_t rows_ = 0;
+  uint64_t batch_ = 0, evaluated_ = 0;
+};
+
+}  // namespace sluice::query::continuous

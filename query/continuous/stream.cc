@@ -1,0 +1,162 @@
+#include "query/continuous/stream.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+namespace sluice::query::continuous {
+namespace {
+
+QueryRequest endless() {
+  QueryRequest request;
+  request.limits.timeout = 0;
+  request.limits.memory_bytes = SIZE_MAX;  // bounded by rule: limits::kRuleBytesMax
+  return request;
+}
+
+TimestampNs horizon_of(TimestampNs now) { return now >= kLatest ? kLatest : now + limits::kClockSkewMax; }
+
+}  // namespace
+
+RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::shared_ptr<const NameBook> names)
+    : request_(endless()),
+      context_([&] {
+        QueryContext context;
+        context.clock = &clock_;
+        context.sampling_rules = std::move(sampling_rules);
+        context.names = std::move(names);
+        return context;
+      }()),
+      run_(request_, context_),
+      worker_(run_) {}
+
+void Stream::add(std::unique_ptr<WindowGroups> groups) {
+  remove(groups->rule()->name);
+  const RulePtr rule = groups->rule();
+  rules_.emplace(rule->name, Entry{std::move(groups), filter_.add(rule)});
+}
+
+void Stream::remove(const std::string& name) {
+  const auto at = rules_.find(name);
+  if (at == rules_.end()) return;
+  filter_.remove(at->second.use);
+  rules_.erase(at);
+}
+
+const WindowGroups* Stream::find(const std::string& name) const {
+  const auto at = rules_.find(name);
+  return at == rules_.end() ? nullptr : at->second.groups.get();
+}
+
+uint64_t Stream::state_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, entry] : rules_) bytes += entry.groups->stats().bytes;
+  return bytes;
+}
+
+const std::string& Stream::trouble(const std::string& name) const {
+  static const std::string kNone;
+  const auto at = rules_.find(name);
+  return at == rules_.end() ? kNone : at->second.trouble;
+}
+
+std::vector<const WindowGroups*> Stream::all() const {
+  std::vector<const WindowGroups*> out;
+  for (const auto& [name, entry] : rules_) out.push_back(entry.groups.get());
+  return out;
+}
+
+void Stream::note(Entry& entry, const Status& status) {
+  if (status.ok()) return;
+  entry.trouble = status.error().message;
+  run_->worker().eval.meter.stopped = {};
+}
+
+void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const FindingSink& sink) {
+  watermarks_.see(*flows, now);
+  filter_.begin(std::move(flows), run_->sampling_rules(), run_->worker());
+  const bool has_room = state_bytes() < limits::kRulesBytesMax;
+  const TimestampNs horizon = horizon_of(now);
+  Worker& worker = run_->worker();
+  for (auto& [name, entry] : rules_) {
+    worker.eval.overflow = false;
+    auto rows = filter_.select(entry.use, worker);
+    if (!rows.ok())
+      note(entry, rows.error());
+    else if (rows->rows > 0)
+      note(entry, entry.groups->take(std::move(*rows), worker, horizon, has_room, sink));
+  }
+  filter_.end();
+  tick(now, sink);
+}
+
+void Stream::tick(TimestampNs now, const FindingSink& sink) {
+  watermark_ = std::max(watermark_, watermarks_.at(now));
+  for (auto& [name, entry] : rules_) note(entry, entry.groups->advance(watermark_, run_->worker(), sink));
+}
+
+TimestampNs Stream::first_open_window(const Rule& rule, TimestampNs watermark) {
+  if (watermark <= kEarliest) return kEarliest;
+  return slide_start(watermark - rule.window(), rule.slide()) + rule.slide();
+}
+
+Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanStats& stats) {
+  // The rule's scan, narrowed to the range, so that it is pruned like any query's.
+  const Plan& plan = groups.rule()->plan;
+  ScanPlan scan = plan.scan;
+  scan.range = range;
+  IntRanges times;
+  times.is_signed = true;
+  times.ranges.push_back({static_cast<uint64_t>(range.from), static_cast<uint64_t>(range.to == kTimestampMax ? range.to : range.to - 1)});
+  auto test = std::make_shared<Predicate>(*make_test(make_slot(plan.window->time_slot, Type::of(ColumnId::flow_end)), std::move(times)));
+  test->leaf = scan.leaves++;
+  scan.conjuncts.push_back({std::move(test), {plan.window->time_slot}, "ts in the time range"});
+  if (range.empty()) return {};
+
+  Scan reader(scan, *run.context.snapshot, run);
+  const size_t width = std::max<size_t>(1, run.context.executor->width());
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (size_t i = 0; i < width; ++i) workers.push_back(std::make_unique<Worker>(run));
+  const auto each = [&](size_t count, const auto& work) -> Status {
+    const size_t threads = std::min(width, count);
+    std::vector<Status> statuses(threads);
+    std::atomic<size_t> next{0};
+    run.context.executor->run(threads, [&](size_t t) {
+      while (!run.stop.load(std::memory_order_relaxed)) {
+        const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+        if (i >= count) return;
+        statuses[t] = work(*workers[t], i);
+        if (!statuses[t].ok()) run.stop.store(true, std::memory_order_relaxed);
+      }
+    });
+    for (Status& s : statuses)
+      if (!s.ok()) return std::move(s);
+    return {};
+  };
+  SLUICE_TRY(each(reader.segment_count(), [&](Worker& w, size_t i) -> Status {
+    SLUICE_TRY(run.check());
+    return reader.prepare(i, w);
+  }));
+  std::vector<ScanUnit> units;
+  for (size_t s = 0; s < reader.segment_count(); ++s) reader.add_units(s, units);
+  reader.add_open_units(units);
+  // Reading and filtering go on at once; into the groups it is one at a time.
+  std::mutex mutex;
+  const FindingSink nobody = [](const Finding&) {};
+  SLUICE_TRY(each(units.size(), [&](Worker& w, size_t i) {
+    return reader.scan(units[i], w, [&](Chunk chunk) {
+      const std::lock_guard lock(mutex);
+      return groups.take(std::move(chunk), w, kTimestampMin, true, nobody);
+    });
+  }));
+  for (const auto& w : workers) {
+    stats.rows_scanned += w->stats.rows_scanned;
+    stats.rows_matched += w->stats.rows_matched;
+    stats.bytes_read += w->stats.bytes_read;
+    stats.segments += w->stats.segments;
+    stats.segments_pruned += w->stats.segments_pruned;
+  }
+  return {};
+}
+
+}  // namespace sluice::query::continuous

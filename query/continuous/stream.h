@@ -1,0 +1,91 @@
+// The stream: all enabled rules over everything that is appended.
+//
+//   ( add | remove )* ( push | tick )*
+//
+// What a window yields is decided by which flows lie in it, never by when or in what batches they came. So the state of a rule
+// need not be kept beside the data: it is made again from the store (read_stored), from the rule's frontier on, which is all that
+// has to be kept.
+//
+// Thread rule: one thread at a time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "query/continuous/shared_filter.h"
+#include "query/continuous/watermarks.h"
+#include "query/continuous/window_groups.h"
+
+namespace sluice::query::continuous {
+
+// A run without a deadline, for rules. Holds what a RunState refers to.
+class RuleRun {
+ public:
+  // `now` of the context is not asked; names and corrections of sampling rates may be null.
+  RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::shared_ptr<const NameBook> names);
+  Worker& worker() { return worker_; }
+  const SamplingRules* sampling_rules() const { return context_.sampling_rules.get(); }
+
+ private:
+  ManualClock clock_{0};
+  QueryRequest request_;
+  QueryContext context_;
+  RunState run_;
+  Worker worker_;
+};
+
+class Stream {
+ public:
+  Stream() : run_(std::make_unique<RuleRun>(nullptr, nullptr)) {}
+
+  // Corrections and names from here on; either may be null.
+  void set_context(std::shared_ptr<const SamplingRules> sampling_rules, std::shared_ptr<const NameBook> names) {
+    run_ = std::make_unique<RuleRun>(std::move(sampling_rules), std::move(names));
+  }
+
+  // A rule with its state so far. One of the same name takes its place.
+  void add(std::unique_ptr<WindowGroups> groups);
+  void remove(const std::string& name);
+  const WindowGroups* find(const std::string& name) const;
+  // Why flows could not go through a rule, the last time that happened; empty: they always could. The other rules are not touched by it.
+  const std::string& trouble(const std::string& name) const;
+  std::vector<const WindowGroups*> all() const;
+  size_t size() const { return rules_.size(); }
+
+  // Flows that arrived at `now`, through all rules; then windows settle as far as the watermark has come.
+  void push(std::shared_ptr<const Batch> flows, TimestampNs now, const FindingSink& sink);
+  // No flows have come, but time goes on.
+  void tick(TimestampNs now, const FindingSink& sink);
+
+  Watermarks& watermarks() { return watermarks_; }
+  const Watermarks& watermarks() const { return watermarks_; }
+  TimestampNs watermark() const { return watermark_; }
+  // Sums of all rules, for bounds and metrics.
+  uint64_t state_bytes() const;
+  size_t distinct_tests() const { return filter_.distinct_tests(); }
+
+  // The window from which a rule that is new now should begin: the first that has not ended.
+  static TimestampNs first_open_window(const Rule& rule, TimestampNs watermark);
+
+ private:
+  struct Entry {
+    std::unique_ptr<WindowGroups> groups;
+    SharedFilter::Use use;
+    std::string trouble;
+  };
+  void note(Entry& entry, const Status& status);
+  std::unique_ptr<RuleRun> run_;
+  SharedFilter filter_;
+  std::map<std::string, Entry> rules_;
+  Watermarks watermarks_;
+  TimestampNs watermark_ = kTimestampMin;
+};
+
+// Reads the stored flows of [range.from, range.to) into a rule's windows, by all threads of the executor, and looks at nothing on the
+// way: look_at_open() or advance() follow. `run` brings snapshot, executor and what may end it. Damaged segments are told as by
+// queries, and left out.
+Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanStats& stats);
+
+}  // namespace sluice::query::continuous

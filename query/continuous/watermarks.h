@@ -1,0 +1,47 @@
+// How far event time has come: for each source by itself, because a router tells of the last seconds and a cloud of ten minutes ago.
+//
+// A source is a format and an exporter. Its watermark is its newest flow_end less limits::kRuleTolerance: what comes later than
+// that is out of the ordinary. The watermark of all is the least of those sources that still send, so a source that delivers late
+// is waited for; one that is silent for limits::kRuleSourceIdle is not, and neither is one whose times lie more than
+// limits::kRuleSourceLagMax behind the others'. Once all are silent, time goes on with the clock from where the newest stood, so
+// that the last windows settle and alerts end.
+//
+// Thread rule: one thread.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "query/continuous/limits.h"
+#include "storage/model/batch.h"
+#include "storage/model/result.h"
+
+namespace sluice::query::continuous {
+
+class Watermarks {
+ public:
+  struct SourceState {
+    TimestampNs newest = kTimestampMin;   // flow_end
+    TimestampNs arrived_at = kTimestampMin;  // by the clock
+  };
+  struct Key {
+    uint8_t source = 0;
+    IpAddress exporter{};  // all zero: none
+    auto operator<=>(const Key&) const = default;
+  };
+
+  // Flows that arrived at `now`. Times beyond now + limits::kClockSkewMax count as that.
+  void see(const Batch& flows, TimestampNs now);
+  // kTimestampMin: nothing has been seen.
+  TimestampNs at(TimestampNs now) const;
+
+  const std::map<Key, SourceState>& sources() const { return sources_; }
+  // As kept from an earlier life; arrived_at is the moment of the restart then.
+  void restore(const Key& key, SourceState state) { sources_[key] = state; }
+
+ private:
+  void see(Key key, TimestampNs newest, TimestampNs now);
+  std::map<Key, SourceState> sources_;
+};
+
+}  // namespace sluice::query::continuous

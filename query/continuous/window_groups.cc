@@ -1,0 +1,253 @@
+#include "query/continuous/window_groups.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace sluice::query::continuous {
+namespace {
+
+// Windows that got flows after they were settled are looked at again when time has moved on by so much, not with each batch.
+constexpr DurationNs kLateRound = 10 * kSecond;
+// Groups of a settled window that go through the rule's stages at a time.
+constexpr size_t kPiece = 16'384;
+
+std::vector<Type> key_types(const GroupSpec& spec) {
+  std::vector<Type> types;
+  for (const auto& k : spec.keys) types.push_back(k.node->type);
+  return types;
+}
+
+bool same_value(const Column& a, const Column& b, size_t row) {
+  const bool an = a.is_null(row), bn = b.is_null(row);
+  if (an || bn) return an == bn;
+  switch (a.type()) {
+    case PhysicalType::Ip: return a.ip_at(row) == b.ip_at(row);
+    case PhysicalType::Str: return a.string_at(row) == b.string_at(row);
+    case PhysicalType::F64: return a.float_at(row) == b.float_at(row);
+    default: return a.uint_at(row) == b.uint_at(row);
+  }
+}
+
+}  // namespace
+
+TimestampNs slide_start(TimestampNs t, DurationNs slide) { return bin_start(std::clamp(t, kEarliest, kLatest), slide); }
+
+Groups::Groups(const GroupSpec& spec) : spec_(spec), table_(key_types(spec)) {
+  for (const auto& a : spec.aggregates) {
+    aggregates_.push_back(a.make.make());
+    aggregates_.back()->resize(1);
+  }
+}
+
+void Groups::push(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched) {
+  std::vector<ColumnPtr> keys;
+  bool either = false;
+  for (const auto& k : spec_.keys) {
+    keys.push_back(k.node->eval(rows, context));
+    either = either || k.other_side;
+  }
+  if (!either) return push_side(rows, std::move(keys), context, touched);
+  // A flow counts once for each side; where both sides say the same, once (as in Grouping::push).
+  std::vector<ColumnPtr> others = keys;
+  for (size_t i = 0; i < keys.size(); ++i)
+    if (spec_.keys[i].other_side) others[i] = spec_.keys[i].other_side->eval(rows, context);
+  std::vector<uint32_t> second;
+  for (uint32_t row = 0; row < rows.rows; ++row) {
+    bool same = true;
+    for (size_t i = 0; i < keys.size() && same; ++i)
+      if (spec_.keys[i].other_side) same = same_value(*keys[i], *others[i], row);
+    if (!same) second.push_back(row);
+  }
+  push_side(rows, keys, context, touched);
+  if (second.empty()) return;
+  std::vector<ColumnPtr> picked;
+  for (const auto& c : others) picked.push_back(keep(c->gather(second), context));
+  push_side(rows.gather(second, context), std::move(picked), context, touched);
+}
+
+void Groups::push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched) {
+  const uint32_t* groups = nullptr;
+  if (!keys.empty()) {
+    table_.find(keys, rows.rows, numbers_);
+    groups = numbers_.data();
+  }
+  if (touched) {
+    if (groups)
+      touched->insert(touched->end(), numbers_.begin(), numbers_.begin() + static_cast<ptrdiff_t>(rows.rows));
+    else
+      touched->push_back(0);
+  }
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    const GroupAggregate& spec = spec_.aggregates[a];
+    aggregates_[a]->resize(size());
+    std::vector<ColumnPtr> args;
+    if (!spec.filter) {
+      for (const auto& n : spec.args) args.push_back(n->eval(rows, context));
+      aggregates_[a]->update(groups, args, rows.rows, context);
+      continue;
+    }
+    std::vector<uint8_t> mask(rows.rows);
+    evaluate(*spec.filter, rows, context, nullptr, mask.data());
+    std::vector<uint32_t> picked, their_groups;
+    for (uint32_t i = 0; i < rows.rows; ++i) {
+      if (!mask[i]) continue;
+      picked.push_back(i);
+      if (groups) their_groups.push_back(groups[i]);
+    }
+    if (picked.empty()) continue;
+    for (const auto& n : spec.args) args.push_back(keep(n->eval(rows, context)->gather(picked), context));
+    aggregates_[a]->update(groups ? their_groups.data() : nullptr, args, picked.size(), context);
+  }
+}
+
+Chunk Groups::rows(std::span<const uint32_t> groups, EvalContext& context) const {
+  Chunk out;
+  out.rows = groups.size();
+  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(keep(table_.keys(k, groups), context));
+  for (const auto& a : aggregates_) out.slots.push_back(keep(a->finish(groups, context), context));
+  return out;
+}
+
+size_t Groups::byte_size() const {
+  size_t bytes = table_.byte_size() + numbers_.capacity() * sizeof(uint32_t);
+  for (const auto& a : aggregates_) bytes += a->byte_size();
+  return bytes;
+}
+
+WindowGroups::WindowGroups(RulePtr rule, TimestampNs frontier, bool keeps_settled)
+    : rule_(std::move(rule)), length_(rule_->window()), slide_(rule_->slide()), grace_(keeps_settled ? rule_->grace : 0) {
+  frontier_ = frontier <= kEarliest ? kEarliest : slide_start(frontier - 1, slide_) + slide_;
+  settled_before_ = frontier_;  // windows that begin before it would lack flows
+}
+
+Status WindowGroups::run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last) {
+  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  if (rows.rows == 0) return {};
+  if (from == end) return last(std::move(rows));
+  return rule_->plan.operators[from]->push(std::move(rows), worker, [&](Chunk out) { return run_stages(from + 1, end, std::move(out), worker, last); });
+}
+
+Status WindowGroups::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+  const Status status = run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) -> Status {
+    stats_.rows += ready.rows;
+    // Mostly all rows lie in one pane or two.
+    const auto times = ready.slots[rule_->plan.window->time_slot]->values<int64_t>();
+    std::map<TimestampNs, std::vector<uint32_t>> by_pane;
+    TimestampNs pane = kTimestampMin;
+    std::vector<uint32_t>* picked = nullptr;
+    for (uint32_t i = 0; i < ready.rows; ++i) {
+      const TimestampNs t = times[i];
+      if (t < frontier_ || t > kLatest) {
+        ++stats_.late_rows;
+        continue;
+      }
+      if (!picked || t < pane || t >= pane + slide_) {
+        pane = slide_start(t, slide_);
+        picked = &by_pane[pane];
+      }
+      picked->push_back(i);
+    }
+    for (const auto& [start, numbers] : by_pane)
+      SLUICE_TRY(take_piece(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker, horizon, has_room, sink));
+    return {};
+  });
+  stats_.overflow = stats_.overflow || worker.eval.overflow;
+  return status;
+}
+
+Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+  if (!has_room || stats_.groups >= limits::kRuleGroupsMax || stats_.bytes >= limits::kRuleBytesMax) {
+    stats_.dropped_rows += rows.rows;
+    return {};
+  }
+  const bool looks = rule_->is_rising && start <= horizon;
+  // Of a rising rule: the oldest window that is open, or, where none is any more, the newest that late flows still count in.
+  const TimestampNs oldest = std::max(frontier_, start + slide_ - length_);
+  const TimestampNs looked_at = std::min(std::max(oldest, settled_before_), start);
+  std::vector<uint32_t> touched;
+  for (TimestampNs w = oldest; w <= start; w += slide_) {
+    Groups& groups = windows_.try_emplace(w, *rule_->groups).first->second;
+    const bool looked = looks && w == looked_at;
+    groups.push(rows, worker.eval, looked ? &touched : nullptr);
+    // Windows that were settled without these rows, unless these are looked at right now.
+    if (!looked && w < settled_before_) late_windows_.insert(w);
+  }
+  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  rows_since_account_ += rows.rows;
+  account();
+  if (touched.empty()) return {};
+  std::sort(touched.begin(), touched.end());
+  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+  return look(windows_.at(looked_at), touched, looked_at, false, worker, sink);
+}
+
+Status WindowGroups::look_at_open(TimestampNs horizon, Worker& worker, const FindingSink& sink) {
+  if (!rule_->is_rising) return {};
+  const auto beyond = windows_.upper_bound(horizon);
+  for (auto it = windows_.lower_bound(settled_before_); it != windows_.end() && it != beyond; ++it) SLUICE_TRY(look_at_all(it->first, false, worker, sink));
+  return {};
+}
+
+void WindowGroups::account() {
+  uint64_t groups = 0;
+  for (const auto& [start, window] : windows_) groups += window.size();
+  stats_.groups = groups;
+  stats_.windows = windows_.size();
+  // The account of bytes walks all windows; not more often than it pays.
+  if (rows_since_account_ < groups) return;
+  rows_since_account_ = 0;
+  uint64_t bytes = 0;
+  for (const auto& [start, window] : windows_) bytes += window.byte_size();
+  stats_.bytes = bytes;
+}
+
+Status WindowGroups::look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink) {
+  for (size_t i = 0; i < numbers.size(); i += kPiece) {
+    Chunk rows = groups.rows(numbers.subspan(i, std::min(kPiece, numbers.size() - i)), worker.eval);
+    SLUICE_TRY(run_stages(rule_->plan.window->group + 1, rule_->plan.operators.size(), std::move(rows), worker, [&](Chunk out) -> Status {
+      sink(Finding{*rule_, window, is_settled, out});
+      return {};
+    }));
+  }
+  return {};
+}
+
+Status WindowGroups::look_at_all(TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink) {
+  const auto at = windows_.find(window);
+  if (at == windows_.end()) return {};
+  std::vector<uint32_t> numbers(at->second.size());
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  return look(at->second, numbers, window, is_settled, worker, sink);
+}
+
+Status WindowGroups::advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) {
+  watermark = std::min(watermark, kLatest + limits::kRuleWindowMax);
+  if (watermark <= watermark_ || watermark <= kEarliest) return {};
+  watermark_ = watermark;
+  // Windows that have ended, of those that have flows.
+  const TimestampNs ended_before = slide_start(watermark - length_, slide_) + slide_;
+  if (ended_before > settled_before_) {
+    for (auto it = windows_.lower_bound(settled_before_); it != windows_.end() && it->first < ended_before; ++it) {
+      SLUICE_TRY(look_at_all(it->first, true, worker, sink));
+      ++stats_.settled;
+    }
+    settled_before_ = ended_before;
+  }
+  const TimestampNs forget_before = slide_start(watermark - length_ - grace_, slide_) + slide_;
+  const bool forgets = forget_before > frontier_;
+  if (!late_windows_.empty() && (forgets || late_looked_at_ == kTimestampMin || watermark - late_looked_at_ >= kLateRound)) {
+    late_looked_at_ = watermark;
+    const auto windows = std::move(late_windows_);
+    late_windows_.clear();
+    for (const TimestampNs w : windows) SLUICE_TRY(look_at_all(w, true, worker, sink));
+  }
+  if (forgets) {
+    frontier_ = forget_before;
+    windows_.erase(windows_.begin(), windows_.lower_bound(frontier_));
+    rows_since_account_ = UINT64_MAX;
+    account();
+  }
+  return {};
+}
+
+}  // namespace sluice::query::continuous

@@ -1,0 +1,185 @@
+// RuleService: rules that run on everything that is appended, and the alerts that come of them.
+//
+// Every append goes to a bounded queue when it becomes visible (Store::watch_appends), and from there, in order and each once,
+// through all enabled rules on one thread. When the queue is full it is let go whole, and the rules read their open windows again
+// from the store: ingest never waits, and nothing is missed.
+//
+// Kept in the catalogue, keyspace `rules`:   rule/NAME   the definition
+//                                            state/NAME  frontier and counters
+//                                            sources     how far the time of each source has come
+//              keyspace `episodes`:          id          an alert, or what may become one
+// A change that people are told of (an alert starts or ends) is written at once; frontiers, with all that changed, every
+// kCheckpointEvery. After a death the open windows are read from the store from the frontier on, so they hold the same flows, and the
+// same alerts come of them under the same ids.
+//
+// Thread rule: any thread, after open(). run() of a statement that changes rules waits for the rules' thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "query/continuous/episode.h"
+#include "query/continuous/stream.h"
+#include "server/auth.h"
+#include "server/error_voice.h"
+#include "server/exporter_book.h"
+#include "server/metrics.h"
+#include "storage/store/store.h"
+
+namespace sluice::server {
+
+struct RuleStatus {
+  std::string name, text, state, note;  // state: running, disabled, reading, broken
+  bool is_enabled = true;
+  TimestampNs created_at = 0;
+  query::continuous::RulePtr rule;      // null when broken
+  query::continuous::WindowStats windows;
+  TimestampNs watermark = kTimestampMin;
+  uint64_t alerts = 0;                  // that started since the rule exists
+  size_t open_alerts = 0;
+  uint64_t beyond_bound = 0;
+};
+
+struct RuleQueue {
+  uint64_t rows = 0, bytes = 0;
+  DurationNs lag = 0;        // since the oldest of them arrived
+  uint64_t processed_rows = 0;
+  uint64_t catch_ups = 0;    // how often the queue was let go
+};
+
+class RuleService {
+ public:
+  struct Parts {
+    store::Store& store;
+    const Clock& clock;
+    query::Executor& executor;
+    const ExporterBook* exporters = nullptr;
+  };
+  // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process
+  static Result<std::unique_ptr<RuleService>> open(Parts parts);
+  ~RuleService();
+  RuleService(const RuleService&) = delete;
+
+  void start();
+  // Takes what is in the queue through the rules, and keeps everything. Twice is once.
+  void stop();
+
+  // create rule, drop rule, alter rule … enable|disable, replay rule. nullopt: none of these.
+  std::optional<std::variant<Batch, query::QueryError>> run(const grammar::Statement& statement, std::string_view text, const query::QueryRequest& request,
+                                                            const query::QueryContext& context);
+
+  // A file of `create rule` statements: all are checked first, then each is made or replaced; one that says what it said stays as it is.
+  // The result for each: created, replaced, unchanged.
+  std::variant<std::vector<std::pair<std::string, std::string>>, query::QueryError> apply(std::string_view script, const Principal& who);
+
+  std::vector<RuleStatus> rules() const;
+  // Alerts, the latest first.
+  std::vector<query::continuous::Episode> alerts() const;
+  RuleQueue queue() const;
+  size_t firing() const;
+
+  Batch rules_table() const;
+  Batch alerts_table() const;
+
+ private:
+  struct Definition {
+    std::string name, text;
+    bool is_enabled = true;
+    TimestampNs created_at = 0;
+    query::continuous::RulePtr rule;  // null: `note` says why
+    std::string note;
+    TimestampNs frontier = kTimestampMin;
+    std::string kept;                 // its state's record in the catalogue
+    query::continuous::WindowStats before;  // counters of earlier lives
+    uint64_t alerts = 0;
+  };
+  struct Arrival {
+    uint64_t append = 0;
+    TimestampNs at = 0;
+    std::vector<std::shared_ptr<const Batch>> batches;
+    uint64_t rows = 0;
+    size_t bytes = 0;
+  };
+  using Answer = std::variant<Batch, query::QueryError>;
+
+ public:
+  struct Scripted {
+    query::continuous::RulePtr rule;
+    std::string text;
+  };
+  static std::variant<std::vector<Scripted>, query::QueryError> read_script(std::string_view script);
+
+ private:
+
+  explicit RuleService(Parts parts) : parts_(parts) {}
+  Status load();
+  void arrived(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches);
+
+  // Of the rules' thread.
+  void work();
+  bool take_arrivals(std::optional<uint64_t> up_to);
+  void read_windows_again();
+  void read_windows(Definition& definition, const store::Snapshot& snapshot);
+  void on_finding(const query::continuous::Finding& finding);
+  void on_change(const query::continuous::Episode& episode, query::continuous::EpisodeChange change);
+  void settle_episodes();
+  void commit(bool is_last);
+  static void add_up(query::continuous::WindowStats& sum, const query::continuous::WindowStats& more);
+  void publish_status();
+  // Runs on the rules' thread; waits for it.
+  Answer on_thread(std::function<Answer()> job);
+
+  Answer create(const query::continuous::RulePtr& rule, bool replace, const grammar::Span& span, std::string_view text);
+  Answer drop(const std::string& name, const grammar::Span& span, std::string_view text);
+  Answer enable(const std::string& name, bool enabled, const grammar::Span& span, std::string_view text);
+  std::optional<query::QueryError> known_rule(const std::string& name, const grammar::Span& span, std::string_view text, query::continuous::RulePtr& rule) const;
+  query::QueryError unknown(const std::string& name, const grammar::Span& span, std::string_view text) const;
+  static Answer rule_answer(const std::string& name, const std::string& what);
+  Answer replay(const std::string& name, const grammar::Span& span, const std::optional<TimeRange>& range, std::string_view text, const query::QueryRequest& request,
+                const query::QueryContext& context);
+
+  const Parts parts_;
+
+  mutable std::mutex queue_mutex_;
+  std::condition_variable wake_;
+  std::deque<Arrival> queue_;
+  uint64_t queue_rows_ = 0;
+  size_t queue_bytes_ = 0;
+  bool overflowed_ = false, stopping_ = false;
+  std::deque<std::packaged_task<void()>> jobs_;
+  std::atomic<uint64_t> processed_rows_{0}, catch_ups_{0};
+
+  // Of the rules' thread, once it runs.
+  query::continuous::Stream stream_;
+  query::continuous::EpisodeBook book_;
+  std::map<std::string, Definition> definitions_;
+  std::map<std::string, std::string> dirty_;  // episodes to be kept: id to record, empty to be erased
+  bool is_urgent_ = false;                    // one of them is what people are told of
+  TimestampNs kept_at_ = 0;
+  std::string kept_sources_;
+  ErrorVoice voice_;
+  std::shared_ptr<const query::SamplingRules> sampling_rules_;
+  std::shared_ptr<const query::NameBook> names_;
+
+  mutable std::mutex status_mutex_;
+  std::vector<RuleStatus> status_;
+  std::map<std::string, query::continuous::Episode> alerts_;    // by id, without the pending
+  std::set<std::pair<TimestampNs, std::string>> order_;          // of alerts_: fired_at and id
+
+  query::CancelToken cancel_;  // of reading windows, when stopping
+  std::thread thread_;
+};
+
+}  // namespace sluice::server

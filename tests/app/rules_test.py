@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""Rules on the real server: from `create rule` over every door to an alert, and through kill -9. Run: rules_test.py PATH-OF-SLUICED
+SLUICE_KILL_ROUNDS sets the number of kills (8). The seed is printed, and SLUICE_KILL_SEED repeats it."""
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import sluiced
+from sluiced import Sluiced
+
+ROUNDS = int(os.environ.get("SLUICE_KILL_ROUNDS", "8"))
+SEED = int(os.environ.get("SLUICE_KILL_SEED", str(time.time_ns() % 1_000_000)))
+
+
+def flow(source, target="10.9.0.1", port=22, at=None, size=100, action="ACCEPT", from_port=40000):
+    at = int(time.time()) if at is None else at
+    return f"2 123456789010 eni-0a {source} {target} {from_port} {port} 6 3 {size} {at} {at} {action} OK\n"
+
+
+def push(server, lines, name=None):
+    answer = server.post("/v1/ingest/aws_vpc", "".join(lines), headers={"X-Sluice-Object": name} if name else {})
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def wait_for(what, seconds=15):
+    until = time.time() + seconds
+    while True:
+        value = what()
+        if value or time.time() > until:
+            return value
+        time.sleep(0.05)
+
+
+GUESSING = """create rule ssh_guessing
+  severity high technique "T1110.001" tags ("brute_force", ssh)
+as
+  from flows
+  | where proto == tcp and dst_port == 22
+  | stats tries = count(), targets = dcount(dst_ip) by src_ip window 5m slide 1m
+  | where tries >= 10
+alert by src_ip suppress 1h
+message "{src_ip} tried SSH {tries} times on {targets} hosts"
+"""
+
+
+class Rules(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Sluiced().__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.s.__exit__()
+
+    def rule(self, name):
+        rows = self.s.query(f"show rules | where name == '{name}' | select state, flows, late_flows, alerts, open_alerts, early, note").rows()
+        return rows[0] if rows else None
+
+    def alerts(self, rule, columns="key, message, state, severity, matches, query, id"):
+        return self.s.query(f"from alerts | where rule == '{rule}' | select {columns}").rows()
+
+    def test_from_rule_to_alert_and_its_flows(self):
+        self.assertEqual(self.s.query(GUESSING).rows(), [["ssh_guessing", "created"]])
+        self.assertEqual(self.rule("ssh_guessing")[0], "running")
+        self.assertTrue(self.rule("ssh_guessing")[5])
+        push(self.s, [flow("10.1.0.1", f"10.9.0.{i % 3}") for i in range(9)])
+        push(self.s, [flow("10.1.0.2", "10.9.0.1", port=443) for i in range(20)])
+        wait_for(lambda: self.rule("ssh_guessing")[1] == 9)
+        self.assertEqual(self.alerts("ssh_guessing"), [])
+        sent = time.time()
+        push(self.s, [flow("10.1.0.1") for i in range(3)])
+        rows = wait_for(lambda: self.alerts("ssh_guessing"))
+        self.assertLess(time.time() - sent, 5)
+        self.assertEqual(len(rows), 1)
+        key, message, state, severity, matches, query, id = rows[0]
+        self.assertEqual((key, state, severity), ("src_ip=10.1.0.1", "firing", "high"))
+        self.assertEqual(message, "10.1.0.1 tried SSH 12 times on 3 hosts")
+        self.assertEqual(self.s.query(query + " | stats n = count()").rows(), [[12]])
+        listed = self.s.get("/v1/alerts?rule=ssh_guessing&state=firing").json()
+        self.assertEqual([a["id"] for a in listed["alerts"]], [id])
+        self.assertEqual(listed["alerts"][0]["techniques"], ["T1110.001"])
+        self.assertEqual(self.s.get("/v1/alerts?rule=ssh_guessing&state=ended").json()["total"], 0)
+        self.assertEqual(self.s.get("/v1/alerts?colour=red").status, 400)
+        # Once more would be a second alert without `suppress`.
+        push(self.s, [flow("10.1.0.1") for i in range(30)])
+        wait_for(lambda: self.rule("ssh_guessing")[1] == 42)
+        self.assertEqual(len(self.alerts("ssh_guessing")), 1)
+        self.assertEqual(self.s.query("from alerts last 1h | where rule == 'ssh_guessing' | stats n = count()").rows(), [[1]])
+        self.assertEqual(self.s.query("from alerts between 2020-01-01 and 2020-01-02").rows(), [])
+        metrics = self.s.get("/metrics").body.decode()
+        self.assertRegex(metrics, r"sluice_alerts_firing [1-9]")
+        self.assertRegex(metrics, r"sluice_rule_flows_total [1-9]")
+        self.assertIn("sluice_rule_lag_seconds", metrics)
+
+    def test_what_is_refused_and_where(self):
+        error = self.s.query("create rule bad as from flows | where src_prt == 22").error
+        self.assertEqual((error["line"], error["column"]), (1, 39))
+        self.assertIn("did you mean 'src_port'", error["hint"])
+        answer = self.s.query("create rule bad as from flows\n| stats n = count() by src_ip window 5m\n| sort n")
+        self.assertEqual((answer.error["line"], answer.error["column"]), (3, 3))
+        self.assertIn("whole table", answer.error["message"])
+        self.assertEqual(self.s.query("drop rule nobody").status, 400)
+        self.s.query("create rule once as dst_port == 9").rows()
+        again = self.s.query("create rule once as dst_port == 10")
+        self.assertEqual(again.status, 409)
+        self.assertEqual(self.s.query("create or replace rule once as dst_port == 10").rows(), [["once", "replaced"]])
+        self.assertIn("did you mean 'once'", self.s.query("alter rule onse disable").error["hint"])
+        self.assertEqual(self.s.query("drop rule once").rows(), [["once", "dropped"]])
+        self.assertIsNone(self.rule("once"))
+
+    def test_single_flows_and_disabling(self):
+        self.s.query("create rule telnet severity low as dst_port == 23 and action == accept alert by src_ip, dst_ip suppress 1h "
+                     "message '{src_ip} uses Telnet on {dst_ip}'").rows()
+        push(self.s, [flow("10.2.0.1", port=23), flow("10.2.0.1", port=23), flow("10.2.0.2", port=23, action="REJECT"), flow("10.2.0.3", port=23)])
+        wait_for(lambda: len(self.alerts("telnet")) == 2)
+        self.assertEqual(sorted(a[0] for a in self.alerts("telnet")), ["src_ip=10.2.0.1 dst_ip=10.9.0.1", "src_ip=10.2.0.3 dst_ip=10.9.0.1"])
+        self.s.query("alter rule telnet disable").rows()
+        self.assertEqual(self.rule("telnet")[0], "disabled")
+        self.assertEqual({a[2] for a in self.alerts("telnet")}, {"ended"})
+        push(self.s, [flow("10.2.0.9", port=23)])
+        self.s.query("alter rule telnet enable").rows()
+        self.assertEqual(self.rule("telnet")[0], "running")
+        push(self.s, [flow("10.2.0.8", port=23)])
+        wait_for(lambda: any("10.2.0.8" in a[0] for a in self.alerts("telnet")))
+        self.assertTrue(any("10.2.0.8" in a[0] for a in self.alerts("telnet")))
+
+    def test_a_new_rule_knows_the_flows_of_its_open_window(self):
+        push(self.s, [flow("10.3.0.1", port=5432) for i in range(7)])
+        self.s.query("create rule postgres as dst_port == 5432 | stats n = count() by src_ip window 1h | where n > 5 alert by src_ip").rows()
+        self.assertTrue(wait_for(lambda: self.alerts("postgres")))
+
+    def test_replay_finds_what_live_found(self):
+        self.s.query("create rule replayed as dst_port == 3389 | stats n = count(), b = sum(bytes) by src_ip window 1m | where n >= 3 alert by src_ip").rows()
+        for source in range(5):
+            push(self.s, [flow(f"10.4.0.{source}", port=3389, size=10 * source) for i in range(source)])
+        live = wait_for(lambda: (lambda a: a if len(a) == 2 else None)(self.alerts("replayed", "id, key")))
+        self.assertEqual(len(live), 2)
+        answer = self.s.query("replay rule replayed over last 1h").json()
+        columns = [c["name"] for c in answer["columns"]]
+        found = [[row[columns.index("id")], row[columns.index("key")]] for row in answer["rows"]]
+        self.assertEqual(sorted(found), sorted(live))
+        # On history that no rule saw: flagged by nothing, told to nobody.
+        push(self.s, [flow("10.4.1.1", port=3389, at=1763625600 + i) for i in range(4)])
+        old = self.s.query("replay rule replayed over between 2025-11-20 and 2025-11-21").json()["rows"]
+        self.assertEqual(len(old), 1)
+        self.assertEqual(len(self.alerts("replayed", "id")), 2)
+        self.assertEqual(self.s.query("replay rule nobody over last 1h").status, 400)
+
+
+class Access(unittest.TestCase):
+    def test_only_admins_change_rules(self):
+        with Sluiced() as s:
+            admin = s.post("/v1/admin/tokens", '{"name":"a","role":"admin"}').json()["token"]
+            reader = s.post("/v1/admin/tokens", '{"name":"r","role":"read"}', token=admin).json()["token"]
+            s.token = reader
+            self.assertEqual(s.query("create rule r as dst_port == 9").status, 403)
+            self.assertEqual(s.query("show rules").rows(), [])
+            s.token = admin
+            s.query("create rule r as dst_port == 9").rows()
+            s.token = reader
+            self.assertEqual(s.query("drop rule r").status, 403)
+            self.assertEqual(s.query("alter rule r disable").status, 403)
+            self.assertEqual(s.query("replay rule r over last 1h").rows(), [])
+
+
+class Kill(unittest.TestCase):
+    """Sources make five flows each, in two bodies. Whatever dies when, each has one alert at the end, and no other has any."""
+
+    def test_no_alert_is_lost_or_doubled(self):
+        print("seed", SEED, file=sys.stderr)
+        dice = random.Random(SEED)
+        data = tempfile.mkdtemp(prefix="sluice-rules-")
+        self.addCleanup(shutil.rmtree, data, True)
+        sent, doubtful = 0, []
+        minute = int(time.time()) // 60 * 60  # all in one window, which stays open
+
+        def body(number):
+            # Host n.1 has three flows in body 2n and two in the next: five. Host n.2 has two in each, and never five. Host n.3 uses Telnet.
+            n, half = divmod(number, 2)
+            count = 3 if half == 0 else 2
+            lines = [flow(f"10.{5 + n // 250}.{n % 250}.1", at=minute, from_port=1000 + i) for i in range(count)]
+            lines += [flow(f"10.{5 + n // 250}.{n % 250}.2", at=minute, from_port=1000 + i) for i in range(2)]
+            lines += [flow(f"10.{5 + n // 250}.{n % 250}.3", port=23, at=minute)] if half == 1 else []
+            return lines
+
+        for round in range(ROUNDS):
+            with Sluiced("--seal-age", "300ms", data=data) as s:
+                if round == 0:
+                    s.query("create rule five as dst_port == 22 | stats n = count() by src_ip window 1h | where n >= 5 alert by src_ip suppress 1h").rows()
+                    s.query("create rule hops as dst_port == 22 | stats n = count(), d = dcount(src_port) by src_ip window 1h slide 10m | where n >= 5 and d >= 3 alert by src_ip suppress 6h").rows()
+                    s.query("create rule average as dst_port == 22 | stats n = count(), a = avg(bytes) by src_ip window 1h | where n == 5 and a > 50 alert by src_ip").rows()
+                    s.query("create rule telnet as dst_port == 23 alert by src_ip suppress 1h").rows()
+                for number in doubtful:
+                    push(s, body(number), f"b{number}")
+                doubtful = []
+                killer = threading.Timer(dice.uniform(0.05, 1.2), s.process.kill)
+                killer.start()
+                while True:
+                    try:
+                        push(s, body(sent), f"b{sent}")
+                    except Exception:
+                        doubtful.append(sent)
+                        sent += 1
+                        break
+                    sent += 1
+                killer.join()
+                s.process.wait()
+        with Sluiced(data=data) as s:
+            for number in doubtful:
+                push(s, body(number), f"b{number}")
+            if sent % 2:
+                push(s, body(sent), f"b{sent}")
+                sent += 1
+            sources = sent // 2
+            expected = {rule: {f"src_ip=10.{5 + n // 250}.{n % 250}.{3 if rule == 'telnet' else 1}" for n in range(sources)} for rule in ("five", "hops", "telnet")}
+
+            def alerts(rule):
+                return [a["key"] for a in s.get(f"/v1/alerts?limit=100000&rule={rule}").json()["alerts"]]
+
+            for rule, keys in expected.items():
+                wait_for(lambda: len(alerts(rule)) >= len(keys), 30)
+                found = alerts(rule)
+                self.assertEqual(set(found), keys, rule)
+                self.assertEqual(len(found), len(keys), rule)
+            # Nothing rising about it: it waits until the window is over.
+            self.assertEqual(alerts("average"), [])
+            replayed = s.query("replay rule average").json()
+            self.assertEqual(len(replayed["rows"]), sources)
+            self.assertEqual(s.query("replay rule five").json()["rows"][0][0], s.query("from alerts | where rule == 'five' | limit 1").rows()[0][0])
+
+
+if __name__ == "__main__":
+    sluiced.PROGRAM = sys.argv.pop(1)
+    unittest.main(verbosity=2)

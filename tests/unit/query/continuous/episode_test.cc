@@ -1,0 +1,213 @@
+// Episodes: when an alert starts, goes on and ends, and that neither repetition nor another order makes two of one.
+#include "query/continuous/episode.h"
+
+#include <gtest/gtest.h>
+
+#include "grammar/parse.h"
+#include "query/continuous/replay.h"
+#include "query/continuous/stream.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
+
+RulePtr rule_of(const std::string& text) {
+  auto parsed = grammar::parse(text);
+  const auto* statement = std::get_if<grammar::Statement>(&parsed);
+  EXPECT_TRUE(statement) << text << std::get<grammar::SyntaxError>(parsed).text();
+  auto compiled = compile_rule(*statement->as<grammar::CreateRule>(), text);
+  if (const auto* error = std::get_if<QueryError>(&compiled)) {
+    ADD_FAILURE() << error->message << "\n" << error->caret;
+    return nullptr;
+  }
+  return std::get<RulePtr>(compiled);
+}
+
+// A rule that alerts for each source with two flows in a minute, and what has been told of it.
+class Scene {
+ public:
+  explicit Scene(const std::string& options, const std::string& query = "from flows | stats n = count() by src_ip window 1m | where n > 1 alert by src_ip")
+      : rule(rule_of("create rule r as " + query + " " + options)) {
+    stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  }
+  // `count` flows of a source in the minute of that number.
+  void flows(int minute, uint32_t source, int count = 2) {
+    FlowBatchBuilder b;
+    for (int i = 0; i < count; ++i) {
+      b.begin_row();
+      b.set_time(ColumnId::flow_end, kStart + minute * kMinute + i * kSecond);
+      b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + source));
+      b.set_uint(ColumnId::dst_port, 443);
+      b.set_uint(ColumnId::protocol, 6);
+    }
+    auto batch = std::make_shared<const Batch>(b.finish());
+    stored.open.push_back(batch);
+    stream.push(batch, kStart + minute * kMinute, finding());
+    settle(minute);
+  }
+  // All that came before that minute is complete.
+  void until(int minute) {
+    FlowBatchBuilder b;
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart + minute * kMinute + kMinute);
+    b.set_ip(ColumnId::src_ip, IpAddress::v4(0x01010101));
+    auto batch = std::make_shared<const Batch>(b.finish());
+    stored.open.push_back(batch);
+    stream.push(batch, kStart + minute * kMinute, finding());
+    settle(minute);
+  }
+  void settle(int minute) {
+    book.settle(*rule, stream.find("r")->settled_before(), kStart + minute * kMinute, change());
+  }
+  FindingSink finding() {
+    return [this](const Finding& f) { book.take(f, kStart, change()); };
+  }
+  EpisodeSink change() {
+    return [this](const Episode& e, EpisodeChange c) {
+      last = e;
+      if (e.state != EpisodeState::pending) alerts[e.id] = e;
+      static const char* kNames[] = {"pending", "started", "resumed", "updated", "ended", "dropped"};
+      if (c != EpisodeChange::updated) told.push_back(std::string(kNames[static_cast<int>(c)]) + " " + e.key);
+    };
+  }
+  RulePtr rule;
+  Stream stream;
+  EpisodeBook book;
+  store::Snapshot stored;
+  std::vector<std::string> told;
+  std::map<std::string, Episode> alerts;
+  Episode last;
+};
+
+using Told = std::vector<std::string>;
+
+TEST(Episodes, StartGoOnAndEnd) {
+  Scene s("message '{src_ip} made {n} flows'");
+  s.flows(0, 1);
+  EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1"}));
+  EXPECT_EQ(s.last.message, "10.0.0.1 made 2 flows");
+  EXPECT_EQ(s.last.query, "from flows between 2026-11-20T08:00:00Z and 2026-11-20T08:01:00Z | where src_ip == 10.0.0.1");
+  s.flows(1, 1, 3);
+  s.until(2);
+  EXPECT_EQ(s.told.size(), 1u);
+  EXPECT_EQ(s.last.matches, 2u);
+  EXPECT_EQ(s.last.end, kStart + 2 * kMinute);
+  EXPECT_EQ(s.last.message, "10.0.0.1 made 3 flows");
+  s.until(3);
+  EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1", "ended src_ip=10.0.0.1"}));
+  s.flows(5, 1);
+  EXPECT_EQ(s.told.back(), "started src_ip=10.0.0.1");
+  EXPECT_EQ(s.alerts.size(), 2u);
+}
+
+TEST(Episodes, SuppressMakesOneAlertOfMany) {
+  Scene s("suppress 10m");
+  s.flows(0, 1);
+  s.until(4);
+  s.flows(6, 1);
+  s.until(20);
+  s.flows(30, 1);
+  EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "resumed src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "started src_ip=10.0.0.1"}));
+  EXPECT_EQ(s.alerts.size(), 2u);
+}
+
+TEST(Episodes, KeepFiringBridgesPauses) {
+  Scene s("keep_firing_for 3m");
+  s.flows(0, 1);
+  s.until(2);
+  s.flows(4, 1);
+  s.until(7);
+  EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1"}));
+  s.until(11);
+  EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1", "ended src_ip=10.0.0.1"}));
+}
+
+TEST(Episodes, ForWaits) {
+  Scene s("for 3m");
+  s.flows(0, 1), s.flows(0, 2);
+  s.flows(1, 1), s.flows(1, 2);
+  EXPECT_EQ(s.told, (Told{"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.2"}));
+  s.flows(2, 1);
+  EXPECT_EQ(s.told.back(), "started src_ip=10.0.0.1");
+  EXPECT_EQ(s.last.start, kStart);
+  s.until(5);
+  EXPECT_EQ(s.told, (Told{"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.2", "started src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "dropped src_ip=10.0.0.2"}));
+}
+
+TEST(Episodes, SingleFlows) {
+  Scene s("suppress 1h message '{src_ip} to {dst_port}/{proto}'", "dst_port == 443 alert by src_ip, dst_port");
+  s.flows(0, 1, 1), s.flows(0, 1, 1), s.flows(3, 1, 1), s.flows(3, 2, 1);
+  EXPECT_EQ(s.told[0], "started src_ip=10.0.0.1 dst_port=443");
+  EXPECT_EQ(s.alerts.size(), 2u);
+  EXPECT_EQ(s.last.message, "10.0.0.2 to 443/tcp");
+  EXPECT_EQ(s.last.query, "from flows between 2026-11-20T08:03:00Z and 2026-11-20T08:04:00Z | where dst_port == 443 | where src_ip == 10.0.0.2 and dst_port == 443");
+}
+
+TEST(Episodes, WithoutKeyTheRuleIsOneAlert) {
+  Scene s("suppress 1h", "from flows | stats n = count() by src_ip window 1m | where n > 1 for 0s");
+  s.flows(0, 1), s.flows(0, 2), s.flows(1, 3);
+  EXPECT_EQ(s.told, (Told{"started "}));
+}
+
+TEST(Episodes, NeitherRepetitionNorRestartMakesTwo) {
+  Scene s("suppress 5m");
+  s.flows(0, 1), s.flows(1, 1), s.flows(3, 2), s.until(4);
+  const auto before = s.alerts;
+  ASSERT_EQ(before.size(), 2u);
+  // The same windows again, from the store, with the episodes as they were kept.
+  EpisodeBook next;
+  for (const auto& [id, e] : before) next.restore(e);
+  Told told;
+  const EpisodeSink sink = [&](const Episode& e, EpisodeChange c) {
+    if (c != EpisodeChange::updated) told.push_back(e.id);
+    EXPECT_TRUE(before.contains(e.id));
+  };
+  ManualClock clock(kStart + kHour);
+  InlineExecutor executor;
+  QueryContext context;
+  context.snapshot = &s.stored;
+  context.clock = &clock;
+  context.executor = &executor;
+  QueryRequest request;
+  RunState run(request, context);
+  Worker worker(run);
+  WindowGroups groups(s.rule, s.stream.find("r")->frontier());
+  ScanStats stats;
+  const FindingSink again = [&](const Finding& f) { next.take(f, kStart, sink); };
+  ASSERT_TRUE(read_stored(groups, run, {groups.frontier(), kTimestampMax}, stats).ok());
+  ASSERT_TRUE(groups.look_at_open(kLatest, worker, again).ok());
+  ASSERT_TRUE(groups.advance(s.stream.watermark(), worker, again).ok());
+  EXPECT_TRUE(told.empty());
+
+  // And what a replay finds has the same ids.
+  s.until(30);
+  const auto replayed = replay(s.rule, {}, request, context);
+  ASSERT_TRUE(replayed.ok());
+  ASSERT_EQ(replayed->alerts.size(), 2u);
+  for (const Episode& e : replayed->alerts) {
+    ASSERT_TRUE(s.alerts.contains(e.id));
+    const Episode& live = s.alerts[e.id];
+    EXPECT_EQ(e.start, live.start);
+    EXPECT_EQ(e.end, live.end);
+    EXPECT_EQ(e.matches, live.matches);
+    EXPECT_EQ(e.message, live.message);
+    EXPECT_EQ(e.query, live.query);
+  }
+}
+
+TEST(Episodes, TooManyKeysAreCounted) {
+  Scene s("", "from flows | stats n = count() by src_ip window 1m alert by src_ip");
+  FlowBatchBuilder b;
+  for (uint32_t i = 0; i < limits::kRuleEpisodesMax + 5; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart);
+    b.set_ip(ColumnId::src_ip, IpAddress::v4(i));
+  }
+  s.stream.push(std::make_shared<const Batch>(b.finish()), kStart, s.finding());
+  EXPECT_EQ(s.alerts.size(), limits::kRuleEpisodesMax);
+  EXPECT_EQ(s.book.beyond_bound("r"), 5u);
+}
+
+}  // namespace
+}  // namespace sluice::query::continuous

@@ -1,0 +1,94 @@
+// The library in rules/: every rule compiles, says what people need to know of it, and its examples hold.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "grammar/parse.h"
+#include "query/continuous/example.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+struct Entry {
+  std::string file, name;
+  RulePtr rule;
+};
+
+std::vector<Entry> library() {
+  std::vector<Entry> out;
+  for (const auto& file : std::filesystem::directory_iterator(SLUICE_SOURCE_DIR "/rules")) {
+    if (file.path().extension() != ".flowql") continue;
+    std::ifstream in(file.path());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    const auto parsed = grammar::parse_script(text);
+    if (const auto* error = std::get_if<grammar::SyntaxError>(&parsed)) {
+      ADD_FAILURE() << file.path() << ": " << error->text();
+      continue;
+    }
+    for (const auto& statement : std::get<std::vector<grammar::Statement>>(parsed)) {
+      const auto* create = statement.as<grammar::CreateRule>();
+      if (!create) {
+        ADD_FAILURE() << file.path() << ": a statement that makes no rule";
+        continue;
+      }
+      auto compiled = compile_rule(*create, text);
+      if (const auto* error = std::get_if<QueryError>(&compiled))
+        ADD_FAILURE() << file.path() << ": " << create->name.text() << ": " << error->message << " " << error->hint << "\n" << error->caret;
+      else
+        out.push_back({file.path().filename().string(), create->name.text(), std::get<RulePtr>(compiled)});
+    }
+  }
+  return out;
+}
+
+TEST(Library, EveryRuleSaysWhatPeopleNeed) {
+  std::set<std::string> names;
+  const auto rules = library();
+  EXPECT_GE(rules.size(), 40u);
+  for (const auto& [file, name, rule] : rules) {
+    EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
+    EXPECT_FALSE(rule->description.empty()) << name;
+    EXPECT_FALSE(rule->false_positives.empty()) << name;
+    EXPECT_FALSE(rule->needs.empty()) << name;
+    EXPECT_FALSE(rule->tags.empty()) << name;
+    EXPECT_FALSE(rule->message.empty()) << name;
+    ASSERT_FALSE(rule->techniques.empty()) << name;
+    for (const auto& t : rule->techniques) EXPECT_TRUE(t.size() >= 5 && t[0] == 'T' && t.find_first_not_of("0123456789.", 1) == std::string::npos) << name << " " << t;
+    for (const auto& column : rule->needs) EXPECT_TRUE(find_column(column)) << name << " needs " << column;
+    EXPECT_FALSE(rule->fires.empty()) << name;
+    EXPECT_FALSE(rule->quiet.empty()) << name;
+    EXPECT_GT(rule->suppress, 0) << name << " may alert again and again";
+  }
+}
+
+TEST(Library, ExamplesHold) {
+  for (const auto& [file, name, rule] : library())
+    for (const auto& result : run_examples(rule))
+      EXPECT_TRUE(result.passed) << file << " " << name << (result.must_fire ? " must alert for: " : " must not alert for: ") << result.text << "\n"
+                                 << result.alerts << " alerts; " << result.detail;
+}
+
+TEST(Examples, AreRead) {
+  const auto flows = example_flows("3 flows over 1m src_ip=10.0.0.254.. dst_ip=10.1.0.1..10.1.0.2 dst_port=1|22 proto=tcp tcp_flags=SA; 1 flow at 10s src_ip=::1 bytes=7");
+  ASSERT_TRUE(flows.ok()) << flows.error().message;
+  size_t rows = 0;
+  std::set<std::string> sources, targets;
+  for (const auto& b : *flows) {
+    rows += b->rows;
+    for (size_t i = 0; i < b->rows; ++i) {
+      sources.insert(to_string(b->columns[*b->find(ColumnId::src_ip)].ip_at(i)));
+      if (const auto at = b->find(ColumnId::dst_ip); at && !b->columns[*at].is_null(i)) targets.insert(to_string(b->columns[*at].ip_at(i)));
+    }
+  }
+  EXPECT_EQ(rows, 4u);
+  EXPECT_EQ(sources, (std::set<std::string>{"10.0.0.254", "10.0.0.255", "10.0.1.0", "::1"}));
+  EXPECT_EQ(targets, (std::set<std::string>{"10.1.0.1", "10.1.0.2"}));
+  for (const char* bad : {"3 flows colour=red", "3 flows src_ip=300.1.1.1", "3 flows dst_port=70000", "over", "1 flow proto=nothing", "2000000 flows src_ip=10.0.0.1", "1 flow now"})
+    EXPECT_FALSE(example_flows(bad).ok()) << bad;
+}
+
+}  // namespace
+}  // namespace sluice::query::continuous
