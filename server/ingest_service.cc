@@ -130,8 +130,12 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
   IngestOutcome outcome;
   outcome.report = std::move(messages.refused);
   const MessageBodies bodies{messages.source, messages.bytes, messages.ends, std::nullopt, {}};
+  uint64_t text_bytes = 0;
   for (size_t next = 0; next < messages.ends.size();) {
-    SLUICE_ASSIGN(next, decode_messages(bodies, next, read_as, collect(batches, memory), outcome.report));
+    // Thousands of small messages may each unpack to the most that one may have: a minute of work, not hours of it.
+    if (text_bytes > limits::kIngestInflatedBytesMax)
+      return Error{ErrorCode::too_large, "the messages unpack to more than " + std::to_string(limits::kIngestInflatedBytesMax) + " bytes; send fewer at once"};
+    SLUICE_ASSIGN(next, decode_messages(bodies, next, read_as, collect(batches, memory), outcome.report, nullptr, &text_bytes));
   }
   const auto& report = outcome.report;
   store::AppendOptions options;

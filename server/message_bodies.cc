@@ -25,7 +25,7 @@ bool is_json(std::string_view text) {
 }  // namespace
 
 Result<size_t> decode_messages(const MessageBodies& messages, size_t first, const ingest::DecodeContext& context, const ingest::FlowSink& sink,
-                               DecodeReport& report, std::vector<uint64_t>* rows_after) {
+                               DecodeReport& report, std::vector<uint64_t>* rows_after, uint64_t* text_bytes) {
   SLUICE_CHECK(first < messages.ends.size());
   const ingest::FeedFormat shape = feed_format(messages.source);
   std::vector<Batch> held;  // of the body at hand: a body that turns out to make no sense leaves no rows
@@ -107,6 +107,7 @@ Result<size_t> decode_messages(const MessageBodies& messages, size_t first, cons
     SLUICE_TRY(one());
     if (rows_after != nullptr) rows_after->push_back(rows);
   }
+  if (text_bytes != nullptr) *text_bytes += read;
   for (Joined& part : joined) {
     if (part.messages.empty()) continue;
     const auto header_lines = static_cast<uint64_t>(std::count(messages.header.begin(), messages.header.end(), '\n'));

@@ -30,9 +30,9 @@ struct MessageBodies {
 // context.memory, where there is one, and given back.
 // `report` is added to; record numbers in it are those of the messages, from 1. `rows_after`, when given, gets for each message
 // decoded how many rows had gone to the sink after it (counted from 0 for this call); messages are then decoded one by one.
-// REQUIRES: first < ends.size(). Errors: those of the sink and of context.memory. A message that inflates beyond
+// `text_bytes`, when given, is added the bytes of their text. REQUIRES: first < ends.size(). Errors: those of the sink and of context.memory. A message that inflates beyond
 // limits::kMessageInflatedBytesMax is no error: it is rejected.
 Result<size_t> decode_messages(const MessageBodies& messages, size_t first, const ingest::DecodeContext& context, const ingest::FlowSink& sink,
-                               ingest::DecodeReport& report, std::vector<uint64_t>* rows_after = nullptr);
+                               ingest::DecodeReport& report, std::vector<uint64_t>* rows_after = nullptr, uint64_t* text_bytes = nullptr);
 
 }  // namespace sluice::server

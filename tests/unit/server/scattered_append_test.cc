@@ -90,6 +90,25 @@ TEST_F(ScatteredTest, APushIsTakenAndItsRetryCountsOnce) {
   EXPECT_EQ(rows(), static_cast<uint64_t>(kTooMany));
 }
 
+TEST_F(ScatteredTest, MessagesOfOneDeliveryUnpackToABound) {
+  const std::string text(60u << 20, ' '), packed = gzipped(text);
+  const size_t enough = limits::kIngestInflatedBytesMax / text.size() + 2;
+  IngestMessages messages;
+  messages.source = "aws_vpc";
+  for (size_t i = 0; i < enough; ++i) {
+    messages.bytes += packed;
+    messages.ends.push_back(messages.bytes.size());
+  }
+  IngestMessages fewer = messages;
+  fewer.ends.resize(2);
+  BodyMemory memory = ingest_->memory(messages.bytes.size());
+  const auto refused = ingest_->take_messages(std::move(messages), memory);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::too_large);
+  EXPECT_NE(refused.error().message.find("send fewer"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(ingest_->take_messages(std::move(fewer), memory).error().code, ErrorCode::invalid_argument) << "lines that are too long, and no more";
+}
+
 TEST_F(ScatteredTest, AnObjectOfAFeed) {
   ingest::FeedPiece piece;
   piece.object = piece.object_key = "old";
