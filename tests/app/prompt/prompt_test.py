@@ -69,11 +69,59 @@ class Terminal:
         subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True)
 
 
+def long_question(bin_folder):
+    """On a server of its own, since it wants many flows."""
+    folder = tempfile.mkdtemp(prefix="sluice-prompt-")
+    server = subprocess.Popen([f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", "127.0.0.1:0", "--netflow", "none", "--sflow", "none"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    terminal = None
+    try:
+        address = re.search(r"http=(\S+)", server.stdout.readline())
+        env = {"SLUICE_SERVER": "http://" + address.group(1), "XDG_STATE_HOME": f"{folder}/state", "LC_ALL": "C.UTF-8", "PAGER": ""}
+        terminal = Terminal(folder, f"{bin_folder}/sluice", env)
+        terminal.wait(r"^sluice> ")
+        # A question that takes long ends with Ctrl-C, at the server too, and the prompt goes on.
+        many = f"{folder}/many.log"
+        with open(many, "w") as f:
+            lines = "".join(f"2 123456789012 eni-{i:08x} 10.1.{i >> 8 & 255}.{i & 255} 198.51.100.7 {i % 60000} 443 6 10 5000 1763625600 1763625660 ACCEPT OK\n" for i in range(50_000))
+            for _ in range(20):
+                f.write(lines)
+        sent = subprocess.run([f"{bin_folder}/sluice", "ingest", "--quiet", "--source", "aws_vpc", many], env=dict(os.environ, **env), capture_output=True, text=True)
+        check("a million flows are taken", "1,000,000 flows accepted" in sent.stdout, sent.stdout + sent.stderr)
+        os.unlink(many)
+        terminal.key("C-l")
+        slow = 'extend t = extract(concat(src_ip, "/", src_interface_id, "/", dst_ip), "((([0-9a-f.-]+)+/?)*)+z$", 1) | stats n = count() by t'
+        terminal.type(slow)
+        time.sleep(1)
+        running = subprocess.run([f"{bin_folder}/sluice", "query", "show queries", "--format", "csv"], env=dict(os.environ, **env), capture_output=True, text=True)
+        asked = time.monotonic()
+        terminal.key("C-c")
+        screen = terminal.wait(r"cancelled\n+sluice>", 20)
+        check("Ctrl-C ends a question that takes long", "extract(" in running.stdout and re.search(r"cancelled\n+sluice>", screen) is not None, screen + running.stdout)
+        check("and does so at once", time.monotonic() - asked < 10, screen)
+        for _ in range(100):
+            running = subprocess.run([f"{bin_folder}/sluice", "query", "show queries", "--format", "csv"], env=dict(os.environ, **env), capture_output=True, text=True)
+            if "extract(" not in running.stdout:
+                break
+            time.sleep(0.1)
+        check("the server is rid of it too", "extract(" not in running.stdout, running.stdout)
+        terminal.type("where src_ip == 10.1.0.9 | stats n = count()")
+        screen = terminal.wait(r"^\s*20\s*$")
+        check("the next question is answered", re.search(r"^\s*20\s*$", screen, re.M) is not None, screen)
+    finally:
+        if terminal:
+            terminal.close()
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
     bin_folder = os.path.abspath(sys.argv[1])
     if shutil.which("tmux") is None:
         print("tmux is not installed, so the prompt was not tried")
         return 77
+    long_question(bin_folder)
     folder = tempfile.mkdtemp(prefix="sluice-prompt-")
     server = subprocess.Popen(
         [f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"],
@@ -160,35 +208,6 @@ def main():
         terminal.type("\\nonsense")
         screen = terminal.wait(r"unknown command")
         check("unknown commands are named", "unknown command \\nonsense" in screen, screen)
-
-        # A question that takes long ends with Ctrl-C, at the server too, and the prompt goes on.
-        many = f"{folder}/many.log"
-        with open(many, "w") as f:
-            lines = "".join(f"2 123456789012 eni-{i:08x} 10.1.{i >> 8 & 255}.{i & 255} 198.51.100.7 {i % 60000} 443 6 10 5000 1763625600 1763625660 ACCEPT OK\n" for i in range(50_000))
-            for _ in range(20):
-                f.write(lines)
-        sent = subprocess.run([f"{bin_folder}/sluice", "ingest", "--quiet", "--source", "aws_vpc", many], env=dict(os.environ, **env), capture_output=True, text=True)
-        check("a million flows are taken", "1,000,000 flows accepted" in sent.stdout, sent.stdout + sent.stderr)
-        os.unlink(many)
-        terminal.key("C-l")
-        slow = 'extend t = extract(concat(src_ip, "/", src_interface_id, "/", dst_ip), "((([0-9a-f.-]+)+/?)*)+z$", 1) | stats n = count() by t'
-        terminal.type(slow)
-        time.sleep(1)
-        running = subprocess.run([f"{bin_folder}/sluice", "query", "show queries", "--format", "csv"], env=dict(os.environ, **env), capture_output=True, text=True)
-        asked = time.monotonic()
-        terminal.key("C-c")
-        screen = terminal.wait(r"cancelled\n+sluice> *$", 20)
-        check("Ctrl-C ends a question that takes long", "extract(" in running.stdout and re.search(r"cancelled\n+sluice> *$", screen) is not None, screen + running.stdout)
-        check("and does so at once", time.monotonic() - asked < 10, screen)
-        for _ in range(100):
-            running = subprocess.run([f"{bin_folder}/sluice", "query", "show queries", "--format", "csv"], env=dict(os.environ, **env), capture_output=True, text=True)
-            if "extract(" not in running.stdout:
-                break
-            time.sleep(0.1)
-        check("the server is rid of it too", "extract(" not in running.stdout, running.stdout)
-        terminal.type("where src_ip == 10.1.0.9 | stats n = count()")
-        screen = terminal.wait(r"^\s*20\s*$")
-        check("the next question is answered", re.search(r"^\s*20\s*$", screen, re.M) is not None, screen)
 
         terminal.key("C-d")
         for _ in range(50):
