@@ -5,8 +5,6 @@
 #include <numeric>
 
 namespace sluice::query {
-namespace {
-
 std::vector<Type> key_types(const GroupSpec& spec) {
   std::vector<Type> types;
   for (const auto& k : spec.keys) types.push_back(k.node->type);
@@ -23,8 +21,6 @@ bool same_value(const Column& a, const Column& b, size_t row) {
     default: return a.uint_at(row) == b.uint_at(row);
   }
 }
-
-}  // namespace
 
 int compare_rows(const Column& column, uint32_t a, uint32_t b) {
   const bool an = column.is_null(a), bn = column.is_null(b);

@@ -98,5 +98,7 @@ TimestampNs bin_start(TimestampNs t, DurationNs width);
 // Less than, over rows of key columns; nulls last. For orders that must not depend on arrival.
 bool row_less(std::span<const Column> columns, uint32_t a, uint32_t b);
 int compare_rows(const Column& column, uint32_t a, uint32_t b);  // nulls last
+bool same_value(const Column& a, const Column& b, size_t row);   // of one type; null is the same as null
+std::vector<Type> key_types(const GroupSpec& spec);
 
 }  // namespace sluice::query

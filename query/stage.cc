@@ -15,6 +15,12 @@ constexpr std::array kStages = {&kAbsent, &kBaseline, &kBeacons, &kCompare, &kDe
 
 }  // namespace
 
+std::vector<Type> types_of(std::span<const StageColumn> columns) {
+  std::vector<Type> types;
+  for (const StageColumn& c : columns) types.push_back(c.type);
+  return types;
+}
+
 std::span<const StageSpec* const> stages() { return kStages; }
 
 const StageSpec* find_stage(std::string_view name) {

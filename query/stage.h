@@ -38,6 +38,7 @@ struct StageColumn {
   size_t slot;
   Type type;
 };
+std::vector<Type> types_of(std::span<const StageColumn> columns);
 
 // What a stage may ask of the binder. Lives for one bind().
 class StageBinder {

@@ -27,7 +27,7 @@ struct BeaconsSpec {
 
 class Beacons final : public Operator {
  public:
-  Beacons(std::shared_ptr<const BeaconsSpec> spec, RunState* run) : spec_(std::move(spec)), table_(types(*spec_)), claim_(run) {}
+  Beacons(std::shared_ptr<const BeaconsSpec> spec, RunState* run) : spec_(std::move(spec)), table_(types_of(spec_->keys)), claim_(run) {}
 
   Status push(Chunk chunk, Worker&, const Emit&) override {
     std::vector<ColumnPtr> keys;
@@ -140,11 +140,6 @@ class Beacons final : public Operator {
     TimestampNs time;
     uint64_t bytes;
   };
-  static std::vector<Type> types(const BeaconsSpec& spec) {
-    std::vector<Type> out;
-    for (const auto& k : spec.keys) out.push_back(k.type);
-    return out;
-  }
   size_t byte_size() const { return table_.byte_size() + rows_.capacity() * sizeof(Row); }
 
   std::shared_ptr<const BeaconsSpec> spec_;

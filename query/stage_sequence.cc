@@ -69,7 +69,7 @@ class Progress {
 
 class Sequence final : public Operator {
  public:
-  Sequence(std::shared_ptr<const SequenceSpec> spec, RunState* run) : spec_(std::move(spec)), table_(types(*spec_)), claim_(run) {}
+  Sequence(std::shared_ptr<const SequenceSpec> spec, RunState* run) : spec_(std::move(spec)), table_(types_of(spec_->keys)), claim_(run) {}
 
   Status push(Chunk chunk, Worker& worker, const Emit&) override {
     // Only rows that are some step are kept: a group, a time and a mask.
@@ -154,11 +154,6 @@ class Sequence final : public Operator {
     uint32_t group, mask;
     TimestampNs time;
   };
-  static std::vector<Type> types(const SequenceSpec& spec) {
-    std::vector<Type> out;
-    for (const auto& k : spec.keys) out.push_back(k.type);
-    return out;
-  }
   size_t byte_size() const { return table_.byte_size() + rows_.capacity() * sizeof(Row); }
 
   std::shared_ptr<const SequenceSpec> spec_;

@@ -11,23 +11,6 @@ constexpr DurationNs kLateRound = 10 * kSecond;
 // Groups of a settled window that go through the rule's stages at a time.
 constexpr size_t kPiece = 16'384;
 
-std::vector<Type> key_types(const GroupSpec& spec) {
-  std::vector<Type> types;
-  for (const auto& k : spec.keys) types.push_back(k.node->type);
-  return types;
-}
-
-bool same_value(const Column& a, const Column& b, size_t row) {
-  const bool an = a.is_null(row), bn = b.is_null(row);
-  if (an || bn) return an == bn;
-  switch (a.type()) {
-    case PhysicalType::Ip: return a.ip_at(row) == b.ip_at(row);
-    case PhysicalType::Str: return a.string_at(row) == b.string_at(row);
-    case PhysicalType::F64: return a.float_at(row) == b.float_at(row);
-    default: return a.uint_at(row) == b.uint_at(row);
-  }
-}
-
 }  // namespace
 
 TimestampNs slide_start(TimestampNs t, DurationNs slide) { return bin_start(std::clamp(t, kEarliest, kLatest), slide); }
