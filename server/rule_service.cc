@@ -8,6 +8,7 @@
 #include "query/bind.h"
 #include "query/continuous/example.h"
 #include "query/continuous/replay.h"
+#include "query/continuous/rule_template.h"
 #include "server/log.h"
 #include "server/system_tables.h"
 #include "server/worker_pool.h"
@@ -490,10 +491,9 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
   if (verb != "replay" && verb != "test" && !context.may_define)
     return error_at(statement.span, text, ErrorCode::forbidden, "rules are changed by tokens of the role admin, with POST");
   if (create) {
-    auto compiled = query::continuous::compile_rule(*create, text);
-    if (auto* error = std::get_if<QueryError>(&compiled)) return std::move(*error);
-    // Kept as it was written, so that it reads as its author wants.
-    return on_thread([&] { return this->create(std::get<RulePtr>(compiled), create->replace, create->name.span, text); });
+    auto made = made_by(*create, text, text);
+    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
+    return on_thread([&] { return this->create(std::get<std::vector<Scripted>>(made), create->replace, create->name.span, text); });
   }
   if (verb == "drop") return on_thread([&] { return drop(words->name, words->span, text); });
   if (verb == "alter") {
@@ -529,6 +529,16 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
   return replay(words->name, words->span, range, text, request, context);
 }
 
+std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::made_by(const g::CreateRule& statement, std::string_view text, std::string_view written) {
+  auto compiled = query::continuous::compile_rules(statement, text);
+  if (auto* error = std::get_if<QueryError>(&compiled)) return std::move(*error);
+  std::vector<Scripted> made;
+  // Kept as it was written, so that it reads as its author wants.
+  const auto& rules = std::get<std::vector<RulePtr>>(compiled);
+  for (const RulePtr& rule : rules) made.push_back({rule, rule->name == statement.name.text() ? std::string(written) : rule->text});
+  return made;
+}
+
 std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::read_script(std::string_view script) {
   auto parsed = g::parse_script(script);
   if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
@@ -537,9 +547,9 @@ std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::read_s
   for (const g::Statement& statement : std::get<std::vector<g::Statement>>(parsed)) {
     const auto* create = statement.as<g::CreateRule>();
     if (!create) return error_at(statement.span, script, ErrorCode::invalid_argument, "a file of rules has 'create rule' statements alone");
-    auto compiled = query::continuous::compile_rule(*create, script);
-    if (auto* error = std::get_if<QueryError>(&compiled)) return std::move(*error);
-    rules.push_back({std::get<RulePtr>(compiled), std::string(script.substr(statement.span.offset, statement.span.length))});
+    auto made = made_by(*create, script, script.substr(statement.span.offset, statement.span.length));
+    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
+    for (Scripted& one : std::get<std::vector<Scripted>>(made)) rules.push_back(std::move(one));
   }
   return rules;
 }
@@ -557,22 +567,37 @@ std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleS
       results.emplace_back(one.rule->name, "unchanged");
       continue;
     }
-    auto done = on_thread([&] { return create(one.rule, true, {}, one.text); });
+    auto done = on_thread([&] { return create({one}, true, {}, one.text); });
     if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
     results.emplace_back(one.rule->name, std::string(std::get<Batch>(done).columns[1].string_at(0)));
   }
   return results;
 }
 
-RuleService::Answer RuleService::create(const RulePtr& rule, bool replace, const g::Span& span, std::string_view text) {
+RuleService::Answer RuleService::create(const std::vector<Scripted>& rules, bool replace, const g::Span& span, std::string_view text) {
+  size_t added = 0;
+  for (const auto& [rule, own_text] : rules) {
+    const bool known = definitions_.contains(rule->name);
+    if (known && !replace) return error_at(span, text, ErrorCode::conflict, "there is a rule '" + rule->name + "' already", "create or replace rule …");
+    added += known ? 0 : 1;
+  }
+  if (definitions_.size() + added > limits::kRulesMax)
+    return error_at(span, text, ErrorCode::too_large, "there would be more rules than can be: " + std::to_string(limits::kRulesMax));
+  NamedResults results;
+  for (const Scripted& one : rules) {
+    auto done = create_one(one);
+    if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
+    results.emplace_back(one.rule->name, std::get<std::string>(done));
+  }
+  return rule_answer(results);
+}
+
+std::variant<std::string, QueryError> RuleService::create_one(const Scripted& made) {
+  const RulePtr& rule = made.rule;
   const auto known = definitions_.find(rule->name);
-  if (known != definitions_.end() && !replace)
-    return error_at(span, text, ErrorCode::conflict, "there is a rule '" + rule->name + "' already", "create or replace rule " + rule->name + " …");
-  if (known == definitions_.end() && definitions_.size() >= limits::kRulesMax)
-    return error_at(span, text, ErrorCode::too_large, "there are as many rules as can be: " + std::to_string(limits::kRulesMax));
   Definition d;
   d.name = rule->name;
-  d.text = std::string(text);
+  d.text = made.text;
   d.created_at = parts_.clock.now();
   d.rule = rule;
   if (known != definitions_.end()) d.alerts = known->second.alerts;
@@ -597,7 +622,7 @@ RuleService::Answer RuleService::create(const RulePtr& rule, bool replace, const
   read_windows(mine, snapshot);
   publish_status();
   log::info(replaces ? "a rule was replaced" : "a rule was created", {{"rule", mine.name}});
-  return rule_answer(mine.name, replaces ? "replaced" : "created");
+  return replaces ? "replaced" : "created";
 }
 
 QueryError RuleService::unknown(const std::string& name, const g::Span& span, std::string_view text) const {
@@ -618,17 +643,19 @@ std::optional<QueryError> RuleService::known_rule(const std::string& name, const
   return std::nullopt;
 }
 
-RuleService::Answer RuleService::rule_answer(const std::string& name, const std::string& what) {
+RuleService::Answer RuleService::rule_answer(const NamedResults& rules) {
   Batch batch;
   auto schema = std::make_shared<Schema>();
-  for (const auto& [column, value] : {std::pair<std::string, std::string>{"rule", name}, {"result", what}}) {
-    schema->push_back(Field{column, LogicalType::string, PhysicalType::Str, nullptr, {}, std::nullopt});
-    Column c(PhysicalType::Str);
-    c.append_string(value);
-    batch.columns.push_back(std::move(c));
+  Column names(PhysicalType::Str), results(PhysicalType::Str);
+  for (const auto& [name, result] : rules) {
+    names.append_string(name);
+    results.append_string(result);
   }
+  for (const char* column : {"rule", "result"}) schema->push_back(Field{column, LogicalType::string, PhysicalType::Str, nullptr, {}, std::nullopt});
+  batch.columns.push_back(std::move(names));
+  batch.columns.push_back(std::move(results));
   batch.schema = schema;
-  batch.rows = 1;
+  batch.rows = rules.size();
   return batch;
 }
 
@@ -644,7 +671,7 @@ RuleService::Answer RuleService::drop(const std::string& name, const g::Span& sp
   commit(false);
   publish_status();
   log::info("a rule was dropped", {{"rule", name}});
-  return rule_answer(name, "dropped");
+  return rule_answer({{name, "dropped"}});
 }
 
 RuleService::Answer RuleService::enable(const std::string& name, bool enabled, const g::Span& span, std::string_view text) {
@@ -671,7 +698,7 @@ RuleService::Answer RuleService::enable(const std::string& name, bool enabled, c
     }
   }
   publish_status();
-  return rule_answer(name, enabled ? "enabled" : "disabled");
+  return rule_answer({{name, enabled ? "enabled" : "disabled"}});
 }
 
 // The same windows and episodes, over what is stored: an hour at a time, in order, so that windows settle on the way.

@@ -117,7 +117,7 @@ class RuleService {
  public:
   struct Scripted {
     query::continuous::RulePtr rule;
-    std::string text;
+    std::string text;  // as it was written; of a rule that comes of `each`, its own
   };
   static std::variant<std::vector<Scripted>, query::QueryError> read_script(std::string_view script);
 
@@ -141,12 +141,17 @@ class RuleService {
   // Runs on the rules' thread; waits for it.
   Answer on_thread(std::function<Answer()> job);
 
-  Answer create(const query::continuous::RulePtr& rule, bool replace, const grammar::Span& span, std::string_view text);
+  // All of them or, where one cannot be, none. `span` and `text`: where an error points.
+  Answer create(const std::vector<Scripted>& rules, bool replace, const grammar::Span& span, std::string_view text);
+  std::variant<std::string, query::QueryError> create_one(const Scripted& made);
   Answer drop(const std::string& name, const grammar::Span& span, std::string_view text);
   Answer enable(const std::string& name, bool enabled, const grammar::Span& span, std::string_view text);
   std::optional<query::QueryError> known_rule(const std::string& name, const grammar::Span& span, std::string_view text, query::continuous::RulePtr& rule) const;
   query::QueryError unknown(const std::string& name, const grammar::Span& span, std::string_view text) const;
-  static Answer rule_answer(const std::string& name, const std::string& what);
+  // The rules that a statement of `text` makes; `written`: the statement alone.
+  static std::variant<std::vector<Scripted>, query::QueryError> made_by(const grammar::CreateRule& statement, std::string_view text, std::string_view written);
+  using NamedResults = std::vector<std::pair<std::string, std::string>>;
+  static Answer rule_answer(const NamedResults& rules);
   Answer replay(const std::string& name, const grammar::Span& span, const std::optional<TimeRange>& range, std::string_view text, const query::QueryRequest& request,
                 const query::QueryContext& context);
 

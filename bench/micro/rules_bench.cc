@@ -10,6 +10,7 @@
 #include "bench/generate/flow_batch.h"
 #include "bench/generate/workload.h"
 #include "grammar/parse.h"
+#include "query/continuous/rule_template.h"
 #include "query/continuous/stream.h"
 
 namespace sluice {
@@ -40,7 +41,7 @@ const std::vector<std::shared_ptr<const Batch>>& flows() {
 void add_rules(const std::string& text, std::vector<RulePtr>& rules) {
   const auto parsed = grammar::parse_script(text);
   for (const auto& statement : std::get<std::vector<grammar::Statement>>(parsed))
-    rules.push_back(std::get<RulePtr>(query::continuous::compile_rule(*statement.as<grammar::CreateRule>(), text)));
+    for (RulePtr& rule : std::get<std::vector<RulePtr>>(query::continuous::compile_rules(*statement.as<grammar::CreateRule>(), text))) rules.push_back(std::move(rule));
 }
 
 std::vector<RulePtr> rules_of(size_t count) {

@@ -65,7 +65,7 @@ std::string value_for(std::string_view text, uint64_t flow) {
   return std::string(text);
 }
 
-Status set(FlowBatchBuilder& b, ColumnId id, const std::string& text) {
+Status set(FlowBatchBuilder& b, ColumnId id, const std::string& text, TimestampNs flow_end) {
   const ColumnSpec& spec = column_spec(id);
   const Error wrong{ErrorCode::parse, "'" + text + "' is no value of " + std::string(spec.name)};
   switch (spec.type) {
@@ -89,6 +89,15 @@ Status set(FlowBatchBuilder& b, ColumnId id, const std::string& text) {
     case LogicalType::boolean:
       if (text == "true" || text == "false") return b.set_uint(id, text == "true"), Status();
       return wrong;
+    case LogicalType::mac:
+      if (const auto mac = parse_mac(text)) return b.set_uint(id, *mac), Status();
+      return wrong;
+    case LogicalType::timestamp: {
+      const bool before = text.starts_with('-');
+      const auto behind = parse_duration(std::string_view(text).substr(before ? 1 : 0));
+      if (!behind || id == ColumnId::flow_start || id == ColumnId::flow_end) return wrong;
+      return b.set_time(id, before ? flow_end - *behind : flow_end + *behind), Status();
+    }
     case LogicalType::uint: break;
     default: return Error{ErrorCode::parse, "examples cannot set " + std::string(spec.name)};
   }
@@ -128,6 +137,8 @@ Result<Group> read_group(std::string_view text) {
         id = ColumnId::raw_packets;
       else if (column && column->kind == ColumnName::Kind::derived && column->derived == DerivedColumn::reverse_bytes)
         id = ColumnId::raw_reverse_bytes;
+      else if (column && column->kind == ColumnName::Kind::derived && column->derived == DerivedColumn::reverse_packets)
+        id = ColumnId::raw_reverse_packets;
       else
         return Error{ErrorCode::parse, "'" + name + "' is no column that an example can set"};
       group.columns.emplace_back(id, word.substr(equal + 1));
@@ -179,7 +190,7 @@ Result<std::vector<std::shared_ptr<const Batch>>> example_flows(std::string_view
     if (b.rows() == 0) first = f.end;
     const Group& group = groups[f.group];
     b.begin_row();
-    for (const auto& [id, value] : group.columns) SLUICE_TRY(set(b, id, value_for(value, f.number)));
+    for (const auto& [id, value] : group.columns) SLUICE_TRY(set(b, id, value_for(value, f.number), f.end));
     // The first value of a column stays.
     b.set_time(ColumnId::flow_end, f.end);
     b.set_time(ColumnId::flow_start, f.end - group.duration);

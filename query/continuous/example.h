@@ -6,7 +6,8 @@
 //
 // An example is groups parted by ';': a count, `at` and `over` (when the first flow ends and how long it takes to the last; 0 and
 // 0), then columns, by any name they answer to. A value `A..` counts up from A by flow (numbers and addresses), `A..B` begins again
-// behind B, `A|B|C` takes turns. Where nothing says otherwise a flow has duration 1s, one packet, and 60 raw_bytes.
+// behind B, `A|B|C` takes turns. exported_at and received_at are said by how long they lie
+// behind the flow's end (`5m`, `-1h`). Where nothing says otherwise a flow has duration 1s, one packet, and 60 raw_bytes.
 //
 // Pure, any thread.
 #pragma once

@@ -10,6 +10,8 @@ namespace sluice::limits {
 inline constexpr size_t kRulesMax = 2'000;
 // A rule's name, which is a key and a label. Beyond: refused.
 inline constexpr size_t kRuleNameBytesMax = 128;
+// Rules that come of one statement with `each`: a service list and room to spare. Beyond: refused.
+inline constexpr size_t kRuleSetsMax = 256;
 // A window, and how many slides go into one: each slide is a table of groups of its own, and at a start the flows of the last
 // window are read again. Beyond: refused.
 inline constexpr DurationNs kRuleWindowMax = 7 * kDay;

@@ -114,6 +114,24 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.s.query("drop rule once").rows(), [["once", "dropped"]])
         self.assertIsNone(self.rule("once"))
 
+    def test_one_text_makes_several_rules(self):
+        text = ("create rule open_port each ('ftp: port=21; what=FTP', 'tftp: port=69; what=TFTP') as dst_port == $port alert by src_ip "
+                "message '{src_ip} uses $what'")
+        self.assertEqual(self.s.query(text).rows(), [["open_port_ftp", "created"], ["open_port_tftp", "created"]])
+        push(self.s, [flow("10.5.0.1", port=21), flow("10.5.0.2", port=22)])
+        self.assertEqual([a[1] for a in wait_for(lambda: self.alerts("open_port_ftp"))], ["10.5.0.1 uses FTP"])
+        self.assertEqual(self.alerts("open_port_tftp"), [])
+        # All or none: one that is there refuses them all.
+        self.s.query("drop rule open_port_ftp").rows()
+        self.assertEqual(self.s.query(text).status, 409)
+        self.assertIsNone(self.rule("open_port_ftp"))
+        # Each is a rule of its own, with a text that makes it again.
+        own = self.s.query("show rules | where name == 'open_port_tftp' | select text").rows()[0][0]
+        self.s.query("drop rule open_port_tftp").rows()
+        self.assertEqual(self.s.query(own).rows(), [["open_port_tftp", "created"]])
+        applied = self.s.post("/v1/rules/apply", text).json()["rules"]
+        self.assertEqual([(r["name"], r["result"]) for r in applied], [("open_port_ftp", "created"), ("open_port_tftp", "unchanged")])
+
     def test_single_flows_and_disabling(self):
         self.s.query("create rule telnet severity low as dst_port == 23 and action == accept alert by src_ip, dst_ip suppress 1h "
                      "message '{src_ip} uses Telnet on {dst_ip}'").rows()
