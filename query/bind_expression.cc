@@ -6,6 +6,7 @@
 #include "grammar/words.h"
 #include "query/bind.h"
 #include "query/function.h"
+#include "query/limits.h"
 #include "query/words.h"
 
 namespace sluice::query {

@@ -15,8 +15,8 @@
 #include <variant>
 #include <vector>
 
+#include "query/limits.h"
 #include "storage/model/batch.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 #include "storage/store/store.h"

@@ -1,4 +1,6 @@
 #include "query/execute.h"
+#include "query/limits.h"
+#include "storage/model/limits.h"
 
 #include <algorithm>
 #include <atomic>

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "query/expression.h"
-#include "storage/model/limits.h"
+#include "query/limits.h"
 
 namespace sluice::query {
 

@@ -1,3 +1,4 @@
+#include "query/limits.h"
 #include "query/run_state.h"
 
 namespace sluice::query {

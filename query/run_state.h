@@ -11,6 +11,7 @@
 
 #include "query/engine.h"
 #include "query/expression.h"
+#include "query/limits.h"
 
 namespace sluice::query {
 

@@ -8,6 +8,7 @@
 #include "query/growth.h"
 #include "query/sampling.h"
 #include "query/scan_prune.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::query {

@@ -13,6 +13,7 @@
 
 #include "query/plan.h"
 #include "query/run_state.h"
+#include "storage/model/limits.h"
 #include "storage/store/store.h"
 
 namespace sluice::query {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "query/group.h"
+#include "query/limits.h"
 #include "query/row_buffer.h"
 
 namespace sluice::query {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "grammar/parse.h"
+#include "query/limits.h"
 #include "query/words.h"
 
 namespace sluice::query {

@@ -19,6 +19,7 @@
 
 #include "query/group.h"
 #include "query/key_index.h"
+#include "query/limits.h"
 #include "query/stage.h"
 #include "query/words.h"
 

@@ -16,6 +16,7 @@
 #include <set>
 
 #include "query/group.h"
+#include "query/limits.h"
 #include "query/stage.h"
 #include "query/words.h"
 #include "storage/model/text_list.h"

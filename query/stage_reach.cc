@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "query/interner.h"
+#include "query/limits.h"
 #include "query/stage.h"
 #include "storage/model/text_list.h"
 

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "query/group.h"
+#include "query/limits.h"
 #include "query/stage.h"
 
 namespace sluice::query {

@@ -2,9 +2,9 @@
 
 #include <charconv>
 
+#include "query/limits.h"
 #include "query/words.h"
 #include "storage/model/ip.h"
-#include "storage/model/limits.h"
 
 namespace sluice::query {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "storage/model/limits.h"
+#include "query/limits.h"
 #include "storage/model/result.h"
 
 namespace sluice::query {

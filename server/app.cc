@@ -9,13 +9,15 @@
 #include <random>
 #include <thread>
 
+#include "ingest/source/limits.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
 #include "server/exporter_book.h"
-#include "server/list_keeper.h"
 #include "server/feed_runner.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
+#include "server/limits.h"
+#include "server/list_keeper.h"
 #include "server/log.h"
 #include "server/loss_book.h"
 #include "server/maintenance.h"

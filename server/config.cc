@@ -1,4 +1,6 @@
+#include "ingest/source/limits.h"
 #include "server/config.h"
+#include "server/limits.h"
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>

@@ -11,9 +11,11 @@
 #include <string_view>
 #include <vector>
 
-#include "server/exporter_table.h"
 #include "ingest/receive/feed.h"
 #include "ingest/source/same_traffic.h"
+#include "query/limits.h"
+#include "server/exporter_table.h"
+#include "server/limits.h"
 #include "server/log.h"
 #include "storage/model/ip.h"
 #include "storage/model/limits.h"

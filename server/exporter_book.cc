@@ -6,9 +6,9 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/system_tables.h"
-#include "storage/model/limits.h"
 
 namespace sluice::server {
 namespace {

@@ -4,7 +4,8 @@
 #include <charconv>
 #include <fstream>
 
-#include "storage/model/limits.h"
+#include "ingest/source/limits.h"
+#include "server/limits.h"
 
 namespace sluice::server {
 namespace {

@@ -4,11 +4,14 @@
 #include <charconv>
 
 #include "ingest/receive/digest.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/message_bodies.h"
 #include "server/scattered_append.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 #include "storage/store/rows.h"
 

@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
 

@@ -4,11 +4,13 @@
 
 #include "ingest/receive/digest.h"
 #include "ingest/receive/inflate.h"
+#include "ingest/receive/limits.h"
 #include "ingest/source/packet_body.h"
 #include "server/log.h"
 #include "server/message_bodies.h"
 #include "server/scattered_append.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/limits.h"
 #include "storage/store/rows.h"
 
 namespace sluice::server {

@@ -2,8 +2,8 @@
 
 #include <charconv>
 
+#include "query/limits.h"
 #include "query/words.h"
-#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::server {

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <tuple>
 
+#include "server/limits.h"
 #include "storage/model/flow_schema.h"
-#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::server {

@@ -9,8 +9,10 @@
 #include <string>
 
 #include "server/error_voice.h"
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
+#include "storage/model/limits.h"
 
 namespace sluice::server {
 namespace {

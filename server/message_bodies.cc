@@ -4,6 +4,7 @@
 
 #include "ingest/receive/line_cut.h"
 #include "server/ingest_service.h"
+#include "server/limits.h"
 
 namespace sluice::server {
 namespace {

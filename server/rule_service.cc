@@ -13,6 +13,7 @@
 #include "server/system_tables.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/limits.h"
 #include "storage/store/rows.h"
 
 namespace sluice::server {

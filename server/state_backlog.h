@@ -12,8 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "ingest/source/limits.h"
+#include "server/limits.h"
 #include "storage/catalog/catalog.h"
-#include "storage/model/limits.h"
 
 namespace sluice::server {
 

@@ -14,6 +14,7 @@
 #include "ingest/receive/ipfix_stream.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
+#include "storage/model/limits.h"
 
 namespace sluice::server {
 namespace {

@@ -17,6 +17,7 @@
 
 #include "ingest/source/netflow.h"
 #include "server/config.h"
+#include "server/limits.h"
 #include "server/loss_book.h"
 
 namespace sluice::server {

@@ -6,6 +6,7 @@
 #include "server/log.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/limits.h"
 
 namespace sluice::server {
 namespace {

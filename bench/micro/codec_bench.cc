@@ -8,6 +8,7 @@
 
 #include "storage/codec/bitpack.h"
 #include "storage/codec/integer_codec.h"
+#include "storage/model/limits.h"
 
 namespace sluice::codec {
 namespace {

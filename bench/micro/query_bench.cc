@@ -15,6 +15,7 @@
 #include "bench/generate/truth.h"
 #include "bench/generate/workload.h"
 #include "query/engine.h"
+#include "storage/model/limits.h"
 #include "storage/store/store.h"
 
 namespace sluice {

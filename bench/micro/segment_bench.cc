@@ -9,6 +9,7 @@
 
 #include "bench/generate/flow_batch.h"
 #include "bench/generate/workload.h"
+#include "storage/model/limits.h"
 #include "storage/segment/segment.h"
 
 namespace sluice {

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "storage/model/limits.h"
+#include "ingest/receive/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "ingest/receive/digest.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/xml_reader.h"
 
 namespace sluice::ingest {

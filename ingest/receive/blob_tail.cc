@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "storage/model/limits.h"
+#include "ingest/receive/limits.h"
 
 namespace sluice::ingest {
 namespace {

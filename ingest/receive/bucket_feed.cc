@@ -8,7 +8,9 @@
 
 #include "ingest/receive/blob_tail.h"
 #include "ingest/receive/digest.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/object_notice.h"
+#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

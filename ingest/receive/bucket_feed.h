@@ -27,6 +27,7 @@
 #include "ingest/receive/azure_store.h"
 #include "ingest/receive/feed.h"
 #include "ingest/receive/http_client.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/object_store.h"
 #include "ingest/receive/prefix_template.h"
 #include "ingest/receive/sqs_queue.h"

@@ -1,6 +1,7 @@
 // The settings of feeds of kind "s3" and "azure_blob", and the parts that they make.
 #include "ingest/receive/aws_credentials.h"
 #include "ingest/receive/bucket_feed.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/s3_store.h"
 
 namespace sluice::ingest {

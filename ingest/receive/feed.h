@@ -34,7 +34,6 @@
 
 #include "ingest/receive/inflate.h"
 #include "storage/model/ip.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 

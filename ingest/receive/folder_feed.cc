@@ -12,7 +12,9 @@
 #include <filesystem>
 #include <mutex>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {

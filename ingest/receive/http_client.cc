@@ -1,4 +1,5 @@
 #include "ingest/receive/http_client.h"
+#include "ingest/receive/limits.h"
 
 #include <curl/curl.h>
 

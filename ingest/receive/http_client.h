@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "storage/model/limits.h"
+#include "ingest/receive/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 

@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/memory_share.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 
 namespace sluice::ingest {

@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "storage/model/limits.h"
+#include "ingest/receive/limits.h"
 #include "storage/model/result.h"
 
 namespace sluice::ingest {

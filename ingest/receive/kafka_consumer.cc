@@ -1,4 +1,5 @@
 #include "ingest/receive/kafka_consumer.h"
+#include "ingest/receive/limits.h"
 
 #include <librdkafka/rdkafka.h>
 

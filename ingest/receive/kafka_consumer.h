@@ -23,7 +23,6 @@
 #include <utility>
 #include <vector>
 
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 

@@ -5,7 +5,9 @@
 #include <random>
 
 #include "ingest/receive/digest.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/raw_flow.h"
+#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -1,3 +1,4 @@
+#include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
 
 #include <algorithm>

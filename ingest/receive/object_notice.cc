@@ -3,7 +3,7 @@
 #include <simdjson.h>
 
 #include "ingest/receive/http_url.h"
-#include "storage/model/limits.h"
+#include "ingest/receive/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "ingest/receive/http_client.h"
+#include "ingest/receive/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 

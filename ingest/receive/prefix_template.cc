@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "storage/model/limits.h"
+#include "ingest/receive/limits.h"
 
 namespace sluice::ingest {
 namespace {

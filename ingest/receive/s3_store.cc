@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/xml_reader.h"
 
 namespace sluice::ingest {

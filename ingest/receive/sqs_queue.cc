@@ -1,3 +1,4 @@
+#include "ingest/receive/limits.h"
 #include "ingest/receive/sqs_queue.h"
 
 #include <simdjson.h>

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ingest/receive/aws_signature.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/object_store.h"
 
 namespace sluice::ingest {

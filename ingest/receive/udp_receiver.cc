@@ -1,3 +1,4 @@
+#include "ingest/receive/limits.h"
 #include "ingest/receive/udp_receiver.h"
 
 #include <arpa/inet.h>

@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "ingest/receive/limits.h"
 #include "storage/model/ip.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 

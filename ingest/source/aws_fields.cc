@@ -4,8 +4,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest::aws {
 namespace {

@@ -5,13 +5,16 @@
 #include <optional>
 #include <utility>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
 #include "ingest/source/aws_envelope.h"
 #include "ingest/source/aws_fields.h"
 #include "ingest/source/interface_side.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/parquet.h"
 #include "ingest/source/text_line.h"
 #include "ingest/source/text_value.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {

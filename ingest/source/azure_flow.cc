@@ -19,8 +19,10 @@
 #include "ingest/source/json_body.h"
 #include "ingest/source/json_records.h"
 #include "ingest/source/json_token.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
 #include "ingest/source/text_value.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {

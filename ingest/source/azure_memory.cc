@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "storage/model/limits.h"
+#include "ingest/source/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"

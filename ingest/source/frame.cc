@@ -1,4 +1,5 @@
 #include "ingest/source/frame.h"
+#include "ingest/source/limits.h"
 
 #include <optional>
 

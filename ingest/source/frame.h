@@ -18,8 +18,8 @@
 #include <span>
 #include <string_view>
 
+#include "ingest/source/limits.h"
 #include "storage/model/ip.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 

@@ -6,6 +6,7 @@
 
 #include "ingest/source/flow_row.h"
 #include "ingest/source/json_body.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
 
 namespace sluice::ingest {

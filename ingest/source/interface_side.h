@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ingest/source/limits.h"
 #include "storage/model/ip.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 

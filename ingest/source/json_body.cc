@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "ingest/source/json_scan.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest::json {
 namespace {

@@ -4,9 +4,10 @@
 #include <bit>
 #include <cstring>
 
+#include "ingest/receive/limits.h"
 #include "ingest/source/json_scan.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -4,8 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/netflow_decoder.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/netflow_decoder.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 

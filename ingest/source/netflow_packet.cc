@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/netflow_decoder.h"
 #include "storage/model/limits.h"
 

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "ingest/source/limits.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "storage/model/limits.h"
+#include "ingest/source/limits.h"
 
 namespace sluice::ingest {
 

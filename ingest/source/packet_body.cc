@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/pcap.h"
 #include "ingest/source/sflow.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

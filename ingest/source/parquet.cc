@@ -1,4 +1,6 @@
+#include "ingest/source/limits.h"
 #include "ingest/source/parquet.h"
+#include "storage/model/limits.h"
 
 #ifndef SLUICE_ARROW
 

@@ -7,10 +7,11 @@
 #include <initializer_list>
 
 #include "ingest/receive/inflate.h"
+#include "ingest/receive/limits.h"
 #include "ingest/source/base64.h"
 #include "ingest/source/json_body.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "ingest/source/batch_columns.h"
+#include "ingest/source/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -23,10 +23,10 @@
 #include <string>
 #include <vector>
 
+#include "ingest/source/limits.h"
 #include "storage/model/batch.h"
 #include "storage/model/flow_schema.h"
 #include "storage/model/ip.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 
 namespace sluice::ingest {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/netflow_record.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"

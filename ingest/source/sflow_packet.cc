@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/netflow_decoder.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"

@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "ingest/receive/memory_share.h"
+#include "ingest/source/limits.h"
 #include "storage/model/batch.h"
 #include "storage/model/flow_schema.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 #include "storage/model/time.h"
 

@@ -1,3 +1,5 @@
+#include "ingest/receive/limits.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/template.h"
 
 #include <algorithm>

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "ingest/source/element.h"
-#include "storage/model/limits.h"
 #include "storage/model/result.h"
 
 namespace sluice::ingest {

@@ -5,8 +5,10 @@
 #include <optional>
 #include <vector>
 
+#include "ingest/receive/limits.h"
 #include "ingest/source/flow_row.h"
 #include "ingest/source/json_body.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
 #include "ingest/source/text_line.h"
 

@@ -1,8 +1,10 @@
-// The bounds of rules, with their reasons and what happens when they are met. Beside storage/model/limits.h, which everybody includes and
-// nobody but query/continuous and server/ needs these of.
+// The bounds of rules, with their reasons and what happens when they are met.
 #pragma once
 
-#include "storage/model/limits.h"
+#include <cstddef>
+#include <cstdint>
+
+#include "storage/model/time.h"
 
 namespace sluice::limits {
 

@@ -1,4 +1,5 @@
 #include "query/continuous/stream.h"
+#include "storage/model/limits.h"
 
 #include <algorithm>
 #include <atomic>

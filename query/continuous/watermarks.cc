@@ -1,4 +1,5 @@
 #include "query/continuous/watermarks.h"
+#include "storage/model/limits.h"
 
 #include <algorithm>
 

@@ -9,6 +9,7 @@
 #include "ingest/source/push_envelope.h"
 #include "server/api/json_text.h"
 #include "server/api/routes.h"
+#include "server/limits.h"
 #include "server/log.h"
 
 namespace sluice::api {

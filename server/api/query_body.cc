@@ -4,7 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "storage/model/limits.h"
+#include "server/limits.h"
 
 namespace sluice::api {
 namespace {

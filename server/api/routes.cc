@@ -1,4 +1,5 @@
 #include "server/api/routes.h"
+#include "server/limits.h"
 
 namespace sluice::api {
 

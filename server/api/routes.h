@@ -12,6 +12,7 @@
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/ingest_service.h"
+#include "server/limits.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
 #include "server/rule_service.h"

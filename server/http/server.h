@@ -11,7 +11,7 @@
 #include <string>
 
 #include "server/http/message.h"
-#include "storage/model/limits.h"
+#include "server/limits.h"
 #include "storage/model/result.h"
 
 namespace sluice::http {

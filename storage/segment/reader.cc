@@ -13,6 +13,7 @@
 #include "storage/codec/integer_codec.h"
 #include "storage/codec/null_map.h"
 #include "storage/codec/text_codec.h"
+#include "storage/model/limits.h"
 #include "storage/segment/dictionary.h"
 #include "storage/segment/format.h"
 #include "storage/segment/mapping.h"

@@ -9,6 +9,7 @@
 #include "storage/codec/integer_codec.h"
 #include "storage/codec/null_map.h"
 #include "storage/codec/text_codec.h"
+#include "storage/model/limits.h"
 #include "storage/segment/dictionary.h"
 #include "storage/segment/file_writer.h"
 #include "storage/segment/format.h"

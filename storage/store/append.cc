@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "storage/model/limits.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
 

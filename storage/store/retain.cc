@@ -1,5 +1,6 @@
 // Old segments and old object keys go.
 
+#include "storage/model/limits.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
 

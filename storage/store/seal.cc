@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <unordered_set>
 
+#include "storage/model/limits.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
 

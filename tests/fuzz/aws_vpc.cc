@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "ingest/source/aws_vpc.h"
+#include "ingest/source/limits.h"
+#include "storage/model/limits.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sluice;

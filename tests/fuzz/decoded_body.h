@@ -6,7 +6,9 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/source.h"
+#include "storage/model/limits.h"
 
 namespace sluice::ingest::fuzz {
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ingest/source/netflow.h"
+#include "storage/model/limits.h"
 
 // `version` is that of NetFlow; 0 stands for sFlow 5.
 inline void fuzz_packets(const uint8_t* data, size_t size, uint16_t version) {

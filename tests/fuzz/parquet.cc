@@ -7,6 +7,8 @@
 
 #include "ingest/receive/line_cut.h"
 #include "ingest/source/aws_vpc.h"
+#include "ingest/source/limits.h"
+#include "storage/model/limits.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sluice;

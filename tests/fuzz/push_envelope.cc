@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/push_envelope.h"
-#include "storage/model/limits.h"
 
 namespace {
 

@@ -9,6 +9,7 @@
 #include "ingest/receive/azure_store.h"
 #include "ingest/receive/blob_tail.h"
 #include "ingest/receive/http_url.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/object_notice.h"
 #include "ingest/receive/prefix_template.h"
 #include "ingest/receive/s3_store.h"

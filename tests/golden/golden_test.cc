@@ -20,6 +20,7 @@
 
 #include "query/engine.h"
 #include "query/watch_list.h"
+#include "storage/model/limits.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
 

@@ -14,6 +14,7 @@
 
 #include "grammar/parse.h"
 #include "query/engine.h"
+#include "storage/model/limits.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
 #include "tests/oracle/evaluator.h"

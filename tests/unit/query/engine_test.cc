@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "query/limits.h"
 #include "query/names.h"
 #include "query/sampling.h"
 #include "query/value.h"

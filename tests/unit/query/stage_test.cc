@@ -5,6 +5,7 @@
 
 #include "query/beacon_score.h"
 #include "query/key_index.h"
+#include "query/limits.h"
 #include "query/watch_list.h"
 
 namespace sluice::query {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "server/limits.h"
 #include "server/loss_book.h"
 
 namespace sluice::server {

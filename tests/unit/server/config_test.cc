@@ -1,4 +1,6 @@
+#include "ingest/source/limits.h"
 #include "server/config.h"
+#include "server/limits.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

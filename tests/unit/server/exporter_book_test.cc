@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "storage/model/limits.h"
+#include "server/limits.h"
 
 namespace sluice::server {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/receive/limits.h"
 #include "server/message_bodies.h"
 #include "tests/unit/server/intake_fixture.h"
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "server/feed_intake.h"
+#include "server/limits.h"
 #include "storage/catalog/catalog.h"
 
 namespace sluice::server {

@@ -1,3 +1,4 @@
+#include "query/limits.h"
 #include "server/list_keeper.h"
 
 #include <gtest/gtest.h>

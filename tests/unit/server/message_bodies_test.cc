@@ -1,6 +1,7 @@
 // Messages decoded together: what one of them does to the others.
 #include "server/message_bodies.h"
 
+#include "server/limits.h"
 #include "tests/unit/server/intake_fixture.h"
 
 namespace sluice::server {

@@ -1,7 +1,10 @@
 // Flows of more partitions than one append takes, by every way in: all of them, once, also when a try ends in the middle.
 #include "server/scattered_append.h"
 
+#include "ingest/receive/limits.h"
 #include "server/ingest_service.h"
+#include "server/limits.h"
+#include "storage/model/limits.h"
 #include "tests/unit/server/intake_fixture.h"
 
 namespace sluice::server {

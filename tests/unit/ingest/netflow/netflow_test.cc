@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/packet_body.h"
+#include "storage/model/limits.h"
 #include "tests/unit/ingest/netflow/flow_rows.h"
 
 namespace sluice::ingest {

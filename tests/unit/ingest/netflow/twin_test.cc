@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "storage/model/limits.h"
 #include "tests/unit/ingest/netflow/flow_rows.h"
 
 namespace sluice::ingest {

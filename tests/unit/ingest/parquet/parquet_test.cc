@@ -9,6 +9,7 @@
 
 #include "ingest/receive/line_cut.h"
 #include "ingest/source/aws_vpc.h"
+#include "ingest/source/limits.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {

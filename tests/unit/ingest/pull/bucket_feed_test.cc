@@ -9,7 +9,9 @@
 
 #include "ingest/receive/blob_tail.h"
 #include "ingest/receive/digest.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/prefix_template.h"
+#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <thread>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/object_store.h"
 
 namespace sluice::ingest {

@@ -6,6 +6,7 @@
 #include <deque>
 #include <set>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/raw_flow.h"
 
 namespace sluice::ingest {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "ingest/receive/azure_store.h"
+#include "ingest/receive/limits.h"
 #include "ingest/receive/object_notice.h"
 #include "ingest/receive/s3_store.h"
 #include "ingest/receive/sqs_queue.h"

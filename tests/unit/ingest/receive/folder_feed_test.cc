@@ -11,6 +11,7 @@
 #include <map>
 #include <random>
 
+#include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
 
 namespace sluice::ingest {

@@ -1,4 +1,5 @@
 #include "ingest/receive/inflate.h"
+#include "ingest/receive/limits.h"
 
 #include <gtest/gtest.h>
 #include <zlib.h>

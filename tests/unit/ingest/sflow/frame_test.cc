@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/source/limits.h"
 #include "tests/unit/ingest/sflow/sflow_wire.h"
 
 namespace sluice::ingest {

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/packet_body.h"
+#include "storage/model/limits.h"
 #include "tests/unit/ingest/sflow/sflow_wire.h"
 
 namespace sluice::ingest {

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/receive/limits.h"
 #include "ingest/source/aws_fields.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
+#include "storage/model/limits.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {

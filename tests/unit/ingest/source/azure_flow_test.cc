@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "ingest/source/limits.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {

@@ -7,6 +7,7 @@
 
 #include "ingest/source/source.h"
 #include "storage/model/ip.h"
+#include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest::test {

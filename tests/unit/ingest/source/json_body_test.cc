@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
-#include "storage/model/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -8,7 +8,7 @@
 #include "ingest/source/coded_text.h"
 #include "ingest/source/country_code.h"
 #include "ingest/source/json_token.h"
-#include "storage/model/limits.h"
+#include "ingest/source/limits.h"
 
 namespace sluice::ingest {
 namespace {

@@ -1,4 +1,6 @@
+#include "ingest/source/limits.h"
 #include "ingest/source/same_traffic.h"
+#include "storage/model/limits.h"
 
 #include <gtest/gtest.h>
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/source/limits.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
 namespace sluice::ingest {

@@ -1,5 +1,6 @@
 // The transport against raw sockets: framing, limits, time-outs, back-pressure, clients that go away.
 #include "server/http/server.h"
+#include "server/limits.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "storage/model/limits.h"
 #include "storage/segment/postings.h"
 #include "storage/segment/segment.h"
 #include "tests/unit/storage/segment/flows.h"

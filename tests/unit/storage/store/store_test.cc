@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "storage/catalog/catalog.h"
+#include "storage/model/limits.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/records.h"
 #include "storage/store/rows.h"

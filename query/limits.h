@@ -1,0 +1,49 @@
+// The bounds of one question and of watch-lists, with their reasons and what happens when they are met. A bound that a user may change
+// is a default here and a setting in server/config.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "storage/model/time.h"
+
+namespace sluice::limits {
+
+// Memory of all that one query makes (columns computed and read, groups, rows to be sorted), its time, and the rows of its answer,
+// unless the request says less (or config more). Beyond: the query ends with the limit.
+inline constexpr size_t kQueryMemoryBytes = 1u << 30;
+inline constexpr DurationNs kQueryTimeout = 60 * kSecond;
+inline constexpr size_t kQueryRowsMax = 1'000'000;
+// Columns of one table inside a query, those computed and hidden again included: each is a value for every row, and names are
+// looked up for every use. Flows have about 130. Beyond: an error at the column.
+inline constexpr size_t kQueryColumnsMax = 1'000;
+// What the columns of one batch take, by estimate: plans of many columns get batches of fewer rows, though not of fewer than a
+// granule's, below which the work around each column would cost more than the column.
+inline constexpr size_t kQueryBatchBytes = 32u << 20;
+inline constexpr size_t kQueryBatchRowsMin = 1'024;
+// Text and states that grow within one batch ask for memory in such steps; small limits are met that much early.
+inline constexpr size_t kQueryMemoryStepBytes = 64u << 10;
+// Queries inside one query (join, compare, first_seen and their like), at all depths: each scans once. Beyond: an error at the stage.
+inline constexpr size_t kSubqueriesMax = 32;
+// Rows of one sub-query's answer: their numbers have 32 bits and tables of them twice as many places. Beyond: the query ends.
+inline constexpr size_t kSubqueryRowsMax = 1u << 26;
+// Reporters that dedup lists for one row; a packet that crosses more routers has a loop. Beyond: the rest is left out of the list.
+inline constexpr size_t kReportersPerRowMax = 64;
+// Steps of one sequence: a bit of a mask each. Beyond: an error at the step.
+inline constexpr size_t kSequenceStepsMax = 16;
+// Hops that reach follows: no address is 64 flows away from another in a network that people run. Beyond: an error at the number.
+inline constexpr uint64_t kReachHopsMax = 64;
+// Bins over which timeseries … spread books one flow, and bins of one baseline's range and look-back. Beyond: the query ends.
+inline constexpr uint64_t kSpreadBinsPerFlowMax = 1u << 16;
+inline constexpr uint64_t kBaselineBinsMax = 1u << 20;
+// Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
+// cancel flag: a few milliseconds.
+inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
+// Watch-lists: how many, the items of one, their bytes as text over all (in memory twice: as text and as ranges), and a name. A threat
+// feed has some hundred thousand addresses. Beyond: the list is refused.
+inline constexpr size_t kListsMax = 1'024;
+inline constexpr size_t kListItemsMax = 1'000'000;
+inline constexpr size_t kListsBytesMax = 256u << 20;
+inline constexpr size_t kListNameBytesMax = 128;
+
+}  // namespace sluice::limits

@@ -1,0 +1,91 @@
+// The bounds of the server's own work (requests, bodies on their way in, its books), with their reasons and what happens when they are
+// met. A bound that a user may change is a default here and a setting in server/config.
+#pragma once
+
+#include <cstddef>
+
+#include "storage/model/time.h"
+
+namespace sluice::limits {
+
+// --- ingest -------------------------------------------------------------------------------------------------------
+// One HTTP ingest body as sent. Beyond: 413; senders split their files.
+inline constexpr size_t kIngestBodyBytesMax = 64u << 20;
+// One message of several that come together (a topic's record, a record of a push), once inflated: clouds' own bounds are below 10 MiB
+// before. Beyond: that message is rejected and counted, the others are read.
+inline constexpr size_t kMessageInflatedBytesMax = 64u << 20;
+// Text of messages that is held to be decoded together. Beyond: it is decoded, and the next messages begin anew.
+inline constexpr size_t kMessagesTextBytesMax = 32u << 20;
+// Of a file that is followed, the part whose flows become durable together when they lie in too many partitions for all to: with
+// lines of 16 bytes and more, never more rows than kPartitionsPerAppendMax. Places follow from it: see server/feed_intake.cc.
+inline constexpr size_t kScatteredTextBytes = 32u << 10;
+// Exporters connected over TCP and TLS at once, each with a buffer of two messages. Beyond: closed at once, and counted.
+inline constexpr size_t kIpfixConnectionsMax = 512;
+// How long a TLS handshake, and a message that has begun, may take to come whole: who is slower holds a place for nothing.
+inline constexpr DurationNs kIpfixHandshakeTimeout = 10 * kSecond;
+inline constexpr DurationNs kIpfixMessageTimeout = 30 * kSecond;
+// Silence between messages. Exporters connect again when they have something to say (RFC 7011 §10.4.4); a night without flows
+// should not make them.
+inline constexpr DurationNs kIpfixIdleTimeout = 12 * kHour;
+
+// --- feeds: what Sluice fetches itself ----------------------------------------------------------------------------
+// Feeds of one server; each has a thread. Beyond: the configuration is refused.
+inline constexpr size_t kFeedsMax = 64;
+// Objects set aside that one feed remembers by name. Beyond: the oldest goes; all are counted.
+inline constexpr size_t kFeedSetAsideMax = 1'000;
+
+// --- pushes: what clouds send ---------------------------------------------------------------------------------------
+// A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.
+inline constexpr size_t kPushKeyBytesMax = 4'096;
+
+// --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
+// Changes that the catalogue did not take (a full disk), per decoder, kept for the next try; their number is bounded as above.
+// Beyond: the change is dropped and counted, the exporter tells again.
+inline constexpr size_t kStateBacklogBytesMax = 16u << 20;
+// Groups of reporters that look at the same traffic, and their exporters as addresses and blocks. Beyond: the configuration is
+// refused.
+inline constexpr size_t kSameTrafficGroupsMax = 16;
+inline constexpr size_t kSameTrafficExportersMax = 4'096;
+// Stored rows that are looked through at a start, the newest, to know again who tells of what. Beyond: older ones are not.
+inline constexpr size_t kSameTrafficLearnRows = 4u << 20;
+
+// --- sFlow and sampled packet headers -----------------------------------------------------------------------------
+// [[exporter]] tables of the configuration: they are looked through once an exporter, and one file of interface names each.
+// Beyond: the configuration is refused.
+inline constexpr size_t kExporterTablesMax = 4'096;
+// Corrections of sampling rates: they are looked through for each exporter of a segment. Beyond: no more are taken.
+inline constexpr size_t kSamplingRulesMax = 1'024;
+// A file of interface names. Beyond: refused.
+inline constexpr size_t kInterfaceFileBytesMax = 8u << 20;
+
+// --- queries ------------------------------------------------------------------------------------------------------
+// Query text (grammar/limits.h holds the same number: grammar knows no storage).
+inline constexpr size_t kQueryTextBytesMax = 1u << 20;
+// Known losses that an answer lists, each a sentence; and the stretches of time that a sentence lists. Beyond: their number.
+inline constexpr size_t kLossWarningsMax = 20;
+inline constexpr size_t kLossStretchesTold = 5;
+// Queries running at once; beyond, a bounded number wait, then 503.
+inline constexpr size_t kQueriesRunningMax = 16;
+inline constexpr size_t kQueriesWaitingMax = 64;
+
+// --- HTTP ---------------------------------------------------------------------------------------------------------
+// Head of a request. A Firehose request may carry 50 common attributes of 256 + 1,024 bytes next to its key. Beyond: 431.
+inline constexpr size_t kHttpHeaderBytesMax = 128u << 10;
+inline constexpr size_t kHttpQueryBodyBytesMax = 2u << 20;
+inline constexpr size_t kHttpConnectionsMax = 1'024;
+// Bytes of ingest bodies in memory at once; beyond, 503 with Retry-After.
+inline constexpr size_t kIngestInFlightBytesMax = 512u << 20;
+// A body holds its share of that budget while it arrives. After the grace it must have come at this rate on average, which any
+// line that can carry flow logs does; a slower one is answered 408, so that a few trickling senders cannot keep all others out.
+inline constexpr size_t kHttpBodyBytesPerSecondMin = 16u << 10;
+inline constexpr DurationNs kHttpBodyGrace = 20 * kSecond;
+// Time for what is left of an answer once the query behind it is done: its client holds a connection and up to a send buffer.
+// Beyond: the connection is cut.
+inline constexpr DurationNs kHttpAnswerDrain = 2 * kMinute;
+
+// --- the server's own books -----------------------------------------------------------------------------------------
+// How often changed counters of sources are written to the catalogue: a death of the process forgets at most so much counting
+// (never a flow), and a busy server writes a few hundred bytes each time.
+inline constexpr DurationNs kSourceTotalsEvery = 10 * kSecond;
+
+}  // namespace sluice::limits
