@@ -12,6 +12,7 @@ namespace {
 std::vector<std::string_view> parts_of(std::string_view pattern) {
   std::vector<std::string_view> parts;
   pattern.remove_prefix(1);
+  if (pattern.empty()) return parts;  // "/"
   while (true) {
     const size_t slash = pattern.find('/');
     parts.push_back(pattern.substr(0, slash));
@@ -211,12 +212,14 @@ http::Admission Router::admit_route(const http::Request& head, std::optional<uin
   if (state == State::starting) return refuse(unavailable("the server is starting: the journal is being replayed", "1"));
   if (state == State::stopping) return refuse(unavailable("the server is stopping", "5"));
 
+  const Match found = match(head);
+  // The page itself is nobody's secret, and a link to it may stand on any other page.
+  if (found.route && found.route->role == Role::none) return {};
   if (!auth_->required()) {
     if (const auto reason = foreign_reason(head); !reason.empty())
       return refuse(error_response(403, "forbidden", reason,
                                    "without tokens only programs that call localhost, 127.0.0.1 or [::1] are served; make a token to allow others"));
   }
-  const Match found = match(head);
   // Who asks comes before what there is: strangers learn nothing of the routes.
   const auto principal = auth_->identify(credential(found.route, head));
   if (!principal.ok()) return refuse(error_response(principal.error()));
@@ -243,7 +246,7 @@ void Router::handle(std::shared_ptr<http::Exchange> exchange) {
   const Route* route = found.route;
   const bool taken = lanes_[static_cast<size_t>(route->lane)]->post([this, route, exchange, arguments = found.arguments] {
     // The token may have been removed since the head came; then the exchange says so.
-    auto principal = auth_->identify(credential(route, exchange->request()));
+    auto principal = route->role == Role::none ? Result<server::Principal>(server::Principal{}) : auth_->identify(credential(route, exchange->request()));
     if (!principal.ok()) return exchange->respond(shaped(route, exchange->request(), error_response(principal.error())));
     Call call{exchange, exchange->request(), arguments, std::move(*principal)};
     route->answer(call);

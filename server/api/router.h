@@ -37,7 +37,7 @@ struct Call {
 struct Route {
   std::string_view method;
   std::string_view pattern;  // "/v1/queries/{id}"
-  Role role = Role::admin;
+  Role role = Role::admin;   // none: for everyone, without a token
   Lane lane = Lane::quick;
   size_t body_bytes_max = 0;
   std::string_view summary;  // for the OpenAPI page

@@ -9,6 +9,7 @@
 #include "server/api/query_body.h"
 #include "server/api/router.h"
 #include "server/config.h"
+#include "server/console/page_file.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/ingest_service.h"
@@ -87,6 +88,9 @@ void answer_sampling_remove(Call& call, server::ExporterBook& exporters);
 void answer_token_list(Call& call, const server::Auth& auth);
 void answer_token_add(Call& call, server::Auth& auth, const Clock& clock);
 void answer_token_remove(Call& call, server::Auth& auth);
+
+// console_routes.cc
+void answer_page(Call& call, const console::PageFile& file);
 
 // openapi.cc
 std::string openapi_json(const std::vector<Route>& routes);

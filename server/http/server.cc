@@ -471,13 +471,15 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     std::string out;
     out.reserve(256);
     out.append("HTTP/1.1 ").append(std::to_string(response.status)).append(" ").append(reason_phrase(response.status)).append("\r\n");
-    if (!response.content_type.empty() && response.status != 204) append_header(out, "Content-Type", response.content_type);
+    const bool has_body = response.status != 204 && response.status != 304;  // RFC 9110, 6.4.1
+    if (!response.content_type.empty() && has_body) append_header(out, "Content-Type", response.content_type);
     for (const auto& [name, value] : response.headers) append_header(out, name, value);
     append_header(out, "X-Request-Id", id);
     append_header(out, "X-Content-Type-Options", "nosniff");
-    append_header(out, "Cache-Control", "no-store");
+    const auto is_cache_control = [](const auto& header) { return header.first == "Cache-Control"; };
+    if (std::none_of(response.headers.begin(), response.headers.end(), is_cache_control)) append_header(out, "Cache-Control", "no-store");
     if (length) {
-      if (response.status != 204) append_header(out, "Content-Length", std::to_string(*length));
+      if (has_body) append_header(out, "Content-Length", std::to_string(*length));
     } else if (chunked_) {
       append_header(out, "Transfer-Encoding", "chunked");
     }

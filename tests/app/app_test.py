@@ -425,6 +425,34 @@ class Access(unittest.TestCase):
                             {"Origin": "http://" + s.http, "Sec-Fetch-Site": "same-origin"}):
                 self.assertEqual(s.get("/metrics", headers=headers).status, 200, headers)
 
+    def test_the_console_is_everyones_and_says_nothing_of_the_data(self):
+        with Sluiced() as s:
+            s.post("/v1/admin/tokens", b'{"name":"boss","role":"admin"}')
+            page = s.get("/", headers={"Host": "sluice.example", "Sec-Fetch-Site": "cross-site"})
+            self.assertEqual((page.status, page.headers["content-type"]), (200, "text/html; charset=utf-8"))
+            for word in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"):
+                self.assertIn(word, page.headers["content-security-policy"])
+            self.assertEqual(page.headers["x-content-type-options"], "nosniff")
+            self.assertEqual(page.headers["cache-control"], "no-cache")
+            tag = page.headers["etag"]
+            for sent, status in ((tag, 304), ('"a", W/' + tag, 304), ("*", 304), ('"a"', 200), (tag[:-2] + '"', 200)):
+                self.assertEqual(s.get("/", headers={"If-None-Match": sent}).status, status, sent)
+            kept = s.get("/", headers={"If-None-Match": tag})
+            self.assertEqual((kept.body, "content-length" in kept.headers, kept.headers["etag"]), (b"", False, tag))
+            head = s.ask("HEAD", "/")
+            self.assertEqual((head.status, head.body, head.headers["content-length"]), (200, b"", str(len(page.body))))
+            files = set(re.findall(rb'"(/console/[^"]+)"', page.body))
+            self.assertGreater(len(files), 2)
+            for path in files:
+                plain = s.get(path.decode())
+                self.assertEqual(plain.status, 200, path)
+                packed = s.get(path.decode(), headers={"Accept-Encoding": "br, gzip"})
+                self.assertEqual(packed.headers["content-encoding"], "gzip")
+                self.assertEqual(gzip.decompress(packed.body), plain.body)
+                self.assertNotIn("content-encoding", s.get(path.decode(), headers={"Accept-Encoding": "gzip;q=0"}).headers)
+            self.assertEqual(s.post("/").status, 401)
+            self.assertEqual(s.get("/console/nothing").status, 401)
+
     def test_roles(self):
         with Sluiced() as s:
             self.assertEqual(s.post("/v1/admin/tokens", b'{"name":"r","role":"read"}').status, 409)

@@ -1,0 +1,301 @@
+// A table of any number of rows. Only the cells in sight are in the page: rows are of one height, so which ones that are is a division.
+//
+// It is a grid for keyboards and screen readers: one stop for Tab, arrows move within, Enter opens what can be done with a cell.
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { copyText } from "./clipboard.ts";
+import { cell, exact, isNumeric, numberOf } from "./format.ts";
+import type { Column, Row, Value } from "./server.ts";
+
+export interface CellAction {
+  label: string;
+  run(): void;
+}
+export interface TableProps {
+  columns: Column[];
+  rows: Row[];
+  label: string;
+  // What can be done with a cell; copying is always there.
+  actions?: (value: Value, column: Column, row: Row) => CellAction[];
+  // What Enter and a click on a row do, where a row is one thing. Then cells have no actions.
+  onRow?: (row: Row, index: number) => void;
+  isChosen?: (row: Row) => boolean;
+  // Class names for a cell, by its value.
+  tone?: (value: Value, column: Column) => string | undefined;
+  height?: string;
+  sortable?: boolean;
+}
+
+export const rowHeight = 26;
+const headHeight = 30;
+// An element can't be as tall as one likes (browsers stop at some 17 to 33 million pixels); more rows than this are cut off by no answer.
+const rowsMax = 600_000;
+const widthMin = 56, widthMax = 420, padding = 24;
+
+// How wide a letter of the table's font is here.
+let letterWidth = 0;
+function letter(): number {
+  if (letterWidth) return letterWidth;
+  const context = document.createElement("canvas").getContext("2d");
+  if (!context) return 7.6;
+  context.font = `12.5px ${getComputedStyle(document.documentElement).getPropertyValue("--mono")}`;
+  return (letterWidth = context.measureText("0".repeat(100)).width / 100);
+}
+
+// By the longest text among some rows of each part of the table.
+function widthsOf(columns: Column[], rows: Row[]): number[] {
+  const step = Math.max(1, Math.floor(rows.length / 150));
+  return columns.map((column, c) => {
+    let longest = column.name.length + 2.4;
+    for (let r = 0; r < rows.length; r += step) longest = Math.max(longest, cell(rows[r]![c]!, column).length);
+    return Math.round(Math.min(widthMax, Math.max(widthMin, longest * letter() + padding)));
+  });
+}
+
+function compare(a: Value, b: Value): number {
+  if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1; // nulls last, both ways
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  const x = numberOf(a), y = numberOf(b);
+  if (x !== null && y !== null) return x - y;
+  const s = exact(a), t = exact(b);
+  return s < t ? -1 : s > t ? 1 : 0;
+}
+// Addresses in the order of their numbers.
+function ipKey(text: string): string {
+  return text.includes(":") ? `6${text}` : `4${text.split(".").map((part) => part.padStart(3, "0")).join(".")}`;
+}
+
+export function sortedBy(rows: Row[], columns: Column[], at: number, down: boolean): Row[] {
+  const isIp = columns[at]?.type === "ip";
+  const keyed = rows.map((row, i) => ({ row, i, key: isIp && typeof row[at] === "string" ? ipKey(row[at] as string) : row[at]! }));
+  keyed.sort((a, b) => {
+    const order = compare(a.key, b.key);
+    return (a.key === null || b.key === null ? order : down ? -order : order) || a.i - b.i;
+  });
+  return keyed.map((k) => k.row);
+}
+
+export function Table({ columns, rows: given, label, actions, onRow, isChosen, tone, height, sortable = true }: TableProps) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [view, setView] = useState({ top: 0, left: 0, height: 400, width: 800 });
+  const [active, setActive] = useState({ row: 0, column: 0 });
+  const [sort, setSort] = useState<{ at: number; down: boolean } | null>(null);
+  const [menu, setMenu] = useState<{ row: number; column: number } | null>(null);
+
+  const names = columns.map((c) => `${c.name}:${c.type}`).join();
+  useEffect(() => {
+    setSort(null);
+    setMenu(null);
+    setActive({ row: 0, column: 0 });
+    scroller.current?.scrollTo(0, 0);
+  }, [names]);
+  useEffect(() => setMenu(null), [given]);
+
+  const rows = useMemo(() => {
+    const some = given.length > rowsMax ? given.slice(0, rowsMax) : given;
+    return sort && sort.at < columns.length ? sortedBy(some, columns, sort.at, sort.down) : some;
+  }, [given, sort, names]);
+  // Widths stay while rows keep coming (a tail), so that nothing jumps.
+  const measured = Math.min(rows.length, 200) >= 200 || rows.length === 0 ? Math.min(rows.length, 200) : Math.ceil(rows.length / 40);
+  const widths = useMemo(() => widthsOf(columns, given), [names, measured]);
+  const edges = useMemo(() => {
+    const out = [0];
+    for (const w of widths) out.push(out[out.length - 1]! + w);
+    return out;
+  }, [widths]);
+  const total = edges[edges.length - 1]!;
+
+  useLayoutEffect(() => {
+    const element = scroller.current!;
+    const measure = () => setView({ top: element.scrollTop, left: element.scrollLeft, height: element.clientHeight, width: element.clientWidth });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    let frame = 0;
+    const scrolled = () => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        measure();
+      });
+    };
+    element.addEventListener("scroll", scrolled, { passive: true });
+    measure();
+    return () => {
+      observer.disconnect();
+      cancelAnimationFrame(frame);
+      element.removeEventListener("scroll", scrolled);
+    };
+  }, []);
+
+  const bodyTop = Math.max(0, view.top);
+  const first = Math.max(0, Math.floor(bodyTop / rowHeight) - 6);
+  const last = Math.min(rows.length, Math.ceil((bodyTop + view.height) / rowHeight) + 6);
+  let firstColumn = 0;
+  while (firstColumn < columns.length - 1 && edges[firstColumn + 1]! < view.left) ++firstColumn;
+  let lastColumn = firstColumn + 1;
+  while (lastColumn < columns.length && edges[lastColumn]! < view.left + view.width) ++lastColumn;
+
+  const show = (row: number, column: number) => {
+    const element = scroller.current!;
+    const top = row * rowHeight, bottom = top + rowHeight;
+    const inSight = element.clientHeight - headHeight;
+    if (top < element.scrollTop) element.scrollTop = top;
+    else if (bottom > element.scrollTop + inSight) element.scrollTop = bottom - inSight;
+    if (edges[column]! < element.scrollLeft) element.scrollLeft = edges[column]!;
+    else if (edges[column + 1]! > element.scrollLeft + element.clientWidth) element.scrollLeft = edges[column + 1]! - element.clientWidth;
+  };
+  const goTo = (row: number, column: number) => {
+    const to = { row: Math.max(0, Math.min(rows.length - 1, row)), column: Math.max(0, Math.min(columns.length - 1, column)) };
+    setActive(to);
+    setMenu(null);
+    show(to.row, to.column);
+  };
+  const act = (row: number, column: number) => {
+    const r = rows[row];
+    if (!r) return;
+    if (onRow) onRow(r, row);
+    else setMenu({ row, column });
+  };
+
+  const onKey = (event: KeyboardEvent) => {
+    if (menu) {
+      if (event.key === "Escape") {
+        setMenu(null);
+        scroller.current?.focus();
+        event.preventDefault();
+      }
+      return;
+    }
+    const page = Math.max(1, Math.floor((view.height - headHeight) / rowHeight) - 1);
+    const { row, column } = active;
+    const far = event.ctrlKey || event.metaKey;
+    switch (event.key) {
+      case "ArrowDown": goTo(far ? rows.length - 1 : row + 1, column); break;
+      case "ArrowUp": goTo(far ? 0 : row - 1, column); break;
+      case "ArrowRight": goTo(row, far ? columns.length - 1 : column + 1); break;
+      case "ArrowLeft": goTo(row, far ? 0 : column - 1); break;
+      case "PageDown": goTo(row + page, column); break;
+      case "PageUp": goTo(row - page, column); break;
+      case "Home": goTo(far ? 0 : row, 0); break;
+      case "End": goTo(far ? rows.length - 1 : row, columns.length - 1); break;
+      case "Enter": case " ": act(row, column); break;
+      case "c":
+        if (!far || String(getSelection())) return;
+        copyText(exact(rows[row]?.[column] ?? null));
+        break;
+      case "s":
+        if (far || !sortable) return;
+        setSort((was) => (was?.at === column ? (was.down ? { at: column, down: false } : null) : { at: column, down: true }));
+        break;
+      default: return;
+    }
+    event.preventDefault();
+  };
+
+  const cellId = (row: number, column: number) => `${label.replace(/\W+/g, "-")}-${row}-${column}`;
+  const columnTypes = useMemo(() => columns.map((c) => (isNumeric(c) ? "number" : "text")), [names]);
+  const body = [];
+  for (let r = first; r < last; ++r) {
+    const row = rows[r]!;
+    const cells = [];
+    for (let c = firstColumn; c < lastColumn; ++c) {
+      const value = row[c]!, column = columns[c]!;
+      const text = cell(value, column);
+      const isActive = active.row === r && active.column === c;
+      const looks = `cell ${columnTypes[c]}${value === null ? " null" : ""}${isActive ? " active" : ""} ${tone?.(value, column) ?? ""}`;
+      cells.push(
+        <div key={c} id={isActive ? cellId(r, c) : undefined} role="gridcell" aria-colindex={c + 1} class={looks} style={{ left: `${edges[c]}px`, width: `${widths[c]}px` }}
+          title={text.length * letter() > widths[c]! - padding || typeof value === "number" || column.type === "timestamp" ? exact(value) : undefined} data-c={c}>
+          {value === null ? "–" : text}
+        </div>,
+      );
+    }
+    body.push(
+      <div key={r} role="row" aria-rowindex={r + 2} class={`row${r % 2 ? " odd" : ""}${isChosen?.(row) ? " chosen" : ""}`} style={{ transform: `translateY(${r * rowHeight}px)` }} data-r={r}>
+        {cells}
+      </div>,
+    );
+  }
+  const placeOf = (event: Event) => {
+    const target = event.target as HTMLElement;
+    const c = target.closest<HTMLElement>("[data-c]"), r = target.closest<HTMLElement>("[data-r]");
+    return c && r ? { row: Number(r.dataset.r), column: Number(c.dataset.c) } : null;
+  };
+
+  return (
+    <div class="table" style={height ? { height } : { height: `min(${headHeight + Math.max(rows.length, 1) * rowHeight + 18}px, var(--table-height))` }}>
+      <div ref={scroller} class="scroll" role="grid" tabIndex={0} aria-label={label} aria-rowcount={rows.length + 1} aria-colcount={columns.length}
+        aria-activedescendant={rows.length ? cellId(active.row, active.column) : undefined} onKeyDown={onKey}
+        onClick={(event) => {
+          const at = placeOf(event);
+          if (!at) return;
+          setActive(at);
+          if (onRow) act(at.row, at.column);
+          else if (!String(getSelection())) setMenu(menu?.row === at.row && menu.column === at.column ? null : at);
+        }}>
+        <div class="head" role="row" aria-rowindex={1} style={{ width: `${total}px` }}>
+          {columns.slice(firstColumn, lastColumn).map((column, i) => {
+            const c = firstColumn + i;
+            const sorted = sort?.at === c ? (sort.down ? "descending" : "ascending") : undefined;
+            return (
+              <div key={c} role="columnheader" aria-colindex={c + 1} aria-sort={sorted} class={`cell ${columnTypes[c]}`} style={{ left: `${edges[c]}px`, width: `${widths[c]}px` }}
+                title={`${column.name}: ${column.type}${column.unit ? `, ${column.unit}` : ""}${sortable ? " – click to sort these rows" : ""}`}
+                onClick={() => sortable && setSort(sort?.at === c ? (sort.down ? { at: c, down: false } : null) : { at: c, down: true })}>
+                {column.name}
+                <span class="sort" aria-hidden="true">{sorted === "descending" ? "▾" : sorted === "ascending" ? "▴" : ""}</span>
+              </div>
+            );
+          })}
+        </div>
+        <div class="body" role="presentation" style={{ height: `${rows.length * rowHeight}px`, width: `${total}px` }}>
+          {body}
+        </div>
+      </div>
+      {menu && rows[menu.row] && (
+        <CellMenu
+          left={Math.max(4, Math.min(edges[menu.column]! - view.left, view.width - 230))}
+          top={Math.min(headHeight + (menu.row + 1) * rowHeight - view.top, Math.max(headHeight, view.height - 40))}
+          title={`${columns[menu.column]!.name} = ${exact(rows[menu.row]![menu.column]!)}`}
+          actions={[
+            ...(actions?.(rows[menu.row]![menu.column]!, columns[menu.column]!, rows[menu.row]!) ?? []),
+            { label: "Copy the value", run: () => copyText(exact(rows[menu.row]![menu.column]!)) },
+            { label: "Copy the row as JSON", run: () => copyText(rowJson(columns, rows[menu.row]!)) },
+          ]}
+          close={() => {
+            setMenu(null);
+            scroller.current?.focus();
+          }}
+        />
+      )}
+      {given.length > rowsMax && <p class="note">The first {rowsMax.toLocaleString("en")} rows are shown.</p>}
+    </div>
+  );
+}
+
+function rowJson(columns: Column[], row: Row): string {
+  return JSON.stringify(Object.fromEntries(columns.map((c, i) => [c.name, typeof row[i] === "bigint" ? String(row[i]) : row[i]])));
+}
+
+function CellMenu({ left, top, title, actions, close }: { left: number; top: number; title: string; actions: CellAction[]; close(): void }) {
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => list.current?.querySelector("button")?.focus(), [title]);
+  const onKey = (event: KeyboardEvent) => {
+    const buttons = [...list.current!.querySelectorAll("button")];
+    const at = buttons.indexOf(event.target as HTMLButtonElement);
+    const to = event.key === "ArrowDown" ? at + 1 : event.key === "ArrowUp" ? at - 1 : event.key === "Home" ? 0 : event.key === "End" ? buttons.length - 1 : -9;
+    if (event.key === "Escape") close();
+    else if (to !== -9) buttons[(to + buttons.length) % buttons.length]!.focus();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  return (
+    <div ref={list} class="menu" role="menu" aria-label={title} style={{ left: `${left}px`, top: `${top}px` }} onKeyDown={onKey}
+      onFocusOut={(event) => {
+        if (!list.current?.contains(event.relatedTarget as Node)) close();
+      }}>
+      <div class="menu-title" title={title}>{title}</div>
+      {actions.map((action) => (
+        <button key={action.label} role="menuitem" onClick={() => { close(); action.run(); }}>{action.label}</button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,307 @@
+// The page in a real browser, served by a real sluiced over generated flows.
+//
+// SLUICE_BIN: folder of sluiced and sluice-generate; SLUICE_BROWSER: chromium; SLUICE_SHOTS: a folder for pictures (none are made without).
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { loadCompany, type Server, startServer } from "./server.ts";
+
+let browser: Browser;
+let server: Server;
+let flows = 0;
+const evil = "<img/src=x/onerror=window.hacked=1>";
+
+before(async () => {
+  server = await startServer();
+  flows = await loadCompany(server);
+  browser = await chromium.launch({ executablePath: process.env.SLUICE_BROWSER!, args: ["--no-sandbox", "--force-prefers-reduced-motion"] });
+}, { timeout: 180_000 });
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+interface Opened {
+  page: Page;
+  context: BrowserContext;
+  close(): Promise<void>;
+}
+// A fresh profile at a place of the console. What the page must never do fails the test when it is closed: errors of scripts, breaches of
+// the policy, requests to anybody else.
+async function open(hash: string, options: { url?: string; width?: number; height?: number; theme?: "light" | "dark"; expectErrors?: RegExp } = {}): Promise<Opened> {
+  const url = options.url ?? server.url;
+  const context = await browser.newContext({ viewport: { width: options.width ?? 1280, height: options.height ?? 860 }, colorScheme: options.theme ?? "light" });
+  const page = await context.newPage();
+  const wrong: string[] = [];
+  page.on("pageerror", (error) => wrong.push(`script: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !options.expectErrors?.test(message.text())) wrong.push(`console: ${message.text()}`);
+  });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith("blob:")) wrong.push(`asks ${request.url()}`);
+  });
+  await page.goto(`${url}/${hash}`);
+  return {
+    page, context,
+    async close() {
+      assert.equal(await page.evaluate(() => (window as { hacked?: number }).hacked), undefined);
+      await context.close();
+      assert.deepEqual(wrong, []);
+    },
+  };
+}
+const at = (view: string, settings: Record<string, string> = {}) => `#/${view}?${new URLSearchParams(settings)}`;
+const editorText = (page: Page) => page.locator(".editor .cm-content").innerText();
+
+async function type(page: Page, text: string): Promise<void> {
+  await page.locator(".editor .cm-content").click();
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.insertText(text);
+}
+
+test("the page is small, kept by browsers, and guarded", async () => {
+  const head = await fetch(`${server.url}/`);
+  const policy = head.headers.get("content-security-policy")!;
+  for (const word of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"]) assert.ok(policy.includes(word), word);
+  assert.ok(!policy.includes("unsafe"));
+  assert.equal(head.headers.get("x-content-type-options"), "nosniff");
+  const html = await head.text();
+  assert.ok(!/<script(?![^>]*src)|<style|\son\w+=|style="/.test(html), "nothing inline");
+  const again = await fetch(`${server.url}/`, { headers: { "If-None-Match": head.headers.get("etag")! } });
+  assert.equal(again.status, 304);
+  assert.equal((await fetch(`${server.url}/`, { headers: { "If-None-Match": '"other"' } })).status, 200);
+  for (const [, path] of html.matchAll(/(?:src|href)="(\/console\/[^"]+)"/g)) {
+    const file = await fetch(server.url + path!);
+    assert.equal(file.status, 200, path!);
+    if (/-[A-Z0-9]{8}\./.test(path!)) assert.match(file.headers.get("cache-control")!, /immutable/);
+    assert.match(file.headers.get("content-type")!, path!.endsWith(".js") ? /javascript/ : path!.endsWith(".css") ? /css/ : /svg/);
+  }
+});
+
+test("the first paint", async (t) => {
+  const paints: number[] = [];
+  for (let i = 0; i < 5; ++i) {
+    const { page, close } = await open("");
+    await page.locator(".editor .cm-content").waitFor();
+    paints.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]!.startTime));
+    await close();
+  }
+  paints.sort((a, b) => a - b);
+  t.diagnostic(`first contentful paint of a fresh profile: ${paints.map((p) => p.toFixed(0)).join(", ")} ms`);
+});
+
+test("a query is written with help, run, filtered further, and shared", async () => {
+  const { page, close } = await open("");
+  await page.locator(".editor .cm-content").click();
+  await page.keyboard.type("last 2d | where dst_po");
+  await page.locator(".editor .cm-tooltip-autocomplete").waitFor();
+  await page.locator(".editor .cm-completionLabel", { hasText: "dst_port" }).first().waitFor();
+  await page.waitForTimeout(120); // the editor takes no key for a proposal in its first moment
+  await page.keyboard.press("Tab");
+  assert.match(await editorText(page), /where dst_port$/);
+  await page.keyboard.type(" == 443 | top 5 src_ip by total = sum(bytes)");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("ControlOrMeta+Enter");
+  const grid = page.getByRole("grid", { name: "Rows of the answer" });
+  await grid.waitFor();
+  assert.equal(await grid.getAttribute("aria-rowcount"), "6");
+  assert.equal(await grid.getByRole("columnheader").count(), 2);
+  assert.match(await page.locator(".account").innerText(), /5 rows .*flows scanned/);
+
+  // By keyboard: into the table, to the first cell's menu, and keep only its rows.
+  await grid.focus();
+  await page.keyboard.press("Enter");
+  const menu = page.getByRole("menu");
+  await menu.waitFor();
+  const address = (await menu.getAttribute("aria-label"))!.split(" = ")[1]!;
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector('[role="grid"]')?.getAttribute("aria-rowcount") === "2");
+  assert.ok((await editorText(page)).includes(`where src_ip == ${address}`));
+
+  const shared = page.url();
+  await page.goBack();
+  await page.waitForFunction(() => document.querySelector('[role="grid"]')?.getAttribute("aria-rowcount") === "6");
+  const other = await open(new URL(shared).hash);
+  await other.page.getByRole("grid").waitFor();
+  assert.equal(await other.page.getByRole("grid").getAttribute("aria-rowcount"), "2");
+  await other.close();
+  await close();
+});
+
+test("errors stand where they are", async () => {
+  const { page, close } = await open("", { expectErrors: /400/ });
+  await type(page, 'last 1d | where src_host == "ü" and src_prt == 443');
+  const mark = page.locator(".editor .cm-lintRange-error");
+  await mark.waitFor();
+  assert.equal(await mark.innerText(), "src_prt");
+  await page.keyboard.press("ControlOrMeta+Enter");
+  const fault = page.getByRole("alert");
+  await fault.waitFor();
+  assert.match(await fault.innerText(), /unknown column 'src_prt'/);
+  assert.match(await fault.innerText(), /did you mean 'src_port'/);
+  assert.match(await fault.locator(".caret").innerText(), /\n +\^/);
+  await fault.getByRole("button").click();
+  await page.keyboard.insertText("src_port");
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await page.locator(".result").waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  await close();
+});
+
+test("answers are drawn over time, as bars, and as talkers", async () => {
+  const { page, close } = await open(at("query", { q: "last 2d | timeseries bytes = sum(bytes) every 1h by protocol limit 3" }));
+  await page.locator(".chart canvas").waitFor();
+  assert.match(await page.locator(".u-legend").innerText(), /6/);
+  // A drag over the chart chooses that time.
+  const box = (await page.locator(".u-over").boundingBox())!;
+  await page.mouse.move(box.x + box.width * 0.3, box.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + 40, { steps: 4 });
+  await page.mouse.up();
+  await page.waitForFunction(() => /from=20\d\d/.test(location.hash));
+  await page.goto(`${server.url}/${at("query", { q: "last 2d | top 8 src_ip, dst_ip by total = sum(bytes)", as: "talkers" })}`);
+  await page.locator(".talkers .band").first().waitFor({ state: "attached" });
+  assert.equal(await page.locator(".talkers .band").count(), 8);
+  await page.getByRole("button", { name: "Bars" }).click();
+  assert.equal(await page.locator(".bars li").count(), 8);
+  assert.match(page.url(), /as=bars/);
+  await page.getByRole("button", { name: "Over time" }).isDisabled();
+  await close();
+});
+
+test("missing data and bounds are said as such", async () => {
+  const { page, close } = await open(at("query", { q: "last 2d | stats n = count()" }), { expectErrors: /408|413|400/ });
+  assert.match(await page.locator(".warnings .loss").innerText(), /Data is missing\. known loss: aws_vpc lost 1 records/);
+  await page.getByLabel("Rows at most").selectOption("1000");
+  await type(page, "last 2d | select src_ip, dst_ip");
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await page.locator(".warnings", { hasText: "the answer is cut at 1000 rows" }).waitFor();
+  await close();
+});
+
+test("100,000 rows scroll", async (t) => {
+  const { page, close } = await open(at("query", { q: "last 2d | select ts, src_ip, src_port, dst_ip, dst_port, protocol, bytes, packets, action, source", max: "100000" }));
+  const grid = page.getByRole("grid");
+  await grid.waitFor({ timeout: 60_000 });
+  assert.equal(await grid.getAttribute("aria-rowcount"), "100001");
+  const frames = await page.evaluate(async () => {
+    const scroller = document.querySelector(".table .scroll")!;
+    const spans: number[] = [];
+    let last = performance.now(), most = 0;
+    for (let i = 1; i <= 120; ++i) {
+      scroller.scrollTop = (scroller.scrollHeight * i) / 120;
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      spans.push(now - last);
+      last = now;
+      most = Math.max(most, scroller.querySelectorAll(".row").length);
+    }
+    spans.sort((a, b) => a - b);
+    return { median: spans[60]!, p95: spans[114]!, most };
+  });
+  assert.ok(frames.most < 120, `${frames.most} rows in the page`);
+  t.diagnostic(`frames while 100,000 rows pass by: median ${frames.median.toFixed(1)} ms, 95 % below ${frames.p95.toFixed(1)} ms; at most ${frames.most} rows in the page`);
+  await grid.focus();
+  await page.keyboard.press("ControlOrMeta+Home");
+  await page.locator('[aria-rowindex="2"] .active').waitFor();
+  await page.keyboard.press("ControlOrMeta+End");
+  await page.locator('[aria-rowindex="100001"] .active').waitFor();
+  const sorting = Date.now();
+  await page.getByRole("columnheader", { name: "bytes" }).click();
+  await page.locator('[aria-sort="descending"]').waitFor();
+  t.diagnostic(`sorted by a click in ${Date.now() - sorting} ms`);
+  await close();
+});
+
+test("a stranger's text is never markup, and a stranger's link changes nothing", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  await server.post("/v1/ingest/aws_vpc", `${evil} 10.66.6.6 10.66.6.7 1 2 6 1 100 ${now - 1} ${now} ACCEPT\n`, {
+    "X-Sluice-Format": "${instance-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${bytes} ${start} ${end} ${action}",
+  });
+  const seen = await open(at("query", { q: "last 1h | where src_ip == 10.66.6.6 | stats n = count(), total = sum(bytes) by instance_id, src_ip, bin(1h) | select ts, instance_id, src_ip, n, total" }));
+  await seen.page.getByRole("gridcell", { name: evil }).first().waitFor();
+  for (const name of ["Over time", "Bars"]) {
+    await seen.page.getByRole("button", { name, exact: true }).click();
+    await seen.page.locator(".result", { hasText: evil }).waitFor();
+  }
+  assert.equal(await seen.page.locator("img").count(), 0);
+  await seen.page.getByRole("button", { name: "Table", exact: true }).click();
+  await seen.page.getByRole("gridcell", { name: evil }).first().click();
+  await seen.page.getByRole("menuitem", { name: "Only rows with this" }).click();
+  await seen.page.waitForFunction(() => location.hash.includes("instance_id+%3D%3D") || location.hash.includes("instance_id+=="));
+  await seen.page.getByRole("gridcell", { name: evil }).first().waitFor();
+  await seen.close();
+
+  const link = await open(at("query", { q: `create list stolen (10.0.0.1) ${evil}`, from: evil, as: evil, max: evil, value: evil }), { expectErrors: /40\d/ });
+  await link.page.getByRole("alert").waitFor();
+  assert.equal(await link.page.locator("img").count(), 0);
+  await link.close();
+  const statement = await open(at("query", { q: "create list stolen (10.0.0.1)" }), { expectErrors: /403/ });
+  await statement.page.getByRole("alert").waitFor();
+  assert.deepEqual((JSON.parse(await server.post("/v1/query", "show lists")) as { rows: unknown[] }).rows, []);
+  // The same by a person's hand is done.
+  await statement.page.getByRole("button", { name: "Run" }).click();
+  await statement.page.getByRole("gridcell", { name: "stolen" }).waitFor();
+  assert.equal((JSON.parse(await server.post("/v1/query", "show lists")) as { rows: unknown[] }).rows.length, 1);
+  await statement.page.reload();
+  await statement.page.getByRole("alert").waitFor();
+  await statement.close();
+});
+
+test("with tokens switched on the page asks for one, and keeps it in its tab", async () => {
+  const guarded = await startServer();
+  try {
+    const make = async (role: string, headers = {}) =>
+      (JSON.parse(await guarded.post("/v1/admin/tokens", JSON.stringify({ name: role, role }), headers)) as { token: string }).token;
+    const admin = await make("admin"); // the first has to be
+    const reader = await make("read", { Authorization: `Bearer ${admin}` });
+    assert.equal((await fetch(`${guarded.url}/v1/schema`)).status, 401);
+    assert.equal((await fetch(`${guarded.url}/`)).status, 200);
+    const { page, context, close } = await open(at("query", { q: "show columns | limit 3" }), { url: guarded.url, expectErrors: /401/ });
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("This server wants a token").waitFor();
+    await page.getByLabel("Token", { exact: true }).fill("sluice_wrong");
+    await page.keyboard.press("Enter");
+    await dialog.getByText("does not take this token").waitFor();
+    await page.getByLabel("Token", { exact: true }).fill(reader);
+    await page.keyboard.press("Enter");
+    await page.getByRole("grid").waitFor();
+    assert.equal(await page.evaluate(() => JSON.stringify({ ...localStorage }) + document.cookie + location.href).then((kept) => kept.includes("sluice_")), false);
+    await page.reload();
+    await page.getByRole("grid").waitFor();
+    const other = await context.newPage();
+    await other.goto(page.url());
+    await other.getByRole("dialog").waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("dialog").waitFor();
+    await close();
+  } finally {
+    await guarded.stop();
+  }
+});
+
+test("pictures", { skip: process.env.SLUICE_SHOTS ? false : "SLUICE_SHOTS names no folder" }, async () => {
+  const folder = process.env.SLUICE_SHOTS!;
+  mkdirSync(folder, { recursive: true });
+  assert.ok(flows > 100_000);
+  const places: [string, string, string][] = [
+    ["start", at("query"), ".start"],
+    ["table", at("query", { q: "last 2d | limit 500" }), "[role=grid]"],
+    ["time", at("query", { q: "last 2d | timeseries bytes = sum(bytes) every 15m by dst_port limit 6" }), "canvas"],
+    ["talkers", at("query", { q: "last 2d | top 25 src_ip, dst_ip by total = sum(bytes)", as: "talkers" }), ".band"],
+    ["bars", at("query", { q: "last 2d | top 15 dst_port by flows = count()", as: "bars" }), ".bars"],
+    ["error", at("query", { q: "last 2d | where src_prt == 443" }), "[role=alert]"],
+  ];
+  for (const [name, hash, ready] of places)
+    for (const theme of ["light", "dark"] as const)
+      for (const width of [1280, 390]) {
+        const { page, close } = await open(hash, { theme, width, height: width > 600 ? 860 : 844, expectErrors: /400/ });
+        await page.locator(ready).first().waitFor({ state: "attached" });
+        await page.waitForTimeout(400);
+        await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) });
+        await close();
+      }
+});

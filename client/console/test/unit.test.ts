@@ -1,0 +1,115 @@
+// What can be known without a browser.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bytes, cell, count, literal, milliseconds, quoted, shortCount, time } from "../src/format.ts";
+import { readPlace, writePlace } from "../src/place.ts";
+import { bytesBefore, type Column, indexOfByte, readJson, type Row } from "../src/server.ts";
+import { bestDrawing, hindrance, shapeOf, talkerData, timeData } from "../src/shapes.ts";
+import { sortedBy } from "../src/table.tsx";
+import { moved, niceBin, rangeLabel, readTime } from "../src/timerange.ts";
+
+test("a place survives its URL, whatever it says", () => {
+  for (const q of ["last 1d", 'a == "<img src=x onerror=alert(1)>" | where b & c = 1%', "ü 🌊 \n line", "#?&=+"]) {
+    const place = { view: "query" as const, settings: { q, from: "now-1h" } };
+    assert.deepEqual(readPlace(writePlace(place)), place);
+  }
+  assert.equal(readPlace("#/nowhere?q=x").view, "query");
+  assert.equal(readPlace("").view, "query");
+  assert.equal(writePlace({ view: "tail", settings: { q: "" } }), "#/tail");
+});
+
+test("places in a text, in bytes and in UTF-16", () => {
+  const text = "src == \"ü🌊\" and x";
+  for (let i = 0; i <= text.length; ++i) {
+    if (/[\udc00-\udfff]/.test(text[i] ?? "")) continue; // within a pair
+    assert.equal(indexOfByte(text, bytesBefore(text, i)), i);
+  }
+  assert.equal(indexOfByte("abc", 99), 3);
+});
+
+test("integers beyond 2^53 stay exact where the engine tells what it read", () => {
+  const text = '{"rows":[[9007199254740993, 1.5, 18446744073709551615, 7, "12345678901234567890", -9223372036854775808]]}';
+  const [row] = readJson<{ rows: Row[] }>(text).rows;
+  const knowsSource = JSON.parse("1", ((_k: string, _v: unknown, c?: { source?: string }) => c?.source) as never) === "1";
+  if (knowsSource) assert.deepEqual(row, [9007199254740993n, 1.5, 18446744073709551615n, 7, "12345678901234567890", -9223372036854775808n]);
+  assert.equal(row![1], 1.5);
+  assert.equal(row![4], "12345678901234567890");
+  assert.deepEqual(readJson("[1234567890123456]"), [1234567890123456]);
+});
+
+test("values as people read them", () => {
+  assert.deepEqual([0, 1023, 1024, 1536, 10 * 1024 ** 3, -2048].map(bytes), ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "10.0 GiB", "-2.00 KiB"]);
+  assert.deepEqual([0, 999, 1000, 1234567, 0.5, 1234.56, 12345678901234567890n].map(count), ["0", "999", "1,000", "1,234,567", "0.5", "1,234.6", "12,345,678,901,234,567,890"]);
+  assert.deepEqual([999, 12345, 1234567, 5.6e9].map(shortCount), ["999", "12.3k", "1.23M", "5.60G"]);
+  assert.deepEqual([0.25, 12, 1500, 61_000, 3_600_000, 90_061_000].map(milliseconds), ["0.25 ms", "12 ms", "1.50 s", "1m 1s", "1h", "1d 1h"]);
+  assert.equal(time("2026-11-26T12:00:00.512345Z"), "2026-11-26 12:00:00.512");
+  const port: Column = { name: "dst_port", type: "uint" };
+  assert.equal(cell(8443, port), "8443"); // a port is no amount
+  assert.equal(cell(8443, { name: "flows", type: "uint" }), "8,443");
+  assert.equal(cell(null, port), "");
+  assert.equal(cell({ a: "1", b: "<b>" }, { name: "extra", type: "map<string>" }), "a=1 b=<b>");
+});
+
+test("a value never becomes syntax", () => {
+  const text: Column = { name: "src_host", type: "string" };
+  assert.equal(literal('x" or 1 == 1 | drop "', text), '"x\\" or 1 == 1 | drop \\""');
+  assert.equal(quoted('a\\"\n\x00'), '"a\\\\\\"\\u{a}\\u{0}"');
+  assert.equal(literal("10.0.0.1", { name: "src_ip", type: "ip" }), "10.0.0.1");
+  assert.equal(literal("10.0.0.1 | drop list x", { name: "src_ip", type: "ip" }), '"10.0.0.1 | drop list x"');
+  assert.equal(literal(5, { name: "duration", type: "duration" }), "5ms");
+  assert.equal(literal(null, text), "null");
+  assert.equal(literal(["a"], text), undefined);
+});
+
+const at = (minute: number) => `2026-11-26T12:${String(minute).padStart(2, "0")}:00Z`;
+const series: Column[] = [{ name: "ts", type: "timestamp" }, { name: "dst_port", type: "uint" }, { name: "total", type: "uint", unit: "bytes" }, { name: "others", type: "bool" }];
+
+test("an answer says what it can be drawn as", () => {
+  assert.deepEqual(shapeOf(series), { time: 0, values: [2], keys: [1, 3] });
+  assert.equal(hindrance("time", series), "");
+  assert.notEqual(hindrance("talkers", series), "");
+  assert.notEqual(hindrance("bars", [{ name: "src_ip", type: "ip" }]), "");
+  const rows: Row[] = [[at(0), 443, 1, false], [at(1), 443, 2, false], [at(2), 443, 2, false]];
+  assert.equal(bestDrawing(series, rows), "time");
+  assert.equal(bestDrawing(series, rows, "barchart"), "bars");
+});
+
+test("series have a point for every time, and the rest is told", () => {
+  const rows: Row[] = [[at(1), 443, 5, false], [at(0), 443, 3, false], [at(1), 53, 1, false], [at(0), null, 9, true]];
+  const data = timeData(series, rows, 2);
+  assert.equal(data.times.length, 2);
+  assert.ok(data.times[0]! < data.times[1]!);
+  assert.deepEqual(data.series.map((s) => [s.label, s.points]), [["all others", [9, null]], ["443", [3, 5]], ["53", [null, 1]]]);
+  const many: Row[] = Array.from({ length: 30 }, (_, i) => [at(0), i, 100 - i, false]);
+  const cut = timeData(series, many, 2, 12);
+  assert.equal(cut.series.length, 12);
+  assert.equal(cut.left, 18);
+});
+
+test("pairs of talkers are summed up, the greatest first", () => {
+  const columns: Column[] = [{ name: "src_ip", type: "ip" }, { name: "dst_ip", type: "ip" }, { name: "b", type: "uint", unit: "bytes" }];
+  const data = talkerData(columns, [["a", "b", 1], ["a", "c", 5], ["a", "b", 2], ["x", "c", 0], [null, "c", 4]], 2);
+  assert.deepEqual(data.talks, [{ source: "a", target: "c", value: 5 }, { source: "(not known)", target: "c", value: 4 }, { source: "a", target: "b", value: 3 }]);
+  assert.deepEqual(data.targets, [{ name: "c", value: 9 }, { name: "b", value: 3 }]);
+  assert.equal(talkerData(columns, Array.from({ length: 50 }, (_, i) => [`s${i}`, "d", i + 1]), 2).left, 10);
+});
+
+test("rows sort by numbers, addresses and text, nulls last both ways", () => {
+  const ip: Column[] = [{ name: "src_ip", type: "ip" }];
+  const rows: Row[] = [["10.0.0.9"], [null], ["10.0.0.10"], ["9.0.0.1"], ["::1"]];
+  assert.deepEqual(sortedBy(rows, ip, 0, false).flat(), ["9.0.0.1", "10.0.0.9", "10.0.0.10", "::1", null]);
+  assert.deepEqual(sortedBy(rows, ip, 0, true).flat(), ["::1", "10.0.0.10", "10.0.0.9", "9.0.0.1", null]);
+  assert.deepEqual(sortedBy([[2], [10n], [1]], [{ name: "n", type: "uint" }], 0, true).flat(), [10n, 2, 1]);
+});
+
+test("ranges of time", () => {
+  const now = Date.parse("2026-11-26T12:00:00Z");
+  assert.equal(readTime("now-90m", now), now - 5_400_000);
+  assert.equal(readTime("now", now), now);
+  assert.equal(readTime("tomorrow", now), undefined);
+  assert.deepEqual(moved({ from: "now-1h", to: "" }, -1, now), { from: "2026-11-26T10:00:00Z", to: "2026-11-26T11:00:00Z" });
+  assert.equal(moved({ from: "", to: "" }, 1, now), undefined);
+  assert.equal(rangeLabel({ from: "now-1h", to: "" }), "Last hour");
+  assert.equal(niceBin(86_400_000), "15m");
+  assert.equal(niceBin(3_600_000), "30s");
+});
