@@ -1,0 +1,55 @@
+package plugin
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+)
+
+// columnInfo is one column of flows, for lists in the editor.
+type columnInfo struct {
+	Name   string   `json:"name"`
+	Kind   string   `json:"kind"` // stored, computed, either side
+	Type   string   `json:"type"`
+	Unit   string   `json:"unit,omitempty"`
+	Doc    string   `json:"doc,omitempty"`
+	Values []string `json:"values,omitempty"` // of an enumeration
+}
+
+// columns of flows, as `show columns` has them.
+func (d *Datasource) columns(ctx context.Context) ([]columnInfo, error) {
+	found, err := d.kept.get("columns", func() (any, error) {
+		answer, err := d.client.Query(ctx, sluice.Call{Query: "show columns", Timeout: SuggestionTimeout})
+		if err != nil {
+			return nil, err
+		}
+		text := func(name string, row int) string {
+			if c := answer.Column(name); c != nil {
+				s, _ := c.Label(row)
+				return s
+			}
+			return ""
+		}
+		out := make([]columnInfo, 0, answer.Rows)
+		for row := 0; row < answer.Rows; row++ {
+			c := columnInfo{Name: text("name", row), Kind: text("kind", row), Type: text("type", row), Unit: text("unit", row), Doc: text("doc", row)}
+			c.Values = strings.Fields(strings.ReplaceAll(text("values", row), ",", " "))
+			out = append(out, c)
+		}
+		return out, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.([]columnInfo), nil
+}
+
+func find(columns []columnInfo, name string) *columnInfo {
+	for i := range columns {
+		if columns[i].Name == name {
+			return &columns[i]
+		}
+	}
+	return nil
+}
