@@ -35,6 +35,8 @@ type Query struct {
 	QueryType string `json:"queryType"`
 	Legend    string `json:"legend"`
 	Limit     int    `json:"limit"`
+	// The unit of numbers that the server has none for (rates).
+	Unit string `json:"unit"`
 	// The query's own range counts alone: `last 30d` on a dashboard of one hour.
 	OwnRange bool `json:"ownRange"`
 	// The text of alerts will be read as HTML.
@@ -155,7 +157,13 @@ func draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
 	}
 	switch q.QueryType {
 	case TimeSeries:
-		return data.Frames{frames.Series(answer, flowql.Keys(text), q.Legend)}, nil
+		series := frames.Series(answer, flowql.Keys(text), q.Legend)
+		for _, field := range series.Fields {
+			if field.Type().Numeric() && field.Config != nil && field.Config.Unit == "" {
+				field.Config.Unit = q.Unit
+			}
+		}
+		return data.Frames{series}, nil
 	case Table:
 		return data.Frames{frames.Table(answer)}, nil
 	case Logs:

@@ -96,15 +96,15 @@ type arrival struct {
 }
 
 func (d *Datasource) tail(ctx context.Context, asked tailed, send func(*data.Frame) error) error {
+	// Types come with the columns. A line wants its time, also where the list of columns cannot be had.
 	types := map[string]sluice.Type{}
-	// Types come with the columns; without them, times would be text.
+	for _, name := range []string{"ts", "flow_end", "flow_start", "fired_at", "ended_at"} {
+		types[name] = sluice.Timestamp
+	}
 	if columns, err := d.columns(ctx); err == nil {
 		for _, c := range columns {
 			types[c.Name] = sluice.Type(c.Type)
 		}
-	}
-	for _, name := range []string{"ts", "fired_at", "ended_at"} {
-		types[name] = sluice.Timestamp
 	}
 	t := &tailState{types: types, send: send, now: time.Now}
 	pause := TailRetryMin

@@ -1,0 +1,60 @@
+import { defer, map, Observable } from 'rxjs';
+import { CustomVariableSupport, DataFrame, DataQueryRequest, DataQueryResponse, getDefaultTimeRange, MetricFindValue } from '@grafana/data';
+import { VariableEditor } from './components/VariableEditor';
+import type { DataSource } from './datasource';
+import { quoteColumn } from './flowql/literal';
+import { SluiceVariableQuery } from './types';
+
+/** Values of a variable at most. Beyond, a list is no help and a text box is. */
+export const VARIABLE_VALUES = 1000;
+
+/** The query behind a variable: values of one column, the most frequent first, or whatever was written. */
+export function variableText(query: SluiceVariableQuery): string {
+  if (query.column) {
+    const column = quoteColumn(query.column);
+    return `from flows\n| where ${column} != null\n| top ${VARIABLE_VALUES} ${column} by count()\n| select value = ${column}`;
+  }
+  return query.expr ?? '';
+}
+
+/** Columns called `text` and `value`, or else the first is the value and the second, if it is text, what is shown. */
+export function toValues(frames: DataFrame[]): MetricFindValue[] {
+  const out: MetricFindValue[] = [];
+  const seen = new Set<string>();
+  for (const frame of frames) {
+    const value = frame.fields.find((f) => f.name === 'value') ?? frame.fields[0];
+    const text = frame.fields.find((f) => f.name === 'text') ?? value;
+    for (let i = 0; i < frame.length; i++) {
+      const v = value.values[i];
+      if (v === null || v === undefined || seen.has(String(v))) {
+        continue;
+      }
+      seen.add(String(v));
+      out.push({ text: String(text.values[i] ?? v), value: String(v) });
+    }
+  }
+  return out;
+}
+
+export class VariableSupport extends CustomVariableSupport<DataSource, SluiceVariableQuery> {
+  editor = VariableEditor;
+
+  constructor(private readonly datasource: DataSource) {
+    super();
+  }
+
+  /** Bound in time: the dashboard's range where the variable follows it, and else the last hours. Never all that is kept. */
+  query(request: DataQueryRequest<SluiceVariableQuery>): Observable<DataQueryResponse> {
+    const [asked] = request.targets;
+    // Provisioned variables may be a text alone.
+    const query: SluiceVariableQuery = typeof asked === 'string' ? { refId: 'variable', expr: asked } : asked;
+    // What a name that is none throws is an error of the query, not of the page.
+    return defer(() => {
+        const expr = variableText(query);
+        const target: SluiceVariableQuery = { ...query, refId: query.refId || 'variable', column: undefined, queryType: 'table', mode: 'code', expr, limit: query.limit ?? VARIABLE_VALUES };
+        return this.datasource.query({ ...request, range: request.range ?? getDefaultTimeRange(), targets: [target] });
+      }).pipe(
+      map((response) => ({ ...response, data: response.error ? [] : toValues(response.data) }))
+    );
+  }
+}
