@@ -12,6 +12,7 @@
 #include "ingest/source/limits.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/http/server.h"
@@ -72,6 +73,7 @@ class AppImpl final : public App {
   Status open() {
     raise_file_limit();
     SLUICE_TRY(check_before_binding());
+    SLUICE_ASSIGN(auto targets, delivery::read_targets(config_.targets));
     const size_t cores = std::max(1u, std::thread::hardware_concurrency());
     started_at_ = clock_.now();
 
@@ -127,7 +129,8 @@ class AppImpl final : public App {
                                                [this](const Batch& batch) { same_traffic_->learn(batch); });
       if (!learned.ok()) log::warn("who reports which flows could not be read from what is stored, and is learned anew", {{"reason", learned.error().message}});
     }
-    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get()}));
+    SLUICE_ASSIGN(outbox_, delivery::Outbox::open(std::move(targets), store_->catalog(), clock_));
+    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get(), outbox_.get()}));
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
     if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
@@ -156,6 +159,7 @@ class AppImpl final : public App {
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
         [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), rules_.get()});
+    outbox_->start();
     rules_->start();
 
     lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
@@ -168,7 +172,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     feeds_->start();
@@ -200,6 +204,7 @@ class AppImpl final : public App {
       sealed = std::move(flushed).error().with("the open rows could not be sealed and stay in the journal");
     queries_.reset();
     rules_.reset();
+    outbox_.reset();
     store_.reset();
     return sealed;
   }
@@ -224,6 +229,7 @@ class AppImpl final : public App {
     for (auto& lane : lanes_)
       if (lane) lane->stop();
     if (rules_) rules_->stop();  // with all that was appended
+    if (outbox_) outbox_->stop();
     if (maintenance_) maintenance_->stop();
   }
 
@@ -238,6 +244,7 @@ class AppImpl final : public App {
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
     if (name == "rules") return Result<Batch>(rules_->rules_table());
+    if (name == "targets") return Result<Batch>(targets_table(outbox_->status()));
     if (name == "alerts") return Result<Batch>(rules_->alerts_table());
     if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
     return std::nullopt;
@@ -277,6 +284,7 @@ class AppImpl final : public App {
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<ingest::SameTraffic> same_traffic_;
+  std::unique_ptr<delivery::Outbox> outbox_;
   std::unique_ptr<RuleService> rules_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
@@ -326,6 +334,20 @@ std::string AppImpl::metrics_text() const {
   out.gauge("sluice_rule_state_bytes", "Memory of the rules' open windows", d(bytes));
   out.counter("sluice_alerts_started_total", "Alerts that started", d(started));
   out.gauge("sluice_alerts_firing", "Alerts that have started and not ended", d(rules_->firing()));
+
+  const auto targets = outbox_->status();
+  const auto by_target = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
+    if (targets.empty()) return;
+    out.family(name, type, help);
+    for (const auto& t : targets) out.sample(d(value(t)), {{"target", t.name}, {"kind", t.kind}});
+  };
+  by_target("sluice_target_up", "gauge", "0 while the target cannot be told", [](const auto& t) { return t.retry_at == 0; });
+  by_target("sluice_target_waiting", "gauge", "Notices of alerts that wait for the target", [](const auto& t) { return t.waiting; });
+  by_target("sluice_target_lag_seconds", "gauge", "How long the oldest of them has waited", [](const auto& t) { return static_cast<double>(t.lag) / 1e9; });
+  by_target("sluice_target_delivered_total", "counter", "Notices that the target has taken", [](const auto& t) { return t.delivered; });
+  by_target("sluice_target_failures_total", "counter", "Attempts that failed", [](const auto& t) { return t.failures; });
+  by_target("sluice_target_given_up_total", "counter", "Notices that the target refused, or that could not be delivered in time", [](const auto& t) { return t.refused + t.expired; });
+  by_target("sluice_target_dropped_total", "counter", "Notices that were not kept because too many waited", [](const auto& t) { return t.dropped; });
 
   const store::StoreStats s = store_->stats();
   out.gauge("sluice_segments", "Segments", d(s.segments));

@@ -1,5 +1,6 @@
 #include "ingest/source/limits.h"
 #include "server/config.h"
+#include "server/delivery/target.h"
 #include "server/limits.h"
 
 #define TOML_EXCEPTIONS 0
@@ -384,31 +385,44 @@ Result<ingest::SameTrafficGroup> read_same_traffic(const toml::table& table, con
 
 // --- [[feed]] ------------------------------------------------------------------------------------------------------
 
-bool is_feed_name(std::string_view name) {
+bool is_declared_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
   });
 }
 
-// One [[feed]] table. What its kind makes of its keys is seen when it is made.
-Result<ingest::FeedSettings> feed_of(const toml::table& table, const std::string& file_name) {
+// One declared table: its name, and the keys of `own`, go where those point; what its kind makes of the others is seen when it is made.
+Status read_declared(const toml::table& table, const std::string& file_name, std::string_view noun, ingest::DeclaredSettings& out,
+                     std::initializer_list<std::pair<std::string_view, std::string*>> own) {
   const auto place_of = [&](const toml::node& node) { return file_name + ":" + std::to_string(node.source().begin.line); };
-  ingest::FeedSettings feed;
-  feed.place = place_of(table);
+  out.place = place_of(table);
   for (const auto& [key, node] : table) {
     const auto value = text_of(node);
     if (!value) return Error{ErrorCode::parse, place_of(node) + ": '" + std::string(key.str()) + "' is text, a whole number, true or false, or a list of those"};
-    std::string* own = key == "name" ? &feed.name : key == "kind" ? &feed.kind : key == "source" ? &feed.source : key == "format" ? &feed.format : nullptr;
-    if (own)
-      *own = *value;
+    const auto at = std::find_if(own.begin(), own.end(), [&](const auto& o) { return o.first == key.str(); });
+    if (key == "name")
+      out.name = *value;
+    else if (at != own.end())
+      *at->second = *value;
     else
-      feed.options[std::string(key.str())] = {*value, place_of(node)};
+      out.options[std::string(key.str())] = {*value, place_of(node)};
   }
-  if (!is_feed_name(feed.name))
-    return Error{ErrorCode::invalid_argument, feed.place + ": a feed needs a name of 1 to 64 letters, digits, '-', '_' or '.'" +
-                                                  (feed.name.empty() ? "" : ", not '" + feed.name.substr(0, 100) + "'")};
+  if (is_declared_name(out.name)) return {};
+  return Error{ErrorCode::invalid_argument, out.place + ": a " + std::string(noun) + " needs a name of 1 to 64 letters, digits, '-', '_' or '.'" +
+                                                (out.name.empty() ? "" : ", not '" + out.name.substr(0, 100) + "'")};
+}
+
+Result<ingest::FeedSettings> feed_of(const toml::table& table, const std::string& file_name) {
+  ingest::FeedSettings feed;
+  SLUICE_TRY(read_declared(table, file_name, "feed", feed, {{"kind", &feed.kind}, {"source", &feed.source}, {"format", &feed.format}}));
   if (feed.kind.empty()) return feed.error_at("kind", "is needed: where it fetches from, e.g. folder");
   return feed;
+}
+
+Result<ingest::DeclaredSettings> target_of(const toml::table& table, const std::string& file_name) {
+  ingest::DeclaredSettings target = delivery::declared_target();
+  SLUICE_TRY(read_declared(table, file_name, "target", target, {{"kind", &target.kind}}));
+  return target;
 }
 
 Result<PushRule> push_of(const toml::table& table, const std::string& file_name) {
@@ -514,7 +528,7 @@ Status load_config_text(Config& config, std::string_view text, const std::string
                                                std::to_string(limits::kSameTrafficExportersMax) + " exporters in them"};
       continue;
     }
-    if (key == "feed" || key == "push") {
+    if (key == "feed" || key == "push" || key == "target") {
       const std::string name(key.str());
       const auto* tables = node.as_array();
       if (!tables || !tables->is_array_of_tables()) return Error{ErrorCode::parse, place + ": a " + name + " is declared as [[" + name + "]]"};
@@ -522,6 +536,9 @@ Status load_config_text(Config& config, std::string_view text, const std::string
         if (name == "feed") {
           SLUICE_ASSIGN(ingest::FeedSettings feed, feed_of(*table.as_table(), file_name));
           config.feeds.push_back(std::move(feed));
+        } else if (name == "target") {
+          SLUICE_ASSIGN(ingest::DeclaredSettings target, target_of(*table.as_table(), file_name));
+          config.targets.push_back(std::move(target));
         } else {
           SLUICE_ASSIGN(PushRule rule, push_of(*table.as_table(), file_name));
           config.pushes.push_back(std::move(rule));

@@ -1,6 +1,6 @@
 // Configuration: flags and the TOML file share one table of settings, so every flag has the same name in the file.
 //
-// What the server fetches itself is declared in the file only: a [[feed]] table each.
+// What the server fetches itself, and whom it tells of alerts, is declared in the file only: a [[feed]] or [[target]] table each.
 // Order: built-in defaults, then the file of --config, then flags. An unknown key in the file is an error with its line.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/receive/declared_settings.h"
 #include "ingest/receive/feed.h"
 #include "ingest/source/same_traffic.h"
 #include "query/limits.h"
@@ -63,6 +64,7 @@ struct Config {
   log::Format log_format = log::Format::text;
   log::Level log_level = log::Level::info;
   std::vector<ingest::FeedSettings> feeds;  // the file's [[feed]] tables; no flag
+  std::vector<ingest::DeclaredSettings> targets;  // its [[target]] tables, see delivery/target.h
   std::vector<PushRule> pushes;             // its [[push]] tables, the first that fits decides
   std::vector<ingest::SameTrafficGroup> same_traffic;  // its [[same-traffic]] tables
 };

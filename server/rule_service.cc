@@ -359,6 +359,7 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
   }
   dirty_[episode.id] = record_of(episode);
   if (change != EpisodeChange::updated) is_urgent_ = true;
+  if (parts_.outbox) parts_.outbox->note(episode, change, parts_.clock.now());
   if (change == EpisodeChange::started) {
     if (const auto at = definitions_.find(episode.rule); at != definitions_.end()) ++at->second.alerts;
     log::info("an alert started", {{"rule", episode.rule}, {"id", episode.id}, {"severity", to_string(episode.severity)}, {"message", episode.message}});
@@ -413,6 +414,7 @@ void RuleService::commit(bool is_last) {
       write.put(Keyspace::rules, std::string(kSourcesKey), std::move(record));
     }
   }
+  if (parts_.outbox) parts_.outbox->write(write);
   if (!write.empty()) {
     if (const Status kept = parts_.store.catalog().commit(write, Sync::no); !kept.ok()) {
       voice_.say("alerts could not be kept yet", kept.error());
@@ -422,6 +424,7 @@ void RuleService::commit(bool is_last) {
     }
     voice_.well("alerts are kept again");
   }
+  if (parts_.outbox) parts_.outbox->committed();
   dirty_.clear();
   is_urgent_ = false;
   if (with_frontiers) kept_at_ = now;

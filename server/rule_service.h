@@ -33,6 +33,7 @@
 #include "query/continuous/episode.h"
 #include "query/continuous/stream.h"
 #include "server/auth.h"
+#include "server/delivery/outbox.h"
 #include "server/error_voice.h"
 #include "server/exporter_book.h"
 #include "server/metrics.h"
@@ -66,6 +67,7 @@ class RuleService {
     const Clock& clock;
     query::Executor& executor;
     const ExporterBook* exporters = nullptr;
+    delivery::Outbox* outbox = nullptr;  // whom alerts are told to; may be null
   };
   // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process
   static Result<std::unique_ptr<RuleService>> open(Parts parts);

@@ -273,6 +273,21 @@ Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) 
   return table.finish();
 }
 
+Batch targets_table(const std::vector<delivery::TargetStatus>& targets) {
+  TableWriter table{{"name", L::string},      {"kind", L::string},          {"to", L::string},          {"tells", L::string},      {"waiting", L::uint},
+                    {"lag", L::duration, "ns"}, {"delivered", L::uint},       {"failures", L::uint},      {"refused", L::uint},      {"expired", L::uint},
+                    {"dropped", L::uint},     {"flows", L::uint},           {"flows_dropped", L::uint}, {"last_success_at", L::timestamp},
+                    {"last_error_at", L::timestamp}, {"last_error", L::string}, {"retry_at", L::timestamp}};
+  for (const auto& t : targets) {
+    table.row();
+    table.text(t.name).text(t.kind).text(t.to).text(t.tells).set(t.waiting).span(t.lag).set(t.delivered).set(t.failures).set(t.refused).set(t.expired).set(t.dropped);
+    table.set(t.flows).set(t.flows_dropped).time(t.last_success_at).time(t.last_error_at);
+    t.last_error.empty() ? table.null() : table.text(t.last_error);
+    table.time(t.retry_at);
+  }
+  return table.finish();
+}
+
 Batch examples_table(const std::vector<query::continuous::ExampleResult>& results) {
   TableWriter table{{"example", L::string}, {"must_fire", L::boolean}, {"passed", L::boolean}, {"alerts", L::uint}, {"detail", L::string}};
   for (const auto& r : results) {

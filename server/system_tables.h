@@ -42,6 +42,8 @@ Batch losses_table(const std::vector<Loss>& losses);
 Batch queries_table(const std::vector<RunningQuery>& queries);
 // Rules and how they do; alerts, in the order given.
 Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue);
+// Targets of alerts and how they do.
+Batch targets_table(const std::vector<delivery::TargetStatus>& targets);
 Batch examples_table(const std::vector<query::continuous::ExampleResult>& results);
 Batch alerts_table(const std::vector<query::continuous::Episode>& alerts);
 // Bytes per column, and per flow, over all segments.

@@ -14,6 +14,7 @@
 #include "client/repl/http.h"
 #include "client/repl/rule_files.h"
 #include "client/repl/session.h"
+#include "client/repl/target_test.h"
 #include "client/repl/upload.h"
 
 namespace {
@@ -107,6 +108,10 @@ int main(int argc, char** argv) {
   rules_list->add_option("--format", list_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
   auto* alerts = app.add_subcommand("alerts", "List alerts, the latest first");
   alerts->add_option("--format", list_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
+  auto* targets = alerts->add_subcommand("targets", "List whom the server tells of alerts, and how each does");
+  std::string target_name;
+  auto* target_test = alerts->add_subcommand("test", "Have the server send a test notice to a target");
+  target_test->add_option("target", target_name, "Its name in the server's configuration")->required();
 
   auto* verify = app.add_subcommand("verify", "Have the server read and check every stored byte");
   auto* flush = app.add_subcommand("flush", "Seal what is open into segments");
@@ -145,6 +150,12 @@ int main(int argc, char** argv) {
     QueryOptions options;
     options.format = list_format;
     return run_query(http, "show rules | select name, state, severity, flows, late_flows, dropped_flows, groups, alerts, open_alerts, lag, note", options);
+  }
+  if (*target_test) return test_target(http, target_name);
+  if (*targets) {
+    QueryOptions options;
+    options.format = list_format;
+    return run_query(http, "show targets | select name, kind, to, tells, waiting, lag, delivered, failures, refused, expired, dropped, last_success_at, last_error", options);
   }
   if (*alerts) {
     QueryOptions options;

@@ -25,13 +25,13 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "ingest/receive/declared_settings.h"
 #include "ingest/receive/inflate.h"
 #include "storage/model/ip.h"
 #include "storage/model/result.h"
@@ -130,52 +130,17 @@ struct FeedFormat {
   bool (*is_header)(std::string_view line, bool first) = nullptr;
 };
 
-// The declaration of a feed: what all kinds share, and the keys that belong to its kind.
-//
-// A factory reads its keys by the functions below, each once, then calls finish(): a key that nobody asked for is an error with its place.
-class FeedSettings {
+// The declaration of a feed. A factory reads its keys each once, then calls finish(): see declared_settings.h.
+class FeedSettings : public DeclaredSettings {
  public:
-  struct Option {
-    std::string value;
-    std::string place;  // "sluice.toml:12"
-  };
+  FeedSettings() : DeclaredSettings("feed", "name, kind, source, format") {}
 
-  std::string name;    // letters, digits, '-', '_' and '.'; checkpoints are kept under it
-  std::string kind;    // "folder"
   std::string source;  // format, as in POST /v1/ingest/{source}
   std::string format;  // the source's own setting, e.g. an AWS field list
-  std::string place;   // of the declaration
   FeedFormat shape;
-  std::map<std::string, Option> options;
-
-  // Errors of all of these: invalid_argument, "sluice.toml:12: feed 'x': key: what".
-  Result<std::string> text(const std::string& key, std::string_view otherwise = {});
-  Result<std::string> required(const std::string& key);
-  Result<bool> flag(const std::string& key, bool otherwise);
-  Result<uint64_t> count(const std::string& key, uint64_t otherwise, uint64_t least, uint64_t most);
-  Result<DurationNs> duration(const std::string& key, DurationNs otherwise, DurationNs least, DurationNs most);
-  // Comma-separated, or an array in the file.
-  Result<std::vector<std::string>> list(const std::string& key);
-  // One of the words.
-  Result<size_t> choice(const std::string& key, std::span<const std::string_view> words, size_t otherwise);
-  // A secret is never written into the file: KEY_file names a file that holds it (a line end behind it is taken off) or KEY_env an
-  // environment variable. Returns a reader, so that a secret that is renewed is read anew; it is read once here to tell early
-  // what is wrong. nullptr: neither key is there.
-  using Secret = std::function<Result<std::string>()>;
-  Result<Secret> secret(const std::string& key = "secret");
   // What only one feed may take from, in words with its name; whoever declares it second is told, by the key.
   void claim(const std::string& key, std::string what) { claims.emplace_back(key, std::move(what)); }
   std::vector<std::pair<std::string, std::string>> claims;
-
-  // An error for the first key that no function above was asked for.
-  Status finish() const;
-
-  // An error at a key's place (or the feed's, when it is not there).
-  Error error_at(const std::string& key, std::string_view what) const;
-
- private:
-  const Option* find(const std::string& key);
-  std::set<std::string> asked_;
 };
 
 // A kind of feed; one joins with one row in feed_kinds.cc.

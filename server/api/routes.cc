@@ -43,6 +43,8 @@ std::vector<Route> routes(const Parts& parts) {
       {"POST", "/v1/rules/test", Role::read, Lane::query, kQueryBody, "Run the examples of the rules of such a file; nothing is kept",
        [](Call& c) { answer_rules_test(c); }},
       {"GET", "/v1/alerts", Role::read, Lane::quick, 0, "Alerts, the latest first; by ?rule=, state=, severity=, id=, limit=", [p](Call& c) { answer_alerts(c, p.rules); }},
+      {"GET", "/v1/targets", Role::read, Lane::quick, 0, "Whom alerts are told to, and how each does", [p](Call& c) { answer_targets(c, p.outbox); }},
+      {"POST", "/v1/targets/{name}/test", Role::admin, Lane::admin, kSmallBody, "Send a test notice to a target now", [p](Call& c) { answer_target_test(c, p.outbox); }},
       {"POST", "/v1/admin/flush", Role::admin, Lane::admin, kSmallBody, "Seal everything open", [p](Call& c) { answer_flush(c, p.store); }},
       {"POST", "/v1/admin/compact", Role::admin, Lane::admin, kSmallBody, "Merge small segments until none is worth it",
        [p](Call& c) { answer_compact(c, p.store); }},

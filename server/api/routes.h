@@ -10,6 +10,7 @@
 #include "server/api/router.h"
 #include "server/config.h"
 #include "server/console/page_file.h"
+#include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/ingest_service.h"
@@ -34,6 +35,7 @@ struct Parts {
   std::function<std::vector<ingest::ExporterStats>()> exporters;
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
   server::RuleService& rules;
+  delivery::Outbox& outbox;
   const server::FeedRunner* feeds = nullptr;
   std::vector<server::PushRule> pushes;
   QueryBounds bounds;
@@ -77,6 +79,10 @@ void answer_rules(Call& call, const server::RuleService& rules);
 void answer_alerts(Call& call, const server::RuleService& rules);
 void answer_rules_apply(Call& call, server::RuleService& rules);
 void answer_rules_test(Call& call);
+
+// target_routes.cc
+void answer_targets(Call& call, const delivery::Outbox& outbox);
+void answer_target_test(Call& call, delivery::Outbox& outbox);
 
 // admin_routes.cc
 void answer_flush(Call& call, store::Store& store);

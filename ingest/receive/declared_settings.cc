@@ -1,4 +1,4 @@
-#include "ingest/receive/feed.h"
+#include "ingest/receive/declared_settings.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -33,30 +33,30 @@ Result<std::string> read_secret_variable(const std::string& name) {
 
 }  // namespace
 
-const FeedSettings::Option* FeedSettings::find(const std::string& key) {
+const DeclaredSettings::Option* DeclaredSettings::find(const std::string& key) {
   asked_.insert(key);
   const auto at = options.find(key);
   return at == options.end() ? nullptr : &at->second;
 }
 
-Error FeedSettings::error_at(const std::string& key, std::string_view what) const {
+Error DeclaredSettings::error_at(const std::string& key, std::string_view what) const {
   const auto at = options.find(key);
   const std::string& where = at == options.end() ? place : at->second.place;
-  return Error{ErrorCode::invalid_argument, (where.empty() ? "" : where + ": ") + "feed '" + name + "': " + key + ": " + std::string(what)};
+  return Error{ErrorCode::invalid_argument, (where.empty() ? "" : where + ": ") + std::string(noun_) + " '" + name + "': " + key + ": " + std::string(what)};
 }
 
-Result<std::string> FeedSettings::text(const std::string& key, std::string_view otherwise) {
+Result<std::string> DeclaredSettings::text(const std::string& key, std::string_view otherwise) {
   const Option* option = find(key);
   return option ? option->value : std::string(otherwise);
 }
 
-Result<std::string> FeedSettings::required(const std::string& key) {
+Result<std::string> DeclaredSettings::required(const std::string& key) {
   const Option* option = find(key);
-  if (!option || option->value.empty()) return error_at(key, "is needed for a feed of kind '" + kind + "'");
+  if (!option || option->value.empty()) return error_at(key, "is needed for a " + std::string(noun_) + " of kind '" + kind + "'");
   return option->value;
 }
 
-Result<bool> FeedSettings::flag(const std::string& key, bool otherwise) {
+Result<bool> DeclaredSettings::flag(const std::string& key, bool otherwise) {
   const Option* option = find(key);
   if (!option) return otherwise;
   if (option->value == "true") return true;
@@ -64,7 +64,7 @@ Result<bool> FeedSettings::flag(const std::string& key, bool otherwise) {
   return error_at(key, "is true or false, not '" + option->value + "'");
 }
 
-Result<uint64_t> FeedSettings::count(const std::string& key, uint64_t otherwise, uint64_t least, uint64_t most) {
+Result<uint64_t> DeclaredSettings::count(const std::string& key, uint64_t otherwise, uint64_t least, uint64_t most) {
   const Option* option = find(key);
   if (!option) return otherwise;
   uint64_t number = 0;
@@ -75,7 +75,7 @@ Result<uint64_t> FeedSettings::count(const std::string& key, uint64_t otherwise,
   return number;
 }
 
-Result<DurationNs> FeedSettings::duration(const std::string& key, DurationNs otherwise, DurationNs least, DurationNs most) {
+Result<DurationNs> DeclaredSettings::duration(const std::string& key, DurationNs otherwise, DurationNs least, DurationNs most) {
   const Option* option = find(key);
   if (!option) return otherwise;
   const auto parsed = option->value == "0" ? std::optional<DurationNs>(0) : parse_duration(option->value);
@@ -84,7 +84,7 @@ Result<DurationNs> FeedSettings::duration(const std::string& key, DurationNs oth
   return *parsed;
 }
 
-Result<std::vector<std::string>> FeedSettings::list(const std::string& key) {
+Result<std::vector<std::string>> DeclaredSettings::list(const std::string& key) {
   std::vector<std::string> items;
   const Option* option = find(key);
   if (!option) return items;
@@ -98,7 +98,7 @@ Result<std::vector<std::string>> FeedSettings::list(const std::string& key) {
   return items;
 }
 
-Result<size_t> FeedSettings::choice(const std::string& key, std::span<const std::string_view> words, size_t otherwise) {
+Result<size_t> DeclaredSettings::choice(const std::string& key, std::span<const std::string_view> words, size_t otherwise) {
   const Option* option = find(key);
   if (!option) return otherwise;
   std::string known;
@@ -109,7 +109,7 @@ Result<size_t> FeedSettings::choice(const std::string& key, std::span<const std:
   return error_at(key, "is " + known + ", not '" + option->value + "'");
 }
 
-Result<FeedSettings::Secret> FeedSettings::secret(const std::string& key) {
+Result<DeclaredSettings::Secret> DeclaredSettings::secret(const std::string& key) {
   const std::string file_key = key + "_file", variable_key = key + "_env";
   const Option* file = find(file_key);
   const Option* variable = find(variable_key);
@@ -123,12 +123,12 @@ Result<FeedSettings::Secret> FeedSettings::secret(const std::string& key) {
   return read;
 }
 
-Status FeedSettings::finish() const {
+Status DeclaredSettings::finish() const {
   for (const auto& [key, option] : options)
     if (!asked_.contains(key)) {
       std::string known;
       for (const std::string& asked : asked_) known += (known.empty() ? "" : ", ") + asked;
-      return error_at(key, "is not known for a feed of kind '" + kind + "' (known are name, kind, source, format, " + known + ")");
+      return error_at(key, "is not known for a " + std::string(noun_) + " of kind '" + kind + "' (known are " + std::string(common_) + ", " + known + ")");
     }
   return {};
 }

@@ -1,0 +1,38 @@
+// The bounds of what is told to others (alerts, forwarded flows), with their reasons and what happens when they are met.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "storage/model/time.h"
+
+namespace sluice::limits {
+
+// [[target]] tables; each has a thread. Beyond: the configuration is refused.
+inline constexpr size_t kTargetsMax = 32;
+// Notices that wait for one target, some KiB each: a day of an incident. Beyond: newer ones are not kept for it, which is counted, shown, and
+// told to the target once it takes notices again; the alerts are in `from alerts` all the same.
+inline constexpr size_t kNoticesWaitingMax = 10'000;
+// Notices in one message, or in one go where each is a message of its own. What waits beyond goes with the next.
+inline constexpr size_t kNoticesTogetherMax = 100;
+// Alerts shown in one message of a chat (Slack takes 50 blocks, Teams 28 KB), each cut to so many bytes of text.
+inline constexpr size_t kChatNoticesMax = 15;
+inline constexpr size_t kChatTextBytesMax = 600;
+// How long what cannot be delivered is tried, unless the target says otherwise, and at most. Beyond: given up, and counted.
+inline constexpr DurationNs kGiveUpAfter = kDay;
+inline constexpr DurationNs kGiveUpAfterMax = 30 * kDay;
+// How long notices may wait for others to go with them.
+inline constexpr DurationNs kGroupWaitMax = kHour;
+// A pause that a receiver asks for (Retry-After). Beyond: that long.
+inline constexpr DurationNs kReceiverPauseMax = 10 * kMinute;
+// The whole exchange with a receiver, connecting included. Beyond: it failed, and is tried again.
+inline constexpr DurationNs kDeliveryTimeout = 30 * kSecond;
+// A receiver's answer, of which only the status counts. Beyond: the attempt failed.
+inline constexpr size_t kDeliveryAnswerBytesMax = 64u << 10;
+// Headers that one webhook adds, and addresses of one e-mail. Beyond: the configuration is refused.
+inline constexpr size_t kWebhookHeadersMax = 32;
+inline constexpr size_t kMailRecipientsMax = 50;
+// A syslog datagram: what UDP over IPv4 carries. Receivers take 2,048 bytes, and should more (RFC 5426 section 3.2). Beyond: refused and counted.
+inline constexpr size_t kSyslogDatagramBytesMax = 65'507;
+
+}  // namespace sluice::limits
