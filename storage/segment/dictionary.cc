@@ -1,6 +1,7 @@
 #include "storage/segment/dictionary.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <random>
 
@@ -23,58 +24,125 @@ uint64_t seed() {
   static const uint64_t value = (uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   return value;
 }
-size_t hash(const IpAddress& ip) { return XXH3_64bits_withSeed(ip.bytes.data(), ip.bytes.size(), seed()); }
+// Values whose places are made and asked for at a time: enough for the memory to answer while the next ones are made.
+constexpr size_t kStep = 32;
 
 }  // namespace
 
 // --- addresses ----------------------------------------------------------------------------------------------------
 
-IpDictionaryBuilder::IpDictionaryBuilder() : slots_(kFirstSlots, 0) {}
+IpDictionaryBuilder::IpDictionaryBuilder() : seed_(seed()), v4_slots_(kFirstSlots), other_slots_(kFirstSlots, 0) {}
 
-uint32_t IpDictionaryBuilder::add(const IpAddress& ip) {
-  // Exporters and next hops repeat for many rows.
-  if (last_ < values_.size() && values_[last_] == ip) return last_;
-  return last_ = find_or_add(ip);
+size_t IpDictionaryBuilder::place_of(uint32_t v4) const { return XXH3_64bits_withSeed(&v4, sizeof v4, seed_) & (v4_slots_.size() - 1); }
+size_t IpDictionaryBuilder::place_of(const IpAddress& ip) const {
+  return XXH3_64bits_withSeed(ip.bytes.data(), ip.bytes.size(), seed_) & (other_slots_.size() - 1);
 }
 
-uint32_t IpDictionaryBuilder::find_or_add(const IpAddress& ip) {
-  const size_t mask = slots_.size() - 1;
-  for (size_t i = hash(ip) & mask;; i = (i + 1) & mask) {
-    const uint32_t n = slots_[i];
-    if (n == 0) {
-      values_.push_back(ip);
-      slots_[i] = static_cast<uint32_t>(values_.size());
-      if (values_.size() * 2 > slots_.size()) grow();
-      return static_cast<uint32_t>(values_.size()) - 1;
+uint32_t IpDictionaryBuilder::add(const IpAddress& ip) {
+  uint32_t number = 0;
+  add({&ip, 1}, &number);
+  return number;
+}
+
+void IpDictionaryBuilder::add(std::span<const IpAddress> ips, uint32_t* numbers) {
+  std::array<size_t, kStep> places;
+  for (size_t from = 0; from < ips.size(); from += kStep, numbers += kStep) {
+    const auto step = ips.subspan(from, std::min(kStep, ips.size() - from));
+    reserve(step.size());
+    for (size_t i = 0; i < step.size(); ++i) {
+      // Exporters and next hops repeat for many rows.
+      if (i > 0 && step[i] == step[i - 1]) {
+        places[i] = places[i - 1];
+      } else if (step[i].is_v4()) {
+        places[i] = place_of(step[i].v4_value());
+        __builtin_prefetch(&v4_slots_[places[i]]);
+      } else {
+        places[i] = place_of(step[i]);
+        __builtin_prefetch(&other_slots_[places[i]]);
+      }
     }
-    if (values_[n - 1] == ip) return n - 1;
+    for (size_t i = 0; i < step.size(); ++i)
+      numbers[i] = step[i].is_v4() ? find_or_add(step[i].v4_value(), places[i]) : find_or_add(step[i], places[i]);
   }
 }
 
-void IpDictionaryBuilder::grow() {
-  slots_.assign(slots_.size() * 4, 0);
-  const size_t mask = slots_.size() - 1;
-  for (size_t v = 0; v < values_.size(); ++v) {
-    size_t i = hash(values_[v]) & mask;
-    while (slots_[i] != 0) i = (i + 1) & mask;
-    slots_[i] = static_cast<uint32_t>(v) + 1;
+uint32_t IpDictionaryBuilder::new_number(const IpAddress& ip) {
+  values_.push_back(ip);
+  return static_cast<uint32_t>(values_.size()) - 1;
+}
+
+uint32_t IpDictionaryBuilder::find_or_add(uint32_t v4, size_t place) {
+  const size_t mask = v4_slots_.size() - 1;
+  for (;; place = (place + 1) & mask) {
+    V4Slot& slot = v4_slots_[place];
+    if (slot.number == 0) {
+      slot = {v4, new_number(IpAddress::v4(v4)) + 1};
+      ++v4_count_;
+    }
+    if (slot.value == v4) return slot.number - 1;
+  }
+}
+
+uint32_t IpDictionaryBuilder::find_or_add(const IpAddress& ip, size_t place) {
+  const size_t mask = other_slots_.size() - 1;
+  for (;; place = (place + 1) & mask) {
+    uint32_t& slot = other_slots_[place];
+    if (slot == 0) slot = new_number(ip) + 1;
+    if (values_[slot - 1] == ip) return slot - 1;
+  }
+}
+
+void IpDictionaryBuilder::reserve(size_t more) {
+  if ((v4_count_ + more) * 2 > v4_slots_.size()) {
+    std::vector<V4Slot> old(v4_slots_.size() * 4);
+    old.swap(v4_slots_);
+    for (const V4Slot& slot : old) {
+      if (slot.number == 0) continue;
+      size_t i = place_of(slot.value);
+      while (v4_slots_[i].number != 0) i = (i + 1) & (v4_slots_.size() - 1);
+      v4_slots_[i] = slot;
+    }
+  }
+  if ((values_.size() - v4_count_ + more) * 2 > other_slots_.size()) {
+    std::vector<uint32_t> old(other_slots_.size() * 4, 0);
+    old.swap(other_slots_);
+    for (uint32_t slot : old) {
+      if (slot == 0) continue;
+      size_t i = place_of(values_[slot - 1]);
+      while (other_slots_[i] != 0) i = (i + 1) & (other_slots_.size() - 1);
+      other_slots_[i] = slot;
+    }
   }
 }
 
 void IpDictionaryBuilder::finish() {
-  struct Key {
-    uint64_t high, low;
+  // IPv4 addresses, most of them, sort as numbers; the others stand before and behind them.
+  std::vector<uint64_t> v4;
+  v4.reserve(v4_count_);
+  for (const V4Slot& slot : v4_slots_)
+    if (slot.number != 0) v4.push_back(uint64_t{slot.value} << 32 | (slot.number - 1));
+  std::sort(v4.begin(), v4.end());
+  v4_slots_ = {};
+  struct Other {
+    IpAddress ip;
     uint32_t number;
   };
-  std::vector<Key> keys(values_.size());
-  for (size_t i = 0; i < values_.size(); ++i) keys[i] = {values_[i].high(), values_[i].low(), static_cast<uint32_t>(i)};
-  std::sort(keys.begin(), keys.end(), [](const Key& a, const Key& b) { return a.high != b.high ? a.high < b.high : a.low < b.low; });
+  std::vector<Other> others;
+  for (uint32_t slot : other_slots_)
+    if (slot != 0) others.push_back({values_[slot - 1], slot - 1});
+  std::sort(others.begin(), others.end(), [](const Other& a, const Other& b) { return a.ip < b.ip; });
+  other_slots_ = {};
+
   ranks_.resize(values_.size());
-  for (size_t i = 0; i < keys.size(); ++i) {
-    ranks_[keys[i].number] = static_cast<uint32_t>(i);
-    values_[i] = IpAddress::from_halves(keys[i].high, keys[i].low);
-  }
-  slots_ = {};
+  uint32_t rank = 0;
+  const auto take = [&](const IpAddress& ip, uint32_t number) {
+    ranks_[number] = rank;
+    values_[rank++] = ip;
+  };
+  auto other = others.begin();
+  for (; other != others.end() && other->ip < IpAddress::v4(0); ++other) take(other->ip, other->number);
+  for (uint64_t v : v4) take(IpAddress::v4(static_cast<uint32_t>(v >> 32)), static_cast<uint32_t>(v));
+  for (; other != others.end(); ++other) take(other->ip, other->number);
 }
 
 void IpDictionaryBuilder::write(std::string& out) const {

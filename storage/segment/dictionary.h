@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ class IpDictionaryBuilder {
   IpDictionaryBuilder();
   // A number for the value, good until finish() says what it has become.
   uint32_t add(const IpAddress& ip);
+  // The same for many. REQUIRES: numbers has room for ips.size()
+  void add(std::span<const IpAddress> ips, uint32_t* numbers);
   // Sorts; ranks()[number] is the value's code.
   void finish();
   const std::vector<uint32_t>& ranks() const { return ranks_; }
@@ -28,11 +31,24 @@ class IpDictionaryBuilder {
   void write(std::string& out) const;
 
  private:
-  uint32_t find_or_add(const IpAddress& ip);
-  void grow();
-  std::vector<uint32_t> slots_;  // number + 1, 0: free
+  // IPv4 addresses stand in their slots, so that finding one costs one place in memory and not two.
+  struct V4Slot {
+    uint32_t value = 0;
+    uint32_t number = 0;  // + 1, 0: free
+  };
+  size_t place_of(uint32_t v4) const;
+  size_t place_of(const IpAddress& ip) const;
+  // From its place, in a table that has room.
+  uint32_t find_or_add(uint32_t v4, size_t place);
+  uint32_t find_or_add(const IpAddress& ip, size_t place);
+  uint32_t new_number(const IpAddress& ip);
+  // Makes room in both tables for so many more values.
+  void reserve(size_t more);
+  uint64_t seed_;
+  std::vector<V4Slot> v4_slots_;
+  std::vector<uint32_t> other_slots_;  // number + 1, 0: free
+  size_t v4_count_ = 0;
   std::vector<IpAddress> values_;
-  uint32_t last_ = 0;  // what the last add answered
   std::vector<uint32_t> ranks_;
 };
 

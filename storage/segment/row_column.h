@@ -69,6 +69,13 @@ RowColumn join_codes(const ColumnParts& parts, std::span<const Batch* const> bat
         if (n == kNone) n = number_at(i);
         codes[at + i] = n;
       }
+    } else if constexpr (requires { builder.add(IpAddress{}); }) {
+      // Whole stretches of rows that are not null.
+      const auto ips = c->values<IpAddress>();
+      for (size_t i = 0, end; i < ips.size(); i = end) {
+        end = c->has_nulls() ? i + 1 : ips.size();
+        if (!c->is_null(i)) builder.add(ips.subspan(i, end - i), codes.data() + at + i);
+      }
     } else {
       for (size_t i = 0; i < c->size(); ++i)
         if (!c->is_null(i)) codes[at + i] = number_at(i);
