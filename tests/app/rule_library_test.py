@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """The library in rules/ as people meet it: applied to the real server, and docs/detections.md, which says what it covers. Run:
 rule_library_test.py PATH-OF-SLUICED; with --write before the path, the made parts of the page are made again."""
+import os
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 import unittest
 
 import sluiced
@@ -204,6 +207,45 @@ class Library(unittest.TestCase):
         self.assertGreaterEqual(len(sections), 11)
         for section in sections:
             self.assertRegex(section, r"\| `", section.splitlines()[0])
+
+
+class Day(unittest.TestCase):
+    """The sample day: 445,000 flows of a small company, with stories. All rules over all of it, as replay has them."""
+
+    ALERTS_MAX = 60
+    STORIES = {  # rule: what its alert is about
+        "port_scan": "203.0.113.66",
+        "denied_scan": "203.0.113.66",
+        "slow_scan": "203.0.113.66",
+        "guessing_from_outside_ssh": "203.0.113.99",
+        "large_upload": "192.0.2.77",
+        "service_not_answering": "10.20.12.40",
+        "steady_contact": "192.168.10.57",
+    }
+
+    def test_stories_are_found_and_the_rest_is_quiet(self):
+        bin = pathlib.Path(sluiced.PROGRAM).resolve().parent
+        if not (bin / "sluice-generate").exists() or not (bin / "sluice").exists():
+            self.skipTest("sluice and sluice-generate are not built")
+        with tempfile.TemporaryDirectory(prefix="sluice-day-") as day, Sluiced() as s:
+            subprocess.run([bin / "sluice-generate", "--profile", "company", "--start", "2026-11-20", "--out", day, "--format", "aws,netflow5,ipfix"], check=True, capture_output=True)
+            address = dict(os.environ, SLUICE_SERVER=f"http://{s.http}")
+            for source, paths in (("aws_vpc", ["aws"]), ("netflow", ["netflow5/edge.pcap", "ipfix/core.pcap"])):
+                subprocess.run([bin / "sluice", "ingest", "--source", source, *(f"{day}/{p}" for p in paths)], check=True, capture_output=True, env=address)
+            self.assertGreater(s.query("stats n = count()").rows()[0][0], 400_000)
+            for file in sorted((ROOT / "rules").glob("*.flowql")):
+                self.assertEqual(s.post("/v1/rules/apply", file.read_text()).status, 200, file.name)
+            alerts = {}
+            for name in [n for t in texts() for n in t.names]:
+                answer = s.query(f"replay rule {name}").json()
+                columns = [c["name"] for c in answer["columns"]]
+                for row in answer["rows"]:
+                    alerts.setdefault(name, []).append(f'{row[columns.index("key")]}: {row[columns.index("message")]}')
+            for rule, about in self.STORIES.items():
+                self.assertTrue(any(about in a for a in alerts.get(rule, [])), f"{rule} says nothing of {about}: {alerts.get(rule)}")
+            total = sum(len(a) for a in alerts.values())
+            self.assertLessEqual(total, self.ALERTS_MAX, alerts)
+            print(f"{total} alerts of {len(alerts)} rules", file=sys.stderr)
 
 
 if __name__ == "__main__":
