@@ -23,28 +23,45 @@ size_t bytes_of(const Chunk& chunk) {
 }  // namespace
 
 Status RowBuffer::append(const Chunk& chunk, MemoryClaim& claim) {
+  if (chunk.rows == 0) return {};
   SLUICE_TRY(claim.set(claim.bytes() + bytes_of(chunk)));
-  if (columns_.size() < chunk.slots.size()) columns_.resize(chunk.slots.size());
-  for (size_t s = 0; s < chunk.slots.size(); ++s) {
-    if (!chunk.slots[s]) continue;
-    if (!columns_[s]) columns_[s].emplace(chunk.slots[s]->type());
-    columns_[s]->append_range(*chunk.slots[s], 0, chunk.rows);
+  const auto filled = [&](size_t s) { return s < chunk.slots.size() && chunk.slots[s] != nullptr; };
+  if (rows_ == 0) {
+    columns_.clear();
+    for (const ColumnPtr& c : chunk.slots)
+      if (c)
+        columns_.emplace_back(c->type());
+      else
+        columns_.emplace_back();
+  }
+  for (size_t s = 0; s < columns_.size(); ++s) {
+    if (!columns_[s]) continue;
+    if (filled(s))
+      columns_[s]->append_range(*chunk.slots[s], 0, chunk.rows);
+    else
+      columns_[s].reset();
   }
   rows_ += chunk.rows;
   return {};
 }
 
 void RowBuffer::take(RowBuffer&& other) {
-  if (columns_.size() < other.columns_.size()) columns_.resize(other.columns_.size());
-  for (size_t s = 0; s < other.columns_.size(); ++s) {
-    if (!other.columns_[s]) continue;
-    if (!columns_[s])
-      columns_[s] = std::move(other.columns_[s]);
-    else
-      columns_[s]->append_range(*other.columns_[s], 0, other.rows_);
-    other.columns_[s].reset();
+  if (other.rows_ == 0) return;
+  if (rows_ == 0) {
+    columns_ = std::move(other.columns_);
+  } else {
+    for (size_t s = 0; s < columns_.size(); ++s) {
+      if (!columns_[s]) continue;
+      if (other.has(s)) {
+        columns_[s]->append_range(*other.columns_[s], 0, other.rows_);
+        other.columns_[s].reset();
+      } else {
+        columns_[s].reset();
+      }
+    }
   }
-  rows_ += std::exchange(other.rows_, 0);
+  rows_ += other.rows_;
+  other.clear();
 }
 
 Chunk RowBuffer::gather(std::span<const uint32_t> rows, EvalContext& context) const {

@@ -13,7 +13,8 @@ namespace sluice::query {
 
 class RowBuffer {
  public:
-  // REQUIRES: every chunk fills the same slots. Errors: `claim`, which has what is here already, can't take so much more.
+  // A slot that one of the chunks does not fill is not kept: where a block's facts answer a condition, the scan does not read its column,
+  // and what is needed later every chunk has. Errors: `claim`, which has what is here already, can't take so much more.
   Status append(const Chunk& chunk, MemoryClaim& claim);
   Status append_rows(const Chunk& chunk, std::span<const uint32_t> rows, EvalContext& context, MemoryClaim& claim) {
     return append(chunk.gather(rows, context), claim);
