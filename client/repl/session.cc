@@ -137,7 +137,7 @@ int ask(Http& http, const std::string& text, const QueryOptions& options, bool t
     std::snprintf(all, sizeof all, ms < 100 ? " · %.1f ms in all" : " · %.0f ms in all", ms);
     const std::string line = account(*answer) + all;
     std::fputs(dim.data(), timing_out);
-    for (const std::string& part : terminal.width > 20 ? wrapped(line, terminal.width, 2) : std::vector<std::string>{line})
+    for (const std::string& part : terminal.width > 20 ? wrapped_facts(line, terminal.width) : std::vector<std::string>{line})
       std::fprintf(timing_out, "%s\n", part.c_str());
     std::fputs(off.data(), timing_out);
   }

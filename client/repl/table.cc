@@ -195,6 +195,19 @@ std::vector<std::string> wrapped(std::string_view text, size_t width, size_t ind
   return lines;
 }
 
+std::vector<std::string> wrapped_facts(std::string_view text, size_t width) {
+  constexpr std::string_view kDot = " · ";
+  constexpr char kHeld = '\x1f';  // stands for a space that wrapped() is not to see
+  std::string held;
+  for (; !text.empty(); text.remove_prefix(1)) {
+    const bool between = text.starts_with(kDot) || (text.front() == ' ' && held.ends_with(kDot.substr(0, kDot.size() - 1)));
+    held += text.front() == ' ' && !between ? kHeld : text.front();
+  }
+  std::vector<std::string> lines = wrapped(held, width, 2);
+  for (std::string& line : lines) std::replace(line.begin(), line.end(), kHeld, ' ');
+  return lines;
+}
+
 std::string draw_table(const std::vector<TableColumn>& columns, const std::vector<std::vector<Cell>>& rows, const TableStyle& style) {
   if (columns.empty()) return {};
   std::vector<size_t> widths(columns.size());

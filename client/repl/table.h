@@ -34,6 +34,8 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
 // Lines of at most `width` cells, broken between words where there are some; those after the first are indented.
 // REQUIRES: indent < width
 std::vector<std::string> wrapped(std::string_view text, size_t width, size_t indent = 0);
+// "a b · c d" as lines that end between facts and not inside one that a line can hold; further lines stand two cells in.
+std::vector<std::string> wrapped_facts(std::string_view text, size_t width);
 
 // The text if it fits into so many cells, else as much of it as fits before a "…".
 std::string cut(std::string_view text, size_t width);

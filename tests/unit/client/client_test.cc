@@ -101,6 +101,8 @@ TEST_F(ClientTest, WrapsBetweenWords) {
   EXPECT_EQ(wrapped("bytes of the flow as reported", 12), (Lines{"bytes of the", "flow as", "reported"}));
   EXPECT_EQ(wrapped("  filter in scan", 10, 4), (Lines{"  filter", "    in", "    scan"}));
   EXPECT_EQ(wrapped("abcdefghij", 4), (Lines{"abcd", "efgh", "ij"}));
+  EXPECT_EQ(wrapped_facts("10 rows in 2 ms · 3 of 4 flows · 9 ms in all", 40), (Lines{"10 rows in 2 ms · 3 of 4 flows ·", "  9 ms in all"}));
+  EXPECT_EQ(wrapped_facts("10 rows in 2 ms · 9 ms", 24), (Lines{"10 rows in 2 ms · 9 ms"}));
   EXPECT_EQ(wrapped("a abcdefgh b", 4, 1), (Lines{"a", " abc", " def", " gh", " b"}));
   EXPECT_EQ(wrapped("東京 東京", 4), (Lines{"東京", "東京"}));
   EXPECT_EQ(wrapped("", 4), (Lines{""}));
