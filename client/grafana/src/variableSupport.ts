@@ -12,7 +12,8 @@ export const VARIABLE_VALUES = 1000;
 export function variableText(query: SluiceVariableQuery): string {
   if (query.column) {
     const column = quoteColumn(query.column);
-    return `from flows\n| where ${column} != null\n| top ${VARIABLE_VALUES} ${column} by count()\n| select value = ${column}`;
+    // What is unknown is left out of the answer below: "!= null" would ask both sides of a column that means either.
+    return `from flows\n| top ${VARIABLE_VALUES} ${column} by count()\n| select value = ${column}`;
   }
   return query.expr ?? '';
 }

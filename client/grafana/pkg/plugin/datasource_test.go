@@ -383,3 +383,37 @@ func TestSuggestionsOfALongRangeAskItsEnd(t *testing.T) {
 		t.Errorf("what is kept gets old")
 	}
 }
+
+// Every text that the builder writes (src/flowql/builder.test.ts keeps them) is one that the server takes, hostile values included.
+func TestBuildersTexts(t *testing.T) {
+	d := datasource(t, server(t), nil, nil)
+	text, err := os.ReadFile("../../testdata/builder.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts map[string]string
+	if err := json.Unmarshal(text, &texts); err != nil {
+		t.Fatal(err)
+	}
+	if len(texts) < 30 {
+		t.Errorf("only %d texts", len(texts))
+	}
+	chosen := map[string]flowql.Variable{"hosts": {Values: []string{"10.0.0.1", "10.0.0.0/8"}}, "step": {Values: []string{"10m"}}, "rule": {Values: []string{"scan"}}, "one": {Values: []string{"1"}}}
+	for name, text := range texts {
+		if strings.HasPrefix(name, "alerts") {
+			if response := ask(t, d, Query{QueryType: Alerts, Expr: text, Variables: chosen}); response.Error != nil {
+				t.Errorf("%s: %v", name, response.Error)
+			}
+			continue
+		}
+		var v validated
+		if status := resource(t, d, "POST", "validate", map[string]any{"expr": text, "from": fixtureFrom, "to": fixtureTo, "variables": chosen}, &v); status != 200 || !v.Valid {
+			t.Errorf("%s: %d %+v\n%s", name, status, v.Errors, text)
+		}
+		if strings.HasPrefix(name, "hostile") || name == "logs" {
+			if stages := flowql.Stages(text); len(stages) != 2 || !flowql.KeepsFlows(text) {
+				t.Errorf("%s: %v\n%s", name, stages, text)
+			}
+		}
+	}
+}

@@ -281,7 +281,7 @@ func (d *Datasource) values(ctx context.Context, a tagValuesAsked) ([]string, er
 	filters, _ := json.Marshal(a.Filters)
 	key := strings.Join([]string{"values", a.Key, strconv.FormatInt(context.From.Unix(), 10), strconv.FormatInt(context.To.Unix(), 10), string(filters)}, "\x00")
 	found, err := d.kept.get(key, func() (any, error) {
-		text := fmt.Sprintf("from flows | where %s != null | top %d %s by count()", name, SuggestionsMax, name)
+		text := fmt.Sprintf("from flows | top %d %s by count()", SuggestionsMax, name)
 		expanded, err := flowql.Expand(text, context)
 		if err != nil {
 			return nil, &sluice.Error{Status: http.StatusBadRequest, Message: err.Error()}
@@ -299,7 +299,7 @@ func (d *Datasource) values(ctx context.Context, a tagValuesAsked) ([]string, er
 		}
 		values := make([]string, 0, answer.Rows)
 		if len(answer.Columns) > 0 {
-			for row := 0; row < answer.Rows; row++ {
+			for row := 0; row < answer.Rows; row++ { // unknown is no value
 				if text, known := answer.Columns[0].Label(row); known && utf8.ValidString(text) {
 					values = append(values, text)
 				}

@@ -1,8 +1,9 @@
 import { useCallback } from 'react';
-import { Combobox, InlineField, InlineFieldRow, MultiCombobox } from '@grafana/ui';
+import { Combobox, InlineField, InlineFieldRow } from '@grafana/ui';
 import type { DataSource } from '../datasource';
 import { severities } from '../flowql/builder';
 import { AlertsFilter } from '../types';
+import { MultiChoice } from './MultiChoice';
 
 interface Props {
   datasource: DataSource;
@@ -23,29 +24,10 @@ export function AlertsForm({ datasource, value, onChange }: Props) {
   return (
     <InlineFieldRow data-testid="alerts-form">
       <InlineField label="Rules" labelWidth={12}>
-        <MultiCombobox
-          aria-label="Rules"
-          width="auto"
-          minWidth={24}
-          maxWidth={60}
-          createCustomValue
-          placeholder="all"
-          options={variables}
-          value={filter.rules.map((v) => ({ value: v, label: v }))}
-          onChange={(chosen) => onChange({ ...filter, rules: chosen.map((o) => o.value) })}
-        />
+        <MultiChoice name="Rules" minWidth={24} maxWidth={60} createCustomValue placeholder="all" options={variables} values={filter.rules} onChange={(rules) => onChange({ ...filter, rules })} />
       </InlineField>
       <InlineField label="Severity">
-        <MultiCombobox
-          aria-label="Severity"
-          width="auto"
-          minWidth={20}
-          maxWidth={60}
-          placeholder="all"
-          options={severities.map((s) => ({ value: s, label: s }))}
-          value={filter.severities}
-          onChange={(chosen) => onChange({ ...filter, severities: chosen.map((o) => o.value) })}
-        />
+        <MultiChoice name="Severity" minWidth={20} maxWidth={60} placeholder="all" options={severities.map((s) => ({ value: s, label: s }))} values={filter.severities} onChange={(chosen) => onChange({ ...filter, severities: chosen })} />
       </InlineField>
       <InlineField label="State">
         <Combobox aria-label="State" width={14} options={states} value={filter.state} onChange={(o) => onChange({ ...filter, state: o.value })} />

@@ -1,10 +1,11 @@
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { css } from '@emotion/css';
 import { GrafanaTheme2, TimeRange } from '@grafana/data';
-import { Button, Combobox, ComboboxOption, IconButton, InlineField, InlineFieldRow, InlineSwitch, Input, MultiCombobox, useStyles2 } from '@grafana/ui';
+import { Button, Combobox, ComboboxOption, IconButton, InlineField, InlineFieldRow, InlineSwitch, Input, useStyles2 } from '@grafana/ui';
 import type { DataSource } from '../datasource';
 import { aggregates, isRate, metrics, operators } from '../flowql/builder';
 import { AdHocFilter, Builder, BuilderFilter, ColumnInfo, QueryType } from '../types';
+import { MultiChoice } from './MultiChoice';
 
 interface Props {
   datasource: DataSource;
@@ -95,16 +96,7 @@ export function BuilderEditor({ datasource, queryType, value, range, onChange }:
             </>
           )}
           <InlineField label="by" tooltip="Keys: one line, row or arrow for each combination of their values">
-            <MultiCombobox
-              aria-label="Group by"
-              width="auto"
-              minWidth={20}
-              maxWidth={60}
-              options={names}
-              value={value.groupBy}
-              placeholder="everything"
-              onChange={(chosen) => set({ groupBy: chosen.map((o) => o.value) })}
-            />
+            <MultiChoice name="Group by" minWidth={20} maxWidth={60} options={names} values={value.groupBy} placeholder="everything" onChange={(groupBy) => set({ groupBy })} />
           </InlineField>
           {queryType === 'timeseries' && (
             <InlineField label="every">
@@ -170,16 +162,15 @@ function Chip({ filter, others, names, datasource, range, onChange, onRemove }: 
       <Combobox aria-label="Filter column" width={22} createCustomValue options={names} value={filter.column || null} placeholder="column" onChange={(o) => onChange({ column: o.value, values: [] })} />
       <Combobox aria-label="Filter operator" width={14} options={operators.map(({ value, label }) => ({ value, label }))} value={filter.operator} onChange={(o) => onChange({ operator: o.value })} />
       {!operator.none && (
-        <MultiCombobox
-          aria-label="Filter value"
-          width="auto"
+        <MultiChoice
+          name="Filter value"
           minWidth={16}
           maxWidth={50}
           createCustomValue
           options={suggest}
-          value={filter.values.map((value) => ({ value, label: value }))}
+          values={filter.values}
           placeholder="value"
-          onChange={(chosen) => onChange({ values: operator.single ? chosen.slice(-1).map((o) => o.value) : chosen.map((o) => o.value) })}
+          onChange={(values) => onChange({ values: operator.single ? values.slice(-1) : values })}
         />
       )}
       <IconButton name="times" tooltip="Remove this filter" aria-label="Remove this filter" onClick={onRemove} />

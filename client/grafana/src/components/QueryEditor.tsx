@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { css } from '@emotion/css';
 import { GrafanaTheme2, QueryEditorProps } from '@grafana/data';
 import { Alert, Button, Combobox, ConfirmModal, Dropdown, InlineField, InlineFieldRow, InlineSwitch, Input, Menu, RadioButtonGroup, useStyles2 } from '@grafana/ui';
@@ -41,6 +41,15 @@ export function QueryEditor({ datasource, query, range, data, onChange, onRunQue
       onRunQuery();
     }
   };
+
+  // A query that says nothing yet is what the form shows.
+  const isNew = !query.builder && !query.alerts && !query.expr;
+  useEffect(() => {
+    if (isNew && mode === 'builder') {
+      change({}, false);
+    }
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- once, for a query that is new
+  }, [isNew]);
 
   const changeType = (next: QueryType) => {
     const fresh = query.builder && (type === 'nodegraph' || type === 'geomap' || next === 'nodegraph' || next === 'geomap') ? { ...defaultBuilder(next), filters: builder.filters } : builder;
@@ -120,7 +129,7 @@ export function QueryEditor({ datasource, query, range, data, onChange, onRunQue
               Samples
             </Button>
           </Dropdown>
-          <Button size="sm" variant="secondary" icon="play" onClick={onRunQuery}>
+          <Button size="sm" variant="secondary" icon="play" onClick={() => change({})}>
             Run
           </Button>
           <RadioButtonGroup
