@@ -5,6 +5,7 @@
 #include <random>
 
 #include "ingest/receive/digest.h"
+#include "ingest/receive/kafka_settings.h"
 #include "ingest/receive/limits.h"
 #include "ingest/receive/raw_flow.h"
 #include "storage/model/limits.h"
@@ -23,41 +24,6 @@ bool read_number(std::string_view text, T& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
   return error == std::errc() && end == text.data() + text.size();
 }
-
-// What may be set of librdkafka: how to reach brokers and how to prove who we are. Nothing that changes what is read once.
-struct Passed {
-  std::string_view key, name;
-};
-constexpr Passed kPassed[] = {
-    {"security_protocol", "security.protocol"},
-    {"sasl_mechanism", "sasl.mechanism"},
-    {"sasl_username", "sasl.username"},
-    {"sasl_kerberos_service_name", "sasl.kerberos.service.name"},
-    {"sasl_kerberos_principal", "sasl.kerberos.principal"},
-    {"sasl_kerberos_keytab", "sasl.kerberos.keytab"},
-    {"sasl_oauthbearer_method", "sasl.oauthbearer.method"},
-    {"sasl_oauthbearer_client_id", "sasl.oauthbearer.client.id"},
-    {"sasl_oauthbearer_scope", "sasl.oauthbearer.scope"},
-    {"sasl_oauthbearer_token_endpoint_url", "sasl.oauthbearer.token.endpoint.url"},
-    {"sasl_oauthbearer_extensions", "sasl.oauthbearer.extensions"},
-    {"ca_file", "ssl.ca.location"},
-    {"ssl_certificate_file", "ssl.certificate.location"},
-    {"ssl_key_file", "ssl.key.location"},
-    {"client_id", "client.id"},
-    {"client_rack", "client.rack"},
-    {"group_instance_id", "group.instance.id"},
-    {"session_timeout_ms", "session.timeout.ms"},
-    {"heartbeat_interval_ms", "heartbeat.interval.ms"},
-    {"socket_timeout_ms", "socket.timeout.ms"},
-    {"fetch_min_bytes", "fetch.min.bytes"},
-    {"fetch_wait_max_ms", "fetch.wait.max.ms"},
-    {"metadata_max_age_ms", "metadata.max.age.ms"},
-};
-constexpr Passed kSecrets[] = {
-    {"sasl_password", "sasl.password"},
-    {"ssl_key_password", "ssl.key.password"},
-    {"sasl_oauthbearer_client_secret", "sasl.oauthbearer.client.secret"},
-};
 
 }  // namespace
 
@@ -246,7 +212,7 @@ Result<std::unique_ptr<Feed>> make_kafka_feed(FeedSettings& settings) {
   if (kafka.topics.empty()) return settings.error_at("topics", "is needed: the names of topics");
   if (kafka.topics.size() > limits::kKafkaTopicsMax) return settings.error_at("topics", "are more than " + std::to_string(limits::kKafkaTopicsMax));
   for (const std::string& topic : kafka.topics)
-    if (topic.size() > 249 || topic.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != std::string::npos)
+    if (!is_kafka_topic(topic))
       return settings.error_at("topics", "not the name of a topic: '" + topic.substr(0, 100) + "'");
   for (const std::string& text : partitions) {
     int32_t partition = 0;
@@ -267,23 +233,12 @@ Result<std::unique_ptr<Feed>> make_kafka_feed(FeedSettings& settings) {
   SLUICE_ASSIGN(options.sender_in_key, settings.flag("exporter_in_key", true));
 
   kafka.settings = {{"bootstrap.servers", brokers}, {"group.id", group}};
-  for (const auto& [key, name] : kPassed) {
-    SLUICE_ASSIGN(std::string value, settings.text(std::string(key)));
-    if (!value.empty()) kafka.settings.emplace_back(name, std::move(value));
-  }
-  std::vector<std::pair<std::string, FeedSettings::Secret>> secrets;
-  for (const auto& [key, name] : kSecrets) {
-    SLUICE_ASSIGN(auto secret, settings.secret(std::string(key)));
-    if (secret) secrets.emplace_back(name, std::move(secret));
-  }
+  KafkaSecrets secrets;
+  SLUICE_TRY(read_kafka_settings(settings, true, kafka.settings, secrets));
   if (const Status status = check_kafka_settings(kafka); !status.ok()) return settings.error_at("brokers", status.error().message);
   return std::unique_ptr<Feed>(std::make_unique<KafkaFeed>(options, [kafka, secrets](KafkaHooks hooks) -> Result<std::unique_ptr<KafkaConsumer>> {
     KafkaOptions with = kafka;
-    // Read for each connection, so that a password that is renewed is taken up.
-    for (const auto& [name, read] : secrets) {
-      SLUICE_ASSIGN(std::string value, read());
-      with.settings.emplace_back(name, std::move(value));
-    }
+    SLUICE_TRY(add_kafka_secrets(secrets, with.settings));
     return open_kafka_consumer(std::move(with), std::move(hooks));
   }));
 }

@@ -5,7 +5,11 @@
 #include <algorithm>
 #include <array>
 
+#include "server/delivery/chat_sender.h"
 #include "server/delivery/file_sender.h"
+#include "server/delivery/kafka_sender.h"
+#include "server/delivery/mail_sender.h"
+#include "server/delivery/syslog_sender.h"
 #include "server/delivery/webhook_sender.h"
 #include "storage/model/text_list.h"
 
@@ -18,6 +22,11 @@ namespace {
 constexpr TargetKind kKinds[] = {
     {"webhook", "HTTP requests, signed as Standard Webhooks has it", limits::kNoticesTogetherMax, true, 0, 0, true, make_webhook},
     {"file", "lines of a file", 1, true, 0, 0, true, make_file},
+    {"syslog", "RFC 5424 over UDP, TCP or TLS", 1, true, 0, 0, true, make_syslog},
+    {"kafka", "records of a topic", 1, true, 0, 0, true, make_kafka},
+    {"slack", "an incoming webhook of Slack", limits::kNoticesTogetherMax, false, 10 * kSecond, 30, false, make_slack},
+    {"teams", "a workflow of Microsoft Teams", limits::kNoticesTogetherMax, false, 10 * kSecond, 30, false, make_teams},
+    {"smtp", "e-mail", limits::kNoticesTogetherMax, false, kMinute, 10, false, make_smtp},
 };
 
 constexpr uint32_t bit(Event event) { return 1u << static_cast<uint32_t>(event); }

@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Alerts on their way out of the real server, to real receivers: HTTP ones that fail, hang and recover, and files;
-through kill -9. Run: delivery_test.py PATH-OF-SLUICED"""
+"""Alerts on their way out of the real server, to real receivers: HTTP ones that fail, hang and recover, files, and what packages bring: an SMTP
+server (python3-aiosmtpd) and a syslog server (rsyslog, rsyslog-openssl); through kill -9. Run: delivery_test.py PATH-OF-SLUICED"""
 import base64
 import hashlib
 import hmac
 import http.server
 import json
+import email
+import email.policy
+import glob
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -240,7 +245,6 @@ class Webhooks(Base):
             self.assertEqual(s.post("/v1/targets/nobody/test").status, 404)
             client = os.path.join(os.path.dirname(sluiced.PROGRAM), "sluice")
             if os.path.exists(client):
-                import subprocess
                 ran = subprocess.run([client, "--server", f"http://{s.http}", "alerts", "test", "hook"], capture_output=True, text=True)
                 self.assertEqual(ran.returncode, 1)
                 self.assertIn("403", ran.stderr)
@@ -264,6 +268,238 @@ class Webhooks(Base):
             self.assertNotEqual(code, 0)
             for word in words:
                 self.assertIn(word, error)
+
+
+# Hostile from end to end: what a rule's author writes comes out of every format as text.
+HOSTILE = ("create rule hostile severity critical tags ('a|b') as dst_port == 25 alert by src_ip suppress 1h "
+           r"message '{src_ip} \"q\" a|b c=d <!channel> [x](http://h)\r\nBcc: x@example.net\r\n.\r\nend'")
+
+
+class Chats(Base):
+    def test_slack_and_teams_gather_and_show_plain_text(self):
+        slack, teams = self.receiver(secret=None), self.receiver(lambda n: 429 if n == 0 else 202, secret=None)
+        tables = []
+        for kind, receiver in (("slack", slack), ("teams", teams)):
+            with open(f"{self.folder}/{kind}-url", "w") as f:
+                f.write(receiver.url)
+            tables.append({"name": kind, "kind": kind, "url_file": f"{self.folder}/{kind}-url", "group": "1s"})
+        with self.server(*tables) as s:
+            s.query(HOSTILE).rows()
+            push(s, [flow("10.1.0.1", port=25), flow("10.1.0.2", port=25)])
+            wait_for(lambda: slack.bodies and teams.bodies, 20)
+            body = json.loads(slack.bodies[0])
+            self.assertEqual(len(slack.bodies), 1)
+            self.assertTrue(body["text"].startswith("2 alerts, the worst critical"))
+            self.assertEqual([b["type"] for b in body["blocks"]], ["header", "section", "context"] * 2)
+            self.assertIn("<!channel>", body["blocks"][1]["text"]["text"])
+            self.assertEqual(body["blocks"][1]["text"]["type"], "plain_text")
+            card = json.loads(teams.bodies[0])["attachments"][0]["content"]
+            self.assertEqual(card["type"], "AdaptiveCard")
+            self.assertIn("[x](http://h)", card["body"][1]["inlines"][0]["text"])
+            for text in (s.get("/v1/targets").body.decode(), s.stderr()):
+                self.assertNotIn("s3cret-path", text)
+
+
+def certificate(folder):
+    cert, key = f"{folder}/cert.pem", f"{folder}/cert.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return cert, key
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Mail(Base):
+    """aiosmtpd, in a process of its own: its package may belong to another Python than the one that runs this."""
+
+    def smtp_server(self, *arguments):
+        python = next((p for p in (sys.executable, "/usr/bin/python3") if subprocess.run([p, "-c", "import aiosmtpd.smtp"], capture_output=True).returncode == 0), None)
+        if not python:
+            self.skipTest("no SMTP server to test with: the package python3-aiosmtpd is not there")
+        self.box = f"{self.folder}/mail"
+        os.makedirs(self.box, exist_ok=True)
+        process = subprocess.Popen([python, os.path.join(os.path.dirname(os.path.abspath(__file__)), "smtp_server.py"), self.box, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+        def end():
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        self.addCleanup(end)
+        return int(process.stdout.readline())
+
+    def mails(self):
+        out = []
+        for name in sorted(glob.glob(f"{self.box}/*.json")):
+            with open(name) as f:
+                out.append(json.load(f))
+        return out
+
+    def test_mails_with_starttls_and_a_password(self):
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl command to make a certificate with")
+        cert, key = certificate(self.folder)
+        port = self.smtp_server(cert, key, "sluice", "hush hush")
+        with open(f"{self.folder}/password", "w") as f:
+            f.write("wrong\n")
+        table = {"name": "noc", "kind": "smtp", "server": f"127.0.0.1:{port}", "from": "sluice@example.net", "to": ["noc@example.net", "me@example.org"], "user": "sluice",
+                 "password_file": f"{self.folder}/password", "ca_file": cert, "group": "0", "events": ["started"]}
+        with self.server(table, {**table, "name": "distrusts", "ca_file": ""}) as s:
+            s.query(HOSTILE).rows()
+            push(s, [flow("10.1.0.1", port=25)])
+            wait_for(lambda: self.target(s, "failures", "noc")[0] > 0)
+            self.assertEqual(self.mails(), [])
+            with open(f"{self.folder}/password", "w") as f:  # put right while the server runs
+                f.write("hush hush\n")
+            got = wait_for(self.mails, 30)
+            self.assertEqual(len(got), 1)
+            self.assertEqual((got[0]["from"], got[0]["to"], got[0]["tls"], got[0]["user"]), ("sluice@example.net", ["noc@example.net", "me@example.org"], True, "sluice"))
+            message = email.message_from_string(got[0]["message"], policy=email.policy.default)
+            self.assertEqual(message.defects, [])
+            self.assertEqual(sorted(message.keys()), sorted(["Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"]))
+            self.assertTrue(message["Subject"].startswith("[critical] hostile: 10.1.0.1 \"q\" a|b"))
+            self.assertIn("Severity: critical", message.get_content())
+            self.assertIn("\\r\\nBcc: x@example.net", message.get_content())
+            # Without the authority that signed the server's certificate nothing is sent to it.
+            wait_for(lambda: self.target(s, "failures", "distrusts")[0] > 0)
+            self.assertRegex(self.target(s, "last_error", "distrusts")[0], "(?i)certificate|SSL")
+            self.assertNotIn("hush hush", s.get("/v1/targets").body.decode() + s.stderr())
+
+    def test_a_server_that_says_later_and_one_that_says_never(self):
+        port = self.smtp_server()
+        table = {"name": "noc", "kind": "smtp", "server": f"127.0.0.1:{port}", "tls": "none", "from": "sluice@example.net", "to": "noc@example.net", "group": "0", "events": ["started"]}
+        with self.server(table) as s:
+            s.query(TELNET).rows()
+            with open(f"{self.box}/refuse", "w") as f:
+                f.write("451 4.3.0 later")
+            push(s, [flow("10.1.0.1", port=23)])
+            wait_for(lambda: self.target(s, "failures", "noc")[0] > 0)
+            self.assertIn("451", self.target(s, "last_error", "noc")[0])
+            os.unlink(f"{self.box}/refuse")
+            self.assertEqual(len(wait_for(self.mails, 30)), 1)
+            with open(f"{self.box}/refuse", "w") as f:
+                f.write("554 5.7.1 never")
+            push(s, [flow("10.1.0.2", port=23)])
+            wait_for(lambda: self.target(s, "refused", "noc") == [1])
+            os.unlink(f"{self.box}/refuse")
+            push(s, [flow("10.1.0.3", port=23)])
+            self.assertEqual(len(wait_for(lambda: (lambda m: m if len(m) == 2 else None)(self.mails()), 30)), 2)
+            # A server without STARTTLS gets nothing where TLS is asked for.
+            answer = Sluiced("--config", self.config({**table, "tls": "starttls"}), *ADDRESSES)
+            with answer as other:
+                tried = other.post("/v1/targets/noc/test").json()
+                self.assertFalse(tried["delivered"])
+            self.assertEqual(len(self.mails()), 2)
+
+
+class Syslog(Base):
+    """rsyslog, without privileges, on ports of its own."""
+
+    def syslog_server(self, *inputs):
+        program = shutil.which("rsyslogd") or (os.path.exists("/usr/sbin/rsyslogd") and "/usr/sbin/rsyslogd")
+        if not program:
+            self.skipTest("no syslog server to test with: the package rsyslog is not there")
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl command to make a certificate with")
+        if not glob.glob("/usr/lib/*/rsyslog/lmnsd_ossl.so"):
+            self.skipTest("the syslog server has no TLS: the package rsyslog-openssl is not there")
+        cert, key = certificate(self.folder)
+        self.cert = cert
+        self.ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port(), "tls": free_port()}
+        self.out = f"{self.folder}/syslog.ndjson"
+        self.conf = f"{self.folder}/rsyslog.conf"
+        with open(self.conf, "w") as f:
+            f.write(f"""global(workDirectory="{self.folder}" maxMessageSize="128k" defaultNetstreamDriverCAFile="{cert}" defaultNetstreamDriverCertFile="{cert}" defaultNetstreamDriverKeyFile="{key}")
+module(load="imudp")
+module(load="imtcp")
+template(name="fields" type="list") {{
+  constant(value="{{\\"pri\\":\\"") property(name="pri") constant(value="\\",\\"host\\":\\"") property(name="hostname" format="json")
+  constant(value="\\",\\"app\\":\\"") property(name="app-name" format="json") constant(value="\\",\\"msgid\\":\\"") property(name="msgid" format="json")
+  constant(value="\\",\\"by\\":\\"") property(name="inputname" format="json")
+  constant(value="\\",\\"msg\\":\\"") property(name="msg" format="json") constant(value="\\"}}\\n")
+}}
+ruleset(name="all") {{ action(type="omfile" file="{self.out}" template="fields") }}
+input(type="imudp" address="127.0.0.1" port="{self.ports['udp']}" ruleset="all" name="udp")
+input(type="imtcp" address="127.0.0.1" port="{self.ports['tcp']}" ruleset="all" name="tcp")
+input(type="imtcp" address="127.0.0.1" port="{self.ports['tls']}" ruleset="all" name="tls" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
+""")
+        self.program = program
+        self.start_syslog()
+
+    def start_syslog(self):
+        self.daemon = subprocess.Popen([self.program, "-n", "-i", f"{self.folder}/pid", "-f", self.conf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(self.stop_syslog)
+
+        def listens():
+            try:
+                socket.create_connection(("127.0.0.1", self.ports["tls"]), timeout=1).close()
+                return True
+            except OSError:
+                return False
+        self.assertTrue(wait_for(listens))
+
+    def stop_syslog(self):
+        if self.daemon.poll() is None:
+            self.daemon.kill()
+        self.daemon.wait()
+
+    def messages(self, by=None):
+        if not os.path.exists(self.out):
+            return []
+        with open(self.out) as f:
+            all = [json.loads(line) for line in f if line.endswith("\n")]
+        return [m for m in all if m["msgid"] == "alert" and by in (None, m["by"])]
+
+    def test_every_way_and_shape(self):
+        self.syslog_server()
+        tables = [{"name": f"{way}-{shape}", "kind": "syslog", "address": f"127.0.0.1:{self.ports[way.split('-')[0]]}", "transport": way.split("-")[0], "shape": shape,
+                   "events": ["started"], "hostname": f"{way}-{shape}", **({"framing": "lines"} if way == "tcp-lines" else {}), **({"ca_file": self.cert} if way == "tls" else {})}
+                  for way in ("udp", "tcp", "tcp-lines", "tls") for shape in ("plain", "cef", "ecs", "ocsf")]
+        with self.server(*tables, {"name": "distrusts", "kind": "syslog", "address": f"127.0.0.1:{self.ports['tls']}", "transport": "tls"}) as s:
+            s.query(HOSTILE).rows()
+            push(s, [flow("10.1.0.1", port=25), flow("10.1.0.2", port=25)])
+            wait_for(lambda: len(self.messages()) >= 2 * len(tables), 20)
+            by_host = {}
+            for m in self.messages():
+                by_host.setdefault(m["host"], []).append(m)
+            self.assertEqual({host: len(all) for host, all in by_host.items()}, {t["name"]: 2 for t in tables})
+            for host, all in by_host.items():
+                way, shape = host.rsplit("-", 1)
+                self.assertEqual({m["by"] for m in all}, {way.split("-")[0]})
+                for m in all:
+                    self.assertEqual((m["pri"], m["app"]), (str(16 * 8 + 2), "sluice"))
+                    text = m["msg"].lstrip("\ufeff")
+                    if shape == "cef":
+                        self.assertTrue(text.startswith("CEF:0|Sluice|Sluice|"), text)
+                        self.assertIn("|hostile|hostile|10|", text)
+                        self.assertIn("src=10.1.0.", text)
+                        self.assertIn("c\\=d", text)
+                    elif shape == "plain":
+                        self.assertIn("\\r\\nBcc: x@example.net", text)
+                    else:
+                        body = json.loads(text)
+                        self.assertIn("\r\nBcc: x@example.net", body["message"])
+                        self.assertEqual(body["class_uid"] if shape == "ocsf" else body["event"]["kind"], 2004 if shape == "ocsf" else "alert")
+            wait_for(lambda: self.target(s, "failures", "distrusts")[0] > 0)
+            self.assertRegex(self.target(s, "last_error", "distrusts")[0], "(?i)certificate|SSL")
+            self.assertEqual(self.target(s, "delivered", "distrusts"), [0])
+
+    def test_a_syslog_server_that_goes_and_comes_back(self):
+        self.syslog_server()
+        table = {"name": "siem", "kind": "syslog", "address": f"127.0.0.1:{self.ports['tls']}", "transport": "tls", "ca_file": self.cert, "events": ["started"]}
+        with self.server(table) as s:
+            s.query(TELNET).rows()
+            push(s, [flow("10.1.0.1", port=23)])
+            wait_for(lambda: len(self.messages()) == 1)
+            self.stop_syslog()
+            push(s, [flow("10.1.0.2", port=23)])
+            wait_for(lambda: self.target(s, "failures", "siem")[0] > 0)
+            self.start_syslog()
+            wait_for(lambda: len(self.messages()) == 2, 30)
+            self.assertEqual(sorted(m["msg"].split(" uses")[0].lstrip("\ufeff") for m in self.messages()), ["10.1.0.1", "10.1.0.2"])
 
 
 if __name__ == "__main__":
