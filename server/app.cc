@@ -12,6 +12,7 @@
 #include "ingest/source/limits.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/delivery/forwarder.h"
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
@@ -131,6 +132,16 @@ class AppImpl final : public App {
     }
     SLUICE_ASSIGN(outbox_, delivery::Outbox::open(std::move(targets), store_->catalog(), clock_));
     SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get(), outbox_.get()}));
+    SLUICE_ASSIGN(forwarder_, delivery::Forwarder::open(config_.forwards, {store_->catalog(), clock_, *outbox_, [this](query::QueryContext& context) {
+                                                                             context.sampling_rules = exporter_book_->sampling_rules();
+                                                                             context.names = exporter_book_->names();
+                                                                             context.lists = lists_->lists();
+                                                                           }}));
+    if (!forwarder_->empty())
+      store_->watch_appends([this](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) {
+        rules_->arrived(append, batches);
+        forwarder_->arrived(batches);
+      });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
     if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
@@ -160,6 +171,7 @@ class AppImpl final : public App {
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
         [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), rules_.get()});
     outbox_->start();
+    forwarder_->start();
     rules_->start();
 
     lanes_[static_cast<size_t>(api::Lane::quick)] = std::make_unique<WorkerPool>("quick", 2, 256);
@@ -204,6 +216,7 @@ class AppImpl final : public App {
       sealed = std::move(flushed).error().with("the open rows could not be sealed and stay in the journal");
     queries_.reset();
     rules_.reset();
+    forwarder_.reset();
     outbox_.reset();
     store_.reset();
     return sealed;
@@ -229,6 +242,7 @@ class AppImpl final : public App {
     for (auto& lane : lanes_)
       if (lane) lane->stop();
     if (rules_) rules_->stop();  // with all that was appended
+    if (forwarder_) forwarder_->stop();
     if (outbox_) outbox_->stop();
     if (maintenance_) maintenance_->stop();
   }
@@ -245,6 +259,7 @@ class AppImpl final : public App {
     if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
     if (name == "rules") return Result<Batch>(rules_->rules_table());
     if (name == "targets") return Result<Batch>(targets_table(outbox_->status()));
+    if (name == "forwards") return Result<Batch>(forwards_table(forwarder_->status()));
     if (name == "alerts") return Result<Batch>(rules_->alerts_table());
     if (name == "queries") return Result<Batch>(queries_table(queries_->running()));
     return std::nullopt;
@@ -285,6 +300,7 @@ class AppImpl final : public App {
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<ingest::SameTraffic> same_traffic_;
   std::unique_ptr<delivery::Outbox> outbox_;
+  std::unique_ptr<delivery::Forwarder> forwarder_;
   std::unique_ptr<RuleService> rules_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
@@ -348,6 +364,19 @@ std::string AppImpl::metrics_text() const {
   by_target("sluice_target_failures_total", "counter", "Attempts that failed", [](const auto& t) { return t.failures; });
   by_target("sluice_target_given_up_total", "counter", "Notices that the target refused, or that could not be delivered in time", [](const auto& t) { return t.refused + t.expired; });
   by_target("sluice_target_dropped_total", "counter", "Notices that were not kept because too many waited", [](const auto& t) { return t.dropped; });
+
+  const auto forwards = forwarder_->status();
+  const auto by_forward = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
+    if (forwards.empty()) return;
+    out.family(name, type, help);
+    for (const auto& f : forwards) out.sample(d(value(f)), {{"forward", f.name}, {"target", f.target}});
+  };
+  by_forward("sluice_forward_matched_total", "counter", "Flows that met the forward's filter", [](const auto& f) { return f.matched; });
+  by_forward("sluice_forward_delivered_total", "counter", "Of these, flows that the target has taken", [](const auto& f) { return f.delivered; });
+  by_forward("sluice_forward_dropped_total", "counter", "Of these, flows that it will never get", [](const auto& f) { return f.dropped; });
+  by_forward("sluice_forward_waiting", "gauge", "Flows that wait for the target", [](const auto& f) { return f.waiting; });
+  by_forward("sluice_forward_lag_seconds", "gauge", "How long the oldest of them has waited", [](const auto& f) { return static_cast<double>(f.lag) / 1e9; });
+  if (!forwards.empty()) out.counter("sluice_forward_unseen_flows_total", "Flows that forwards did not look at, because too many came at once", d(forwards.front().unseen_rows));
 
   const store::StoreStats s = store_->stats();
   out.gauge("sluice_segments", "Segments", d(s.segments));

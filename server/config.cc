@@ -1,5 +1,6 @@
 #include "ingest/source/limits.h"
 #include "server/config.h"
+#include "server/delivery/forwarder.h"
 #include "server/delivery/target.h"
 #include "server/limits.h"
 
@@ -528,7 +529,7 @@ Status load_config_text(Config& config, std::string_view text, const std::string
                                                std::to_string(limits::kSameTrafficExportersMax) + " exporters in them"};
       continue;
     }
-    if (key == "feed" || key == "push" || key == "target") {
+    if (key == "feed" || key == "push" || key == "target" || key == "forward") {
       const std::string name(key.str());
       const auto* tables = node.as_array();
       if (!tables || !tables->is_array_of_tables()) return Error{ErrorCode::parse, place + ": a " + name + " is declared as [[" + name + "]]"};
@@ -539,6 +540,10 @@ Status load_config_text(Config& config, std::string_view text, const std::string
         } else if (name == "target") {
           SLUICE_ASSIGN(ingest::DeclaredSettings target, target_of(*table.as_table(), file_name));
           config.targets.push_back(std::move(target));
+        } else if (name == "forward") {
+          ingest::DeclaredSettings forward = delivery::declared_forward();
+          SLUICE_TRY(read_declared(*table.as_table(), file_name, "forward", forward, {}));
+          config.forwards.push_back(std::move(forward));
         } else {
           SLUICE_ASSIGN(PushRule rule, push_of(*table.as_table(), file_name));
           config.pushes.push_back(std::move(rule));

@@ -1,6 +1,6 @@
 // Configuration: flags and the TOML file share one table of settings, so every flag has the same name in the file.
 //
-// What the server fetches itself, and whom it tells of alerts, is declared in the file only: a [[feed]] or [[target]] table each.
+// What the server fetches itself, and whom it tells of alerts, is declared in the file only: a [[feed]], [[target]] or [[forward]] table each.
 // Order: built-in defaults, then the file of --config, then flags. An unknown key in the file is an error with its line.
 #pragma once
 
@@ -65,6 +65,7 @@ struct Config {
   log::Level log_level = log::Level::info;
   std::vector<ingest::FeedSettings> feeds;  // the file's [[feed]] tables; no flag
   std::vector<ingest::DeclaredSettings> targets;  // its [[target]] tables, see delivery/target.h
+  std::vector<ingest::DeclaredSettings> forwards;  // its [[forward]] tables, see delivery/forwarder.h
   std::vector<PushRule> pushes;             // its [[push]] tables, the first that fits decides
   std::vector<ingest::SameTrafficGroup> same_traffic;  // its [[same-traffic]] tables
 };

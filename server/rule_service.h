@@ -69,11 +69,13 @@ class RuleService {
     const ExporterBook* exporters = nullptr;
     delivery::Outbox* outbox = nullptr;  // whom alerts are told to; may be null
   };
-  // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process
+  // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process. Who wants to see
+  // appends too takes the store's watch over, and passes all of them on to arrived().
   static Result<std::unique_ptr<RuleService>> open(Parts parts);
   ~RuleService();
   RuleService(const RuleService&) = delete;
 
+  void arrived(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches);
   void start();
   // Takes what is in the queue through the rules, and keeps everything. Twice is once.
   void stop();
@@ -127,7 +129,6 @@ class RuleService {
 
   explicit RuleService(Parts parts) : parts_(parts) {}
   Status load();
-  void arrived(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches);
 
   // Of the rules' thread.
   void work();

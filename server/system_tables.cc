@@ -276,14 +276,26 @@ Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) 
 Batch targets_table(const std::vector<delivery::TargetStatus>& targets) {
   TableWriter table{{"name", L::string},      {"kind", L::string},          {"to", L::string},          {"tells", L::string},      {"waiting", L::uint},
                     {"lag", L::duration, "ns"}, {"delivered", L::uint},       {"failures", L::uint},      {"refused", L::uint},      {"expired", L::uint},
-                    {"dropped", L::uint},     {"flows", L::uint},           {"flows_dropped", L::uint}, {"last_success_at", L::timestamp},
-                    {"last_error_at", L::timestamp}, {"last_error", L::string}, {"retry_at", L::timestamp}};
+                    {"dropped", L::uint},     {"last_success_at", L::timestamp}, {"last_error_at", L::timestamp}, {"last_error", L::string}, {"retry_at", L::timestamp}};
   for (const auto& t : targets) {
     table.row();
     table.text(t.name).text(t.kind).text(t.to).text(t.tells).set(t.waiting).span(t.lag).set(t.delivered).set(t.failures).set(t.refused).set(t.expired).set(t.dropped);
-    table.set(t.flows).set(t.flows_dropped).time(t.last_success_at).time(t.last_error_at);
+    table.time(t.last_success_at).time(t.last_error_at);
     t.last_error.empty() ? table.null() : table.text(t.last_error);
     table.time(t.retry_at);
+  }
+  return table.finish();
+}
+
+Batch forwards_table(const std::vector<delivery::ForwardStatus>& forwards) {
+  TableWriter table{{"name", L::string},    {"filter", L::string},       {"target", L::string}, {"shape", L::string},          {"matched", L::uint},         {"delivered", L::uint},
+                    {"dropped", L::uint},   {"unseen_flows", L::uint},   {"waiting", L::uint},  {"waiting_bytes", L::uint, "bytes"}, {"lag", L::duration, "ns"}, {"last_error_at", L::timestamp},
+                    {"last_error", L::string}};
+  for (const auto& f : forwards) {
+    table.row();
+    table.text(f.name).text(f.filter).text(f.target).text(f.shape).set(f.matched).set(f.delivered).set(f.dropped).set(f.unseen_rows).set(f.waiting).set(f.waiting_bytes);
+    table.span(f.lag).time(f.last_error_at);
+    f.last_error.empty() ? table.null() : table.text(f.last_error);
   }
   return table.finish();
 }

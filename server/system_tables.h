@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ingest/source/exporter.h"
+#include "server/delivery/forwarder.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/loss_book.h"
@@ -44,6 +45,8 @@ Batch queries_table(const std::vector<RunningQuery>& queries);
 Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue);
 // Targets of alerts and how they do.
 Batch targets_table(const std::vector<delivery::TargetStatus>& targets);
+// Forwards of flows and how they do.
+Batch forwards_table(const std::vector<delivery::ForwardStatus>& forwards);
 Batch examples_table(const std::vector<query::continuous::ExampleResult>& results);
 Batch alerts_table(const std::vector<query::continuous::Episode>& alerts);
 // Bytes per column, and per flow, over all segments.

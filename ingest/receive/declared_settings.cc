@@ -128,7 +128,7 @@ Status DeclaredSettings::finish() const {
     if (!asked_.contains(key)) {
       std::string known;
       for (const std::string& asked : asked_) known += (known.empty() ? "" : ", ") + asked;
-      return error_at(key, "is not known for a " + std::string(noun_) + " of kind '" + kind + "' (known are " + std::string(common_) + ", " + known + ")");
+      return error_at(key, "is not known for a " + std::string(noun_) + (kind.empty() ? "" : " of kind '" + kind + "'") + " (known are " + std::string(common_) + ", " + known + ")");
     }
   return {};
 }

@@ -35,4 +35,23 @@ inline constexpr size_t kMailRecipientsMax = 50;
 // A syslog datagram: what UDP over IPv4 carries. Receivers take 2,048 bytes, and should more (RFC 5426 section 3.2). Beyond: refused and counted.
 inline constexpr size_t kSyslogDatagramBytesMax = 65'507;
 
+// --- forwarding ---------------------------------------------------------------------------------------------------
+// [[forward]] tables; each has a thread, and its filter runs over everything that comes in. Beyond: the configuration is refused.
+inline constexpr size_t kForwardsMax = 16;
+// Rows that wait to be looked at, some seconds of a fast server. Beyond: they are not, and are counted.
+inline constexpr size_t kForwardQueueBytesMax = 128u << 20;
+// Documents that wait for one forward's target, their bytes: minutes of a selective filter. Beyond: the newest are dropped, and counted.
+inline constexpr size_t kForwardWaitingBytesMax = 64u << 20;
+// Flows that go in one message (a request, a write), their bytes, and how long the first of them waits for the others.
+inline constexpr size_t kForwardTogetherMax = 1'000;
+inline constexpr size_t kForwardMessageBytes = 1u << 20;
+inline constexpr DurationNs kForwardGather = kSecond / 2;
+// How long a stop lets what waits go to targets that take it. Beyond: dropped, and counted.
+inline constexpr DurationNs kForwardDrain = 3 * kSecond;
+// Rows that one look goes over at most, and memory of the query that does it.
+inline constexpr size_t kForwardLookRows = 65'536;
+inline constexpr size_t kForwardQueryBytes = 512u << 20;
+// How often counters are kept: what a kill may leave uncounted.
+inline constexpr DurationNs kForwardKeepEvery = kSecond;
+
 }  // namespace sluice::limits

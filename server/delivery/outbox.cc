@@ -73,7 +73,7 @@ struct Outbox::Post {
   TimestampNs drops_since = 0;
 
   mutable std::mutex mutex;  // of all below
-  uint64_t delivered = 0, failures = 0, refused = 0, expired = 0, flows = 0, flows_dropped = 0;
+  uint64_t delivered = 0, failures = 0, refused = 0, expired = 0;
   uint64_t dropped = 0, told_drops = 0;
   TimestampNs last_success_at = 0, last_error_at = 0, retry_at = 0;
   TimestampNs oldest_at = 0;  // of what waits; 0: not looked at yet
@@ -428,8 +428,6 @@ std::vector<TargetStatus> Outbox::status() const {
     s.refused = post->refused;
     s.expired = post->expired;
     s.dropped = post->dropped;
-    s.flows = post->flows;
-    s.flows_dropped = post->flows_dropped;
     s.last_success_at = post->last_success_at;
     s.last_error_at = post->last_error_at;
     s.retry_at = post->retry_at;
@@ -470,15 +468,6 @@ Result<TestOutcome> Outbox::test(std::string_view name) {
   outcome.delivered = attempt.status.ok();
   if (!outcome.delivered) outcome.error = attempt.status.error().message;
   return outcome;
-}
-
-void Outbox::count_flows(std::string_view target, uint64_t delivered, uint64_t dropped) {
-  for (auto& post : posts_) {
-    if (post->target.name != target) continue;
-    std::lock_guard lock(post->mutex);
-    post->flows += delivered;
-    post->flows_dropped += dropped;
-  }
 }
 
 }  // namespace sluice::delivery

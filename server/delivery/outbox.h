@@ -36,7 +36,6 @@ struct TargetStatus {
   uint64_t refused = 0;      // notices that the target would not have
   uint64_t expired = 0;      // notices given up after give_up_after
   uint64_t dropped = 0;      // notices that were not kept: too many waited
-  uint64_t flows = 0, flows_dropped = 0;  // forwarded to it
   TimestampNs last_success_at = 0, last_error_at = 0, retry_at = 0;  // 0: none
   std::string last_error;    // stays when it has gone
 };
@@ -67,8 +66,6 @@ class Outbox {
   const Target* find(std::string_view name) const;
   // Sends a notice of no alert to a target now, beside what waits for it. Errors: not_found.
   Result<TestOutcome> test(std::string_view name);
-  // Of flows forwarded to a target, for status().
-  void count_flows(std::string_view target, uint64_t delivered, uint64_t dropped);
 
  private:
   struct Post;

@@ -270,6 +270,73 @@ class Webhooks(Base):
                 self.assertIn(word, error)
 
 
+class Forwarding(Base):
+    def config(self, *tables):
+        path = f"{self.folder}/sluice.toml"
+        with open(path, "w") as f:
+            for table in tables:
+                kind = "forward" if "filter" in table else "target"
+                f.write(f"[[{kind}]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) + "\n")
+        return path
+
+    def forward(self, s, name="out"):
+        return s.query(f"show forwards | where name == '{name}' | select matched, delivered, dropped, waiting").rows()[0]
+
+    def test_only_what_matters_goes_to_a_file_a_webhook_and_syslog(self):
+        receiver = self.receiver(lambda n: 503 if n == 0 else 204)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            udp.settimeout(10)
+            with self.server(self.hook(receiver, rules=["!*"]), {"name": "log", "kind": "file", "path": f"{self.folder}/flows.ndjson", "rules": ["!*"]},
+                             {"name": "siem", "kind": "syslog", "address": f"127.0.0.1:{udp.getsockname()[1]}", "rules": ["!*"]},
+                             {"name": "out", "filter": "action == reject", "target": "log"},
+                             {"name": "ecs", "filter": "dst_port == 25 // mail", "target": "hook", "shape": "ecs"},
+                             {"name": "ocsf", "filter": "dst_port == 25", "target": "siem", "shape": "ocsf"}) as s:
+                s.query(TELNET).rows()
+                push(s, [flow("10.1.0.1", port=23, action="REJECT"), flow("10.1.0.2", port=25), flow("10.1.0.3", port=443)])
+                wait_for(lambda: self.forward(s) == [1, 1, 0, 0] and self.forward(s, "ecs") == [1, 1, 0, 0] and self.forward(s, "ocsf") == [1, 1, 0, 0], 20)
+                self.assertEqual([self.forward(s, n) for n in ("out", "ecs", "ocsf")], [[1, 1, 0, 0]] * 3)
+                native = self.lines("flows.ndjson")
+                self.assertEqual([(f["src_ip"], f["action"], f["dst_port"]) for f in native], [("10.1.0.1", "reject", 23)])
+                self.assertEqual(receiver.bad, [])
+                ecs = [json.loads(line) for line in receiver.bodies[0].splitlines()]
+                self.assertEqual([(f["source"]["ip"], f["destination"]["port"], f["event"]["type"]) for f in ecs], [("10.1.0.2", 25, ["connection", "allowed"])])
+                fields = udp.recv(65536).decode().split(" ", 7)
+                self.assertEqual((fields[0], fields[3:7]), ("<134>1", ["sluice", "-", "flow", "-"]))
+                self.assertEqual(json.loads(fields[7])["class_uid"], 4001)
+                wait_for(lambda: s.query("from alerts | stats n = count()").rows() == [[1]])
+                self.assertEqual(receiver.requests, 2, "no alert goes to a target of flows")
+                metrics = s.get("/metrics").body.decode()
+                self.assertIn('sluice_forward_delivered_total{forward="ecs",target="hook"} 1', metrics)
+
+    def test_what_a_kill_lost_is_counted(self):
+        data = tempfile.mkdtemp(prefix="sluice-forward-data-")
+        self.addCleanup(shutil.rmtree, data, True)
+        receiver = self.receiver(lambda n: 503)
+        tables = (self.hook(receiver), {"name": "out", "filter": "dst_port == 25", "target": "hook"})
+        with self.server(*tables, data=data) as s:
+            push(s, [flow(f"10.1.0.{i}", port=25) for i in range(10)])
+            wait_for(lambda: self.forward(s) == [10, 0, 0, 10])
+            time.sleep(2.5)  # counters are kept every second
+            s.process.kill()
+            s.process.wait()
+        receiver.answer = lambda n: 204
+        with self.server(*tables, data=data) as s:
+            self.assertEqual(self.forward(s), [10, 0, 10, 0])
+            push(s, [flow("10.1.0.99", port=25)])
+            wait_for(lambda: self.forward(s) == [11, 1, 10, 0])
+            self.assertEqual(len(receiver.bodies), 1)
+
+    def test_a_forward_that_makes_no_sense_is_refused_with_its_place(self):
+        log = {"name": "log", "kind": "file", "path": f"{self.folder}/x"}
+        for table, word in (({"name": "f", "filter": "src_prt == 1", "target": "log"}, "did you mean 'src_port'"),
+                            ({"name": "f", "filter": "src_port == 1", "target": "nobody"}, "there is no target 'nobody'")):
+            code, _, error = sluiced.run("--config", self.config(log, table), "--data", f"{self.folder}/data", *ADDRESSES)
+            self.assertNotEqual(code, 0)
+            self.assertIn(word, error)
+            self.assertIn("sluice.toml:", error)
+
+
 # Hostile from end to end: what a rule's author writes comes out of every format as text.
 HOSTILE = ("create rule hostile severity critical tags ('a|b') as dst_port == 25 alert by src_ip suppress 1h "
            r"message '{src_ip} \"q\" a|b c=d <!channel> [x](http://h)\r\nBcc: x@example.net\r\n.\r\nend'")
