@@ -1,0 +1,307 @@
+#include "server/delivery/forwarder.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "storage/model/text_list.h"
+
+namespace sluice::delivery {
+namespace {
+
+using nlohmann::json;
+
+class RealClock final : public Clock {
+ public:
+  TimestampNs now() const override { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+};
+
+Batch one_flow() {
+  FlowBatchBuilder b;
+  b.begin_row();
+  b.set_time(ColumnId::flow_start, *parse_timestamp("2026-11-20T08:00:00Z"));
+  b.set_time(ColumnId::flow_end, *parse_timestamp("2026-11-20T08:00:01.5Z"));
+  b.set_time(ColumnId::received_at, *parse_timestamp("2026-11-20T08:00:02Z"));
+  b.set_ip(ColumnId::src_ip, *parse_ip("10.1.0.1"));
+  b.set_ip(ColumnId::dst_ip, *parse_ip("2001:db8::1"));
+  b.set_uint(ColumnId::src_port, 40'000);
+  b.set_uint(ColumnId::dst_port, 443);
+  b.set_uint(ColumnId::protocol, 6);
+  b.set_uint(ColumnId::ip_version, 6);
+  b.set_uint(ColumnId::src_mac, 0x00005e0053afull);
+  b.set_uint(ColumnId::raw_bytes, 100);
+  b.set_uint(ColumnId::raw_packets, 3);
+  b.set_uint(ColumnId::raw_reverse_bytes, 50);
+  b.set_uint(ColumnId::sampling_rate, 10);
+  b.set_uint(ColumnId::tcp_flags, 0x12);
+  b.set_enum(ColumnId::action, Action::reject);
+  b.set_enum(ColumnId::direction, Direction::egress);
+  b.set_enum(ColumnId::source, Source::ipfix);
+  b.set_uint(ColumnId::vlan, 7);
+  b.set_uint(ColumnId::src_as, 64'512);
+  b.set_ip(ColumnId::exporter_ip, *parse_ip("192.0.2.1"));
+  b.set_string(ColumnId::src_vpc_id, "vpc-1");
+  std::string extra;
+  append_extra(extra, "weird\nkey", "a\"b\r\n\xff");
+  b.set_string(ColumnId::extra, extra);
+  return b.finish();
+}
+
+json shaped(FlowShape shape) {
+  // As a query over flows gives them.
+  store::Snapshot snapshot;
+  snapshot.open = {std::make_shared<const Batch>(one_flow())};
+  query::InlineExecutor executor;
+  RealClock clock;
+  query::QueryContext context;
+  context.snapshot = &snapshot;
+  context.clock = &clock;
+  context.executor = &executor;
+  struct Sink final : query::ResultSink {
+    explicit Sink(FlowShape s) : shape(s) {}
+    Status begin(const Schema&) override { return {}; }
+    Status batch(const Batch& rows) override {
+      append_documents(rows, shape, out);
+      return {};
+    }
+    FlowShape shape;
+    std::vector<FlowDocument> out;
+  } sink(shape);
+  query::QueryRequest request;
+  request.text = "from flows";
+  query::QuerySummary summary;
+  EXPECT_FALSE(query::run(request, context, sink, summary));
+  EXPECT_EQ(sink.out.size(), 1u);
+  EXPECT_EQ(sink.out[0].body.find('\n'), std::string::npos);
+  EXPECT_EQ(sink.out[0].time, *parse_timestamp("2026-11-20T08:00:01.5Z"));
+  return json::parse(sink.out[0].body);
+}
+
+TEST(FlowShape, NativeNamesAreThoseOfQueries) {
+  const json j = shaped(FlowShape::native);
+  EXPECT_EQ(j["src_ip"], "10.1.0.1");
+  EXPECT_EQ(j["bytes"], 1'000) << "scaled";
+  EXPECT_EQ(j["tcp_flags"], "SA");
+  EXPECT_EQ(j["action"], "reject");
+  EXPECT_EQ(j["flow_end"], "2026-11-20T08:00:01.500Z");
+  EXPECT_EQ(j["extra"], json({{"weird\nkey", "a\"b\r\n\xef\xbf\xbd"}}));
+  EXPECT_FALSE(j.contains("dst_vpc_id"));
+}
+
+TEST(FlowShape, EcsFieldsAreWhereEcsHasThem) {
+  const json j = shaped(FlowShape::ecs);
+  EXPECT_EQ(j["@timestamp"], "2026-11-20T08:00:01.500Z");
+  EXPECT_EQ(j["event"]["category"], json::array({"network"}));
+  EXPECT_EQ(j["event"]["type"], json::array({"connection", "denied"}));
+  EXPECT_EQ(j["source"], json::parse(R"({"ip":"10.1.0.1","address":"10.1.0.1","port":40000,"mac":"00-00-5E-00-53-AF","bytes":1000,"packets":30,"as":{"number":64512}})"));
+  EXPECT_EQ(j["destination"], json::parse(R"({"ip":"2001:db8::1","address":"2001:db8::1","port":443,"bytes":500})"));
+  EXPECT_EQ(j["network"], json::parse(R"({"iana_number":"6","transport":"tcp","type":"ipv6","direction":"egress","vlan":{"id":"7"},"bytes":1500,"packets":30})"));
+  EXPECT_EQ(j["observer"]["ip"], json::array({"192.0.2.1"}));
+  EXPECT_EQ(j["sluice"]["flow"]["src_vpc_id"], "vpc-1");
+  EXPECT_EQ(j["sluice"]["flow"]["source"], "ipfix");
+  EXPECT_FALSE(j["sluice"]["flow"].contains("src_ip"));
+}
+
+TEST(FlowShape, OcsfIsNetworkActivity) {
+  const json j = shaped(FlowShape::ocsf);
+  for (const char* required : {"activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid", "dst_endpoint"}) EXPECT_TRUE(j.contains(required)) << required;
+  EXPECT_EQ(j["class_uid"], 4001);
+  EXPECT_EQ(j["type_uid"], 400106);
+  EXPECT_EQ(j["time"], 1795161601500);
+  EXPECT_EQ(j["src_endpoint"]["vpc_uid"], "vpc-1");
+  EXPECT_EQ(j["connection_info"], json::parse(R"({"protocol_num":6,"protocol_name":"tcp","protocol_ver_id":6,"direction_id":2,"tcp_flags":18})"));
+  EXPECT_EQ(j["traffic"], json::parse(R"({"bytes_out":1000,"packets_out":30,"bytes_in":500,"bytes":1500,"packets":30})"));
+  EXPECT_EQ(j["action_id"], 2);
+  EXPECT_EQ(j["disposition_id"], 2);
+  EXPECT_EQ(j["unmapped"]["sampling_rate"], 10);
+  EXPECT_EQ(j["unmapped"]["extra"].size(), 1u);
+}
+
+struct Taken {
+  std::mutex mutex;
+  std::vector<std::string> bodies;
+  std::function<Attempt(std::span<const FlowDocument>)> answer;
+  size_t count() {
+    std::lock_guard lock(mutex);
+    return bodies.size();
+  }
+};
+
+class Taker final : public Sender {
+ public:
+  explicit Taker(Taken& taken) : taken_(taken) {}
+  Attempt send(std::span<const Notice>, TimestampNs) override { return {}; }
+  Attempt forward(std::span<const FlowDocument> flows, TimestampNs) override {
+    std::lock_guard lock(taken_.mutex);
+    const Attempt attempt = taken_.answer ? taken_.answer(flows) : Attempt{};
+    for (size_t i = 0; i < (attempt.status.ok() ? flows.size() : attempt.taken); ++i) taken_.bodies.push_back(flows[i].body);
+    return attempt;
+  }
+
+ private:
+  Taken& taken_;
+};
+
+struct ForwarderTest : testing::Test {
+  void SetUp() override {
+    char name[] = "/tmp/sluice-forward-XXXXXX";
+    directory = mkdtemp(name);
+    catalog = std::move(*catalog::Catalog::open(directory));
+    Target takes, no;
+    takes.name = "t";
+    takes.takes_flows = true;
+    takes.make = [this](const std::function<bool()>&) -> Result<std::unique_ptr<Sender>> { return std::unique_ptr<Sender>(std::make_unique<Taker>(taken)); };
+    no.name = "chat", no.kind = "slack";
+    outbox = std::move(*Outbox::open({takes, no}, *catalog, clock));
+  }
+  void TearDown() override {
+    forwarder.reset();
+    outbox.reset();
+    catalog.reset();
+    std::filesystem::remove_all(directory);
+  }
+  ingest::DeclaredSettings declared(std::map<std::string, std::string> options) {
+    auto settings = declared_forward();
+    settings.name = "f";
+    settings.place = "sluice.toml:1";
+    for (auto& [key, value] : options) settings.options[key] = {value, "sluice.toml:2"};
+    return settings;
+  }
+  std::string open(std::map<std::string, std::string> options) {
+    forwarder.reset();
+    auto made = Forwarder::open({declared(std::move(options))}, {*catalog, clock, *outbox, {}});
+    if (!made.ok()) return made.error().message;
+    forwarder = std::move(*made);
+    return {};
+  }
+  void arrive(int from, int to) {
+    FlowBatchBuilder b;
+    for (int i = from; i < to; ++i) {
+      b.begin_row();
+      b.set_time(ColumnId::flow_end, kHour + i);
+      b.set_uint(ColumnId::dst_port, static_cast<uint64_t>(i % 100));
+      b.set_uint(ColumnId::src_port, static_cast<uint64_t>(i));
+    }
+    const std::shared_ptr<const Batch> batch = std::make_shared<const Batch>(b.finish());
+    forwarder->arrived({&batch, 1});
+  }
+  static bool eventually(const std::function<bool()>& what) {
+    for (int i = 0; i < 1'000; ++i) {
+      if (what()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
+  RealClock clock;
+  Taken taken;
+  std::string directory;
+  std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<Outbox> outbox;
+  std::unique_ptr<Forwarder> forwarder;
+};
+
+TEST_F(ForwarderTest, SendsWhatMeetsTheFilterInOrderAndOnce) {
+  ASSERT_EQ(open({{"filter", "dst_port == 7 // of all"}, {"target", "t"}}), "");
+  forwarder->start();
+  arrive(0, 500);
+  arrive(500, 1'000);
+  ASSERT_TRUE(eventually([&] { return taken.count() == 10; }));
+  for (size_t i = 0; i < 10; ++i) EXPECT_EQ(json::parse(taken.bodies[i])["src_port"], 100 * i + 7);
+  ASSERT_TRUE(eventually([&] { return forwarder->status()[0].delivered == 10; }));
+  EXPECT_EQ(forwarder->status()[0].matched, 10u);
+  EXPECT_EQ(forwarder->status()[0].dropped, 0u);
+  EXPECT_EQ(forwarder->status()[0].waiting, 0u);
+  forwarder->stop();
+  ASSERT_EQ(open({{"filter", "dst_port == 7"}, {"target", "t"}}), "");
+  EXPECT_EQ(forwarder->status()[0].delivered, 10u) << "counters go on";
+}
+
+TEST_F(ForwarderTest, ATargetThatIsAwayGetsEverythingLater) {
+  std::atomic<bool> away = true;
+  taken.answer = [&](auto) { return away ? Attempt::failed({ErrorCode::io, "away"}) : Attempt{}; };
+  ASSERT_EQ(open({{"filter", "dst_port < 10"}, {"target", "t"}}), "");
+  forwarder->start();
+  arrive(0, 1'000);
+  ASSERT_TRUE(eventually([&] { return forwarder->status()[0].last_error == "away"; }));
+  EXPECT_EQ(forwarder->status()[0].waiting, 100u);
+  away = false;
+  ASSERT_TRUE(eventually([&] { return taken.count() == 100; }));
+}
+
+TEST_F(ForwarderTest, ARefusedFlowCostsItselfOnly) {
+  taken.answer = [](std::span<const FlowDocument> flows) {
+    for (const auto& f : flows)
+      if (json::parse(f.body)["src_port"] == 7) return Attempt::refused_for_good({ErrorCode::io, "no sevens"});
+    return Attempt{};
+  };
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  forwarder->start();
+  arrive(0, 20);
+  ASSERT_TRUE(eventually([&] { return taken.count() == 19; }));
+  ASSERT_TRUE(eventually([&] { return forwarder->status()[0].dropped == 1; }));
+  EXPECT_EQ(forwarder->status()[0].waiting, 0u);
+}
+
+TEST_F(ForwarderTest, AStopLetsGoWhatCanAndCountsTheRest) {
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  forwarder->start();
+  arrive(0, 5'000);
+  forwarder->stop();
+  EXPECT_EQ(taken.count(), 5'000u);
+  taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  forwarder->start();
+  arrive(0, 10);
+  forwarder->stop();
+  EXPECT_EQ(forwarder->status()[0].dropped, 10u);
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  EXPECT_EQ(forwarder->status()[0].dropped, 10u);
+  EXPECT_EQ(forwarder->status()[0].matched, 5'010u);
+}
+
+TEST_F(ForwarderTest, WhatAKillLostIsCountedAtTheNextStart) {
+  ASSERT_TRUE(catalog->put(catalog::Keyspace::outbox, "f\nf", R"({"matched":10,"delivered":6,"dropped":1})", catalog::Sync::no).ok());
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  EXPECT_EQ(forwarder->status()[0].dropped, 4u);
+}
+
+TEST_F(ForwarderTest, BeyondTheBoundTheNewestAreDroppedAndCounted) {
+  taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}, {"shape", "ocsf"}}), "");
+  forwarder->start();
+  // Documents of some 500 bytes: 64 MiB are reached before 200,000.
+  for (int i = 0; i < 10; ++i) {
+    arrive(i * 20'000, (i + 1) * 20'000);
+    ASSERT_TRUE(eventually([&] { return forwarder->status()[0].matched == static_cast<uint64_t>(i + 1) * 20'000; }));
+  }
+  const ForwardStatus s = forwarder->status()[0];
+  EXPECT_GT(s.dropped, 0u);
+  EXPECT_LE(s.waiting_bytes, limits::kForwardWaitingBytesMax);
+  EXPECT_GT(s.waiting_bytes, limits::kForwardWaitingBytesMax - 10'000);
+  EXPECT_EQ(s.waiting + s.dropped, s.matched);
+}
+
+TEST_F(ForwarderTest, SaysWhereADeclarationMakesNoSense) {
+  EXPECT_NE(open({{"target", "t"}}).find("sluice.toml:1: forward 'f': filter: is needed"), std::string::npos);
+  EXPECT_NE(open({{"filter", "src_prt == 1"}, {"target", "t"}}).find("did you mean 'src_port'"), std::string::npos);
+  EXPECT_NE(open({{"filter", "src_port =="}, {"target", "t"}}), "");
+  EXPECT_NE(open({{"filter", "true"}}).find("target: is needed"), std::string::npos);
+  EXPECT_NE(open({{"filter", "true"}, {"target", "x"}}).find("there is no target 'x'"), std::string::npos);
+  EXPECT_NE(open({{"filter", "true"}, {"target", "chat"}}).find("takes no flows"), std::string::npos);
+  EXPECT_NE(open({{"filter", "true"}, {"target", "t"}, {"shape", "cef"}}).find("shape"), std::string::npos);
+  EXPECT_NE(open({{"filter", "true"}, {"target", "t"}, {"colour", "red"}}).find("is not known for a forward"), std::string::npos);
+  std::vector<ingest::DeclaredSettings> many;
+  for (size_t i = 0; i <= limits::kForwardsMax; ++i) {
+    many.push_back(declared({{"filter", "true"}, {"target", "t"}}));
+    many.back().name = "f" + std::to_string(i);
+  }
+  EXPECT_FALSE(Forwarder::open(many, {*catalog, clock, *outbox, {}}).ok());
+  many.pop_back();
+  EXPECT_TRUE(Forwarder::open(many, {*catalog, clock, *outbox, {}}).ok());
+}
+
+}  // namespace
+}  // namespace sluice::delivery
