@@ -1,4 +1,4 @@
-module github.com/sluice/sluice/client/grafana
+module sluice/client/grafana
 
 go 1.26.5
 

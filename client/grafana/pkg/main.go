@@ -7,7 +7,7 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/backend/datasource"
 	"github.com/grafana/grafana-plugin-sdk-go/backend/log"
 
-	"github.com/sluice/sluice/client/grafana/pkg/plugin"
+	"sluice/client/grafana/pkg/plugin"
 )
 
 func main() {

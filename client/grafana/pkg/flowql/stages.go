@@ -37,6 +37,12 @@ func firstWord(s string, tokens []token, from int) string {
 	return ""
 }
 
+// AsksTable: its source is a table of the server's (`from alerts`), and no flows.
+func AsksTable(s string) bool {
+	tokens := scan(s)
+	return firstWord(s, tokens, 0) == "from" && !isAboutFlows(s, tokens)
+}
+
 // isAboutFlows: its source is flows, said or not.
 func isAboutFlows(s string, tokens []token) bool {
 	switch firstWord(s, tokens, 0) {

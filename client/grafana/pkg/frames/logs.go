@@ -12,7 +12,7 @@ import (
 
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // Printable writes what a terminal or a reader's eye would take as a command (control characters, colours, changes of the writing

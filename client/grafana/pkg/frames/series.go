@@ -7,7 +7,7 @@ import (
 
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // Numbers that say who and not how much. The keys of a query are known from its text; these also where it was reshaped behind.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // How Grafana calls the units of columns (docs/http.md). Sizes are decimal in FlowQL (10KB is 10,000 bytes), so they are here.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // columnInfo is one column of flows, for lists in the editor.

@@ -11,7 +11,7 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/backend/instancemgmt"
 
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // Datasource is one configured data source. Grafana makes a new one when its settings change. Safe for concurrent use.

@@ -12,9 +12,9 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 
-	"github.com/sluice/sluice/client/grafana/pkg/flowql"
-	"github.com/sluice/sluice/client/grafana/pkg/frames"
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/flowql"
+	"sluice/client/grafana/pkg/frames"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // Query types, as src/types.ts has them.

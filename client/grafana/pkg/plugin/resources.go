@@ -16,8 +16,8 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/backend/resource/httpadapter"
 
-	"github.com/sluice/sluice/client/grafana/pkg/flowql"
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/flowql"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // What the editor asks. Each is a question of ours; no path of the server is passed through.
@@ -142,6 +142,9 @@ func (d *Datasource) validate(ctx context.Context, a asked) (any, error) {
 	if len(expanded.Params) > 0 {
 		body["params"] = expanded.Params
 	}
+	if flowql.AsksTable(text) {
+		return d.validateTable(ctx, text, expanded, context)
+	}
 	raw, err := d.client.Forward(ctx, http.MethodPost, "/v1/query/validate", body)
 	if err != nil {
 		return nil, err
@@ -162,6 +165,23 @@ func (d *Datasource) validate(ctx context.Context, a asked) (any, error) {
 		out.Errors = append(out.Errors, place{utf16At(text, start), utf16At(text, start+length), e.Message, e.Hint})
 	}
 	return out, nil
+}
+
+// validateTable asks a table of the server's for one row: its validation knows flows alone, and these tables are small.
+func (d *Datasource) validateTable(ctx context.Context, text string, expanded *flowql.Expanded, c flowql.Context) (any, error) {
+	_, err := d.client.Query(ctx, sluice.Call{Query: expanded.Text, Params: expanded.Params, From: c.From, To: c.To, Limit: 1, Timeout: SuggestionTimeout})
+	var told *sluice.Error
+	if err == nil {
+		return validated{Valid: true, Errors: []place{}}, nil
+	}
+	if !errors.As(err, &told) || told.Status != http.StatusBadRequest {
+		return nil, err
+	}
+	start, length := expanded.Origin(told.Offset, told.Length)
+	if told.Line == 0 {
+		start, length = 0, len(text)
+	}
+	return validated{Errors: []place{{utf16At(text, start), utf16At(text, start+length), told.Message, told.Hint}}}, nil
 }
 
 type completionAsked struct {

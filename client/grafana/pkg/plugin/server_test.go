@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice/sluice/client/grafana/pkg/flowql"
+	"sluice/client/grafana/pkg/flowql"
 )
 
 // Tests ask a real server where its program is there (SLUICE_BIN, or the build folder of this checkout), and otherwise answers

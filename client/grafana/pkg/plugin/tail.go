@@ -13,9 +13,9 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/backend/log"
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 
-	"github.com/sluice/sluice/client/grafana/pkg/flowql"
-	"github.com/sluice/sluice/client/grafana/pkg/frames"
-	"github.com/sluice/sluice/client/grafana/pkg/sluice"
+	"sluice/client/grafana/pkg/flowql"
+	"sluice/client/grafana/pkg/frames"
+	"sluice/client/grafana/pkg/sluice"
 )
 
 // A channel's path is tail/ID, where the page makes ID of the query, so that two panels that ask the same share a stream. What
@@ -31,6 +31,7 @@ const (
 type tailed struct {
 	route  string
 	params url.Values
+	note   string // said first, or ""
 }
 
 func readTail(path string, raw json.RawMessage) (tailed, error) {
@@ -58,10 +59,14 @@ func readTail(path string, raw json.RawMessage) (tailed, error) {
 			}
 		}
 	}
-	if strings.HasPrefix(strings.ToLower(strings.Join(strings.Fields(q.text()), " ")), "from alerts") {
-		return tailed{alertStream, url.Values{}}, nil
+	if words := strings.Fields(strings.ToLower(q.text())); len(words) > 1 && words[0] == "from" && words[1] == "alerts" {
+		note := ""
+		if len(words) > 2 {
+			note = "All alerts are followed: what stands behind `from alerts` is not applied to a live tail."
+		}
+		return tailed{alertStream, url.Values{}, note}, nil
 	}
-	return tailed{flowStream, params}, nil
+	return tailed{flowStream, params, expanded.FiltersLeftOut}, nil
 }
 
 // SubscribeStream lets in who asks for something that makes sense. Who may see the data source may see its streams.
@@ -107,6 +112,11 @@ func (d *Datasource) tail(ctx context.Context, asked tailed, send func(*data.Fra
 		}
 	}
 	t := &tailState{types: types, send: send, now: time.Now}
+	if asked.note != "" {
+		if err := t.line("warning", asked.note); err != nil {
+			return err
+		}
+	}
 	pause := TailRetryMin
 	lastID := ""
 	for {
@@ -192,11 +202,13 @@ func (t *tailState) read(ctx context.Context, arrivals <-chan arrival, lastID *s
 				*lastID = a.event.ID
 			}
 			if err := t.take(a.event); err != nil {
+				// What the server says of one batch does not end the stream; where it does, that comes next.
+				text := "An event of the stream cannot be read: " + err.Error()
 				var told *sluice.Error
 				if errors.As(err, &told) {
-					return told, t.flush()
+					text = "The server says: " + told.Error()
 				}
-				if err := t.line("error", "An event of the stream cannot be read: "+err.Error()); err != nil {
+				if err := t.line("error", text); err != nil {
 					return nil, err
 				}
 			}
@@ -215,6 +227,8 @@ func (t *tailState) take(e sluice.Event) error {
 		Error   *sluice.Error     `json:"error"`
 		Dropped *uint64           `json:"dropped"`
 		Lost    *uint64           `json:"lost"`
+		Of      string            `json:"of"`
+		Reason  string            `json:"reason"`
 	}
 	data := strings.TrimSpace(string(e.Data))
 	if data == "" || data == "{}" {
@@ -251,11 +265,18 @@ func (t *tailState) take(e sluice.Event) error {
 			t.types[c.Name] = c.Type
 		}
 	}
-	for _, n := range []*uint64{body.Dropped, body.Lost} {
-		if n != nil && *n > 0 {
-			if err := t.line("warning", fmt.Sprintf("The server left out %d flows: they came faster than they could be sent.", *n)); err != nil {
-				return err
-			}
+	word := ""
+	switch {
+	case body.Dropped != nil && *body.Dropped > 0:
+		word = fmt.Sprintf("The server left out %d flows: they came faster than they could be sent.", *body.Dropped)
+	case body.Lost != nil && *body.Lost > 0:
+		word = fmt.Sprintf("Not looked at: %d %s (%s).", *body.Lost, body.Of, body.Reason)
+	case e.Name == "gap":
+		word = "There is a gap here: " + body.Reason
+	}
+	if word != "" {
+		if err := t.line("warning", word); err != nil {
+			return err
 		}
 	}
 	for _, row := range body.Rows {

@@ -75,17 +75,35 @@ func TestTailReadsRows(t *testing.T) {
 		flush(w, ": hello\n\nid: 1\ndata: {\"flow_end\":\"2025-11-20T10:00:00Z\",\"src_ip\":\"10.0.0.1\",\"dst_ip\":\"10.0.0.2\",\"protocol\":6,\"bytes\":1500}\n\n")
 		flush(w, "event: columns\ndata: {\"columns\":[{\"name\":\"flow_end\",\"type\":\"timestamp\"},{\"name\":\"src_ip\",\"type\":\"ip\"},{\"name\":\"dst_ip\",\"type\":\"ip\"}]}\n\n")
 		flush(w, "event: rows\r\ndata: {\"rows\":[[\"2025-11-20T10:00:01Z\",\"10.0.0.3\",\"\\u001b[31m10.0.0.4\"],\r\ndata: [\"2025-11-20T10:00:02Z\",\"10.0.0.5\",null]]}\r\n\r\n")
-		flush(w, "event: dropped\ndata: {\"dropped\":7}\n\n")
+		flush(w, "event: alive\nid: 2\ndata: {}\n\nevent: dropped\ndata: {\"dropped\":7}\n\nevent: lost\ndata: {\"lost\":3,\"of\":\"flows that came in\",\"reason\":\"too fast\"}\n\n")
+		flush(w, "event: gap\ndata: {\"reason\":\"started anew\"}\n\nevent: error\ndata: {\"error\":{\"message\":\"a batch is broken\"}}\n\n")
 		<-r.Context().Done()
 	})
 	q := Query{Expr: "src_ip in $hosts", Filters: nil}
 	q.Variables = variables("hosts", "a", "b")
 	q.Filters = append(q.Filters, filter("action", "=", `x" or true`))
-	got := strings.Join(listen(t, d, q, 4), "\n")
-	for _, part := range []string{"TCP 10.0.0.1 → 10.0.0.2 1.5 KB", "? 10.0.0.3 → \\u{1b}[31m10.0.0.4", "? 10.0.0.5 → ?", "left out 7 flows"} {
+	got := strings.Join(listen(t, d, q, 7), "\n")
+	for _, part := range []string{"TCP 10.0.0.1 → 10.0.0.2 1.5 KB", "? 10.0.0.3 → \\u{1b}[31m10.0.0.4", "? 10.0.0.5 → ?", "left out 7 flows", "3 flows that came in (too fast)", "a gap here: started anew", "a batch is broken"} {
 		if !strings.Contains(got, part) {
 			t.Errorf("%q is not in %s", part, got)
 		}
+	}
+}
+
+// Alerts as they happen: their message is the line, and their severity its level.
+func TestTailOfAlerts(t *testing.T) {
+	d := streaming(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/alerts/stream" || r.URL.RawQuery != "" {
+			t.Errorf("asked %s", r.URL)
+		}
+		flush(w, "event: alert\nid: 1\ndata: {\"change\":\"started\",\"ts\":\"2025-11-20T10:00:00Z\",\"rule\":\"scan\",\"severity\":\"high\",\"message\":\"10.0.0.1 tried\",\"ended_at\":null,\"techniques\":[\"T1046\"]}\n\n")
+		<-r.Context().Done()
+	})
+	if got := listen(t, d, Query{Expr: "from alerts"}, 1); len(got) != 1 || got[0] != "10.0.0.1 tried" {
+		t.Errorf("%q", got)
+	}
+	if got := listen(t, d, Query{Expr: "from alerts | where severity == 'low'"}, 2); len(got) != 2 || !strings.Contains(got[0], "is not applied") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -220,6 +220,12 @@ function Panel({ panel, range }: { panel: any; range: data.TimeRange }) {
     data: panel.series, fieldConfig: { defaults: { color: { mode: data.FieldColorModeId.PaletteClassic }, custom: { drawStyle: 'line', lineWidth: 1, fillOpacity: 10 } }, overrides: [] } as any, replaceVariables: (v: string) => v, theme, timeZone: 'utc',
     fieldConfigRegistry: new data.FieldConfigOptionsRegistry(),
   });
+  // A panel's own registry would give lines their colours.
+  frames.forEach((frame) =>
+    frame.fields.filter((f) => f.type === data.FieldType.number).forEach((f, i) => {
+      f.config.color = { mode: data.FieldColorModeId.Fixed, fixedColor: theme.visualization.palette[i % theme.visualization.palette.length] };
+    })
+  );
   const first = frames[0];
   const kind = first?.meta?.preferredVisualisationType;
   const over = first?.fields.find((f) => f.type === data.FieldType.time);

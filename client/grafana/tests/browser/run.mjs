@@ -134,7 +134,7 @@ async function open(query, { what = 'query', run = true, range = day } = {}) {
   }
 }
 
-const settled = () => page.getByText(/^Panel \((Done|Error|Streaming)\)$/).waitFor({ timeout: 10000 });
+const settled = () => page.getByText(/^Panel \((Done|Error|Streaming)\)$/).waitFor({ timeout: 20000 });
 const saved = () => page.evaluate(() => window.host.query());
 const panel = () => page.getByTestId('panel');
 
@@ -168,7 +168,7 @@ async function main() {
   const browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox', '--disable-gpu'] });
   children.push({ kill: () => browser.close().catch(() => undefined) });
   page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-  page.setDefaultTimeout(8000);
+  page.setDefaultTimeout(20000); // of a machine that has other things to do
   page.on('pageerror', (error) => problems.push(error.message));
   await page.goto(url);
   await page.waitForFunction(() => window.host || document.getElementById('broken'), null, { timeout: 60000 });

@@ -16,7 +16,7 @@ import (
 
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 
-	"github.com/sluice/sluice/client/grafana/tests/grafanahost"
+	"sluice/client/grafana/tests/grafanahost"
 )
 
 func main() {
