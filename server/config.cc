@@ -400,7 +400,7 @@ Status read_declared(const toml::table& table, const std::string& file_name, std
   for (const auto& [key, node] : table) {
     const auto value = text_of(node);
     if (!value) return Error{ErrorCode::parse, place_of(node) + ": '" + std::string(key.str()) + "' is text, a whole number, true or false, or a list of those"};
-    const auto at = std::find_if(own.begin(), own.end(), [&](const auto& o) { return o.first == key.str(); });
+    const auto at = std::find_if(own.begin(), own.end(), [wanted = key.str()](const auto& o) { return o.first == wanted; });
     if (key == "name")
       out.name = *value;
     else if (at != own.end())

@@ -37,7 +37,7 @@ uint64_t hash_text(uint64_t seed, std::string_view text) {
     hash = mix(hash ^ word, 0x9e3779b97f4a7c15ull);
   }
   uint64_t word = 0;
-  std::memcpy(&word, text.data(), text.size());
+  if (!text.empty()) std::memcpy(&word, text.data(), text.size());  // an empty text may have no place at all
   return mix(hash ^ word, 0xd6e8feb86659fd93ull);
 }
 

@@ -24,7 +24,8 @@ void answer_rules(Call& call, const server::RuleService& rules) {
 void answer_alerts(Call& call, const server::RuleService& rules) {
   auto alerts = rules.alerts();
   uint64_t limit = 1'000;
-  for (const auto& [name, value] : call.request.query) {
+  for (const auto& parameter : call.request.query) {
+    const std::string &name = parameter.first, &value = parameter.second;  // lambdas take no structured bindings
     if (name == "rule") {
       std::erase_if(alerts, [&](const auto& a) { return a.rule != value; });
     } else if (name == "state") {
