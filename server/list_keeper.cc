@@ -74,7 +74,8 @@ std::shared_ptr<const query::ListBook> ListKeeper::lists() const {
 }
 
 Result<uint64_t> ListKeeper::put_list(query::WatchList list, bool replace) {
-  std::lock_guard lock(mutex_);
+  const std::string key = query::lower_case(list.name);
+  std::unique_lock lock(mutex_);
   const query::WatchList* before = book_->find(list.name);
   if (before && !replace) return Error{ErrorCode::conflict, "there is a list '" + before->name + "' already"};
   if (!before && book_->lists().size() >= limits::kListsMax)
@@ -84,17 +85,23 @@ Result<uint64_t> ListKeeper::put_list(query::WatchList list, bool replace) {
     return Error{ErrorCode::too_large, "all lists together would have more bytes than the limit: " + std::to_string(limits::kListsBytesMax)};
   list.version = before ? before->version + 1 : 1;
   list.updated_at = clock_.now();
-  SLUICE_TRY(catalog_.put(Keyspace::lists, query::lower_case(list.name), encode(list), catalog::Sync::yes));
+  SLUICE_TRY(catalog_.put(Keyspace::lists, key, encode(list), catalog::Sync::yes));
   const uint64_t version = list.version;
   book_ = book_->with(std::make_shared<query::WatchList>(std::move(list)));
+  lock.unlock();
+  if (changed_) changed_(key);
   return version;
 }
 
 Status ListKeeper::drop_list(std::string_view name) {
-  std::lock_guard lock(mutex_);
+  const std::string key = query::lower_case(name);
+  if (may_drop_) SLUICE_TRY(may_drop_(key));
+  std::unique_lock lock(mutex_);
   if (!book_->find(name)) return Error{ErrorCode::not_found, "there is no list '" + std::string(name) + "'"};
-  SLUICE_TRY(catalog_.erase(Keyspace::lists, query::lower_case(name), catalog::Sync::yes));
+  SLUICE_TRY(catalog_.erase(Keyspace::lists, key, catalog::Sync::yes));
   book_ = book_->without(name);
+  lock.unlock();
+  if (changed_) changed_(key);
   return {};
 }
 

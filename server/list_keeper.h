@@ -6,8 +6,10 @@
 // Thread rule: any thread. The books it gives out do not change; one change at a time makes a new one.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "query/watch_list.h"
 #include "storage/catalog/catalog.h"
@@ -24,13 +26,22 @@ class ListKeeper final : public query::ListWriter {
   std::shared_ptr<const query::ListBook> lists() const;
 
   Result<uint64_t> put_list(query::WatchList list, bool replace) override;
-  Status drop_list(std::string_view name) override;
+  Status drop_list(std::string_view name) override;  // errors also: those of `may_drop`
+
+  // Who must know of changes: `changed` comes behind each with the list's name in lower case, on the thread that made it; `may_drop` is
+  // asked before a list is dropped. REQUIRES: called once, before there are other threads
+  void watch(std::function<void(const std::string&)> changed, std::function<Status(const std::string&)> may_drop) {
+    changed_ = std::move(changed);
+    may_drop_ = std::move(may_drop);
+  }
 
  private:
   catalog::Catalog& catalog_;
   const Clock& clock_;
   mutable std::mutex mutex_;
   std::shared_ptr<const query::ListBook> book_;
+  std::function<void(const std::string&)> changed_;
+  std::function<Status(const std::string&)> may_drop_;
 };
 
 }  // namespace sluice::server

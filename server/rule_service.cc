@@ -6,6 +6,8 @@
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "query/bind.h"
+#include "query/define.h"
+#include "query/continuous/asked_rule.h"
 #include "query/continuous/example.h"
 #include "query/continuous/replay.h"
 #include "query/continuous/rule_template.h"
@@ -37,6 +39,7 @@ namespace {
 
 // What a death of the process may make the rules do again, and never forget.
 constexpr DurationNs kCheckpointEvery = 5 * kSecond;
+constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
 constexpr std::string_view kRuleKey = "rule/", kStateKey = "state/", kSourcesKey = "sources";
 
@@ -70,15 +73,6 @@ std::optional<Episode> episode_of(std::string_view record) {
   }
 }
 
-std::variant<RulePtr, QueryError> compile(std::string_view text) {
-  auto parsed = g::parse(text);
-  if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
-    return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(text, e->span)};
-  const auto* create = std::get<g::Statement>(parsed).as<g::CreateRule>();
-  if (!create) return QueryError{ErrorCode::invalid_argument, "not a rule", {}, std::nullopt, {}};
-  return query::continuous::compile_rule(*create, text);
-}
-
 // `rule NAME …`: what stands behind the verb.
 struct RuleWords {
   std::string name;
@@ -109,9 +103,67 @@ std::optional<RuleWords> rule_words(const g::Command& command) {
 
 }  // namespace
 
+RuleService::RuleService(Parts parts) : parts_(std::move(parts)) {
+  const auto ask = [this](const query::continuous::Rule& rule, TimestampNs at, const query::continuous::FindingSink& sink, query::ScanStats& stats) {
+    const store::Snapshot snapshot = parts_.store.snapshot();
+    return query::continuous::ask_rule(rule, at, context(snapshot), sink, stats);
+  };
+  answers_ = std::make_unique<RuleAnswers>(ask, [this](RuleAnswers::Answer answer) {
+    {
+      std::lock_guard lock(queue_mutex_);
+      jobs_.emplace_back([this, answer = std::move(answer)]() mutable { take_answer(std::move(answer)); });
+    }
+    wake_.notify_one();
+  });
+}
+
+std::shared_ptr<const query::ListBook> RuleService::lists() const { return parts_.lists ? parts_.lists->lists() : std::make_shared<const query::ListBook>(); }
+
+query::continuous::CompileOptions RuleService::compile_options(const query::ListBook* lists) {
+  query::continuous::CompileOptions options;
+  options.lists = lists;
+  options.tables = [](std::string_view name) -> std::optional<Schema> {
+    if (name != "alerts") return std::nullopt;
+    return *server::alerts_table({}).schema;
+  };
+  return options;
+}
+
+std::variant<RulePtr, QueryError> RuleService::compile(std::string_view text) const {
+  auto parsed = g::parse(text);
+  if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
+    return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(text, e->span)};
+  const auto* create = std::get<g::Statement>(parsed).as<g::CreateRule>();
+  if (!create) return QueryError{ErrorCode::invalid_argument, "not a rule", {}, std::nullopt, {}};
+  const auto known = lists();
+  return query::continuous::compile_rule(*create, text, compile_options(known.get()));
+}
+
+query::QueryContext RuleService::context(const store::Snapshot& snapshot) const {
+  query::QueryContext context;
+  context.snapshot = &snapshot;
+  context.clock = &parts_.clock;
+  context.executor = &parts_.executor;
+  context.cancel = &cancel_;
+  context.system_tables = [this](std::string_view name) -> std::optional<Result<Batch>> {
+    if (name != "alerts") return std::nullopt;
+    return Result<Batch>(alerts_table());
+  };
+  context.lists = lists();
+  if (parts_.exporters) {
+    context.sampling_rules = parts_.exporters->sampling_rules();
+    context.names = parts_.exporters->names();
+  }
+  context.report_damage = [this](uint64_t segment, const std::string& reason) { parts_.store.report_damage(segment, reason); };
+  return context;
+}
+
 Result<std::unique_ptr<RuleService>> RuleService::open(Parts parts) {
   std::unique_ptr<RuleService> service(new RuleService(parts));
   SLUICE_TRY(service->load());
+  if (parts.lists)
+    parts.lists->watch([s = service.get()](const std::string& name) { s->list_changed(name); },
+                       [s = service.get()](const std::string& name) { return s->may_drop_list(name); });
   parts.store.watch_appends([s = service.get()](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) { s->arrived(append, batches); });
   service->publish_status();
   return service;
@@ -119,6 +171,7 @@ Result<std::unique_ptr<RuleService>> RuleService::open(Parts parts) {
 
 RuleService::~RuleService() {
   stop();
+  if (parts_.lists) parts_.lists->watch({}, {});
   parts_.store.watch_appends({});
 }
 
@@ -155,6 +208,8 @@ Status RuleService::load() {
     d.before.dropped_rows = j.value("dropped_rows", uint64_t{0});
     d.before.settled = j.value("settled", uint64_t{0});
     d.alerts = j.value("alerts", uint64_t{0});
+    d.failed_answers = j.value("failed_answers", uint64_t{0});
+    d.skipped_answers = j.value("skipped_answers", uint64_t{0});
     return true;
   }));
   SLUICE_ASSIGN(const auto sources, catalog.get(Keyspace::rules, kSourcesKey));
@@ -184,6 +239,7 @@ Status RuleService::load() {
 }
 
 void RuleService::start() {
+  answers_->start();
   thread_ = std::thread([this] { work(); });
 }
 
@@ -193,6 +249,7 @@ void RuleService::stop() {
     stopping_ = true;
   }
   cancel_.cancel();
+  answers_->stop();
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
@@ -243,11 +300,13 @@ void RuleService::work() {
       read_windows_again();
     }
     for (auto& job : jobs) job();
+    bind_to_changed_lists();
     if (!take_arrivals(std::nullopt)) stream_.tick(parts_.clock.now(), [this](const Finding& f) { on_finding(f); });
     if (stopping)
       while (take_arrivals(std::nullopt)) {
       }
     settle_episodes();
+    if (!stopping) ask_what_is_due();
     commit(stopping);
     publish_status();
     if (stopping) {
@@ -318,22 +377,13 @@ void RuleService::read_windows_again() {
 void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   if (const WindowGroups* running = stream_.find(d.name)) add_up(d.before, running->stats());
   stream_.remove(d.name);
-  if (!d.rule || !d.is_enabled) return;
+  if (!d.rule || !d.is_enabled || d.rule->is_asked) return;
   auto groups = std::make_unique<WindowGroups>(d.rule, d.frontier);
-  query::QueryContext context;
-  context.snapshot = &snapshot;
-  context.clock = &parts_.clock;
-  context.executor = &parts_.executor;
-  context.cancel = &cancel_;
-  if (parts_.exporters) {
-    context.sampling_rules = parts_.exporters->sampling_rules();
-    context.names = parts_.exporters->names();
-  }
-  context.report_damage = [this](uint64_t segment, const std::string& reason) { parts_.store.report_damage(segment, reason); };
   query::QueryRequest request;
   request.limits.timeout = 0;
   request.limits.memory_bytes = SIZE_MAX;
-  query::RunState run(request, context);
+  const query::QueryContext stored = context(snapshot);
+  query::RunState run(request, stored);
   query::Worker worker(run);
   query::ScanStats stats;
   Status status = query::continuous::read_stored(*groups, run, {groups->frontier(), kTimestampMax}, stats);
@@ -382,6 +432,102 @@ void RuleService::settle_episodes() {
     book_.settle(*groups->rule(), groups->settled_before(), now, [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
 }
 
+TimestampNs RuleService::first_asked_window(const query::continuous::Rule& rule, TimestampNs watermark) {
+  if (watermark <= query::continuous::kEarliest) return kTimestampMin;
+  return query::continuous::slide_start(watermark - rule.grace, rule.slide()) - rule.window();
+}
+
+void RuleService::ask_what_is_due() {
+  const TimestampNs watermark = stream_.watermark();
+  if (watermark <= query::continuous::kEarliest) return;
+  for (auto& [name, d] : definitions_) {
+    if (!d.rule || !d.is_enabled || !d.rule->is_asked || answers_->is_asking(name)) continue;
+    const query::continuous::Rule& rule = *d.rule;
+    if (d.frontier == kTimestampMin) d.frontier = first_asked_window(rule, watermark);
+    const TimestampNs last = first_asked_window(rule, watermark);
+    // After a long while without the server what is due is caught up on, one after the other; the oldest may be too many.
+    if (const int64_t due = (last - d.frontier) / rule.slide(); due > limits::kRuleAnswersCaughtUpMax) {
+      const int64_t skipped = due - limits::kRuleAnswersCaughtUpMax;
+      log::warn("a rule was not asked for a long time, and the oldest answers are left out", {{"rule", name}, {"answers", skipped}});
+      d.skipped_answers += static_cast<uint64_t>(skipped);
+      d.frontier += skipped * rule.slide();
+    }
+    if (d.frontier <= last) answers_->ask(d.rule, d.frontier + rule.window());
+  }
+}
+
+void RuleService::take_answer(RuleAnswers::Answer answer) {
+  answers_->taken(answer.rule->name);
+  const auto at = definitions_.find(answer.rule->name);
+  if (at == definitions_.end() || at->second.rule != answer.rule || !at->second.is_enabled || cancel_.cancelled()) return;
+  Definition& d = at->second;
+  const TimestampNs settled_before = answer.at - answer.rule->window() + answer.rule->slide();
+  if (settled_before <= d.frontier) return;
+  d.frontier = settled_before;
+  ++d.before.settled;
+  d.before.rows += answer.stats.rows_matched;
+  if (!answer.status.ok()) {
+    if (d.answer_trouble.empty()) log::error("a rule could not be answered", {{"rule", d.name}, {"at", format_timestamp(answer.at)}, {"reason", answer.status.error().message}});
+    d.answer_trouble = answer.status.error().message;
+    ++d.failed_answers;
+    return;  // what alerts goes on until an answer says otherwise
+  }
+  d.answer_trouble.clear();
+  answer.tell([this](const Finding& f) { on_finding(f); });
+  book_.settle(*answer.rule, settled_before, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+}
+
+void RuleService::list_changed(const std::string& name) {
+  {
+    std::lock_guard lock(queue_mutex_);
+    changed_lists_.insert(name);
+  }
+  wake_.notify_one();
+}
+
+Status RuleService::may_drop_list(const std::string& name) const {
+  std::string readers;
+  std::lock_guard lock(status_mutex_);
+  for (const RuleStatus& s : status_)
+    if (s.rule && std::find(s.rule->lists.begin(), s.rule->lists.end(), name) != s.rule->lists.end()) readers += (readers.empty() ? "" : ", ") + s.name;
+  if (readers.empty()) return {};
+  return Error{ErrorCode::conflict, "the list '" + name + "' is read by rules: " + readers.substr(0, 500)};
+}
+
+void RuleService::bind_to_changed_lists() {
+  const TimestampNs now = parts_.clock.now();
+  // Many changes one after the other are one: each may mean to read windows again.
+  if (now - bound_at_ < kListsRound) return;
+  std::set<std::string> changed;
+  {
+    std::lock_guard lock(queue_mutex_);
+    changed.swap(changed_lists_);
+  }
+  if (changed.empty()) return;
+  bound_at_ = now;
+  for (auto& [name, d] : definitions_) {
+    // One that could not run may have waited for the list.
+    if (d.rule && std::none_of(d.rule->lists.begin(), d.rule->lists.end(), [&](const auto& list) { return changed.contains(list); })) continue;
+    if (d.rule && d.rule->is_asked) continue;  // it asks with the lists of the moment
+    auto compiled = compile(d.text);
+    if (const auto* error = std::get_if<QueryError>(&compiled)) {
+      d.note = error->message;
+      if (d.rule) log::error("a rule cannot run with its lists as they are now", {{"rule", name}, {"reason", d.note}});
+      if (const WindowGroups* running = stream_.find(name)) d.frontier = running->frontier();
+      d.rule = nullptr;
+      stream_.remove(name);
+      continue;
+    }
+    d.note.clear();
+    d.rule = std::get<RulePtr>(std::move(compiled));
+    if (const WindowGroups* running = stream_.find(name)) d.frontier = running->frontier();
+    const store::Snapshot snapshot = parts_.store.snapshot();
+    while (take_arrivals(snapshot.appends)) {
+    }
+    read_windows(d, snapshot);
+  }
+}
+
 void RuleService::commit(bool is_last) {
   const TimestampNs now = parts_.clock.now();
   const bool with_frontiers = is_last || now - kept_at_ >= kCheckpointEvery;
@@ -397,11 +543,14 @@ void RuleService::commit(bool is_last) {
   if (with_frontiers) {
     for (auto& [name, d] : definitions_) {
       const WindowGroups* groups = stream_.find(name);
-      if (!groups) continue;
-      d.frontier = groups->frontier();
+      if (!groups && !(d.rule && d.rule->is_asked)) continue;
       WindowStats sum = d.before;
-      add_up(sum, groups->stats());
-      std::string record = json{{"frontier", d.frontier}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"settled", sum.settled}, {"alerts", d.alerts}}.dump();
+      if (groups) {
+        d.frontier = groups->frontier();
+        add_up(sum, groups->stats());
+      }
+      std::string record = json{{"frontier", d.frontier}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"settled", sum.settled}, {"alerts", d.alerts},
+                                {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
       if (record == d.kept) continue;
       d.kept = record;
       write.put(Keyspace::rules, std::string(kStateKey) + name, std::move(record));
@@ -461,7 +610,16 @@ void RuleService::publish_status() {
       if (s.note.empty() && s.windows.overflow) s.note = "an integer became too large, and values computed from it are wrong";
       if (s.note.empty() && s.windows.dropped_rows > 0) s.note = "flows were not counted because its groups were at their bound";
     }
-    s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups ? "running" : "reading";
+    if (d.rule && d.rule->is_asked) {
+      if (d.frontier != kTimestampMin) s.watermark = d.frontier + d.rule->window() - d.rule->slide();
+      if (!d.answer_trouble.empty())
+        s.note = "its last answer failed: " + d.answer_trouble;
+      else if (d.skipped_answers > 0)
+        s.note = std::to_string(d.skipped_answers) + " answers were left out after long whiles without the server";
+      else if (d.failed_answers > 0)
+        s.note = std::to_string(d.failed_answers) + " answers have failed so far";
+    }
+    s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups || d.rule->is_asked ? "running" : "reading";
     s.alerts = d.alerts;
     s.open_alerts = book_.open(name);
     s.beyond_bound = book_.beyond_bound(name);
@@ -495,7 +653,8 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
   if (verb != "replay" && verb != "test" && !context.may_define)
     return error_at(statement.span, text, ErrorCode::forbidden, "rules are changed by tokens of the role admin, with POST");
   if (create) {
-    auto made = made_by(*create, text, text);
+    const auto known = lists();
+    auto made = made_by(*create, text, text, compile_options(known.get()));
     if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
     return on_thread([&] { return this->create(std::get<std::vector<Scripted>>(made), create->replace, create->name.span, text); });
   }
@@ -533,8 +692,9 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
   return replay(words->name, words->span, range, text, request, context);
 }
 
-std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::made_by(const g::CreateRule& statement, std::string_view text, std::string_view written) {
-  auto compiled = query::continuous::compile_rules(statement, text);
+std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::made_by(const g::CreateRule& statement, std::string_view text, std::string_view written,
+                                                                                   const query::continuous::CompileOptions& options) {
+  auto compiled = query::continuous::compile_rules(statement, text, options);
   if (auto* error = std::get_if<QueryError>(&compiled)) return std::move(*error);
   std::vector<Scripted> made;
   // Kept as it was written, so that it reads as its author wants.
@@ -543,28 +703,54 @@ std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::made_b
   return made;
 }
 
-std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::read_script(std::string_view script) {
+std::variant<RuleService::Script, QueryError> RuleService::read_script(std::string_view script, std::shared_ptr<const query::ListBook> known) {
   auto parsed = g::parse_script(script);
   if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
     return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(script, e->span)};
-  std::vector<Scripted> rules;
-  for (const g::Statement& statement : std::get<std::vector<g::Statement>>(parsed)) {
-    const auto* create = statement.as<g::CreateRule>();
-    if (!create) return error_at(statement.span, script, ErrorCode::invalid_argument, "a file of rules has 'create rule' statements alone");
-    auto made = made_by(*create, script, script.substr(statement.span.offset, statement.span.length));
-    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
-    for (Scripted& one : std::get<std::vector<Scripted>>(made)) rules.push_back(std::move(one));
+  Script out;
+  out.book = known ? known : std::make_shared<const query::ListBook>();
+  const auto& statements = std::get<std::vector<g::Statement>>(parsed);
+  // Lists first, wherever they stand.
+  for (const g::Statement& statement : statements) {
+    const auto* create = statement.as<g::CreateList>();
+    if (!create) continue;
+    auto list = query::list_of(*create, {});
+    if (auto* error = std::get_if<QueryError>(&list)) {
+      if (error->span) error->caret = g::caret_view(script, statement.span);
+      return std::move(*error);
+    }
+    // One that is there keeps what people have put into it.
+    if (known && known->find(create->name.text()) && !create->replace) continue;
+    out.lists.emplace_back(std::get<query::WatchList>(std::move(list)), create->replace);
+    out.book = out.book->with(std::make_shared<query::WatchList>(out.lists.back().first));
   }
-  return rules;
+  query::continuous::CompileOptions options = compile_options(out.book.get());
+  options.any_list = !known;
+  for (const g::Statement& statement : statements) {
+    if (statement.as<g::CreateList>()) continue;
+    const auto* create = statement.as<g::CreateRule>();
+    if (!create) return error_at(statement.span, script, ErrorCode::invalid_argument, "a file of rules has 'create rule' and 'create list' statements alone");
+    auto made = made_by(*create, script, script.substr(statement.span.offset, statement.span.length), options);
+    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
+    for (Scripted& one : std::get<std::vector<Scripted>>(made)) out.rules.push_back(std::move(one));
+  }
+  return out;
 }
 
 std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
   if (!allows(who.role, Role::admin))
     return QueryError{ErrorCode::forbidden, "rules are changed by admins; this token may " + std::string(to_string(who.role)), {}, std::nullopt, {}};
-  auto read = read_script(script);
+  auto read = read_script(script, lists());
   if (auto* error = std::get_if<QueryError>(&read)) return std::move(*error);
   std::vector<std::pair<std::string, std::string>> results;
-  for (const Scripted& one : std::get<std::vector<Scripted>>(read)) {
+  for (auto& [list, replace] : std::get<Script>(read).lists) {
+    const std::string name = "@" + list.name;
+    if (!parts_.lists) return QueryError{ErrorCode::unsupported, "lists are not kept here", {}, std::nullopt, {}};
+    const auto version = parts_.lists->put_list(std::move(list), replace);
+    if (!version.ok()) return QueryError{version.error().code, version.error().message, {}, std::nullopt, {}};
+    results.emplace_back(name, *version > 1 ? "replaced" : "created");
+  }
+  for (const Scripted& one : std::get<Script>(read).rules) {
     bool is_same = false;
     for (const RuleStatus& s : rules()) is_same = is_same || (s.name == one.rule->name && s.rule && s.rule->text == one.rule->text);
     if (is_same) {
@@ -597,7 +783,13 @@ RuleService::Answer RuleService::create(const std::vector<Scripted>& rules, bool
 }
 
 std::variant<std::string, QueryError> RuleService::create_one(const Scripted& made) {
-  const RulePtr& rule = made.rule;
+  RulePtr rule = made.rule;
+  if (!rule->lists.empty()) {
+    // The lists may have changed since it was read, and from here on changes are told.
+    auto again = compile(made.text);
+    if (auto* error = std::get_if<QueryError>(&again)) return std::move(*error);
+    rule = std::get<RulePtr>(std::move(again));
+  }
   const auto known = definitions_.find(rule->name);
   Definition d;
   d.name = rule->name;
@@ -611,7 +803,7 @@ std::variant<std::string, QueryError> RuleService::create_one(const Scripted& ma
     const TimestampNs newest = parts_.store.stats().newest;
     if (newest != kTimestampMin) watermark = std::min(newest, d.created_at) - limits::kRuleTolerance;
   }
-  d.frontier = Stream::first_open_window(*rule, watermark);
+  d.frontier = rule->is_asked ? first_asked_window(*rule, watermark) : Stream::first_open_window(*rule, watermark);
   catalog::Write write;
   write.put(Keyspace::rules, std::string(kRuleKey) + d.name, json{{"text", d.text}, {"enabled", true}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace));
   write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.frontier}, {"alerts", d.alerts}}.dump());
@@ -694,7 +886,7 @@ RuleService::Answer RuleService::enable(const std::string& name, bool enabled, c
       book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
       commit(false);
     } else if (d.rule) {
-      d.frontier = Stream::first_open_window(*d.rule, stream_.watermark());
+      d.frontier = d.rule->is_asked ? first_asked_window(*d.rule, stream_.watermark()) : Stream::first_open_window(*d.rule, stream_.watermark());
       const store::Snapshot snapshot = parts_.store.snapshot();
       while (take_arrivals(snapshot.appends)) {
       }

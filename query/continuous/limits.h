@@ -18,6 +18,20 @@ inline constexpr size_t kRuleSetsMax = 256;
 // window are read again. Beyond: refused.
 inline constexpr DurationNs kRuleWindowMax = 7 * kDay;
 inline constexpr int64_t kRuleWindowSlidesMax = 144;
+// Of a rule that is asked again and again: how often, at most and at least; over how long; the time and the memory that one
+// answer may take, and its rows. What has more rows than can be alerts is no rule. Beyond: refused, or this one answer is none, which
+// is counted and said.
+inline constexpr DurationNs kRuleEveryMin = 10 * kSecond;
+inline constexpr DurationNs kRuleEveryMax = 7 * kDay;
+inline constexpr DurationNs kRuleOverMax = 90 * kDay;
+inline constexpr DurationNs kRuleAnswerTimeout = 5 * kMinute;
+inline constexpr size_t kRuleAnswerBytesMax = 512u << 20;
+inline constexpr size_t kRuleAnswerRowsMax = 100'000;
+// Answers that are caught up on after the server was down: a day of minutes, or a month of hours. Beyond: the older ones are left
+// out, counted and said.
+inline constexpr int64_t kRuleAnswersCaughtUpMax = 1'440;
+// Answers of one example. Beyond: the example is wrong.
+inline constexpr int64_t kRuleExampleAnswersMax = 5'000;
 // Windows of a rule that looks at single flows: matches of one key within it are one row.
 inline constexpr DurationNs kRuleRecordWindow = kMinute;
 // How far behind a source's newest flow others of it may come, before a window counts as complete.

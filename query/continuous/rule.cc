@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
@@ -139,12 +140,13 @@ bool asks_now(const g::Expr& expr) {
 
 class Compiler {
  public:
-  Compiler(const g::CreateRule& statement, std::string_view text) : statement_(statement), text_(text), rule_(std::make_shared<Rule>()) {}
+  Compiler(const g::CreateRule& statement, std::string_view text, const CompileOptions& options)
+      : statement_(statement), text_(text), options_(options), rule_(std::make_shared<Rule>()) {}
 
   std::variant<RulePtr, QueryError> run() {
-    if (read_head() && read_options(statement_.options) && read_options(statement_.alert_options) && check_stages() && bind() && resolve_keys() &&
-        resolve_message()) {
-      find_trend();
+    if (read_head() && read_options(statement_.options) && read_options(statement_.alert_options) && settle_options() && check_stages() && bind() &&
+        resolve_keys() && resolve_message()) {
+      if (!rule_->is_asked) find_trend();
       return RulePtr(std::move(rule_));
     }
     return std::move(*error_);
@@ -245,12 +247,21 @@ class Compiler {
         good = duration(rule_->suppress, limits::kRuleWindowMax);
       } else if (key == "grace") {
         good = duration(rule_->grace, limits::kRuleGraceMax);
+        has_grace_ = true;
+      } else if (key == "every") {
+        every_span_ = option.span;
+        rule_->is_asked = true;
+        good = duration(every_, limits::kRuleEveryMax);
+        if (good && every_ < limits::kRuleEveryMin) good = fail(option.span, "'every' is at least " + format_duration(limits::kRuleEveryMin));
+      } else if (key == "over") {
+        over_span_ = option.span;
+        good = duration(over_, limits::kRuleOverMax);
       } else if (key == "message") {
         good = text(message_);
         message_span_ = option.values[0]->span;
       } else {
         constexpr std::string_view kKeys[] = {"severity", "technique", "tags",     "needs", "description", "false_positives", "parameters", "fires", "quiet",
-                                              "for",      "suppress",  "keep_firing_for", "grace", "message"};
+                                              "for",      "suppress",  "keep_firing_for", "grace", "message", "every", "over"};
         return fail(option.key.span, "a rule has no option '" + key + "'", g::did_you_mean(key, kKeys));
       }
       if (!good) return false;
@@ -279,13 +290,25 @@ class Compiler {
     return true;
   }
 
+  // What options mean together.
+  bool settle_options() {
+    if (!rule_->is_asked && over_ > 0) return fail(over_span_, "'over' goes with 'every'", "every 5m over 1h");
+    if (!rule_->is_asked) return true;
+    if (over_ == 0) over_ = every_;
+    if (over_ < every_) return fail(over_span_, "what lies between two answers would be in neither", "let 'over' be as long as 'every', or longer");
+    if (!has_grace_) rule_->grace = 0;  // it waits for what comes late, and alerts that much later
+    return true;
+  }
+
   bool check_stages() {
     const g::Query& query = statement_.query;
     if (query.time) return fail(query.time->span, "a rule has no time range: it never ends", "its window says over what time it looks: stats … window 5m");
+    if (rule_->is_asked) return check_asked(query);
     for (const g::Stage& stage : query.stages) {
       const bool behind = stats_at_.has_value();
       const auto refuse = [&](const std::string& why) {
-        return fail(stage.name.span.length > 0 ? stage.name.span : stage.span, "a rule cannot run '" + stage.name.text + "' on a stream: " + why, {}, ErrorCode::unsupported);
+        return fail(stage.name.span.length > 0 ? stage.name.span : stage.span, "a rule cannot run '" + stage.name.text + "' on a stream: " + why,
+                    "with 'every 5m over 1h' before 'as' it is asked again and again", ErrorCode::unsupported);
       };
       if (const auto* w = stage.as<g::WhereStage>()) {
         if (asks_now(*w->predicate)) return fail(w->predicate->span, "now() in a rule would be the moment of its creation for ever");
@@ -311,6 +334,23 @@ class Compiler {
       } else {
         return refuse("only where, extend, select, drop, rename and one stats with a window do");
       }
+    }
+    return true;
+  }
+
+  // Any query that says what a window holds; what it asks of now() would be another thing when it is asked again.
+  bool check_asked(const g::Query& query) {
+    for (const g::Stage& stage : query.stages) {
+      std::vector<const g::ExprPtr*> values;
+      if (const auto* w = stage.as<g::WhereStage>()) values.push_back(&w->predicate);
+      for (const auto* columns : {stage.as<g::ExtendStage>() ? &stage.as<g::ExtendStage>()->columns : nullptr, stage.as<g::SelectStage>() ? &stage.as<g::SelectStage>()->columns : nullptr,
+                                  stage.as<g::StatsStage>() ? &stage.as<g::StatsStage>()->keys : nullptr, stage.as<g::StatsStage>() ? &stage.as<g::StatsStage>()->aggregates : nullptr})
+        if (columns)
+          for (const auto& c : *columns) values.push_back(&c.value);
+      for (const auto* value : values)
+        if (asks_now(**value)) return fail((*value)->span, "now() in a rule would be another moment at each answer, and in each replay");
+      if (const auto* s = stage.as<g::StatsStage>(); s && s->window)
+        return fail(s->window->span, "a rule that is asked every so often has no other window", "its window is what 'over' says; bin(5m) parts it", ErrorCode::unsupported);
     }
     return true;
   }
@@ -344,7 +384,7 @@ class Compiler {
     if (!parse_message(message_parts_, rest)) return false;
     message_rest_ = std::move(rest);
     query_ = statement_.query;
-    if (!stats_at_) add_record_stats();
+    if (!stats_at_ && !rule_->is_asked) add_record_stats();
     if (error_) return false;
     for (const auto& [name, value] : rule_->parameters) {
       ParameterValue& parameter = values_[name];
@@ -358,12 +398,44 @@ class Compiler {
     // Columns are the same whatever the data has.
     BindOptions options;
     options.parameters = &values_;
-    options.continuous = true;
-    {
+    options.continuous = !rule_->is_asked;
+    options.lists = options_.lists;
+    options.any_list = options_.any_list;
+    std::set<std::string> lists;
+    options.lists_read = &lists;
+    if (rule_->is_asked) {
+      // Any range of the length will do to find out what comes of it.
+      options.now = 4'000'000'000 * kSecond;
+      options.narrow = TimeRange{options.now - over_, options.now};
+    }
+    std::optional<Schema> table;
+    if (const std::string source = lower_case(query_.source.name.text()); source != "flows" && options_.tables) {
+      table = options_.tables(source);
+      if (table && !rule_->is_asked)
+        return fail(query_.source.name.span, "rules over '" + source + "' are asked again and again", "with 'every 1m over 1h' before 'as'", ErrorCode::unsupported);
+    }
+    if (table) {
+      Binder binder(options);
+      auto plan = binder.bind_table(*table, query_.stages, &query_);
+      if (!plan) return take_error(binder.error());
+      rule_->plan = std::move(*plan);
+    } else {
       Binder binder(options);
       auto plan = binder.bind(query_);
       if (!plan) return take_error(binder.error());
       rule_->plan = std::move(*plan);
+    }
+    rule_->lists.assign(lists.begin(), lists.end());
+    if (rule_->is_asked) {
+      rule_->plan.window = PlanWindow{over_, every_, 0, 0};
+      rule_->query = g::print(g::Statement{query_, {}});
+      // What an alert's flows are found by: the conditions that stand first.
+      if (!table)
+        for (const g::Stage& stage : query_.stages) {
+          if (!stage.as<g::WhereStage>()) break;
+          rule_->flow_stages.push_back(stage);
+        }
+      return true;
     }
     SLUICE_CHECK(rule_->plan.window.has_value());
     const PlanWindow& window = *rule_->plan.window;
@@ -432,7 +504,7 @@ class Compiler {
   }
 
   bool resolve_keys() {
-    const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
+    const g::StatsStage* stats = stats_at_ ? query_.stages[*stats_at_].as<g::StatsStage>() : nullptr;
     for (size_t i = 0; i < statement_.alert_by.size(); ++i) {
       const g::NamedExpr& key = statement_.alert_by[i];
       std::optional<size_t> at;
@@ -448,8 +520,10 @@ class Compiler {
         return fail(key.span, "the rule alerts by this column already");
       rule_->alert_keys.push_back(*at);
       const size_t slot = rule_->plan.output[*at].slot;
-      if (slot < stats.keys.size())
-        rule_->key_expressions.push_back(stats.keys[slot].value);
+      if (stats && slot < stats->keys.size())
+        rule_->key_expressions.push_back(stats->keys[slot].value);
+      else if (!stats && find_column(rule_->plan.output[*at].name))
+        rule_->key_expressions.push_back(g::ExprPtr(g::Expr{g::Name{{rule_->plan.output[*at].name}, false, key.span}, key.span}));
       else
         rule_->key_expressions.push_back(std::nullopt);
     }
@@ -503,6 +577,7 @@ class Compiler {
 
   const g::CreateRule& statement_;
   const std::string_view text_;
+  const CompileOptions& options_;
   std::shared_ptr<Rule> rule_;
   std::optional<QueryError> error_;
   std::vector<std::string> keys_seen_;
@@ -512,6 +587,9 @@ class Compiler {
   std::map<std::string, ParameterValue> values_;
   g::Query query_;
   std::optional<size_t> stats_at_;
+  bool has_grace_ = false;
+  DurationNs every_ = 0, over_ = 0;
+  g::Span every_span_, over_span_;
 };
 
 }  // namespace
@@ -521,7 +599,9 @@ std::string_view to_string(Severity severity) {
   return kNames[static_cast<size_t>(severity)];
 }
 
-std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statement, std::string_view text) { return Compiler(statement, text).run(); }
+std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statement, std::string_view text, const CompileOptions& options) {
+  return Compiler(statement, text, options).run();
+}
 
 std::string flows_query(const Rule& rule, const std::vector<std::optional<std::string>>& keys, TimeRange range) {
   std::string out = "from flows between " + format_timestamp(range.from) + " and " + format_timestamp(range.to);

@@ -54,6 +54,9 @@ struct Finding {
   TimestampNs window = 0;  // its start
   bool is_settled = false;
   const Chunk& rows;       // by Rule::plan.output's slots
+  // Where rows are laid out otherwise: as many columns of the same names. null: as the plan says
+  const std::vector<OutputColumn>* output = nullptr;
+  const std::vector<OutputColumn>& columns() const { return output ? *output : rule.plan.output; }
 };
 using FindingSink = std::function<void(const Finding&)>;
 
