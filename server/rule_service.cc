@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "grammar/nearest.h"
-#include "grammar/parse.h"
-#include "query/bind.h"
-#include "query/define.h"
 #include "query/continuous/asked_rule.h"
-#include "query/continuous/example.h"
-#include "query/continuous/replay.h"
-#include "query/continuous/rule_template.h"
+#include "server/episode_record.h"
 #include "server/log.h"
+#include "server/rule_script.h"
 #include "server/system_tables.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
@@ -20,7 +15,6 @@
 
 namespace sluice::server {
 
-namespace g = grammar;
 using catalog::Keyspace;
 using catalog::Sync;
 using nlohmann::json;
@@ -30,7 +24,6 @@ using query::continuous::EpisodeChange;
 using query::continuous::EpisodeState;
 using query::continuous::Finding;
 using query::continuous::RulePtr;
-using query::continuous::Severity;
 using query::continuous::Stream;
 using query::continuous::WindowGroups;
 using query::continuous::WindowStats;
@@ -41,65 +34,7 @@ namespace {
 constexpr DurationNs kCheckpointEvery = 5 * kSecond;
 constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
-constexpr std::string_view kRuleKey = "rule/", kStateKey = "state/", kSourcesKey = "sources";
-
-QueryError error_at(const g::Span& span, std::string_view text, ErrorCode code, std::string message, std::string hint = {}) {
-  return QueryError{code, std::move(message), std::move(hint), query::to_text_span(span), g::caret_view(text, span)};
-}
-
-std::string record_of(const Episode& e) {
-  return json{{"id", e.id},           {"rule", e.rule},         {"severity", static_cast<int>(e.severity)}, {"state", static_cast<int>(e.state)},
-              {"key", e.key},         {"start", e.start},       {"last", e.last},                           {"end", e.end},
-              {"fired_at", e.fired_at}, {"ended_at", e.ended_at}, {"matches", e.matches},                     {"message", e.message},
-              {"values", e.values},   {"techniques", e.techniques}, {"tags", e.tags},                       {"query", e.query},
-              {"run_start", e.run_start}}
-      .dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::optional<Episode> episode_of(std::string_view record) {
-  const json j = json::parse(record, nullptr, false);
-  if (!j.is_object()) return std::nullopt;
-  try {
-    Episode e;
-    e.id = j.at("id"), e.rule = j.at("rule"), e.key = j.at("key");
-    e.severity = static_cast<Severity>(std::clamp(j.at("severity").get<int>(), 0, 4));
-    e.state = static_cast<EpisodeState>(std::clamp(j.at("state").get<int>(), 0, 2));
-    e.start = j.at("start"), e.last = j.at("last"), e.end = j.at("end"), e.fired_at = j.at("fired_at"), e.ended_at = j.at("ended_at");
-    e.matches = j.at("matches"), e.message = j.at("message"), e.values = j.at("values"), e.techniques = j.at("techniques"), e.tags = j.at("tags");
-    e.query = j.at("query"), e.run_start = j.at("run_start");
-    return e;
-  } catch (const json::exception&) {
-    return std::nullopt;
-  }
-}
-
-// `rule NAME …`: what stands behind the verb.
-struct RuleWords {
-  std::string name;
-  g::Span span;
-  std::vector<std::string> rest;
-};
-std::optional<RuleWords> rule_words(const g::Command& command) {
-  if (command.arguments.size() < 2 || !command.arguments[0].is_word("rule")) return std::nullopt;
-  RuleWords words;
-  for (size_t i = 1; i < command.arguments.size(); ++i) {
-    const auto& argument = command.arguments[i];
-    std::string word;
-    if (const auto* expr = std::get_if<g::ExprPtr>(&argument.node)) {
-      if (const auto* name = (*expr)->as<g::Name>()) word = name->text();
-      if (const auto* text = (*expr)->as<g::StringLiteral>()) word = text->value;
-    } else if (const auto* keyword = std::get_if<g::Keyword>(&argument.node)) {
-      word = keyword->text;
-    }
-    if (i == 1) {
-      words.name = word;
-      words.span = argument.span;
-    } else {
-      words.rest.push_back(word);
-    }
-  }
-  return words;
-}
+constexpr std::string_view kSourcesKey = "sources";
 
 }  // namespace
 
@@ -118,26 +53,6 @@ RuleService::RuleService(Parts parts) : parts_(std::move(parts)) {
 }
 
 std::shared_ptr<const query::ListBook> RuleService::lists() const { return parts_.lists ? parts_.lists->lists() : std::make_shared<const query::ListBook>(); }
-
-query::continuous::CompileOptions RuleService::compile_options(const query::ListBook* lists) {
-  query::continuous::CompileOptions options;
-  options.lists = lists;
-  options.tables = [](std::string_view name) -> std::optional<Schema> {
-    if (name != "alerts") return std::nullopt;
-    return *server::alerts_table({}).schema;
-  };
-  return options;
-}
-
-std::variant<RulePtr, QueryError> RuleService::compile(std::string_view text) const {
-  auto parsed = g::parse(text);
-  if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
-    return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(text, e->span)};
-  const auto* create = std::get<g::Statement>(parsed).as<g::CreateRule>();
-  if (!create) return QueryError{ErrorCode::invalid_argument, "not a rule", {}, std::nullopt, {}};
-  const auto known = lists();
-  return query::continuous::compile_rule(*create, text, compile_options(known.get()));
-}
 
 query::QueryContext RuleService::context(const store::Snapshot& snapshot) const {
   query::QueryContext context;
@@ -187,7 +102,7 @@ Status RuleService::load() {
       d.is_enabled = j.value("enabled", true);
       d.created_at = j.value("created_at", TimestampNs{0});
     }
-    auto compiled = compile(d.text);
+    auto compiled = compile_rule_text(d.text, *lists());
     if (auto* rule = std::get_if<RulePtr>(&compiled)) {
       d.rule = *rule;
     } else {
@@ -409,7 +324,7 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
   }
   dirty_[episode.id] = record_of(episode);
   if (change != EpisodeChange::updated) is_urgent_ = true;
-  if (parts_.outbox) parts_.outbox->note(episode, change, parts_.clock.now());
+  if (parts_.outbox && !episode.is_silent) parts_.outbox->note(episode, change, parts_.clock.now());
   if (change == EpisodeChange::started) {
     if (const auto at = definitions_.find(episode.rule); at != definitions_.end()) ++at->second.alerts;
     log::info("an alert started", {{"rule", episode.rule}, {"id", episode.id}, {"severity", to_string(episode.severity)}, {"message", episode.message}});
@@ -509,7 +424,7 @@ void RuleService::bind_to_changed_lists() {
     // One that could not run may have waited for the list.
     if (d.rule && std::none_of(d.rule->lists.begin(), d.rule->lists.end(), [&](const auto& list) { return changed.contains(list); })) continue;
     if (d.rule && d.rule->is_asked) continue;  // it asks with the lists of the moment
-    auto compiled = compile(d.text);
+    auto compiled = compile_rule_text(d.text, *lists());
     if (const auto* error = std::get_if<QueryError>(&compiled)) {
       d.note = error->message;
       if (d.rule) log::error("a rule cannot run with its lists as they are now", {{"rule", name}, {"reason", d.note}});
@@ -627,284 +542,6 @@ void RuleService::publish_status() {
   }
   std::lock_guard lock(status_mutex_);
   status_ = std::move(status);
-}
-
-RuleService::Answer RuleService::on_thread(std::function<Answer()> job) {
-  auto answer = std::make_shared<std::promise<Answer>>();
-  auto future = answer->get_future();
-  {
-    std::lock_guard lock(queue_mutex_);
-    if (stopping_ || !thread_.joinable()) return QueryError{ErrorCode::full, "the server is starting or stopping", {}, std::nullopt, {}};
-    jobs_.emplace_back([answer, job = std::move(job)] { answer->set_value(job()); });
-  }
-  wake_.notify_one();
-  return future.get();
-}
-
-std::optional<RuleService::Answer> RuleService::run(const g::Statement& statement, std::string_view text, const query::QueryRequest& request,
-                                                    const query::QueryContext& context) {
-  const auto* create = statement.as<g::CreateRule>();
-  const auto* command = statement.as<g::Command>();
-  std::optional<RuleWords> words;
-  if (command) words = rule_words(*command);
-  if (!create && !words) return std::nullopt;
-  const std::string verb = create ? "create" : command->verb.text;
-  if (verb != "create" && verb != "drop" && verb != "alter" && verb != "replay" && verb != "test") return std::nullopt;
-  if (verb != "replay" && verb != "test" && !context.may_define)
-    return error_at(statement.span, text, ErrorCode::forbidden, "rules are changed by tokens of the role admin, with POST");
-  if (create) {
-    const auto known = lists();
-    auto made = made_by(*create, text, text, compile_options(known.get()));
-    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
-    return on_thread([&] { return this->create(std::get<std::vector<Scripted>>(made), create->replace, create->name.span, text); });
-  }
-  if (verb == "drop") return on_thread([&] { return drop(words->name, words->span, text); });
-  if (verb == "alter") {
-    const bool enables = words->rest.size() == 1 && words->rest[0] == "enable", disables = words->rest.size() == 1 && words->rest[0] == "disable";
-    if (!enables && !disables) return error_at(words->span, text, ErrorCode::parse, "expected 'enable' or 'disable' behind the rule's name");
-    return on_thread([&] { return enable(words->name, enables, words->span, text); });
-  }
-  if (verb == "test") {
-    RulePtr rule;
-    if (auto error = known_rule(words->name, words->span, text, rule)) return std::move(*error);
-    return examples_table(query::continuous::run_examples(rule));
-  }
-  std::optional<TimeRange> range;
-  if (command->over) {
-    // The range as any query would understand it.
-    query::BindOptions options;
-    options.now = parts_.clock.now();
-    options.parameters = &request.parameters;
-    query::Binder binder(options);
-    g::Query query;
-    query.source.name = g::Name{{"flows"}, false, {}};
-    query.time = command->over;
-    auto plan = binder.bind(query);
-    if (!plan) {
-      QueryError error = binder.error();
-      if (error.span) error.caret = g::caret_view(text, command->over->span);
-      return error;
-    }
-    range = plan->scan.range;
-    // Up to now means all there is: windows that are open now count with what they have.
-    if (range->to >= options.now) range->to = kTimestampMax;
-  }
-  return replay(words->name, words->span, range, text, request, context);
-}
-
-std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::made_by(const g::CreateRule& statement, std::string_view text, std::string_view written,
-                                                                                   const query::continuous::CompileOptions& options) {
-  auto compiled = query::continuous::compile_rules(statement, text, options);
-  if (auto* error = std::get_if<QueryError>(&compiled)) return std::move(*error);
-  std::vector<Scripted> made;
-  // Kept as it was written, so that it reads as its author wants.
-  const auto& rules = std::get<std::vector<RulePtr>>(compiled);
-  for (const RulePtr& rule : rules) made.push_back({rule, rule->name == statement.name.text() ? std::string(written) : rule->text});
-  return made;
-}
-
-std::variant<RuleService::Script, QueryError> RuleService::read_script(std::string_view script, std::shared_ptr<const query::ListBook> known) {
-  auto parsed = g::parse_script(script);
-  if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
-    return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(script, e->span)};
-  Script out;
-  out.book = known ? known : std::make_shared<const query::ListBook>();
-  const auto& statements = std::get<std::vector<g::Statement>>(parsed);
-  // Lists first, wherever they stand.
-  for (const g::Statement& statement : statements) {
-    const auto* create = statement.as<g::CreateList>();
-    if (!create) continue;
-    auto list = query::list_of(*create, {});
-    if (auto* error = std::get_if<QueryError>(&list)) {
-      if (error->span) error->caret = g::caret_view(script, statement.span);
-      return std::move(*error);
-    }
-    // One that is there keeps what people have put into it.
-    if (known && known->find(create->name.text()) && !create->replace) continue;
-    out.lists.emplace_back(std::get<query::WatchList>(std::move(list)), create->replace);
-    out.book = out.book->with(std::make_shared<query::WatchList>(out.lists.back().first));
-  }
-  query::continuous::CompileOptions options = compile_options(out.book.get());
-  options.any_list = !known;
-  for (const g::Statement& statement : statements) {
-    if (statement.as<g::CreateList>()) continue;
-    const auto* create = statement.as<g::CreateRule>();
-    if (!create) return error_at(statement.span, script, ErrorCode::invalid_argument, "a file of rules has 'create rule' and 'create list' statements alone");
-    auto made = made_by(*create, script, script.substr(statement.span.offset, statement.span.length), options);
-    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
-    for (Scripted& one : std::get<std::vector<Scripted>>(made)) out.rules.push_back(std::move(one));
-  }
-  return out;
-}
-
-std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
-  if (!allows(who.role, Role::admin))
-    return QueryError{ErrorCode::forbidden, "rules are changed by admins; this token may " + std::string(to_string(who.role)), {}, std::nullopt, {}};
-  auto read = read_script(script, lists());
-  if (auto* error = std::get_if<QueryError>(&read)) return std::move(*error);
-  std::vector<std::pair<std::string, std::string>> results;
-  for (auto& [list, replace] : std::get<Script>(read).lists) {
-    const std::string name = "@" + list.name;
-    if (!parts_.lists) return QueryError{ErrorCode::unsupported, "lists are not kept here", {}, std::nullopt, {}};
-    const auto version = parts_.lists->put_list(std::move(list), replace);
-    if (!version.ok()) return QueryError{version.error().code, version.error().message, {}, std::nullopt, {}};
-    results.emplace_back(name, *version > 1 ? "replaced" : "created");
-  }
-  for (const Scripted& one : std::get<Script>(read).rules) {
-    bool is_same = false;
-    for (const RuleStatus& s : rules()) is_same = is_same || (s.name == one.rule->name && s.rule && s.rule->text == one.rule->text);
-    if (is_same) {
-      results.emplace_back(one.rule->name, "unchanged");
-      continue;
-    }
-    auto done = on_thread([&] { return create({one}, true, {}, one.text); });
-    if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
-    results.emplace_back(one.rule->name, std::string(std::get<Batch>(done).columns[1].string_at(0)));
-  }
-  return results;
-}
-
-RuleService::Answer RuleService::create(const std::vector<Scripted>& rules, bool replace, const g::Span& span, std::string_view text) {
-  size_t added = 0;
-  for (const auto& [rule, own_text] : rules) {
-    const bool known = definitions_.contains(rule->name);
-    if (known && !replace) return error_at(span, text, ErrorCode::conflict, "there is a rule '" + rule->name + "' already", "create or replace rule …");
-    added += known ? 0 : 1;
-  }
-  if (definitions_.size() + added > limits::kRulesMax)
-    return error_at(span, text, ErrorCode::too_large, "there would be more rules than can be: " + std::to_string(limits::kRulesMax));
-  NamedResults results;
-  for (const Scripted& one : rules) {
-    auto done = create_one(one);
-    if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
-    results.emplace_back(one.rule->name, std::get<std::string>(done));
-  }
-  return rule_answer(results);
-}
-
-std::variant<std::string, QueryError> RuleService::create_one(const Scripted& made) {
-  RulePtr rule = made.rule;
-  if (!rule->lists.empty()) {
-    // The lists may have changed since it was read, and from here on changes are told.
-    auto again = compile(made.text);
-    if (auto* error = std::get_if<QueryError>(&again)) return std::move(*error);
-    rule = std::get<RulePtr>(std::move(again));
-  }
-  const auto known = definitions_.find(rule->name);
-  Definition d;
-  d.name = rule->name;
-  d.text = made.text;
-  d.created_at = parts_.clock.now();
-  d.rule = rule;
-  if (known != definitions_.end()) d.alerts = known->second.alerts;
-  // Its windows begin with the first that has not ended, and have the flows of it that were stored before.
-  TimestampNs watermark = stream_.watermark();
-  if (watermark == kTimestampMin) {
-    const TimestampNs newest = parts_.store.stats().newest;
-    if (newest != kTimestampMin) watermark = std::min(newest, d.created_at) - limits::kRuleTolerance;
-  }
-  d.frontier = rule->is_asked ? first_asked_window(*rule, watermark) : Stream::first_open_window(*rule, watermark);
-  catalog::Write write;
-  write.put(Keyspace::rules, std::string(kRuleKey) + d.name, json{{"text", d.text}, {"enabled", true}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace));
-  write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.frontier}, {"alerts", d.alerts}}.dump());
-  if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
-  // All that is in the snapshot has gone through the other rules before this one joins them.
-  const store::Snapshot snapshot = parts_.store.snapshot();
-  while (take_arrivals(snapshot.appends)) {
-  }
-  const bool replaces = known != definitions_.end();
-  stream_.remove(d.name);
-  Definition& mine = definitions_[d.name] = std::move(d);
-  read_windows(mine, snapshot);
-  publish_status();
-  log::info(replaces ? "a rule was replaced" : "a rule was created", {{"rule", mine.name}});
-  return replaces ? "replaced" : "created";
-}
-
-QueryError RuleService::unknown(const std::string& name, const g::Span& span, std::string_view text) const {
-  std::vector<std::string_view> names;
-  std::lock_guard lock(status_mutex_);
-  for (const auto& s : status_) names.push_back(s.name);
-  return error_at(span, text, ErrorCode::not_found, "there is no rule '" + name + "'", g::did_you_mean(name, names));
-}
-
-std::optional<QueryError> RuleService::known_rule(const std::string& name, const g::Span& span, std::string_view text, RulePtr& rule) const {
-  {
-    std::lock_guard lock(status_mutex_);
-    const auto at = std::find_if(status_.begin(), status_.end(), [&](const RuleStatus& s) { return s.name == name; });
-    if (at != status_.end()) rule = at->rule;
-    if (at != status_.end() && !rule) return error_at(span, text, ErrorCode::invalid_argument, "the rule '" + name + "' is broken: " + at->note);
-  }
-  if (!rule) return unknown(name, span, text);
-  return std::nullopt;
-}
-
-RuleService::Answer RuleService::rule_answer(const NamedResults& rules) {
-  Batch batch;
-  auto schema = std::make_shared<Schema>();
-  Column names(PhysicalType::Str), results(PhysicalType::Str);
-  for (const auto& [name, result] : rules) {
-    names.append_string(name);
-    results.append_string(result);
-  }
-  for (const char* column : {"rule", "result"}) schema->push_back(Field{column, LogicalType::string, PhysicalType::Str, nullptr, {}, std::nullopt});
-  batch.columns.push_back(std::move(names));
-  batch.columns.push_back(std::move(results));
-  batch.schema = schema;
-  batch.rows = rules.size();
-  return batch;
-}
-
-RuleService::Answer RuleService::drop(const std::string& name, const g::Span& span, std::string_view text) {
-  if (!definitions_.contains(name)) return unknown(name, span, text);
-  catalog::Write write;
-  write.erase(Keyspace::rules, std::string(kRuleKey) + name);
-  write.erase(Keyspace::rules, std::string(kStateKey) + name);
-  if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
-  stream_.remove(name);
-  definitions_.erase(name);
-  book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
-  commit(false);
-  publish_status();
-  log::info("a rule was dropped", {{"rule", name}});
-  return rule_answer({{name, "dropped"}});
-}
-
-RuleService::Answer RuleService::enable(const std::string& name, bool enabled, const g::Span& span, std::string_view text) {
-  const auto at = definitions_.find(name);
-  if (at == definitions_.end()) return unknown(name, span, text);
-  Definition& d = at->second;
-  if (d.is_enabled != enabled) {
-    if (const Status kept = parts_.store.catalog().put(Keyspace::rules, std::string(kRuleKey) + name,
-                                                       json{{"text", d.text}, {"enabled", enabled}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace), Sync::yes);
-        !kept.ok())
-      return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
-    d.is_enabled = enabled;
-    if (!enabled) {
-      if (const WindowGroups* running = stream_.find(name)) add_up(d.before, running->stats());
-      stream_.remove(name);
-      book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
-      commit(false);
-    } else if (d.rule) {
-      d.frontier = d.rule->is_asked ? first_asked_window(*d.rule, stream_.watermark()) : Stream::first_open_window(*d.rule, stream_.watermark());
-      const store::Snapshot snapshot = parts_.store.snapshot();
-      while (take_arrivals(snapshot.appends)) {
-      }
-      read_windows(d, snapshot);
-    }
-  }
-  publish_status();
-  return rule_answer({{name, enabled ? "enabled" : "disabled"}});
-}
-
-// The same windows and episodes, over what is stored: an hour at a time, in order, so that windows settle on the way.
-RuleService::Answer RuleService::replay(const std::string& name, const g::Span& span, const std::optional<TimeRange>& asked, std::string_view text,
-                                        const query::QueryRequest& request, const query::QueryContext& context) {
-  RulePtr rule;
-  if (auto error = known_rule(name, span, text, rule)) return std::move(*error);
-  auto found = query::continuous::replay(rule, asked.value_or(TimeRange{}), request, context);
-  if (!found.ok()) return QueryError{found.error().code, found.error().message, {}, std::nullopt, {}};
-  return server::alerts_table(found->alerts);
 }
 
 std::vector<RuleStatus> RuleService::rules() const {

@@ -44,6 +44,7 @@
 #include "server/list_keeper.h"
 #include "server/metrics.h"
 #include "server/rule_answers.h"
+#include "server/rule_script.h"
 #include "storage/store/store.h"
 
 namespace sluice::server {
@@ -100,9 +101,6 @@ class RuleService {
   void list_changed(const std::string& name);
   Status may_drop_list(const std::string& name) const;
 
-  // What rules are compiled with. They may ask `alerts`, and flows.
-  static query::continuous::CompileOptions compile_options(const query::ListBook* lists);
-
   std::vector<RuleStatus> rules() const;
   // Alerts, the latest first.
   std::vector<query::continuous::Episode> alerts() const;
@@ -136,21 +134,6 @@ class RuleService {
   };
   using Answer = std::variant<Batch, query::QueryError>;
 
- public:
-  struct Scripted {
-    query::continuous::RulePtr rule;
-    std::string text;  // as it was written; of a rule that comes of `each`, its own
-  };
-  struct Script {
-    std::vector<Scripted> rules;
-    std::vector<std::pair<query::WatchList, bool>> lists;  // and whether one replaces what is there
-    std::shared_ptr<const query::ListBook> book;           // as it would be
-  };
-  // `known`: the lists that there are; null: those that the script does not make are taken to exist, for texts that are only tried.
-  static std::variant<Script, query::QueryError> read_script(std::string_view script, std::shared_ptr<const query::ListBook> known);
-
- private:
-
   explicit RuleService(Parts parts);
   Status load();
 
@@ -168,7 +151,6 @@ class RuleService {
   static TimestampNs first_asked_window(const query::continuous::Rule& rule, TimestampNs watermark);
   void bind_to_changed_lists();
   std::shared_ptr<const query::ListBook> lists() const;
-  std::variant<query::continuous::RulePtr, query::QueryError> compile(std::string_view text) const;
   // Over a snapshot, cancelled when the service stops.
   query::QueryContext context(const store::Snapshot& snapshot) const;
   void commit(bool is_last);
@@ -178,19 +160,20 @@ class RuleService {
   Answer on_thread(std::function<Answer()> job);
 
   // All of them or, where one cannot be, none. `span` and `text`: where an error points.
-  Answer create(const std::vector<Scripted>& rules, bool replace, const grammar::Span& span, std::string_view text);
-  std::variant<std::string, query::QueryError> create_one(const Scripted& made);
+  Answer create(const std::vector<ScriptedRule>& rules, bool replace, const grammar::Span& span, std::string_view text);
+  std::variant<std::string, query::QueryError> create_one(const ScriptedRule& made);
   Answer drop(const std::string& name, const grammar::Span& span, std::string_view text);
+  // `alter rule NAME add|drop exception "…"`.
+  Answer alter_exception(const std::string& name, bool adds, const std::string& exception, const grammar::Span& span, std::string_view text);
   Answer enable(const std::string& name, bool enabled, const grammar::Span& span, std::string_view text);
   std::optional<query::QueryError> known_rule(const std::string& name, const grammar::Span& span, std::string_view text, query::continuous::RulePtr& rule) const;
   query::QueryError unknown(const std::string& name, const grammar::Span& span, std::string_view text) const;
-  // The rules that a statement of `text` makes; `written`: the statement alone.
-  static std::variant<std::vector<Scripted>, query::QueryError> made_by(const grammar::CreateRule& statement, std::string_view text, std::string_view written,
-                                                                        const query::continuous::CompileOptions& options);
   using NamedResults = std::vector<std::pair<std::string, std::string>>;
   static Answer rule_answer(const NamedResults& rules);
   Answer replay(const std::string& name, const grammar::Span& span, const std::optional<TimeRange>& range, std::string_view text, const query::QueryRequest& request,
                 const query::QueryContext& context);
+
+  static constexpr std::string_view kRuleKey = "rule/", kStateKey = "state/";
 
   const Parts parts_;
 

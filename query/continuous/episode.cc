@@ -62,6 +62,7 @@ void fill(Episode& episode, const Finding& f, size_t row) {
   episode.values.clear();
   for (size_t c = 0; c < f.columns().size(); ++c) append_extra(episode.values, f.columns()[c].name, text_of(f, c, row));
   cut(episode.values);
+  if (rule.severity_column) episode.severity = severity_of(text_of(f, *rule.severity_column, row)).value_or(rule.severity);
   episode.message.clear();
   if (rule.message.empty()) {
     for (const auto& [name, value] : extra_items(episode.values)) episode.message += (episode.message.empty() ? "" : ", ") + name + " " + value;
@@ -140,6 +141,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       e.id = episode_id(rule.name, key, w);
       e.rule = rule.name;
       e.severity = rule.severity;
+      e.is_silent = rule.is_silent;
       e.key = key;
       e.start = e.last = e.run_start = w;
       e.end = w + rule.window();

@@ -18,6 +18,9 @@ inline constexpr size_t kRuleSetsMax = 256;
 // window are read again. Beyond: refused.
 inline constexpr DurationNs kRuleWindowMax = 7 * kDay;
 inline constexpr int64_t kRuleWindowSlidesMax = 144;
+// Exceptions of a rule, and overrides: each is a condition that every flow or row is held against. Long lists belong into a watch-list.
+// Beyond: refused.
+inline constexpr size_t kRuleConditionsMax = 100;
 // Of a rule that is asked again and again: how often, at most and at least; over how long; the time and the memory that one
 // answer may take, and its rows. What has more rows than can be alerts is no rule. Beyond: refused, or this one answer is none, which
 // is counted and said.

@@ -8,6 +8,7 @@
 #include "grammar/parse.h"
 #include "grammar/print.h"
 #include "query/bind.h"
+#include "query/continuous/rule_options.h"
 #include "query/words.h"
 
 namespace sluice::query::continuous {
@@ -59,6 +60,9 @@ class Trends {
     }
     if (const auto* call = expr.as<g::Call>()) {
       if (const auto found = names_.find(lower_case(Binder::default_name(*call))); found != names_.end()) return found->second;
+      // A choice between constants by what does not change.
+      if (equal_ignoring_case(call->function.text(), "case") || equal_ignoring_case(call->function.text(), "if"))
+        return std::all_of(call->arguments.begin(), call->arguments.end(), [&](const auto& a) { return is_steady(*a); }) ? Trend::steady : Trend::unknown;
       return aggregate(*call);
     }
     return Trend::unknown;
@@ -91,6 +95,7 @@ class Trends {
   }
 
  private:
+  bool is_steady(const g::Expr& expr) const { return expr.as<g::Compare>() || expr.as<g::Logical>() || expr.as<g::In>() ? condition(expr) == Trend::steady : value(expr) == Trend::steady; }
   static bool is_constant(const g::Expr& expr) {
     return std::visit(g::Overloaded{[](const g::Name&) { return false; }, [](const g::Unary&) { return false; }, [](const g::Arithmetic&) { return false; },
                                     [](const g::Compare&) { return false; }, [](const g::Logical&) { return false; }, [](const g::In&) { return false; },
@@ -248,6 +253,20 @@ class Compiler {
       } else if (key == "grace") {
         good = duration(rule_->grace, limits::kRuleGraceMax);
         has_grace_ = true;
+      } else if (key == "mode") {
+        std::string word;
+        good = text(word);
+        if (good && word != "silent" && word != "live") good = fail(option.values[0]->span, "'" + word + "' is no mode", "live, or silent: alerts are kept and sent to nobody");
+        rule_->is_silent = word == "silent";
+      } else if (key == "except") {
+        good = texts(exceptions_) && few(exceptions_, option);
+        exceptions_span_ = option.span;
+      } else if (key == "overrides") {
+        good = texts(override_texts_) && few(override_texts_, option);
+        overrides_span_ = option.span;
+      } else if (key == "severity_when") {
+        good = texts(ladder_);
+        ladder_span_ = option.span;
       } else if (key == "every") {
         every_span_ = option.span;
         rule_->is_asked = true;
@@ -261,7 +280,8 @@ class Compiler {
         message_span_ = option.values[0]->span;
       } else {
         constexpr std::string_view kKeys[] = {"severity", "technique", "tags",     "needs", "description", "false_positives", "parameters", "fires", "quiet",
-                                              "for",      "suppress",  "keep_firing_for", "grace", "message", "every", "over"};
+                                              "for",      "suppress",  "keep_firing_for", "grace", "message", "every", "over",
+                                              "mode",     "except",   "overrides", "severity_when"};
         return fail(option.key.span, "a rule has no option '" + key + "'", g::did_you_mean(key, kKeys));
       }
       if (!good) return false;
@@ -269,13 +289,16 @@ class Compiler {
     return true;
   }
 
+  bool few(const std::vector<std::string>& conditions, const g::RuleOption& option) {
+    if (conditions.size() <= limits::kRuleConditionsMax) return true;
+    return fail(option.span, "'" + option.key.text + "' takes at most " + std::to_string(limits::kRuleConditionsMax) + " conditions", "ask 'in @NAME': a watch-list has room for many");
+  }
+
   bool set_severity(const std::string& word, const g::Span& span) {
-    constexpr Severity kAll[] = {Severity::info, Severity::low, Severity::medium, Severity::high, Severity::critical};
-    for (const Severity s : kAll)
-      if (equal_ignoring_case(to_string(s), word)) {
-        rule_->severity = s;
-        return true;
-      }
+    if (const auto severity = severity_of(word)) {
+      rule_->severity = *severity;
+      return true;
+    }
     return fail(span, "'" + word + "' is no severity", "info, low, medium, high or critical");
   }
 
@@ -355,6 +378,51 @@ class Compiler {
     return true;
   }
 
+  // Options that are FlowQL go into the query. Each is tried by itself first, so that what is wrong with it is said of it.
+  bool add_conditions(const BindOptions& options) {
+    std::vector<g::Stage> exceptions;
+    for (const std::string& text : exceptions_) {
+      auto stage = exception_stage(text);
+      if (!stage.ok()) return fail(exceptions_span_, stage.error().message);
+      exceptions.push_back(std::move(*stage));
+      if (!binds(options, {exceptions.back()}, exceptions_span_, "in the exception '" + text + "': ")) return false;
+    }
+    std::vector<Override> overrides;
+    for (const std::string& text : override_texts_) {
+      auto read = read_override(text);
+      if (!read.ok()) return fail(overrides_span_, read.error().message);
+      for (const auto& [name, value] : read->values)
+        if (!values_.contains(name)) return fail(overrides_span_, "the rule has no parameter '" + name + "' to override");
+      overrides.push_back(std::move(*read));
+    }
+    if (!overrides.empty() || !ladder_.empty()) {
+      if (!binds(options, query_.stages, {}, "")) return false;
+    }
+    if (!overrides.empty()) {
+      for (size_t i = stats_at_ && !rule_->is_asked ? *stats_at_ + 1 : 0; i < query_.stages.size(); ++i) query_.stages[i] = with_overrides(query_.stages[i], overrides);
+      if (!binds(options, query_.stages, overrides_span_, "with its overrides: ")) return false;
+    }
+    if (!ladder_.empty()) {
+      auto stage = severity_stage(ladder_, to_string(rule_->severity));
+      if (!stage.ok()) return fail(ladder_span_, stage.error().message);
+      query_.stages.push_back(std::move(*stage));
+      if (!binds(options, query_.stages, ladder_span_, "in severity_when: ")) return false;
+    }
+    query_.stages.insert(query_.stages.begin(), exceptions.begin(), exceptions.end());
+    if (stats_at_) *stats_at_ += exceptions.size();
+    return true;
+  }
+
+  bool binds(const BindOptions& options, const std::vector<g::Stage>& stages, const g::Span& span, const std::string& where) {
+    g::Query query = query_;
+    query.stages = stages;
+    Binder binder(options);
+    const bool good = table_ ? binder.bind_table(*table_, query.stages, &query).has_value() : binder.bind(query).has_value();
+    if (good) return true;
+    if (where.empty()) return take_error(binder.error());
+    return fail(span, where + binder.error().message, binder.error().hint);
+  }
+
   // Names in braces: {src_ip}. "{{" and "}}" are braces.
   bool parse_message(std::vector<std::pair<std::string, std::string>>& parts, std::string& rest) {
     std::string text;
@@ -408,12 +476,13 @@ class Compiler {
       options.now = 4'000'000'000 * kSecond;
       options.narrow = TimeRange{options.now - over_, options.now};
     }
-    std::optional<Schema> table;
+    std::optional<Schema>& table = table_;
     if (const std::string source = lower_case(query_.source.name.text()); source != "flows" && options_.tables) {
       table = options_.tables(source);
       if (table && !rule_->is_asked)
         return fail(query_.source.name.span, "rules over '" + source + "' are asked again and again", "with 'every 1m over 1h' before 'as'", ErrorCode::unsupported);
     }
+    if (!add_conditions(options)) return false;
     if (table) {
       Binder binder(options);
       auto plan = binder.bind_table(*table, query_.stages, &query_);
@@ -433,8 +502,9 @@ class Compiler {
       if (!table)
         for (const g::Stage& stage : query_.stages) {
           if (!stage.as<g::WhereStage>()) break;
-          rule_->flow_stages.push_back(stage);
+          rule_->flow_stages.push_back(with_values(stage, values_));
         }
+      rule_->severity_column = output_at(kSeverityColumn);
       return true;
     }
     SLUICE_CHECK(rule_->plan.window.has_value());
@@ -450,7 +520,8 @@ class Compiler {
         SLUICE_CHECK(rule_->plan.operators[i]->stateless());  // check_stages() let nothing else through
     }
     SLUICE_CHECK(rule_->groups != nullptr);
-    for (size_t i = 0; i < *stats_at_; ++i) rule_->flow_stages.push_back(query_.stages[i]);
+    for (size_t i = 0; i < *stats_at_; ++i) rule_->flow_stages.push_back(with_values(query_.stages[i], values_));
+    rule_->severity_column = output_at(kSeverityColumn);
     return true;
   }
 
@@ -588,6 +659,9 @@ class Compiler {
   g::Query query_;
   std::optional<size_t> stats_at_;
   bool has_grace_ = false;
+  std::optional<Schema> table_;  // of a source that is not flows
+  std::vector<std::string> exceptions_, override_texts_, ladder_;
+  g::Span exceptions_span_, overrides_span_, ladder_span_;
   DurationNs every_ = 0, over_ = 0;
   g::Span every_span_, over_span_;
 };
@@ -597,6 +671,13 @@ class Compiler {
 std::string_view to_string(Severity severity) {
   constexpr std::string_view kNames[] = {"info", "low", "medium", "high", "critical"};
   return kNames[static_cast<size_t>(severity)];
+}
+
+std::optional<Severity> severity_of(std::string_view word) {
+  constexpr Severity kAll[] = {Severity::info, Severity::low, Severity::medium, Severity::high, Severity::critical};
+  for (const Severity s : kAll)
+    if (equal_ignoring_case(to_string(s), word)) return s;
+  return std::nullopt;
 }
 
 std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statement, std::string_view text, const CompileOptions& options) {

@@ -40,6 +40,9 @@ namespace sluice::query::continuous {
 
 enum class Severity : uint8_t { info, low, medium, high, critical };
 std::string_view to_string(Severity severity);
+std::optional<Severity> severity_of(std::string_view word);
+// The column that severity_when makes, and that a query may make itself.
+inline constexpr std::string_view kSeverityColumn = "alert_severity";
 
 // A message: text, then the value of a column of the plan's output, and so on.
 struct MessagePart {
@@ -56,6 +59,8 @@ struct Rule {
   std::vector<std::string> needs;                               // columns or sources without which it says nothing
   std::vector<std::pair<std::string, std::string>> parameters;  // names and values of $name
   std::vector<std::string> fires, quiet;                        // examples: see example.h
+  bool is_silent = false;      // `mode silent`: its alerts are kept and shown, and sent to nobody
+  std::optional<size_t> severity_column;  // in plan.output: a word that says the severity of a row; null or another word: `severity`
 
   DurationNs hold = 0;         // `for`: the condition holds that long before it alerts
   DurationNs keep = 0;         // `keep_firing_for`: it may pause that long within one alert
