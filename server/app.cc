@@ -185,7 +185,7 @@ class AppImpl final : public App {
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
     router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
-                              [this] { return metrics_text(); }}),
+                              [this] { return metrics_text(); }, *lists_}),
                  *auth_, metrics_, lanes);
     feeds_->start();
     return {};

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "query/continuous/asked_rule.h"
+#include "query/zones.h"
 #include "server/episode_record.h"
 #include "server/log.h"
 #include "server/rule_script.h"
@@ -134,7 +135,7 @@ Status RuleService::load() {
       for (const json& s : all) {
         const auto exporter = parse_ip(s.value("exporter", ""));
         query::continuous::Watermarks::Key key{static_cast<uint8_t>(s.value("source", 0)), exporter.value_or(IpAddress{})};
-        stream_.watermarks().restore(key, {s.value("newest", kTimestampMin), now});
+        stream_.watermarks().restore(key, {s.value("newest", kTimestampMin), now, s.value("first_at", kTimestampMin), s.value("gap", DurationNs{0})});
       }
   }
   SLUICE_TRY(catalog.scan(Keyspace::episodes, {}, [&](std::string_view key, std::string_view record) {
@@ -147,7 +148,9 @@ Status RuleService::load() {
       order_.insert({episode->fired_at, episode->id});
       alerts_[episode->id] = *episode;
     }
-    if (definitions_.contains(episode->rule)) book_.restore(std::move(*episode));
+    if (episode->rule == kSourceSilent && episode->state == EpisodeState::firing)
+      health_.restore(std::move(*episode), now);
+    else if (definitions_.contains(episode->rule)) book_.restore(std::move(*episode));
     return true;
   }));
   return {};
@@ -215,12 +218,15 @@ void RuleService::work() {
       read_windows_again();
     }
     for (auto& job : jobs) job();
+    if (parts_.lists)
+      if (const Status expired = parts_.lists->expire(); !expired.ok()) voice_.say("items of lists that have ended could not be taken out", expired.error());
     bind_to_changed_lists();
     if (!take_arrivals(std::nullopt)) stream_.tick(parts_.clock.now(), [this](const Finding& f) { on_finding(f); });
     if (stopping)
       while (take_arrivals(std::nullopt)) {
       }
     settle_episodes();
+    health_.look(stream_.watermarks(), parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
     if (!stopping) ask_what_is_due();
     commit(stopping);
     publish_status();
@@ -419,6 +425,7 @@ void RuleService::bind_to_changed_lists() {
     changed.swap(changed_lists_);
   }
   if (changed.empty()) return;
+  if (std::any_of(changed.begin(), changed.end(), [](const std::string& name) { return name.starts_with(query::kZonePrefix); })) changed.insert(std::string(query::kAllZones));
   bound_at_ = now;
   for (auto& [name, d] : definitions_) {
     // One that could not run may have waited for the list.
@@ -472,7 +479,7 @@ void RuleService::commit(bool is_last) {
     }
     json sources = json::array();
     for (const auto& [key, s] : stream_.watermarks().sources())
-      sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}});
+      sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}, {"first_at", s.first_at}, {"gap", s.gap}});
     if (std::string record = sources.dump(); record != kept_sources_) {
       kept_sources_ = record;
       write.put(Keyspace::rules, std::string(kSourcesKey), std::move(record));

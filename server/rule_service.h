@@ -45,6 +45,7 @@
 #include "server/metrics.h"
 #include "server/rule_answers.h"
 #include "server/rule_script.h"
+#include "server/source_health.h"
 #include "storage/store/store.h"
 
 namespace sluice::server {
@@ -190,6 +191,7 @@ class RuleService {
   // Of the rules' thread, once it runs.
   query::continuous::Stream stream_;
   query::continuous::EpisodeBook book_;
+  SourceHealth health_;
   std::map<std::string, Definition> definitions_;
   std::map<std::string, std::string> dirty_;  // episodes to be kept: id to record, empty to be erased
   bool is_urgent_ = false;                    // one of them is what people are told of

@@ -5,6 +5,7 @@
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "grammar/print.h"
+#include "grammar/stage_args.h"
 #include "query/bind.h"
 #include "query/continuous/example.h"
 #include "query/continuous/replay.h"
@@ -57,6 +58,71 @@ std::optional<RuleWords> rule_words(const g::Command& command) {
   return words;
 }
 
+// `replay list NAME`: the name; nullopt: another command.
+std::optional<g::Name> hunted_list(const g::Command& command) {
+  if (command.verb.text != "replay") return std::nullopt;
+  g::StageArgs args(command.arguments, command.verb);
+  if (!args.word("list")) return std::nullopt;
+  auto name = args.name();
+  return name && args.done() ? name : std::nullopt;
+}
+
+// Who spoke with what the list has, when, and how much: every address of the list by each of its peers, the most flows first.
+constexpr std::string_view kHunt =
+    "from flows | where ip in @LIST"
+    " | extend listed = if(dst_ip in @LIST, dst_ip, src_ip), peer = if(dst_ip in @LIST, src_ip, dst_ip)"
+    " | stats flows = count(), total = sum(bytes), first = min(flow_end), latest = max(flow_end), ports = values(dst_port, 10) by listed, peer"
+    " | sort flows desc | limit 10000";
+
+class BatchesSink final : public query::ResultSink {
+ public:
+  Status begin(const Schema& columns) override {
+    schema_ = std::make_shared<const Schema>(columns);
+    return {};
+  }
+  Status batch(const Batch& rows) override {
+    batches_.push_back(rows);
+    return {};
+  }
+  Batch take() {
+    Batch out;
+    out.schema = schema_;
+    for (size_t c = 0; c < schema_->size(); ++c) {
+      out.columns.emplace_back((*schema_)[c].physical);
+      for (const Batch& b : batches_) out.columns[c].append_range(b.columns[c], 0, b.rows);
+    }
+    for (const Batch& b : batches_) out.rows += b.rows;
+    return out;
+  }
+
+ private:
+  std::shared_ptr<const Schema> schema_;
+  std::vector<Batch> batches_;
+};
+
+std::variant<Batch, QueryError> hunt(const g::Name& list, const std::optional<g::TimeClause>& over, std::string_view text, const query::QueryRequest& asked,
+                                     const query::QueryContext& context) {
+  if (!context.lists || !context.lists->find(list.text()))
+    return error_at(list.span, text, ErrorCode::not_found, "there is no list '" + list.text() + "'", "show lists has those that there are");
+  std::string words(kHunt);
+  for (size_t at = words.find("@LIST"); at != std::string::npos; at = words.find("@LIST", at)) words.replace(at, 5, "@" + list.text());
+  const auto parsed = g::parse(words);
+  const auto* statement = std::get_if<g::Statement>(&parsed);
+  if (!statement) return error_at(list.span, text, ErrorCode::invalid_argument, "a list of this name cannot be asked for in a query");
+  g::Query query = *statement->as<g::Query>();
+  query.time = over;
+  query::QueryRequest request = asked;
+  request.text = g::print(g::Statement{query, {}});
+  BatchesSink sink;
+  query::QuerySummary summary;
+  if (auto error = query::run(request, context, sink, summary)) {
+    error->span.reset();
+    error->caret.clear();
+    return std::move(*error);
+  }
+  return sink.take();
+}
+
 }  // namespace
 
 RuleService::Answer RuleService::on_thread(std::function<Answer()> job) {
@@ -75,6 +141,8 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
                                                     const query::QueryContext& context) {
   const auto* create = statement.as<g::CreateRule>();
   const auto* command = statement.as<g::Command>();
+  if (command)
+    if (const auto list = hunted_list(*command)) return hunt(*list, command->over, text, request, context);
   std::optional<RuleWords> words;
   if (command) words = rule_words(*command);
   if (!create && !words) return std::nullopt;

@@ -46,6 +46,8 @@ inline constexpr DurationNs kRuleGraceMax = kDay;
 // far behind the others' has a wrong clock, or old files, and holds none open either.
 inline constexpr DurationNs kRuleSourceIdle = 15 * kMinute;
 inline constexpr DurationNs kRuleSourceLagMax = kHour;
+// How long a source is only learned from before its silence is an alert: one body that somebody sent is no source that fell silent.
+inline constexpr DurationNs kSourceLearning = kHour;
 // Sources (a format and an exporter) whose time is followed each by itself. Beyond: the others of a format share one.
 inline constexpr size_t kRuleSourcesMax = 4'096;
 // Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: flows are not counted by that rule until
