@@ -37,6 +37,15 @@ constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
 constexpr std::string_view kSourcesKey = "sources";
 
+TimestampNs first_flow_of(const store::Snapshot& snapshot) {
+  TimestampNs first = kTimestampMax;
+  for (const auto& s : snapshot.segments) first = std::min(first, s->info().first);
+  for (const auto& b : snapshot.open)
+    if (const auto at = b->find(ColumnId::flow_end))
+      for (const int64_t t : b->columns[*at].values<int64_t>()) first = std::min(first, t);
+  return first;
+}
+
 }  // namespace
 
 RuleService::RuleService(Parts parts) : parts_(std::move(parts)) {
@@ -218,8 +227,12 @@ void RuleService::work() {
       read_windows_again();
     }
     for (auto& job : jobs) job();
-    if (parts_.lists)
-      if (const Status expired = parts_.lists->expire(); !expired.ok()) voice_.say("items of lists that have ended could not be taken out", expired.error());
+    if (parts_.lists) {
+      if (const Status expired = parts_.lists->expire(); !expired.ok())
+        lists_voice_.say("items of lists that have ended could not be taken out", expired.error());
+      else
+        lists_voice_.well("items of lists that have ended are taken out again");
+    }
     bind_to_changed_lists();
     if (!take_arrivals(std::nullopt)) stream_.tick(parts_.clock.now(), [this](const Finding& f) { on_finding(f); });
     if (stopping)
@@ -307,7 +320,10 @@ void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   query::RunState run(request, stored);
   query::Worker worker(run);
   query::ScanStats stats;
-  Status status = query::continuous::read_stored(*groups, run, {groups->frontier(), kTimestampMax}, stats);
+  if (d.rule->learn > 0) groups->set_known_since(first_flow_of(snapshot));
+  groups->set_learning(true);
+  Status status = query::continuous::read_stored(*groups, run, {groups->history_from(), kTimestampMax}, stats);
+  groups->set_learning(false);
   groups->forget_counts();  // these flows were counted when they came
   if (status.ok()) status = groups->look_at_open(parts_.clock.now() + limits::kClockSkewMax, worker, [this](const Finding& f) { on_finding(f); });
   if (!status.ok() && !cancel_.cancelled()) {
@@ -510,6 +526,7 @@ void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
   sum.bytes = more.bytes;
   sum.windows = more.windows;
   sum.overflow = sum.overflow || more.overflow;
+  sum.is_sketch = more.is_sketch;
 }
 
 void RuleService::publish_status() {
@@ -530,6 +547,10 @@ void RuleService::publish_status() {
       s.watermark = groups->watermark();
       if (const std::string& trouble = stream_.trouble(name); !trouble.empty()) s.note = "some flows could not go through it: " + trouble;
       if (s.note.empty() && s.windows.overflow) s.note = "an integer became too large, and values computed from it are wrong";
+      if (s.note.empty() && s.windows.is_sketch) s.note = "it knows more keys than it can hold exactly: some that are new are taken for known";
+      if (s.note.empty() && d.rule->learn > 0 && s.watermark < (groups->known_since() == kTimestampMax ? kTimestampMax : groups->known_since() + d.rule->learn))
+        s.note = "it is learning: flows are known since " + (groups->known_since() == kTimestampMax ? std::string("never") : format_timestamp(groups->known_since())) + ", and it alerts once that is " +
+                 format_duration(d.rule->learn) + " ago";
       if (s.note.empty() && s.windows.dropped_rows > 0) s.note = "flows were not counted because its groups were at their bound";
     }
     if (d.rule && d.rule->is_asked) {

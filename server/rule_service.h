@@ -198,7 +198,7 @@ class RuleService {
   TimestampNs kept_at_ = 0;
   std::string kept_sources_;
   TimestampNs bound_at_ = 0;                  // to lists that changed
-  ErrorVoice voice_;
+  ErrorVoice voice_, lists_voice_;
   std::shared_ptr<const query::SamplingRules> sampling_rules_;
   std::shared_ptr<const query::NameBook> names_;
 

@@ -55,6 +55,12 @@ inline constexpr size_t kRuleSourcesMax = 4'096;
 inline constexpr size_t kRuleGroupsMax = 1u << 20;
 inline constexpr size_t kRuleBytesMax = 256u << 20;
 inline constexpr size_t kRulesBytesMax = 1u << 30;
+// Keys that a rule with first_seen knows exactly, 40 bytes each; and the bits of each sketch that it has instead beyond, of which it has
+// nine at most. Sketches are never too full to answer, but take ever more keys for known; said in the rule's note.
+inline constexpr size_t kRuleKeysMax = 2'000'000;
+inline constexpr uint64_t kRuleKeySketchBits = uint64_t{1} << 26;
+// How far back first_seen looks, and how long a rule may learn. Beyond: refused.
+inline constexpr DurationNs kRuleLookbackMax = 90 * kDay;
 // Keys of one rule that are alerting or waiting to. Beyond: counted, and no alert of their own.
 inline constexpr size_t kRuleEpisodesMax = 10'000;
 // Alerts kept. Beyond: those that began first go.

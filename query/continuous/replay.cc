@@ -68,7 +68,15 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
     return finish();
   }
   WindowGroups groups(rule, range.from == kTimestampMin ? kEarliest : range.from, false);
+  groups.set_known_since(rows.from);
   const TimestampNs started = context.clock->now();
+  if (rule->first_seen) {
+    // What the look-back of the first window has.
+    RunState run(request, context);
+    groups.set_learning(true);
+    SLUICE_TRY(read_stored(groups, run, {groups.history_from(), groups.frontier()}, out.stats));
+    groups.set_learning(false);
+  }
   for (TimestampNs from = slide_start(out.range.from, kStep); from < out.range.to; from += kStep) {
     const TimeRange hour = out.range.intersect({from, from + kStep});
     store::Snapshot some;

@@ -7,6 +7,7 @@
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "grammar/print.h"
+#include "grammar/stage_args.h"
 #include "query/bind.h"
 #include "query/continuous/rule_options.h"
 #include "query/words.h"
@@ -253,6 +254,9 @@ class Compiler {
       } else if (key == "grace") {
         good = duration(rule_->grace, limits::kRuleGraceMax);
         has_grace_ = true;
+      } else if (key == "learn") {
+        good = duration(rule_->learn, limits::kRuleLookbackMax);
+        has_learn_ = true;
       } else if (key == "mode") {
         std::string word;
         good = text(word);
@@ -281,7 +285,7 @@ class Compiler {
       } else {
         constexpr std::string_view kKeys[] = {"severity", "technique", "tags",     "needs", "description", "false_positives", "parameters", "fires", "quiet",
                                               "for",      "suppress",  "keep_firing_for", "grace", "message", "every", "over",
-                                              "mode",     "except",   "overrides", "severity_when"};
+                                              "mode",     "except",   "overrides", "severity_when", "learn"};
         return fail(option.key.span, "a rule has no option '" + key + "'", g::did_you_mean(key, kKeys));
       }
       if (!good) return false;
@@ -340,6 +344,10 @@ class Compiler {
           if (asks_now(*c.value)) return fail(c.span, "now() in a rule would be the moment of its creation for ever");
       } else if (stage.as<g::SelectStage>() || stage.as<g::DropStage>() || stage.as<g::RenameStage>() || stage.as<g::RenderStage>()) {
         // They stream.
+      } else if (stage.name.text == "first_seen") {
+        if (first_seen_at_) return refuse("it has one already");
+        if (!read_first_seen(stage)) return false;
+        first_seen_at_ = static_cast<size_t>(&stage - query.stages.data());
       } else if (const auto* s = stage.as<g::StatsStage>()) {
         if (behind) return refuse("groups of groups would have to wait for windows of windows");
         if (!s->window)
@@ -357,6 +365,47 @@ class Compiler {
       } else {
         return refuse("only where, extend, select, drop, rename and one stats with a window do");
       }
+    }
+    return true;
+  }
+
+  // The stage goes out of the query: what it says is held against groups, when they are looked at.
+  bool read_first_seen(const g::Stage& stage) {
+    g::StageArgs args(stage);
+    first_seen_keys_ = args.expressions();
+    const bool has_word = args.word("lookback");
+    const auto lookback = args.duration();
+    if (first_seen_keys_.empty() || !has_word || !lookback || !args.done()) return fail(stage.name.span, "expected keys, 'lookback' and a duration behind 'first_seen'", "first_seen src_ip, dst_port lookback 14d");
+    std::optional<DurationNs> length;
+    if (const auto* d = (*lookback)->as<g::DurationLiteral>()) length = d->nanoseconds;
+    if (const auto* p = (*lookback)->as<g::Parameter>())
+      for (const auto& [name, text] : rule_->parameters)
+        if (name == p->name) length = parse_duration(text);
+    if (!length || *length <= 0) return fail((*lookback)->span, "a look-back is a duration, such as 14d");
+    if (*length > limits::kRuleLookbackMax) return fail((*lookback)->span, "a look-back is at most " + format_duration(limits::kRuleLookbackMax));
+    rule_->first_seen = Rule::FirstSeen{{}, *length};
+    if (!has_learn_) rule_->learn = *length;
+    return true;
+  }
+
+  // Which of the grouping's keys it asks for.
+  bool resolve_first_seen() {
+    const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
+    const PlanWindow& window = *rule_->plan.window;
+    if (window.length != window.slide)
+      return fail(first_seen_span_, "first_seen in a rule goes with windows that stand side by side", "leave out 'slide', or ask with 'every 5m over 5m' before 'as'", ErrorCode::unsupported);
+    for (const g::ExprPtr& key : first_seen_keys_) {
+      const std::string text = g::print(*key);
+      size_t at = 0;
+      for (; at < stats.keys.size(); ++at) {
+        const g::NamedExpr& k = stats.keys[at];
+        if ((k.name && equal_ignoring_case(k.name->text(), text)) || equal_ignoring_case(g::print(*k.value), text)) break;
+      }
+      if (at == stats.keys.size())
+        return fail(key->span, "first_seen in a rule names keys of the rule's grouping, and '" + text + "' is none",
+                    rule_->is_per_record ? "alert by it" : "put it behind 'by', or ask with 'every 5m over 5m' before 'as'", ErrorCode::unsupported);
+      if (rule_->groups->keys[at].other_side) return fail(key->span, "first_seen in a rule needs to know which side is meant: src_" + text + " or dst_" + text);
+      rule_->first_seen->keys.push_back(at);
     }
     return true;
   }
@@ -452,6 +501,15 @@ class Compiler {
     if (!parse_message(message_parts_, rest)) return false;
     message_rest_ = std::move(rest);
     query_ = statement_.query;
+    if (first_seen_at_) {
+      first_seen_span_ = query_.stages[*first_seen_at_].name.span;
+      if (stats_at_ && *first_seen_at_ > *stats_at_)
+        for (size_t i = *stats_at_ + 1; i < *first_seen_at_; ++i)
+          if (!query_.stages[i].as<g::ExtendStage>())
+            return fail(first_seen_span_, "between the grouping and first_seen there may be nothing that chooses", "put first_seen before the grouping, or just behind it", ErrorCode::unsupported);
+      query_.stages.erase(query_.stages.begin() + static_cast<ptrdiff_t>(*first_seen_at_));
+      if (stats_at_ && *first_seen_at_ < *stats_at_) --*stats_at_;
+    }
     if (!stats_at_ && !rule_->is_asked) add_record_stats();
     if (error_) return false;
     for (const auto& [name, value] : rule_->parameters) {
@@ -520,6 +578,7 @@ class Compiler {
         SLUICE_CHECK(rule_->plan.operators[i]->stateless());  // check_stages() let nothing else through
     }
     SLUICE_CHECK(rule_->groups != nullptr);
+    if (rule_->first_seen && !resolve_first_seen()) return false;
     for (size_t i = 0; i < *stats_at_; ++i) rule_->flow_stages.push_back(with_values(query_.stages[i], values_));
     rule_->severity_column = output_at(kSeverityColumn);
     return true;
@@ -658,7 +717,10 @@ class Compiler {
   std::map<std::string, ParameterValue> values_;
   g::Query query_;
   std::optional<size_t> stats_at_;
-  bool has_grace_ = false;
+  bool has_grace_ = false, has_learn_ = false;
+  std::vector<g::ExprPtr> first_seen_keys_;
+  std::optional<size_t> first_seen_at_;
+  g::Span first_seen_span_;
   std::optional<Schema> table_;  // of a source that is not flows
   std::vector<std::string> exceptions_, override_texts_, ladder_;
   g::Span exceptions_span_, overrides_span_, ladder_span_;

@@ -72,6 +72,14 @@ struct Rule {
   // More flows can only add to what a window yields: a row that matched goes on to match, so it may alert before the window ends.
   bool is_rising = false;
 
+  // `first_seen KEY, … lookback D`: only keys that were in none of the windows of the look-back; numbers of the grouping's keys.
+  struct FirstSeen {
+    std::vector<size_t> keys;
+    DurationNs lookback = 0;
+  };
+  std::optional<FirstSeen> first_seen;
+  DurationNs learn = 0;        // windows that begin earlier than this behind the first flow that is known alert nobody
+
   Plan plan;                               // its window is set
   std::shared_ptr<const GroupSpec> groups;
   std::vector<size_t> alert_keys;          // in plan.output; none: the rule is one alert

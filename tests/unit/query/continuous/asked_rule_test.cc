@@ -98,7 +98,7 @@ const Case kCases[] = {
     {"1h", "3h", "from flows | beacons by src_ip, dst_ip, dst_port min 20 | where score > 0.5"},
     {"30m", "30m", "from flows | first_seen src_ip, dst_port lookback 2h"},
     {"10m", "1h", "from flows | where dst_port == 5432 | absent src_ip, dst_port for 15m"},
-    {"10m", "30m", "from flows | sequence by src_ip within 10m [tcp_flags == S and proto == tcp] [dst_port == 22]"},
+    {"10m", "30m", "from flows | sequence by src_ip within 10m [tcp_flags == S and proto == tcp] then [dst_port == 22]"},
     {"1h", "1h", "from flows | top 3 src_ip by sum(bytes)"},
     {"30m", "30m", "from flows | stats b = sum(bytes), n = count() by src_ip | compare to 30m"},
     {"1h", "1h", "from flows | join semi (from flows | where dst_port == 22 | stats n = count() by src_ip) on src_ip | stats n = count() by src_ip"},
@@ -270,7 +270,7 @@ TEST(Lists, AreReadByRules) {
   auto unknown = compiled(text, options);
   ASSERT_TRUE(std::holds_alternative<QueryError>(unknown));
   EXPECT_EQ(std::get<QueryError>(unknown).message, "there is no list '@bad'");
-  EXPECT_EQ(std::get<QueryError>(unknown).span->column, 36u);
+  EXPECT_EQ(std::get<QueryError>(unknown).span->column, 34u);
   options.any_list = true;
   EXPECT_TRUE(rule_of(text, options));
 }
