@@ -100,6 +100,7 @@ const Case kCases[] = {
     {"10m", "1h", "from flows | where dst_port == 5432 | absent src_ip, dst_port for 15m"},
     {"10m", "30m", "from flows | sequence by src_ip within 10m [tcp_flags == S and proto == tcp] then [dst_port == 22]"},
     {"1h", "1h", "from flows | top 3 src_ip by sum(bytes)"},
+    {"30m", "1h", "from flows | sessions by src_ip gap 10m | stats n = count() by src_ip, session"},
     {"30m", "30m", "from flows | stats b = sum(bytes), n = count() by src_ip | compare to 30m"},
     {"1h", "1h", "from flows | join semi (from flows | where dst_port == 22 | stats n = count() by src_ip) on src_ip | stats n = count() by src_ip"},
     {"15m", "15m", "from flows | stats n = count() by src_ip | sort n desc | limit 2"},
@@ -182,6 +183,30 @@ TEST(AskedRule, ASilentServiceIsToldApartFromASilentSource) {
   EXPECT_TRUE(alerts->empty());
 }
 
+TEST(AskedRule, SessionsFollowActivity) {
+  // Ten minutes of activity, silence of eleven, and ten again; another key all the while.
+  Stored stored("11 flows over 10m src_ip=10.0.0.1; 6 flows at 21m over 10m src_ip=10.0.0.1; 31 flows over 31m src_ip=10.0.0.2");
+  QueryRequest request;
+  request.text = "from flows | sessions by src_ip gap 10m | stats n = count(), lasted = max(ts) - min(ts) by src_ip, session | drop session";
+  Sink sink;
+  QuerySummary summary;
+  auto error = run(request, stored.context, sink, summary);
+  ASSERT_FALSE(error) << error->message;
+  EXPECT_EQ(sink.lines, (std::multiset<std::string>{"10.0.0.1 11 10m ", "10.0.0.1 6 10m ", "10.0.0.2 31 31m "}));
+  // One minute more, and it is one run.
+  request.text = "from flows | sessions by src_ip gap 11m | stats n = count() by src_ip, session | drop session";
+  Sink longer;
+  error = run(request, stored.context, longer, summary);
+  ASSERT_FALSE(error) << error->message;
+  EXPECT_EQ(longer.lines, (std::multiset<std::string>{"10.0.0.1 17 ", "10.0.0.2 31 "}));
+  // Whatever the batches: a row at a time.
+  request.options.batch_rows = 1;
+  Sink tiny;
+  error = run(request, stored.context, tiny, summary);
+  ASSERT_FALSE(error) << error->message;
+  EXPECT_EQ(tiny.lines, longer.lines);
+}
+
 TEST(AskedRule, AlertsShowTheirFlows) {
   const auto rule = rule_of("create rule b every 1h over 3h as proto == tcp | beacons by src_ip, dst_ip, dst_port min 20 | where score > 0.8 alert by src_ip, dst_ip");
   ASSERT_TRUE(rule);
@@ -203,7 +228,7 @@ TEST(AskedRule, SaysWhatItCannotBe) {
   EXPECT_EQ(refused("create rule r every 1s as dst_port == 1 | stats n = count()"), "'every' is at least 10s");
   EXPECT_EQ(refused("create rule r over 1h as dst_port == 1"), "'over' goes with 'every'");
   EXPECT_EQ(refused("create rule r every 1h over 5m as dst_port == 1"), "what lies between two answers would be in neither");
-  EXPECT_EQ(refused("create rule r every 1h over 91d as dst_port == 1"), "'over' is at most 90d");
+  EXPECT_EQ(refused("create rule r every 1h over 91d as dst_port == 1"), "'over' is at most " + format_duration(limits::kRuleOverMax));
   EXPECT_EQ(refused("create rule r every 1h as from flows last 5m | stats n = count()"), "a rule has no time range: it never ends");
   EXPECT_EQ(refused("create rule r every 1h as from flows | where flow_end > now() - 5m | stats n = count()"), "now() in a rule would be another moment at each answer, and in each replay");
   EXPECT_EQ(refused("create rule r every 1h as from flows | stats n = count() window 5m"), "a rule that is asked every so often has no other window");

@@ -183,7 +183,7 @@ TEST(FirstSeenRule, IsSilentWhileItLearns) {
 
 TEST(FirstSeenRule, SaysWhatItCannotBe) {
   EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 1h alert by dst_ip"), "first_seen in a rule names keys of the rule's grouping, and 'src_ip' is none");
-  EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 91d alert by src_ip"), "a look-back is at most 90d");
+  EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 91d alert by src_ip"), "a look-back is at most " + format_duration(limits::kRuleLookbackMax));
   EXPECT_EQ(refused("create rule r as first_seen src_ip alert by src_ip"), "expected keys, 'lookback' and a duration behind 'first_seen'");
   EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 1h | stats n = count() by src_ip window 5m slide 1m"), "first_seen in a rule goes with windows that stand side by side");
   EXPECT_EQ(refused("create rule r as stats n = count() by src_ip window 5m | where n > 3 | first_seen src_ip lookback 1h"), "between the grouping and first_seen there may be nothing that chooses");
