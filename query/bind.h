@@ -26,6 +26,7 @@ struct BindOptions {
   RunState* run = nullptr;                      // for operators' memory; null: bound to be checked, not run
   const ListBook* lists = nullptr;              // watch-lists; null: there are none
   bool any_list = false;                        // a list that is not there is taken to be empty
+  std::set<std::string>* lists_read = nullptr;  // gets the names of the lists that the query reads, in lower case
   bool widen = false;                           // integer arithmetic in floats
   // Of a sub-query: the range of the query around it, which holds where the sub-query names none. `narrow` is part of it.
   std::optional<TimeRange> outer_range;

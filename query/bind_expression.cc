@@ -5,6 +5,7 @@
 #include "grammar/print.h"
 #include "grammar/words.h"
 #include "query/bind.h"
+#include "query/zones.h"
 #include "query/function.h"
 #include "query/limits.h"
 #include "query/words.h"
@@ -281,6 +282,14 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     const g::ExprPtr list(g::Expr{g::ListReference{call.arguments[1]->as<g::StringLiteral>()->value}, call.arguments[1]->span});
     PredicatePtr p = bind_condition(g::Expr{g::In{false, call.arguments[0], {list}}, span});
     return p ? make_predicate_node(std::move(p)) : nullptr;
+  }
+  if (name == "zone") {
+    if (call.arguments.size() != 1) return fail(span, "zone() takes an address", "zone(src_ip)");
+    NodePtr ip = bind_value(call.arguments[0]);
+    if (!ip) return nullptr;
+    if (ip->type.logical != LogicalType::ip) return fail(call.arguments[0]->span, "zone() takes an address, and this is " + std::string(to_string(class_of(ip->type.logical))));
+    if (options_.lists_read) options_.lists_read->insert(std::string(kAllZones));
+    return make_zone(std::move(ip), std::make_shared<ZoneBook>(options_.lists));
   }
   const FunctionSpec* function = find_function(name);
   if (!function) {

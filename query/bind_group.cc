@@ -213,7 +213,7 @@ bool Binder::bind_window(const g::Window& window) {
     return false;
   }
   if (window.kind == g::Window::Kind::kSession) {
-    fail(window.span, "session windows are not available in this version", "window 5m slide 1m follows activity in steps", ErrorCode::unsupported);
+    fail(window.span, "session windows are not available on a stream", "with 'every 5m over 1h' before 'as': sessions by src_ip gap 10m | stats … by src_ip, session", ErrorCode::unsupported);
     return false;
   }
   if (!in_scan_frame_) {

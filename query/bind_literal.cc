@@ -212,6 +212,7 @@ bool Binder::add_text(std::string_view text, const Type& type, const g::Span& sp
 }
 
 bool Binder::add_list(const g::ListReference& reference, const Type& type, const g::Span& span, ValueSet& set) {
+  if (options_.lists_read) options_.lists_read->insert(lower_case(reference.name));
   const WatchList* list = options_.lists ? options_.lists->find(reference.name) : nullptr;
   if (!list) {
     if (options_.any_list) return true;

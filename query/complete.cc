@@ -90,6 +90,7 @@ void add_columns(Collector& out) {
 void add_functions(Collector& out) {
   for (const FunctionSpec* f : functions()) out.add(f->name, "function", std::string(f->signature) + ": " + std::string(f->doc));
   out.add("now", "function", "now(): the time at which the query began");
+  out.add("zone", "function", "zone(ip): the zone that the address is in, as lists named zone_NAME say");
   out.add("in_list", "function", "in_list(x, \"name\"): whether a watch-list has it, as x in @name");
 }
 

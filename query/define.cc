@@ -3,7 +3,6 @@
 #include "grammar/print.h"
 #include "grammar/stage_args.h"
 #include "query/bind.h"
-#include "query/watch_list.h"
 
 namespace sluice::query {
 namespace {
@@ -77,18 +76,25 @@ bool is_definition(const g::Statement& statement) {
   return command && dropped_list(*command);
 }
 
+std::variant<WatchList, QueryError> list_of(const g::CreateList& statement, const QueryRequest& request) {
+  std::vector<std::string> items;
+  for (const auto& item : statement.items)
+    if (auto error = add_item(*item, request, items)) return std::move(*error);
+  auto list = make_watch_list(statement.name.text(), std::move(items));
+  if (!list.ok()) return failure(statement.name.span, list.error());
+  return std::move(list).value();
+}
+
 std::optional<QueryError> run_definition(const g::Statement& statement, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
                                          QuerySummary& summary) {
   if (!context.list_writer) return failure(statement.span, ErrorCode::unsupported, "lists are not kept here");
   if (!context.may_define) return failure(statement.span, ErrorCode::forbidden, "lists are changed by tokens of the role admin, with POST");
   if (const auto* create = statement.as<g::CreateList>()) {
-    std::vector<std::string> items;
-    for (const auto& item : create->items)
-      if (auto error = add_item(*item, request, items)) return error;
-    auto list = make_watch_list(create->name.text(), std::move(items));
-    if (!list.ok()) return failure(create->name.span, list.error());
-    const uint64_t count = list->items.size();
-    const auto version = context.list_writer->put_list(std::move(list).value(), create->replace);
+    auto made = list_of(*create, request);
+    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
+    WatchList& list = std::get<WatchList>(made);
+    const uint64_t count = list.items.size();
+    const auto version = context.list_writer->put_list(std::move(list), create->replace);
     if (!version.ok())
       return failure(create->name.span, version.error().code, version.error().message,
                      version.error().code == ErrorCode::conflict ? "create or replace list puts another in its place" : "");

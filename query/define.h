@@ -2,14 +2,18 @@
 #pragma once
 
 #include <optional>
+#include <variant>
 
 #include "grammar/syntax.h"
 #include "query/engine.h"
+#include "query/watch_list.h"
 
 namespace sluice::query {
 
 // Whether this is a statement that changes what is kept, and run_definition() knows it.
 bool is_definition(const grammar::Statement& statement);
+// The list that `create list` says; parameters are the request's.
+std::variant<WatchList, QueryError> list_of(const grammar::CreateList& statement, const QueryRequest& request);
 // REQUIRES: is_definition(statement). Errors: forbidden where the context may not define, unsupported where nobody keeps lists.
 std::optional<QueryError> run_definition(const grammar::Statement& statement, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
                                          QuerySummary& summary);

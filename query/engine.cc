@@ -308,7 +308,11 @@ std::vector<QueryError> validate(const QueryRequest& request, const ListBook* li
   BindOptions options = bind_options(request, 4'000'000'000 * kSecond);
   options.lists = lists;
   options.any_list = lists == nullptr;
-  options.continuous = statement.as<g::CreateRule>() != nullptr;
+  if (const auto* rule = statement.as<g::CreateRule>()) {
+    // With `every` it is asked again and again, as any query; without, it runs on a stream.
+    options.continuous = std::none_of(rule->options.begin(), rule->options.end(), [](const g::RuleOption& o) { return o.key.text == "every"; });
+    options.narrow = TimeRange{3'999'996'400 * kSecond, 4'000'000'000 * kSecond};
+  }
   Binder binder(options);
   if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
   return {};

@@ -12,7 +12,7 @@ namespace {
 
 namespace g = grammar;
 using namespace stage_detail;
-constexpr std::array kStages = {&kAbsent, &kBaseline, &kBeacons, &kCompare, &kDedup, &kFirstSeen, &kJoin, &kReach, &kSequence, &kStitch};
+constexpr std::array kStages = {&kAbsent, &kBaseline, &kBeacons, &kCompare, &kDedup, &kFirstSeen, &kJoin, &kReach, &kSequence, &kSessions, &kStitch};
 
 }  // namespace
 

@@ -127,7 +127,7 @@ class StageBinder {
 };
 
 namespace stage_detail {
-extern const StageSpec kAbsent, kBaseline, kBeacons, kCompare, kDedup, kFirstSeen, kJoin, kReach, kSequence, kStitch;
+extern const StageSpec kAbsent, kBaseline, kBeacons, kCompare, kDedup, kFirstSeen, kJoin, kReach, kSequence, kSessions, kStitch;
 }  // namespace stage_detail
 
 }  // namespace sluice::query

@@ -1,5 +1,6 @@
 #include "query/watch_list.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "query/limits.h"
@@ -22,7 +23,8 @@ size_t WatchList::byte_size() const {
   return n;
 }
 
-Result<WatchList> make_watch_list(std::string name, std::vector<std::string> items) {
+Result<WatchList> make_watch_list(std::string name, std::vector<std::string> items, std::vector<TimestampNs> ends) {
+  SLUICE_CHECK(ends.empty() || ends.size() == items.size());
   if (name.empty() || name.size() > limits::kListNameBytesMax)
     return Error{ErrorCode::invalid_argument, "a list's name has from 1 to " + std::to_string(limits::kListNameBytesMax) + " bytes"};
   if (items.size() > limits::kListItemsMax)
@@ -57,6 +59,7 @@ Result<WatchList> make_watch_list(std::string name, std::vector<std::string> ite
   list.addresses.normalize();
   list.numbers.normalize();
   list.items = std::move(items);
+  if (std::any_of(ends.begin(), ends.end(), [](TimestampNs end) { return end != kTimestampMax; })) list.ends = std::move(ends);
   return list;
 }
 

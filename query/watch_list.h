@@ -22,6 +22,7 @@ struct WatchList {
   uint64_t version = 1;            // counts up each time the list is replaced
   TimestampNs updated_at = 0;
   std::vector<std::string> items;  // as written
+  std::vector<TimestampNs> ends;   // of each item: from then on it is none, and whoever keeps the list takes it out. Empty: none ends
   // What they mean: sorted, disjoint ranges for each kind.
   IpRanges addresses;
   IntRanges numbers;
@@ -32,7 +33,8 @@ struct WatchList {
 
 // Reads items: an address, a block 10.0.0.0/8, a range 10.0.0.5-10.0.0.9, a number, a range 8000-8999, else a word.
 // Errors: invalid_argument and too_large, naming the item or the limit.
-Result<WatchList> make_watch_list(std::string name, std::vector<std::string> items);
+// REQUIRES: as many ends as items, or none
+Result<WatchList> make_watch_list(std::string name, std::vector<std::string> items, std::vector<TimestampNs> ends = {});
 
 class ListBook {
  public:

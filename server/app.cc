@@ -131,7 +131,7 @@ class AppImpl final : public App {
       if (!learned.ok()) log::warn("who reports which flows could not be read from what is stored, and is learned anew", {{"reason", learned.error().message}});
     }
     SLUICE_ASSIGN(outbox_, delivery::Outbox::open(std::move(targets), store_->catalog(), clock_));
-    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get(), outbox_.get()}));
+    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get(), outbox_.get(), lists_.get()}));
     SLUICE_ASSIGN(forwarder_, delivery::Forwarder::open(config_.forwards, {store_->catalog(), clock_, *outbox_, [this](query::QueryContext& context) {
                                                                              context.sampling_rules = exporter_book_->sampling_rules();
                                                                              context.names = exporter_book_->names();
@@ -185,7 +185,7 @@ class AppImpl final : public App {
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
     router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
-                              [this] { return metrics_text(); }}),
+                              [this] { return metrics_text(); }, *lists_}),
                  *auth_, metrics_, lanes);
     feeds_->start();
     return {};

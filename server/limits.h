@@ -34,6 +34,10 @@ inline constexpr size_t kFeedsMax = 64;
 // Objects set aside that one feed remembers by name. Beyond: the oldest goes; all are counted.
 inline constexpr size_t kFeedSetAsideMax = 1'000;
 
+// --- watch-lists
+// A list as a document: a million indicators as STIX, which spends half a kilobyte on each, come in several. Beyond: 413.
+inline constexpr size_t kListBodyBytesMax = 64u << 20;
+
 // --- pushes: what clouds send ---------------------------------------------------------------------------------------
 // A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.
 inline constexpr size_t kPushKeyBytesMax = 4'096;

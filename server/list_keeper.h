@@ -1,13 +1,18 @@
 // ListKeeper: watch-lists, kept in the catalogue and held ready for queries.
 //
 // Key: the list's name in lower case. Value: "1\t<version>\t<updated, ns>\t<name>\n" and the items, joined as storage/model/text_list.h joins
-// them. What is read back goes through the same reading as what a statement says.
+// them; where items end, "2\t…", and each item behind its end in ns (none: it does not end) and a tab. What is read back goes through the
+// same reading as what a statement says.
+//
+// An item whose end has come is taken out by expire(), which makes a new version of its list.
 //
 // Thread rule: any thread. The books it gives out do not change; one change at a time makes a new one.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "query/watch_list.h"
 #include "storage/catalog/catalog.h"
@@ -24,13 +29,35 @@ class ListKeeper final : public query::ListWriter {
   std::shared_ptr<const query::ListBook> lists() const;
 
   Result<uint64_t> put_list(query::WatchList list, bool replace) override;
-  Status drop_list(std::string_view name) override;
+  Status drop_list(std::string_view name) override;  // errors also: those of `may_drop`
+
+  // Adds to a list, or makes it: items that it has get the new end. The list's version, and how many items it has now.
+  struct Merged {
+    uint64_t version = 0, items = 0;
+  };
+  Result<Merged> merge(const std::string& name, std::vector<std::string> items, std::vector<TimestampNs> ends);
+  // Takes out what has ended; cheap where nothing has. Errors: of the catalogue; the next call tries again.
+  Status expire();
+
+  // Who must know of changes: `changed` comes behind each with the list's name in lower case, on the thread that made it; `may_drop` is
+  // asked before a list is dropped. REQUIRES: called once, before there are other threads
+  void watch(std::function<void(const std::string&)> changed, std::function<Status(const std::string&)> may_drop) {
+    changed_ = std::move(changed);
+    may_drop_ = std::move(may_drop);
+  }
 
  private:
   catalog::Catalog& catalog_;
   const Clock& clock_;
+  // REQUIRES: mutex_ is held
+  Result<uint64_t> put(query::WatchList list);
+  void find_next_end();
+
   mutable std::mutex mutex_;
+  TimestampNs next_end_ = kTimestampMax;  // of all items
   std::shared_ptr<const query::ListBook> book_;
+  std::function<void(const std::string&)> changed_;
+  std::function<Status(const std::string&)> may_drop_;
 };
 
 }  // namespace sluice::server

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "grammar/nearest.h"
-#include "grammar/parse.h"
-#include "query/bind.h"
-#include "query/continuous/example.h"
-#include "query/continuous/replay.h"
-#include "query/continuous/rule_template.h"
+#include "query/continuous/asked_rule.h"
+#include "query/zones.h"
+#include "server/episode_record.h"
 #include "server/log.h"
+#include "server/rule_script.h"
 #include "server/system_tables.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
@@ -18,7 +16,6 @@
 
 namespace sluice::server {
 
-namespace g = grammar;
 using catalog::Keyspace;
 using catalog::Sync;
 using nlohmann::json;
@@ -28,7 +25,6 @@ using query::continuous::EpisodeChange;
 using query::continuous::EpisodeState;
 using query::continuous::Finding;
 using query::continuous::RulePtr;
-using query::continuous::Severity;
 using query::continuous::Stream;
 using query::continuous::WindowGroups;
 using query::continuous::WindowStats;
@@ -37,81 +33,62 @@ namespace {
 
 // What a death of the process may make the rules do again, and never forget.
 constexpr DurationNs kCheckpointEvery = 5 * kSecond;
+constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
-constexpr std::string_view kRuleKey = "rule/", kStateKey = "state/", kSourcesKey = "sources";
+constexpr std::string_view kSourcesKey = "sources";
 
-QueryError error_at(const g::Span& span, std::string_view text, ErrorCode code, std::string message, std::string hint = {}) {
-  return QueryError{code, std::move(message), std::move(hint), query::to_text_span(span), g::caret_view(text, span)};
-}
-
-std::string record_of(const Episode& e) {
-  return json{{"id", e.id},           {"rule", e.rule},         {"severity", static_cast<int>(e.severity)}, {"state", static_cast<int>(e.state)},
-              {"key", e.key},         {"start", e.start},       {"last", e.last},                           {"end", e.end},
-              {"fired_at", e.fired_at}, {"ended_at", e.ended_at}, {"matches", e.matches},                     {"message", e.message},
-              {"values", e.values},   {"techniques", e.techniques}, {"tags", e.tags},                       {"query", e.query},
-              {"run_start", e.run_start}}
-      .dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::optional<Episode> episode_of(std::string_view record) {
-  const json j = json::parse(record, nullptr, false);
-  if (!j.is_object()) return std::nullopt;
-  try {
-    Episode e;
-    e.id = j.at("id"), e.rule = j.at("rule"), e.key = j.at("key");
-    e.severity = static_cast<Severity>(std::clamp(j.at("severity").get<int>(), 0, 4));
-    e.state = static_cast<EpisodeState>(std::clamp(j.at("state").get<int>(), 0, 2));
-    e.start = j.at("start"), e.last = j.at("last"), e.end = j.at("end"), e.fired_at = j.at("fired_at"), e.ended_at = j.at("ended_at");
-    e.matches = j.at("matches"), e.message = j.at("message"), e.values = j.at("values"), e.techniques = j.at("techniques"), e.tags = j.at("tags");
-    e.query = j.at("query"), e.run_start = j.at("run_start");
-    return e;
-  } catch (const json::exception&) {
-    return std::nullopt;
-  }
-}
-
-std::variant<RulePtr, QueryError> compile(std::string_view text) {
-  auto parsed = g::parse(text);
-  if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
-    return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(text, e->span)};
-  const auto* create = std::get<g::Statement>(parsed).as<g::CreateRule>();
-  if (!create) return QueryError{ErrorCode::invalid_argument, "not a rule", {}, std::nullopt, {}};
-  return query::continuous::compile_rule(*create, text);
-}
-
-// `rule NAME …`: what stands behind the verb.
-struct RuleWords {
-  std::string name;
-  g::Span span;
-  std::vector<std::string> rest;
-};
-std::optional<RuleWords> rule_words(const g::Command& command) {
-  if (command.arguments.size() < 2 || !command.arguments[0].is_word("rule")) return std::nullopt;
-  RuleWords words;
-  for (size_t i = 1; i < command.arguments.size(); ++i) {
-    const auto& argument = command.arguments[i];
-    std::string word;
-    if (const auto* expr = std::get_if<g::ExprPtr>(&argument.node)) {
-      if (const auto* name = (*expr)->as<g::Name>()) word = name->text();
-      if (const auto* text = (*expr)->as<g::StringLiteral>()) word = text->value;
-    } else if (const auto* keyword = std::get_if<g::Keyword>(&argument.node)) {
-      word = keyword->text;
-    }
-    if (i == 1) {
-      words.name = word;
-      words.span = argument.span;
-    } else {
-      words.rest.push_back(word);
-    }
-  }
-  return words;
+TimestampNs first_flow_of(const store::Snapshot& snapshot) {
+  TimestampNs first = kTimestampMax;
+  for (const auto& s : snapshot.segments) first = std::min(first, s->info().first);
+  for (const auto& b : snapshot.open)
+    if (const auto at = b->find(ColumnId::flow_end))
+      for (const int64_t t : b->columns[*at].values<int64_t>()) first = std::min(first, t);
+  return first;
 }
 
 }  // namespace
 
+RuleService::RuleService(Parts parts) : parts_(std::move(parts)) {
+  const auto ask = [this](const query::continuous::Rule& rule, TimestampNs at, const query::continuous::FindingSink& sink, query::ScanStats& stats) {
+    const store::Snapshot snapshot = parts_.store.snapshot();
+    return query::continuous::ask_rule(rule, at, context(snapshot), sink, stats);
+  };
+  answers_ = std::make_unique<RuleAnswers>(ask, [this](RuleAnswers::Answer answer) {
+    {
+      std::lock_guard lock(queue_mutex_);
+      jobs_.emplace_back([this, answer = std::move(answer)]() mutable { take_answer(std::move(answer)); });
+    }
+    wake_.notify_one();
+  });
+}
+
+std::shared_ptr<const query::ListBook> RuleService::lists() const { return parts_.lists ? parts_.lists->lists() : std::make_shared<const query::ListBook>(); }
+
+query::QueryContext RuleService::context(const store::Snapshot& snapshot) const {
+  query::QueryContext context;
+  context.snapshot = &snapshot;
+  context.clock = &parts_.clock;
+  context.executor = &parts_.executor;
+  context.cancel = &cancel_;
+  context.system_tables = [this](std::string_view name) -> std::optional<Result<Batch>> {
+    if (name != "alerts") return std::nullopt;
+    return Result<Batch>(alerts_table());
+  };
+  context.lists = lists();
+  if (parts_.exporters) {
+    context.sampling_rules = parts_.exporters->sampling_rules();
+    context.names = parts_.exporters->names();
+  }
+  context.report_damage = [this](uint64_t segment, const std::string& reason) { parts_.store.report_damage(segment, reason); };
+  return context;
+}
+
 Result<std::unique_ptr<RuleService>> RuleService::open(Parts parts) {
   std::unique_ptr<RuleService> service(new RuleService(parts));
   SLUICE_TRY(service->load());
+  if (parts.lists)
+    parts.lists->watch([s = service.get()](const std::string& name) { s->list_changed(name); },
+                       [s = service.get()](const std::string& name) { return s->may_drop_list(name); });
   parts.store.watch_appends([s = service.get()](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) { s->arrived(append, batches); });
   service->publish_status();
   return service;
@@ -119,6 +96,7 @@ Result<std::unique_ptr<RuleService>> RuleService::open(Parts parts) {
 
 RuleService::~RuleService() {
   stop();
+  if (parts_.lists) parts_.lists->watch({}, {});
   parts_.store.watch_appends({});
 }
 
@@ -134,7 +112,7 @@ Status RuleService::load() {
       d.is_enabled = j.value("enabled", true);
       d.created_at = j.value("created_at", TimestampNs{0});
     }
-    auto compiled = compile(d.text);
+    auto compiled = compile_rule_text(d.text, *lists());
     if (auto* rule = std::get_if<RulePtr>(&compiled)) {
       d.rule = *rule;
     } else {
@@ -155,6 +133,8 @@ Status RuleService::load() {
     d.before.dropped_rows = j.value("dropped_rows", uint64_t{0});
     d.before.settled = j.value("settled", uint64_t{0});
     d.alerts = j.value("alerts", uint64_t{0});
+    d.failed_answers = j.value("failed_answers", uint64_t{0});
+    d.skipped_answers = j.value("skipped_answers", uint64_t{0});
     return true;
   }));
   SLUICE_ASSIGN(const auto sources, catalog.get(Keyspace::rules, kSourcesKey));
@@ -164,7 +144,7 @@ Status RuleService::load() {
       for (const json& s : all) {
         const auto exporter = parse_ip(s.value("exporter", ""));
         query::continuous::Watermarks::Key key{static_cast<uint8_t>(s.value("source", 0)), exporter.value_or(IpAddress{})};
-        stream_.watermarks().restore(key, {s.value("newest", kTimestampMin), now});
+        stream_.watermarks().restore(key, {s.value("newest", kTimestampMin), now, s.value("first_at", kTimestampMin), s.value("gap", DurationNs{0})});
       }
   }
   SLUICE_TRY(catalog.scan(Keyspace::episodes, {}, [&](std::string_view key, std::string_view record) {
@@ -177,13 +157,16 @@ Status RuleService::load() {
       order_.insert({episode->fired_at, episode->id});
       alerts_[episode->id] = *episode;
     }
-    if (definitions_.contains(episode->rule)) book_.restore(std::move(*episode));
+    if (episode->rule == kSourceSilent && episode->state == EpisodeState::firing)
+      health_.restore(std::move(*episode), now);
+    else if (definitions_.contains(episode->rule)) book_.restore(std::move(*episode));
     return true;
   }));
   return {};
 }
 
 void RuleService::start() {
+  answers_->start();
   thread_ = std::thread([this] { work(); });
 }
 
@@ -193,6 +176,7 @@ void RuleService::stop() {
     stopping_ = true;
   }
   cancel_.cancel();
+  answers_->stop();
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
@@ -243,11 +227,20 @@ void RuleService::work() {
       read_windows_again();
     }
     for (auto& job : jobs) job();
+    if (parts_.lists) {
+      if (const Status expired = parts_.lists->expire(); !expired.ok())
+        lists_voice_.say("items of lists that have ended could not be taken out", expired.error());
+      else
+        lists_voice_.well("items of lists that have ended are taken out again");
+    }
+    bind_to_changed_lists();
     if (!take_arrivals(std::nullopt)) stream_.tick(parts_.clock.now(), [this](const Finding& f) { on_finding(f); });
     if (stopping)
       while (take_arrivals(std::nullopt)) {
       }
     settle_episodes();
+    health_.look(stream_.watermarks(), parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+    if (!stopping) ask_what_is_due();
     commit(stopping);
     publish_status();
     if (stopping) {
@@ -318,25 +311,19 @@ void RuleService::read_windows_again() {
 void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   if (const WindowGroups* running = stream_.find(d.name)) add_up(d.before, running->stats());
   stream_.remove(d.name);
-  if (!d.rule || !d.is_enabled) return;
+  if (!d.rule || !d.is_enabled || d.rule->is_asked) return;
   auto groups = std::make_unique<WindowGroups>(d.rule, d.frontier);
-  query::QueryContext context;
-  context.snapshot = &snapshot;
-  context.clock = &parts_.clock;
-  context.executor = &parts_.executor;
-  context.cancel = &cancel_;
-  if (parts_.exporters) {
-    context.sampling_rules = parts_.exporters->sampling_rules();
-    context.names = parts_.exporters->names();
-  }
-  context.report_damage = [this](uint64_t segment, const std::string& reason) { parts_.store.report_damage(segment, reason); };
   query::QueryRequest request;
   request.limits.timeout = 0;
   request.limits.memory_bytes = SIZE_MAX;
-  query::RunState run(request, context);
+  const query::QueryContext stored = context(snapshot);
+  query::RunState run(request, stored);
   query::Worker worker(run);
   query::ScanStats stats;
-  Status status = query::continuous::read_stored(*groups, run, {groups->frontier(), kTimestampMax}, stats);
+  if (d.rule->learn > 0) groups->set_known_since(first_flow_of(snapshot));
+  groups->set_learning(true);
+  Status status = query::continuous::read_stored(*groups, run, {groups->history_from(), kTimestampMax}, stats);
+  groups->set_learning(false);
   groups->forget_counts();  // these flows were counted when they came
   if (status.ok()) status = groups->look_at_open(parts_.clock.now() + limits::kClockSkewMax, worker, [this](const Finding& f) { on_finding(f); });
   if (!status.ok() && !cancel_.cancelled()) {
@@ -359,7 +346,7 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
   }
   dirty_[episode.id] = record_of(episode);
   if (change != EpisodeChange::updated) is_urgent_ = true;
-  if (parts_.outbox) parts_.outbox->note(episode, change, parts_.clock.now());
+  if (parts_.outbox && !episode.is_silent) parts_.outbox->note(episode, change, parts_.clock.now());
   if (change == EpisodeChange::started) {
     if (const auto at = definitions_.find(episode.rule); at != definitions_.end()) ++at->second.alerts;
     log::info("an alert started", {{"rule", episode.rule}, {"id", episode.id}, {"severity", to_string(episode.severity)}, {"message", episode.message}});
@@ -382,6 +369,103 @@ void RuleService::settle_episodes() {
     book_.settle(*groups->rule(), groups->settled_before(), now, [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
 }
 
+TimestampNs RuleService::first_asked_window(const query::continuous::Rule& rule, TimestampNs watermark) {
+  if (watermark <= query::continuous::kEarliest) return kTimestampMin;
+  return query::continuous::slide_start(watermark - rule.grace, rule.slide()) - rule.window();
+}
+
+void RuleService::ask_what_is_due() {
+  const TimestampNs watermark = stream_.watermark();
+  if (watermark <= query::continuous::kEarliest) return;
+  for (auto& [name, d] : definitions_) {
+    if (!d.rule || !d.is_enabled || !d.rule->is_asked || answers_->is_asking(name)) continue;
+    const query::continuous::Rule& rule = *d.rule;
+    if (d.frontier == kTimestampMin) d.frontier = first_asked_window(rule, watermark);
+    const TimestampNs last = first_asked_window(rule, watermark);
+    // After a long while without the server what is due is caught up on, one after the other; the oldest may be too many.
+    if (const int64_t due = (last - d.frontier) / rule.slide(); due > limits::kRuleAnswersCaughtUpMax) {
+      const int64_t skipped = due - limits::kRuleAnswersCaughtUpMax;
+      log::warn("a rule was not asked for a long time, and the oldest answers are left out", {{"rule", name}, {"answers", skipped}});
+      d.skipped_answers += static_cast<uint64_t>(skipped);
+      d.frontier += skipped * rule.slide();
+    }
+    if (d.frontier <= last) answers_->ask(d.rule, d.frontier + rule.window());
+  }
+}
+
+void RuleService::take_answer(RuleAnswers::Answer answer) {
+  answers_->taken(answer.rule->name);
+  const auto at = definitions_.find(answer.rule->name);
+  if (at == definitions_.end() || at->second.rule != answer.rule || !at->second.is_enabled || cancel_.cancelled()) return;
+  Definition& d = at->second;
+  const TimestampNs settled_before = answer.at - answer.rule->window() + answer.rule->slide();
+  if (settled_before <= d.frontier) return;
+  d.frontier = settled_before;
+  ++d.before.settled;
+  d.before.rows += answer.stats.rows_matched;
+  if (!answer.status.ok()) {
+    if (d.answer_trouble.empty()) log::error("a rule could not be answered", {{"rule", d.name}, {"at", format_timestamp(answer.at)}, {"reason", answer.status.error().message}});
+    d.answer_trouble = answer.status.error().message;
+    ++d.failed_answers;
+    return;  // what alerts goes on until an answer says otherwise
+  }
+  d.answer_trouble.clear();
+  answer.tell([this](const Finding& f) { on_finding(f); });
+  book_.settle(*answer.rule, settled_before, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+}
+
+void RuleService::list_changed(const std::string& name) {
+  {
+    std::lock_guard lock(queue_mutex_);
+    changed_lists_.insert(name);
+  }
+  wake_.notify_one();
+}
+
+Status RuleService::may_drop_list(const std::string& name) const {
+  std::string readers;
+  std::lock_guard lock(status_mutex_);
+  for (const RuleStatus& s : status_)
+    if (s.rule && std::find(s.rule->lists.begin(), s.rule->lists.end(), name) != s.rule->lists.end()) readers += (readers.empty() ? "" : ", ") + s.name;
+  if (readers.empty()) return {};
+  return Error{ErrorCode::conflict, "the list '" + name + "' is read by rules: " + readers.substr(0, 500)};
+}
+
+void RuleService::bind_to_changed_lists() {
+  const TimestampNs now = parts_.clock.now();
+  // Many changes one after the other are one: each may mean to read windows again.
+  if (now - bound_at_ < kListsRound) return;
+  std::set<std::string> changed;
+  {
+    std::lock_guard lock(queue_mutex_);
+    changed.swap(changed_lists_);
+  }
+  if (changed.empty()) return;
+  if (std::any_of(changed.begin(), changed.end(), [](const std::string& name) { return name.starts_with(query::kZonePrefix); })) changed.insert(std::string(query::kAllZones));
+  bound_at_ = now;
+  for (auto& [name, d] : definitions_) {
+    // One that could not run may have waited for the list.
+    if (d.rule && std::none_of(d.rule->lists.begin(), d.rule->lists.end(), [&](const auto& list) { return changed.contains(list); })) continue;
+    if (d.rule && d.rule->is_asked) continue;  // it asks with the lists of the moment
+    auto compiled = compile_rule_text(d.text, *lists());
+    if (const auto* error = std::get_if<QueryError>(&compiled)) {
+      d.note = error->message;
+      if (d.rule) log::error("a rule cannot run with its lists as they are now", {{"rule", name}, {"reason", d.note}});
+      if (const WindowGroups* running = stream_.find(name)) d.frontier = running->frontier();
+      d.rule = nullptr;
+      stream_.remove(name);
+      continue;
+    }
+    d.note.clear();
+    d.rule = std::get<RulePtr>(std::move(compiled));
+    if (const WindowGroups* running = stream_.find(name)) d.frontier = running->frontier();
+    const store::Snapshot snapshot = parts_.store.snapshot();
+    while (take_arrivals(snapshot.appends)) {
+    }
+    read_windows(d, snapshot);
+  }
+}
+
 void RuleService::commit(bool is_last) {
   const TimestampNs now = parts_.clock.now();
   const bool with_frontiers = is_last || now - kept_at_ >= kCheckpointEvery;
@@ -397,18 +481,21 @@ void RuleService::commit(bool is_last) {
   if (with_frontiers) {
     for (auto& [name, d] : definitions_) {
       const WindowGroups* groups = stream_.find(name);
-      if (!groups) continue;
-      d.frontier = groups->frontier();
+      if (!groups && !(d.rule && d.rule->is_asked)) continue;
       WindowStats sum = d.before;
-      add_up(sum, groups->stats());
-      std::string record = json{{"frontier", d.frontier}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"settled", sum.settled}, {"alerts", d.alerts}}.dump();
+      if (groups) {
+        d.frontier = groups->frontier();
+        add_up(sum, groups->stats());
+      }
+      std::string record = json{{"frontier", d.frontier}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"settled", sum.settled}, {"alerts", d.alerts},
+                                {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
       if (record == d.kept) continue;
       d.kept = record;
       write.put(Keyspace::rules, std::string(kStateKey) + name, std::move(record));
     }
     json sources = json::array();
     for (const auto& [key, s] : stream_.watermarks().sources())
-      sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}});
+      sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}, {"first_at", s.first_at}, {"gap", s.gap}});
     if (std::string record = sources.dump(); record != kept_sources_) {
       kept_sources_ = record;
       write.put(Keyspace::rules, std::string(kSourcesKey), std::move(record));
@@ -439,6 +526,7 @@ void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
   sum.bytes = more.bytes;
   sum.windows = more.windows;
   sum.overflow = sum.overflow || more.overflow;
+  sum.is_sketch = more.is_sketch;
 }
 
 void RuleService::publish_status() {
@@ -459,9 +547,22 @@ void RuleService::publish_status() {
       s.watermark = groups->watermark();
       if (const std::string& trouble = stream_.trouble(name); !trouble.empty()) s.note = "some flows could not go through it: " + trouble;
       if (s.note.empty() && s.windows.overflow) s.note = "an integer became too large, and values computed from it are wrong";
+      if (s.note.empty() && s.windows.is_sketch) s.note = "it knows more keys than it can hold exactly: some that are new are taken for known";
+      if (s.note.empty() && d.rule->learn > 0 && s.watermark < (groups->known_since() == kTimestampMax ? kTimestampMax : groups->known_since() + d.rule->learn))
+        s.note = "it is learning: flows are known since " + (groups->known_since() == kTimestampMax ? std::string("never") : format_timestamp(groups->known_since())) + ", and it alerts once that is " +
+                 format_duration(d.rule->learn) + " ago";
       if (s.note.empty() && s.windows.dropped_rows > 0) s.note = "flows were not counted because its groups were at their bound";
     }
-    s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups ? "running" : "reading";
+    if (d.rule && d.rule->is_asked) {
+      if (d.frontier != kTimestampMin) s.watermark = d.frontier + d.rule->window() - d.rule->slide();
+      if (!d.answer_trouble.empty())
+        s.note = "its last answer failed: " + d.answer_trouble;
+      else if (d.skipped_answers > 0)
+        s.note = std::to_string(d.skipped_answers) + " answers were left out after long whiles without the server";
+      else if (d.failed_answers > 0)
+        s.note = std::to_string(d.failed_answers) + " answers have failed so far";
+    }
+    s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups || d.rule->is_asked ? "running" : "reading";
     s.alerts = d.alerts;
     s.open_alerts = book_.open(name);
     s.beyond_bound = book_.beyond_bound(name);
@@ -469,250 +570,6 @@ void RuleService::publish_status() {
   }
   std::lock_guard lock(status_mutex_);
   status_ = std::move(status);
-}
-
-RuleService::Answer RuleService::on_thread(std::function<Answer()> job) {
-  auto answer = std::make_shared<std::promise<Answer>>();
-  auto future = answer->get_future();
-  {
-    std::lock_guard lock(queue_mutex_);
-    if (stopping_ || !thread_.joinable()) return QueryError{ErrorCode::full, "the server is starting or stopping", {}, std::nullopt, {}};
-    jobs_.emplace_back([answer, job = std::move(job)] { answer->set_value(job()); });
-  }
-  wake_.notify_one();
-  return future.get();
-}
-
-std::optional<RuleService::Answer> RuleService::run(const g::Statement& statement, std::string_view text, const query::QueryRequest& request,
-                                                    const query::QueryContext& context) {
-  const auto* create = statement.as<g::CreateRule>();
-  const auto* command = statement.as<g::Command>();
-  std::optional<RuleWords> words;
-  if (command) words = rule_words(*command);
-  if (!create && !words) return std::nullopt;
-  const std::string verb = create ? "create" : command->verb.text;
-  if (verb != "create" && verb != "drop" && verb != "alter" && verb != "replay" && verb != "test") return std::nullopt;
-  if (verb != "replay" && verb != "test" && !context.may_define)
-    return error_at(statement.span, text, ErrorCode::forbidden, "rules are changed by tokens of the role admin, with POST");
-  if (create) {
-    auto made = made_by(*create, text, text);
-    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
-    return on_thread([&] { return this->create(std::get<std::vector<Scripted>>(made), create->replace, create->name.span, text); });
-  }
-  if (verb == "drop") return on_thread([&] { return drop(words->name, words->span, text); });
-  if (verb == "alter") {
-    const bool enables = words->rest.size() == 1 && words->rest[0] == "enable", disables = words->rest.size() == 1 && words->rest[0] == "disable";
-    if (!enables && !disables) return error_at(words->span, text, ErrorCode::parse, "expected 'enable' or 'disable' behind the rule's name");
-    return on_thread([&] { return enable(words->name, enables, words->span, text); });
-  }
-  if (verb == "test") {
-    RulePtr rule;
-    if (auto error = known_rule(words->name, words->span, text, rule)) return std::move(*error);
-    return examples_table(query::continuous::run_examples(rule));
-  }
-  std::optional<TimeRange> range;
-  if (command->over) {
-    // The range as any query would understand it.
-    query::BindOptions options;
-    options.now = parts_.clock.now();
-    options.parameters = &request.parameters;
-    query::Binder binder(options);
-    g::Query query;
-    query.source.name = g::Name{{"flows"}, false, {}};
-    query.time = command->over;
-    auto plan = binder.bind(query);
-    if (!plan) {
-      QueryError error = binder.error();
-      if (error.span) error.caret = g::caret_view(text, command->over->span);
-      return error;
-    }
-    range = plan->scan.range;
-    // Up to now means all there is: windows that are open now count with what they have.
-    if (range->to >= options.now) range->to = kTimestampMax;
-  }
-  return replay(words->name, words->span, range, text, request, context);
-}
-
-std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::made_by(const g::CreateRule& statement, std::string_view text, std::string_view written) {
-  auto compiled = query::continuous::compile_rules(statement, text);
-  if (auto* error = std::get_if<QueryError>(&compiled)) return std::move(*error);
-  std::vector<Scripted> made;
-  // Kept as it was written, so that it reads as its author wants.
-  const auto& rules = std::get<std::vector<RulePtr>>(compiled);
-  for (const RulePtr& rule : rules) made.push_back({rule, rule->name == statement.name.text() ? std::string(written) : rule->text});
-  return made;
-}
-
-std::variant<std::vector<RuleService::Scripted>, QueryError> RuleService::read_script(std::string_view script) {
-  auto parsed = g::parse_script(script);
-  if (const auto* e = std::get_if<g::SyntaxError>(&parsed))
-    return QueryError{ErrorCode::parse, e->message, e->hint, query::to_text_span(e->span), g::caret_view(script, e->span)};
-  std::vector<Scripted> rules;
-  for (const g::Statement& statement : std::get<std::vector<g::Statement>>(parsed)) {
-    const auto* create = statement.as<g::CreateRule>();
-    if (!create) return error_at(statement.span, script, ErrorCode::invalid_argument, "a file of rules has 'create rule' statements alone");
-    auto made = made_by(*create, script, script.substr(statement.span.offset, statement.span.length));
-    if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
-    for (Scripted& one : std::get<std::vector<Scripted>>(made)) rules.push_back(std::move(one));
-  }
-  return rules;
-}
-
-std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
-  if (!allows(who.role, Role::admin))
-    return QueryError{ErrorCode::forbidden, "rules are changed by admins; this token may " + std::string(to_string(who.role)), {}, std::nullopt, {}};
-  auto read = read_script(script);
-  if (auto* error = std::get_if<QueryError>(&read)) return std::move(*error);
-  std::vector<std::pair<std::string, std::string>> results;
-  for (const Scripted& one : std::get<std::vector<Scripted>>(read)) {
-    bool is_same = false;
-    for (const RuleStatus& s : rules()) is_same = is_same || (s.name == one.rule->name && s.rule && s.rule->text == one.rule->text);
-    if (is_same) {
-      results.emplace_back(one.rule->name, "unchanged");
-      continue;
-    }
-    auto done = on_thread([&] { return create({one}, true, {}, one.text); });
-    if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
-    results.emplace_back(one.rule->name, std::string(std::get<Batch>(done).columns[1].string_at(0)));
-  }
-  return results;
-}
-
-RuleService::Answer RuleService::create(const std::vector<Scripted>& rules, bool replace, const g::Span& span, std::string_view text) {
-  size_t added = 0;
-  for (const auto& [rule, own_text] : rules) {
-    const bool known = definitions_.contains(rule->name);
-    if (known && !replace) return error_at(span, text, ErrorCode::conflict, "there is a rule '" + rule->name + "' already", "create or replace rule …");
-    added += known ? 0 : 1;
-  }
-  if (definitions_.size() + added > limits::kRulesMax)
-    return error_at(span, text, ErrorCode::too_large, "there would be more rules than can be: " + std::to_string(limits::kRulesMax));
-  NamedResults results;
-  for (const Scripted& one : rules) {
-    auto done = create_one(one);
-    if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
-    results.emplace_back(one.rule->name, std::get<std::string>(done));
-  }
-  return rule_answer(results);
-}
-
-std::variant<std::string, QueryError> RuleService::create_one(const Scripted& made) {
-  const RulePtr& rule = made.rule;
-  const auto known = definitions_.find(rule->name);
-  Definition d;
-  d.name = rule->name;
-  d.text = made.text;
-  d.created_at = parts_.clock.now();
-  d.rule = rule;
-  if (known != definitions_.end()) d.alerts = known->second.alerts;
-  // Its windows begin with the first that has not ended, and have the flows of it that were stored before.
-  TimestampNs watermark = stream_.watermark();
-  if (watermark == kTimestampMin) {
-    const TimestampNs newest = parts_.store.stats().newest;
-    if (newest != kTimestampMin) watermark = std::min(newest, d.created_at) - limits::kRuleTolerance;
-  }
-  d.frontier = Stream::first_open_window(*rule, watermark);
-  catalog::Write write;
-  write.put(Keyspace::rules, std::string(kRuleKey) + d.name, json{{"text", d.text}, {"enabled", true}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace));
-  write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.frontier}, {"alerts", d.alerts}}.dump());
-  if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
-  // All that is in the snapshot has gone through the other rules before this one joins them.
-  const store::Snapshot snapshot = parts_.store.snapshot();
-  while (take_arrivals(snapshot.appends)) {
-  }
-  const bool replaces = known != definitions_.end();
-  stream_.remove(d.name);
-  Definition& mine = definitions_[d.name] = std::move(d);
-  read_windows(mine, snapshot);
-  publish_status();
-  log::info(replaces ? "a rule was replaced" : "a rule was created", {{"rule", mine.name}});
-  return replaces ? "replaced" : "created";
-}
-
-QueryError RuleService::unknown(const std::string& name, const g::Span& span, std::string_view text) const {
-  std::vector<std::string_view> names;
-  std::lock_guard lock(status_mutex_);
-  for (const auto& s : status_) names.push_back(s.name);
-  return error_at(span, text, ErrorCode::not_found, "there is no rule '" + name + "'", g::did_you_mean(name, names));
-}
-
-std::optional<QueryError> RuleService::known_rule(const std::string& name, const g::Span& span, std::string_view text, RulePtr& rule) const {
-  {
-    std::lock_guard lock(status_mutex_);
-    const auto at = std::find_if(status_.begin(), status_.end(), [&](const RuleStatus& s) { return s.name == name; });
-    if (at != status_.end()) rule = at->rule;
-    if (at != status_.end() && !rule) return error_at(span, text, ErrorCode::invalid_argument, "the rule '" + name + "' is broken: " + at->note);
-  }
-  if (!rule) return unknown(name, span, text);
-  return std::nullopt;
-}
-
-RuleService::Answer RuleService::rule_answer(const NamedResults& rules) {
-  Batch batch;
-  auto schema = std::make_shared<Schema>();
-  Column names(PhysicalType::Str), results(PhysicalType::Str);
-  for (const auto& [name, result] : rules) {
-    names.append_string(name);
-    results.append_string(result);
-  }
-  for (const char* column : {"rule", "result"}) schema->push_back(Field{column, LogicalType::string, PhysicalType::Str, nullptr, {}, std::nullopt});
-  batch.columns.push_back(std::move(names));
-  batch.columns.push_back(std::move(results));
-  batch.schema = schema;
-  batch.rows = rules.size();
-  return batch;
-}
-
-RuleService::Answer RuleService::drop(const std::string& name, const g::Span& span, std::string_view text) {
-  if (!definitions_.contains(name)) return unknown(name, span, text);
-  catalog::Write write;
-  write.erase(Keyspace::rules, std::string(kRuleKey) + name);
-  write.erase(Keyspace::rules, std::string(kStateKey) + name);
-  if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
-  stream_.remove(name);
-  definitions_.erase(name);
-  book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
-  commit(false);
-  publish_status();
-  log::info("a rule was dropped", {{"rule", name}});
-  return rule_answer({{name, "dropped"}});
-}
-
-RuleService::Answer RuleService::enable(const std::string& name, bool enabled, const g::Span& span, std::string_view text) {
-  const auto at = definitions_.find(name);
-  if (at == definitions_.end()) return unknown(name, span, text);
-  Definition& d = at->second;
-  if (d.is_enabled != enabled) {
-    if (const Status kept = parts_.store.catalog().put(Keyspace::rules, std::string(kRuleKey) + name,
-                                                       json{{"text", d.text}, {"enabled", enabled}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace), Sync::yes);
-        !kept.ok())
-      return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
-    d.is_enabled = enabled;
-    if (!enabled) {
-      if (const WindowGroups* running = stream_.find(name)) add_up(d.before, running->stats());
-      stream_.remove(name);
-      book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
-      commit(false);
-    } else if (d.rule) {
-      d.frontier = Stream::first_open_window(*d.rule, stream_.watermark());
-      const store::Snapshot snapshot = parts_.store.snapshot();
-      while (take_arrivals(snapshot.appends)) {
-      }
-      read_windows(d, snapshot);
-    }
-  }
-  publish_status();
-  return rule_answer({{name, enabled ? "enabled" : "disabled"}});
-}
-
-// The same windows and episodes, over what is stored: an hour at a time, in order, so that windows settle on the way.
-RuleService::Answer RuleService::replay(const std::string& name, const g::Span& span, const std::optional<TimeRange>& asked, std::string_view text,
-                                        const query::QueryRequest& request, const query::QueryContext& context) {
-  RulePtr rule;
-  if (auto error = known_rule(name, span, text, rule)) return std::move(*error);
-  auto found = query::continuous::replay(rule, asked.value_or(TimeRange{}), request, context);
-  if (!found.ok()) return QueryError{found.error().code, found.error().message, {}, std::nullopt, {}};
-  return server::alerts_table(found->alerts);
 }
 
 std::vector<RuleStatus> RuleService::rules() const {

@@ -8,6 +8,11 @@
 //                                            state/NAME  frontier and counters
 //                                            sources     how far the time of each source has come
 //              keyspace `episodes`:          id          an alert, or what may become one
+// A rule that is asked again and again (asked_rule.h) has the start of its next window as frontier, and no other state.
+//
+// A rule that reads watch-lists is bound to what they hold. When one changes the rule is bound again and reads its open windows from the
+// store, so that it is as if the list had always been so; a list that rules read is not dropped.
+//
 // A change that people are told of (an alert starts or ends) is written at once; frontiers, with all that changed, every
 // kCheckpointEvery. After a death the open windows are read from the store from the frontier on, so they hold the same flows, and the
 // same alerts come of them under the same ids.
@@ -36,7 +41,11 @@
 #include "server/delivery/outbox.h"
 #include "server/error_voice.h"
 #include "server/exporter_book.h"
+#include "server/list_keeper.h"
 #include "server/metrics.h"
+#include "server/rule_answers.h"
+#include "server/rule_script.h"
+#include "server/source_health.h"
 #include "storage/store/store.h"
 
 namespace sluice::server {
@@ -68,6 +77,7 @@ class RuleService {
     query::Executor& executor;
     const ExporterBook* exporters = nullptr;
     delivery::Outbox* outbox = nullptr;  // whom alerts are told to; may be null
+    ListKeeper* lists = nullptr;  // read before
   };
   // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process. Who wants to see
   // appends too takes the store's watch over, and passes all of them on to arrived().
@@ -87,6 +97,10 @@ class RuleService {
   // A file of `create rule` statements: all are checked first, then each is made or replaced; one that says what it said stays as it is.
   // The result for each: created, replaced, unchanged.
   std::variant<std::vector<std::pair<std::string, std::string>>, query::QueryError> apply(std::string_view script, const Principal& who);
+
+  // Any thread: a list has changed. And whether a list may go.
+  void list_changed(const std::string& name);
+  Status may_drop_list(const std::string& name) const;
 
   std::vector<RuleStatus> rules() const;
   // Alerts, the latest first.
@@ -108,6 +122,9 @@ class RuleService {
     std::string kept;                 // its state's record in the catalogue
     query::continuous::WindowStats before;  // counters of earlier lives
     uint64_t alerts = 0;
+    // Of a rule that is asked: answers that failed, and that were left out after a long while without the server; and why the last failed.
+    uint64_t failed_answers = 0, skipped_answers = 0;
+    std::string answer_trouble;
   };
   struct Arrival {
     uint64_t append = 0;
@@ -118,16 +135,7 @@ class RuleService {
   };
   using Answer = std::variant<Batch, query::QueryError>;
 
- public:
-  struct Scripted {
-    query::continuous::RulePtr rule;
-    std::string text;  // as it was written; of a rule that comes of `each`, its own
-  };
-  static std::variant<std::vector<Scripted>, query::QueryError> read_script(std::string_view script);
-
- private:
-
-  explicit RuleService(Parts parts) : parts_(parts) {}
+  explicit RuleService(Parts parts);
   Status load();
 
   // Of the rules' thread.
@@ -138,6 +146,14 @@ class RuleService {
   void on_finding(const query::continuous::Finding& finding);
   void on_change(const query::continuous::Episode& episode, query::continuous::EpisodeChange change);
   void settle_episodes();
+  void ask_what_is_due();
+  void take_answer(RuleAnswers::Answer answer);
+  // Where a rule that is asked begins: with what is due now.
+  static TimestampNs first_asked_window(const query::continuous::Rule& rule, TimestampNs watermark);
+  void bind_to_changed_lists();
+  std::shared_ptr<const query::ListBook> lists() const;
+  // Over a snapshot, cancelled when the service stops.
+  query::QueryContext context(const store::Snapshot& snapshot) const;
   void commit(bool is_last);
   static void add_up(query::continuous::WindowStats& sum, const query::continuous::WindowStats& more);
   void publish_status();
@@ -145,18 +161,20 @@ class RuleService {
   Answer on_thread(std::function<Answer()> job);
 
   // All of them or, where one cannot be, none. `span` and `text`: where an error points.
-  Answer create(const std::vector<Scripted>& rules, bool replace, const grammar::Span& span, std::string_view text);
-  std::variant<std::string, query::QueryError> create_one(const Scripted& made);
+  Answer create(const std::vector<ScriptedRule>& rules, bool replace, const grammar::Span& span, std::string_view text);
+  std::variant<std::string, query::QueryError> create_one(const ScriptedRule& made);
   Answer drop(const std::string& name, const grammar::Span& span, std::string_view text);
+  // `alter rule NAME add|drop exception "…"`.
+  Answer alter_exception(const std::string& name, bool adds, const std::string& exception, const grammar::Span& span, std::string_view text);
   Answer enable(const std::string& name, bool enabled, const grammar::Span& span, std::string_view text);
   std::optional<query::QueryError> known_rule(const std::string& name, const grammar::Span& span, std::string_view text, query::continuous::RulePtr& rule) const;
   query::QueryError unknown(const std::string& name, const grammar::Span& span, std::string_view text) const;
-  // The rules that a statement of `text` makes; `written`: the statement alone.
-  static std::variant<std::vector<Scripted>, query::QueryError> made_by(const grammar::CreateRule& statement, std::string_view text, std::string_view written);
   using NamedResults = std::vector<std::pair<std::string, std::string>>;
   static Answer rule_answer(const NamedResults& rules);
   Answer replay(const std::string& name, const grammar::Span& span, const std::optional<TimeRange>& range, std::string_view text, const query::QueryRequest& request,
                 const query::QueryContext& context);
+
+  static constexpr std::string_view kRuleKey = "rule/", kStateKey = "state/";
 
   const Parts parts_;
 
@@ -167,17 +185,20 @@ class RuleService {
   size_t queue_bytes_ = 0;
   bool overflowed_ = false, stopping_ = false;
   std::deque<std::packaged_task<void()>> jobs_;
+  std::set<std::string> changed_lists_;
   std::atomic<uint64_t> processed_rows_{0}, catch_ups_{0};
 
   // Of the rules' thread, once it runs.
   query::continuous::Stream stream_;
   query::continuous::EpisodeBook book_;
+  SourceHealth health_;
   std::map<std::string, Definition> definitions_;
   std::map<std::string, std::string> dirty_;  // episodes to be kept: id to record, empty to be erased
   bool is_urgent_ = false;                    // one of them is what people are told of
   TimestampNs kept_at_ = 0;
   std::string kept_sources_;
-  ErrorVoice voice_;
+  TimestampNs bound_at_ = 0;                  // to lists that changed
+  ErrorVoice voice_, lists_voice_;
   std::shared_ptr<const query::SamplingRules> sampling_rules_;
   std::shared_ptr<const query::NameBook> names_;
 
@@ -186,7 +207,8 @@ class RuleService {
   std::map<std::string, query::continuous::Episode> alerts_;    // by id, without the pending
   std::set<std::pair<TimestampNs, std::string>> order_;          // of alerts_: fired_at and id
 
-  query::CancelToken cancel_;  // of reading windows, when stopping
+  query::CancelToken cancel_;  // of reading windows and of answers, when stopping
+  std::unique_ptr<RuleAnswers> answers_;
   std::thread thread_;
 };
 

@@ -313,12 +313,13 @@ Batch examples_table(const std::vector<query::continuous::ExampleResult>& result
 Batch alerts_table(const std::vector<query::continuous::Episode>& alerts) {
   TableWriter table{{"ts", L::timestamp},       {"rule", L::string},         {"severity", L::string}, {"state", L::string},    {"key", L::string},
                     {"message", L::string},     {"end", L::timestamp},       {"fired_at", L::timestamp}, {"ended_at", L::timestamp}, {"matches", L::uint},
-                    {"techniques", L::list},    {"tags", L::list},           {"values", L::list},     {"id", L::string},       {"query", L::string}};
+                    {"techniques", L::list},    {"tags", L::list},           {"values", L::list},     {"id", L::string},       {"query", L::string},
+                    {"silent", L::boolean}};
   for (const auto& a : alerts) {
     table.row();
     table.time(a.start).text(a.rule).text(to_string(a.severity)).text(to_string(a.state));
     a.key.empty() ? table.null() : table.text(a.key);
-    table.text(a.message).time(a.end).time(a.fired_at).time(a.ended_at).set(a.matches).text(a.techniques).text(a.tags).text(a.values).text(a.id).text(a.query);
+    table.text(a.message).time(a.end).time(a.fired_at).time(a.ended_at).set(a.matches).text(a.techniques).text(a.tags).text(a.values).text(a.id).text(a.query).flag(a.is_silent);
   }
   return table.finish();
 }

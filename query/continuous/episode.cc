@@ -18,14 +18,14 @@ void cut(std::string& text) {
   text += "…";
 }
 
-Value value_of(const Rule& rule, const Chunk& rows, size_t column, size_t row) {
-  const OutputColumn& c = rule.plan.output[column];
-  return value_at(*rows.slots[c.slot], c.type, row);
+Value value_of(const Finding& f, size_t column, size_t row) {
+  const OutputColumn& c = f.columns()[column];
+  return value_at(*f.rows.slots[c.slot], c.type, row);
 }
 
-std::string text_of(const Rule& rule, const Chunk& rows, size_t column, size_t row) {
-  const OutputColumn& c = rule.plan.output[column];
-  const Value value = value_of(rule, rows, column, row);
+std::string text_of(const Finding& f, size_t column, size_t row) {
+  const OutputColumn& c = f.columns()[column];
+  const Value value = value_of(f, column, row);
   if (value.is_null()) return "null";
   if (c.type.logical == LogicalType::protocol)
     if (const auto* n = std::get_if<uint64_t>(&value.data))
@@ -38,36 +38,38 @@ std::string text_of(const Rule& rule, const Chunk& rows, size_t column, size_t r
   return format_value(value, c.type.enumeration);
 }
 
-std::string key_of(const Rule& rule, const Chunk& rows, size_t row) {
+std::string key_of(const Finding& f, size_t row) {
   std::string key;
-  for (const size_t column : rule.alert_keys) {
+  for (const size_t column : f.rule.alert_keys) {
     if (!key.empty()) key += ' ';
-    key += rule.plan.output[column].name + '=' + text_of(rule, rows, column, row);
+    key += f.columns()[column].name + '=' + text_of(f, column, row);
   }
   return key;
 }
 
 // As FlowQL writes it; nullopt: null.
-std::optional<std::string> literal_of(const Rule& rule, const Chunk& rows, size_t column, size_t row) {
-  const Value value = value_of(rule, rows, column, row);
+std::optional<std::string> literal_of(const Finding& f, size_t column, size_t row) {
+  const Value value = value_of(f, column, row);
   if (value.is_null()) return std::nullopt;
-  const OutputColumn& c = rule.plan.output[column];
+  const OutputColumn& c = f.columns()[column];
   if (value.type == LogicalType::string || value.type == LogicalType::list || value.type == LogicalType::enumeration)
     return grammar::quote_string(format_value(value, c.type.enumeration));
   return format_value(value, c.type.enumeration);
 }
 
-void fill(Episode& episode, const Rule& rule, const Chunk& rows, size_t row) {
+void fill(Episode& episode, const Finding& f, size_t row) {
+  const Rule& rule = f.rule;
   episode.values.clear();
-  for (size_t c = 0; c < rule.plan.output.size(); ++c) append_extra(episode.values, rule.plan.output[c].name, text_of(rule, rows, c, row));
+  for (size_t c = 0; c < f.columns().size(); ++c) append_extra(episode.values, f.columns()[c].name, text_of(f, c, row));
   cut(episode.values);
+  if (rule.severity_column) episode.severity = severity_of(text_of(f, *rule.severity_column, row)).value_or(rule.severity);
   episode.message.clear();
   if (rule.message.empty()) {
     for (const auto& [name, value] : extra_items(episode.values)) episode.message += (episode.message.empty() ? "" : ", ") + name + " " + value;
   } else {
     for (const MessagePart& part : rule.message) {
       episode.message += part.text;
-      if (part.column) episode.message += text_of(rule, rows, *part.column, row);
+      if (part.column) episode.message += text_of(f, *part.column, row);
     }
   }
   cut(episode.message);
@@ -120,11 +122,11 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
   const TimestampNs w = finding.window;
   const DurationNs step = rule.slide(), goes_on = step + rule.keep, same_alert = std::max(goes_on, step + rule.suppress);
   for (size_t row = 0; row < finding.rows.rows; ++row) {
-    std::string key = key_of(rule, finding.rows, row);
+    std::string key = key_of(finding, row);
     auto& of_key = mine.by_key[key];
     const auto show = [&](Episode& e) {
       std::vector<std::optional<std::string>> literals;
-      for (const size_t column : rule.alert_keys) literals.push_back(literal_of(rule, finding.rows, column, row));
+      for (const size_t column : rule.alert_keys) literals.push_back(literal_of(finding, column, row));
       e.query = flows_query(rule, literals, {e.start, e.end});
     };
     // The alert that this window belongs to: mostly there is one, and rarely more than two.
@@ -139,13 +141,14 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       e.id = episode_id(rule.name, key, w);
       e.rule = rule.name;
       e.severity = rule.severity;
+      e.is_silent = rule.is_silent;
       e.key = key;
       e.start = e.last = e.run_start = w;
       e.end = w + rule.window();
       e.matches = 1;
       e.techniques = list_of(rule.techniques);
       e.tags = list_of(rule.tags);
-      fill(e, rule, finding.rows, row);
+      fill(e, finding, row);
       show(e);
       const bool waits = rule.hold > step;
       if (!waits) {
@@ -169,7 +172,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       e.start = w;
     }
     // The values of the newest window, and of the whole of it once that is settled.
-    if (w == e.last) fill(e, rule, finding.rows, row);
+    if (w == e.last) fill(e, finding, row);
     if (e.start != before.start || e.end != before.end) show(e);
     const bool holds = e.last + step - e.run_start >= rule.hold;
     if (e.state != EpisodeState::firing && holds && (e.last > before.last || e.state == EpisodeState::pending)) {

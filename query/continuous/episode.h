@@ -10,6 +10,8 @@
 // same one. A finding that an episode covers already changes nothing but its values. If a flow that came late turns out to have
 // begun an episode earlier, its start moves and its id stays.
 //
+// A row's column alert_severity, where there is one, says the alert's severity; it is that of the newest window.
+//
 // Thread rule: one thread at a time.
 #pragma once
 
@@ -39,6 +41,7 @@ struct Episode {
   std::string values;      // of the row, see text_list.h (extra)
   std::string techniques, tags;  // lists, see text_list.h
   std::string query;       // FlowQL that shows the flows
+  bool is_silent = false;  // of a rule in silent mode: kept and shown, sent to nobody
   // Of the machine: where the run of consecutive windows began that `for` measures.
   TimestampNs run_start = 0;
 

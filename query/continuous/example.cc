@@ -5,7 +5,10 @@
 #include <map>
 #include <tuple>
 
+#include "grammar/parse.h"
+#include "query/continuous/asked_rule.h"
 #include "query/continuous/stream.h"
+#include "query/watch_list.h"
 #include "query/words.h"
 
 namespace sluice::query::continuous {
@@ -202,10 +205,85 @@ Result<std::vector<std::shared_ptr<const Batch>>> example_flows(std::string_view
   return batches;
 }
 
-Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view text) {
-  SLUICE_ASSIGN(const auto batches, example_flows(text));
-  Stream stream;
-  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+namespace {
+
+// `@NAME = ITEM, ITEM` among the groups says what a list holds.
+struct Parts {
+  std::string flows;
+  std::shared_ptr<const ListBook> lists = std::make_shared<ListBook>();
+};
+Result<Parts> read_lists(std::string_view text) {
+  Parts parts;
+  for (std::string_view part : split(text, ';')) {
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    if (!part.starts_with('@')) {
+      parts.flows += std::string(parts.flows.empty() ? "" : ";") + std::string(part);
+      continue;
+    }
+    const size_t equal = part.find('=');
+    if (equal == std::string_view::npos) return Error{ErrorCode::parse, "a list in an example is written @NAME = 10.0.0.1, 10.1.0.0/16"};
+    std::string name(part.substr(1, equal - 1));
+    while (name.ends_with(' ')) name.pop_back();
+    std::vector<std::string> items;
+    for (std::string_view item : split(part.substr(equal + 1), ',')) {
+      while (item.starts_with(' ')) item.remove_prefix(1);
+      while (item.ends_with(' ')) item.remove_suffix(1);
+      if (!item.empty()) items.emplace_back(item);
+    }
+    SLUICE_ASSIGN(WatchList list, make_watch_list(std::move(name), std::move(items)));
+    parts.lists = parts.lists->with(std::make_shared<WatchList>(std::move(list)));
+  }
+  return parts;
+}
+
+// The rule with the lists as the example has them, and those that it does not name empty.
+Result<RulePtr> with_lists(const RulePtr& rule, const ListBook& lists) {
+  const auto parsed = grammar::parse(rule->text);
+  const auto* statement = std::get_if<grammar::Statement>(&parsed);
+  SLUICE_CHECK(statement != nullptr && statement->as<grammar::CreateRule>() != nullptr);
+  CompileOptions options;
+  options.lists = &lists;
+  options.any_list = true;
+  auto compiled = compile_rule(*statement->as<grammar::CreateRule>(), rule->text, options);
+  if (auto* error = std::get_if<QueryError>(&compiled)) return Error{error->code, error->message};
+  return std::get<RulePtr>(std::move(compiled));
+}
+
+// Every answer that a live server would have given while the flows came.
+Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Batch>>& batches, std::shared_ptr<const ListBook> lists, const FindingSink& on_finding,
+                const std::function<void(TimestampNs)>& settle) {
+  store::Snapshot snapshot;
+  snapshot.open = batches;
+  TimestampNs first = kTimestampMax, last = kTimestampMin;
+  for (const auto& b : batches)
+    for (const int64_t t : b->columns[*b->find(ColumnId::flow_end)].values<int64_t>()) first = std::min(first, t), last = std::max(last, t);
+  if (last == kTimestampMin) return {};
+  if ((last - first) / rule->slide() > limits::kRuleExampleAnswersMax)
+    return Error{ErrorCode::too_large, "the example's flows take so long that the rule would be asked more than " + std::to_string(limits::kRuleExampleAnswersMax) + " times"};
+  const ManualClock clock(last);
+  InlineExecutor executor;
+  QueryContext context;
+  context.snapshot = &snapshot;
+  context.clock = &clock;
+  context.executor = &executor;
+  context.lists = std::move(lists);
+  ScanStats stats;
+  for (TimestampNs at = next_answer(*rule, first + 1); at <= next_answer(*rule, last + 1); at += rule->slide()) {
+    SLUICE_TRY(ask_rule(*rule, at, context, on_finding, stats));
+    settle(at - rule->window() + rule->slide());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Episode>> run_example(const RulePtr& given, std::string_view text) {
+  SLUICE_ASSIGN(const Parts parts, read_lists(text));
+  SLUICE_ASSIGN(const auto batches, example_flows(parts.flows));
+  RulePtr rule = given;
+  if (!rule->lists.empty()) {
+    SLUICE_ASSIGN(rule, with_lists(given, *parts.lists));
+  }
   EpisodeBook book;
   std::map<std::string, Episode> alerts;
   TimestampNs now = kFirstFlow;
@@ -213,6 +291,20 @@ Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view t
     if (e.state != EpisodeState::pending) alerts[e.id] = e;
   };
   const FindingSink on_finding = [&](const Finding& f) { book.take(f, now, on_change); };
+  const auto finish = [&] {
+    std::vector<Episode> out;
+    for (auto& [id, e] : alerts) out.push_back(std::move(e));
+    std::sort(out.begin(), out.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
+    return out;
+  };
+  if (rule->is_asked) {
+    SLUICE_TRY(ask_over(rule, batches, parts.lists, on_finding, [&](TimestampNs settled_before) { book.settle(*rule, settled_before, now, on_change); }));
+    return finish();
+  }
+  Stream stream;
+  auto groups = std::make_unique<WindowGroups>(rule, kEarliest);
+  groups->set_known_since(kEarliest);  // it has learned what there was: nothing
+  stream.add(std::move(groups));
   for (const auto& batch : batches) {
     const auto times = batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>();
     now = std::max(now, *std::max_element(times.begin(), times.end()));
@@ -222,10 +314,7 @@ Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view t
   now += rule->window() + rule->grace + limits::kRuleSourceIdle + kHour;
   stream.tick(now, on_finding);
   if (const std::string& trouble = stream.trouble(rule->name); !trouble.empty()) return Error{ErrorCode::invalid_argument, trouble};
-  std::vector<Episode> out;
-  for (auto& [id, e] : alerts) out.push_back(std::move(e));
-  std::sort(out.begin(), out.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
-  return out;
+  return finish();
 }
 
 std::vector<ExampleResult> run_examples(const RulePtr& rule) {

@@ -7,7 +7,8 @@
 // An example is groups parted by ';': a count, `at` and `over` (when the first flow ends and how long it takes to the last; 0 and
 // 0), then columns, by any name they answer to. A value `A..` counts up from A by flow (numbers and addresses), `A..B` begins again
 // behind B, `A|B|C` takes turns. exported_at and received_at are said by how long they lie
-// behind the flow's end (`5m`, `-1h`). Where nothing says otherwise a flow has duration 1s, one packet, and 60 raw_bytes.
+// behind the flow's end (`5m`, `-1h`). A group `@NAME = 192.0.2.7, 198.51.100.0/24` says what a watch-list holds; lists that the
+// example does not name are empty. Where nothing says otherwise a flow has duration 1s, one packet, and 60 raw_bytes.
 //
 // Pure, any thread.
 #pragma once

@@ -18,6 +18,23 @@ inline constexpr size_t kRuleSetsMax = 256;
 // window are read again. Beyond: refused.
 inline constexpr DurationNs kRuleWindowMax = 7 * kDay;
 inline constexpr int64_t kRuleWindowSlidesMax = 144;
+// Exceptions of a rule, and overrides: each is a condition that every flow or row is held against. Long lists belong into a watch-list.
+// Beyond: refused.
+inline constexpr size_t kRuleConditionsMax = 100;
+// Of a rule that is asked again and again: how often, at most and at least; over how long; the time and the memory that one
+// answer may take, and its rows. What has more rows than can be alerts is no rule. Beyond: refused, or this one answer is none, which
+// is counted and said.
+inline constexpr DurationNs kRuleEveryMin = 10 * kSecond;
+inline constexpr DurationNs kRuleEveryMax = 7 * kDay;
+inline constexpr DurationNs kRuleOverMax = 90 * kDay;
+inline constexpr DurationNs kRuleAnswerTimeout = 5 * kMinute;
+inline constexpr size_t kRuleAnswerBytesMax = 512u << 20;
+inline constexpr size_t kRuleAnswerRowsMax = 100'000;
+// Answers that are caught up on after the server was down: a day of minutes, or a month of hours. Beyond: the older ones are left
+// out, counted and said.
+inline constexpr int64_t kRuleAnswersCaughtUpMax = 1'440;
+// Answers of one example. Beyond: the example is wrong.
+inline constexpr int64_t kRuleExampleAnswersMax = 5'000;
 // Windows of a rule that looks at single flows: matches of one key within it are one row.
 inline constexpr DurationNs kRuleRecordWindow = kMinute;
 // How far behind a source's newest flow others of it may come, before a window counts as complete.
@@ -29,6 +46,8 @@ inline constexpr DurationNs kRuleGraceMax = kDay;
 // far behind the others' has a wrong clock, or old files, and holds none open either.
 inline constexpr DurationNs kRuleSourceIdle = 15 * kMinute;
 inline constexpr DurationNs kRuleSourceLagMax = kHour;
+// How long a source is only learned from before its silence is an alert: one body that somebody sent is no source that fell silent.
+inline constexpr DurationNs kSourceLearning = kHour;
 // Sources (a format and an exporter) whose time is followed each by itself. Beyond: the others of a format share one.
 inline constexpr size_t kRuleSourcesMax = 4'096;
 // Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: flows are not counted by that rule until
@@ -36,6 +55,12 @@ inline constexpr size_t kRuleSourcesMax = 4'096;
 inline constexpr size_t kRuleGroupsMax = 1u << 20;
 inline constexpr size_t kRuleBytesMax = 256u << 20;
 inline constexpr size_t kRulesBytesMax = 1u << 30;
+// Keys that a rule with first_seen knows exactly, 40 bytes each; and the bits of each sketch that it has instead beyond, of which it has
+// nine at most. Sketches are never too full to answer, but take ever more keys for known; said in the rule's note.
+inline constexpr size_t kRuleKeysMax = 2'000'000;
+inline constexpr uint64_t kRuleKeySketchBits = uint64_t{1} << 26;
+// How far back first_seen looks, and how long a rule may learn. Beyond: refused.
+inline constexpr DurationNs kRuleLookbackMax = 90 * kDay;
 // Keys of one rule that are alerting or waiting to. Beyond: counted, and no alert of their own.
 inline constexpr size_t kRuleEpisodesMax = 10'000;
 // Alerts kept. Beyond: those that began first go.

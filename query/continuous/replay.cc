@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "query/continuous/asked_rule.h"
 #include "query/continuous/stream.h"
 
 namespace sluice::query::continuous {
@@ -25,6 +26,22 @@ TimeRange of_rows(const store::Snapshot& snapshot) {
   return range;
 }
 
+// Answers for every moment whose range lies in the one asked for; up to the first behind the last flow, where that has no end.
+Status replay_answers(const Rule& rule, TimeRange asked, const QueryRequest& request, const QueryContext& context, Replayed& out, const FindingSink& on_finding,
+                      const std::function<void(TimestampNs)>& settle) {
+  const TimestampNs started = context.clock->now();
+  const TimestampNs last = asked.to == kTimestampMax ? next_answer(rule, out.range.to) : std::min(asked.to, kLatest);
+  // Before the first flow there is nothing to be said.
+  const TimestampNs first = std::max(next_answer(rule, std::max(asked.from, kEarliest) + rule.window()), next_answer(rule, out.range.from + 1));
+  for (TimestampNs at = first; at <= last; at += rule.slide()) {
+    if (request.limits.timeout > 0 && context.clock->now() - started >= request.limits.timeout)
+      return Error{ErrorCode::deadline, "the replay ran past its time limit: timeout = " + format_duration(request.limits.timeout)};
+    SLUICE_TRY(ask_rule(rule, at, context, on_finding, out.stats));
+    settle(at - rule.window() + rule.slide());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest& request, const QueryContext& context) {
@@ -34,7 +51,6 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
   out.range = range.intersect({std::max(rows.from, kEarliest), std::min(rows.to, kLatest)});
   if (out.range.empty()) return out;
 
-  WindowGroups groups(rule, range.from == kTimestampMin ? kEarliest : range.from, false);
   EpisodeBook book;
   std::map<std::string, Episode> alerts;
   const TimestampNs now = context.clock->now();
@@ -42,7 +58,25 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
     if (e.state != EpisodeState::pending) alerts[e.id] = e;
   };
   const FindingSink on_finding = [&](const Finding& f) { book.take(f, now, on_change); };
+  const auto finish = [&] {
+    for (auto& [id, e] : alerts) out.alerts.push_back(std::move(e));
+    std::sort(out.alerts.begin(), out.alerts.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
+    return std::move(out);
+  };
+  if (rule->is_asked) {
+    SLUICE_TRY(replay_answers(*rule, range, request, context, out, on_finding, [&](TimestampNs settled_before) { book.settle(*rule, settled_before, now, on_change); }));
+    return finish();
+  }
+  WindowGroups groups(rule, range.from == kTimestampMin ? kEarliest : range.from, false);
+  groups.set_known_since(rows.from);
   const TimestampNs started = context.clock->now();
+  if (rule->first_seen) {
+    // What the look-back of the first window has.
+    RunState run(request, context);
+    groups.set_learning(true);
+    SLUICE_TRY(read_stored(groups, run, {groups.history_from(), groups.frontier()}, out.stats));
+    groups.set_learning(false);
+  }
   for (TimestampNs from = slide_start(out.range.from, kStep); from < out.range.to; from += kStep) {
     const TimeRange hour = out.range.intersect({from, from + kStep});
     store::Snapshot some;
@@ -69,9 +103,7 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
     SLUICE_TRY(groups.advance(out.range.to + rule->window(), worker, on_finding));
   }
   out.windows = groups.stats();
-  for (auto& [id, e] : alerts) out.alerts.push_back(std::move(e));
-  std::sort(out.alerts.begin(), out.alerts.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
-  return out;
+  return finish();
 }
 
 }  // namespace sluice::query::continuous

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "grammar/print.h"
+#include "grammar/stage_args.h"
 #include "query/bind.h"
+#include "query/continuous/rule_options.h"
 #include "query/words.h"
 
 namespace sluice::query::continuous {
@@ -58,6 +61,9 @@ class Trends {
     }
     if (const auto* call = expr.as<g::Call>()) {
       if (const auto found = names_.find(lower_case(Binder::default_name(*call))); found != names_.end()) return found->second;
+      // A choice between constants by what does not change.
+      if (equal_ignoring_case(call->function.text(), "case") || equal_ignoring_case(call->function.text(), "if"))
+        return std::all_of(call->arguments.begin(), call->arguments.end(), [&](const auto& a) { return is_steady(*a); }) ? Trend::steady : Trend::unknown;
       return aggregate(*call);
     }
     return Trend::unknown;
@@ -90,6 +96,7 @@ class Trends {
   }
 
  private:
+  bool is_steady(const g::Expr& expr) const { return expr.as<g::Compare>() || expr.as<g::Logical>() || expr.as<g::In>() ? condition(expr) == Trend::steady : value(expr) == Trend::steady; }
   static bool is_constant(const g::Expr& expr) {
     return std::visit(g::Overloaded{[](const g::Name&) { return false; }, [](const g::Unary&) { return false; }, [](const g::Arithmetic&) { return false; },
                                     [](const g::Compare&) { return false; }, [](const g::Logical&) { return false; }, [](const g::In&) { return false; },
@@ -139,12 +146,13 @@ bool asks_now(const g::Expr& expr) {
 
 class Compiler {
  public:
-  Compiler(const g::CreateRule& statement, std::string_view text) : statement_(statement), text_(text), rule_(std::make_shared<Rule>()) {}
+  Compiler(const g::CreateRule& statement, std::string_view text, const CompileOptions& options)
+      : statement_(statement), text_(text), options_(options), rule_(std::make_shared<Rule>()) {}
 
   std::variant<RulePtr, QueryError> run() {
-    if (read_head() && read_options(statement_.options) && read_options(statement_.alert_options) && check_stages() && bind() && resolve_keys() &&
-        resolve_message()) {
-      find_trend();
+    if (read_head() && read_options(statement_.options) && read_options(statement_.alert_options) && settle_options() && check_stages() && bind() &&
+        resolve_keys() && resolve_message()) {
+      if (!rule_->is_asked) find_trend();
       return RulePtr(std::move(rule_));
     }
     return std::move(*error_);
@@ -245,12 +253,39 @@ class Compiler {
         good = duration(rule_->suppress, limits::kRuleWindowMax);
       } else if (key == "grace") {
         good = duration(rule_->grace, limits::kRuleGraceMax);
+        has_grace_ = true;
+      } else if (key == "learn") {
+        good = duration(rule_->learn, limits::kRuleLookbackMax);
+        has_learn_ = true;
+      } else if (key == "mode") {
+        std::string word;
+        good = text(word);
+        if (good && word != "silent" && word != "live") good = fail(option.values[0]->span, "'" + word + "' is no mode", "live, or silent: alerts are kept and sent to nobody");
+        rule_->is_silent = word == "silent";
+      } else if (key == "except") {
+        good = texts(exceptions_) && few(exceptions_, option);
+        exceptions_span_ = option.span;
+      } else if (key == "overrides") {
+        good = texts(override_texts_) && few(override_texts_, option);
+        overrides_span_ = option.span;
+      } else if (key == "severity_when") {
+        good = texts(ladder_);
+        ladder_span_ = option.span;
+      } else if (key == "every") {
+        every_span_ = option.span;
+        rule_->is_asked = true;
+        good = duration(every_, limits::kRuleEveryMax);
+        if (good && every_ < limits::kRuleEveryMin) good = fail(option.span, "'every' is at least " + format_duration(limits::kRuleEveryMin));
+      } else if (key == "over") {
+        over_span_ = option.span;
+        good = duration(over_, limits::kRuleOverMax);
       } else if (key == "message") {
         good = text(message_);
         message_span_ = option.values[0]->span;
       } else {
         constexpr std::string_view kKeys[] = {"severity", "technique", "tags",     "needs", "description", "false_positives", "parameters", "fires", "quiet",
-                                              "for",      "suppress",  "keep_firing_for", "grace", "message"};
+                                              "for",      "suppress",  "keep_firing_for", "grace", "message", "every", "over",
+                                              "mode",     "except",   "overrides", "severity_when", "learn"};
         return fail(option.key.span, "a rule has no option '" + key + "'", g::did_you_mean(key, kKeys));
       }
       if (!good) return false;
@@ -258,13 +293,16 @@ class Compiler {
     return true;
   }
 
+  bool few(const std::vector<std::string>& conditions, const g::RuleOption& option) {
+    if (conditions.size() <= limits::kRuleConditionsMax) return true;
+    return fail(option.span, "'" + option.key.text + "' takes at most " + std::to_string(limits::kRuleConditionsMax) + " conditions", "ask 'in @NAME': a watch-list has room for many");
+  }
+
   bool set_severity(const std::string& word, const g::Span& span) {
-    constexpr Severity kAll[] = {Severity::info, Severity::low, Severity::medium, Severity::high, Severity::critical};
-    for (const Severity s : kAll)
-      if (equal_ignoring_case(to_string(s), word)) {
-        rule_->severity = s;
-        return true;
-      }
+    if (const auto severity = severity_of(word)) {
+      rule_->severity = *severity;
+      return true;
+    }
     return fail(span, "'" + word + "' is no severity", "info, low, medium, high or critical");
   }
 
@@ -279,13 +317,25 @@ class Compiler {
     return true;
   }
 
+  // What options mean together.
+  bool settle_options() {
+    if (!rule_->is_asked && over_ > 0) return fail(over_span_, "'over' goes with 'every'", "every 5m over 1h");
+    if (!rule_->is_asked) return true;
+    if (over_ == 0) over_ = every_;
+    if (over_ < every_) return fail(over_span_, "what lies between two answers would be in neither", "let 'over' be as long as 'every', or longer");
+    if (!has_grace_) rule_->grace = 0;  // it waits for what comes late, and alerts that much later
+    return true;
+  }
+
   bool check_stages() {
     const g::Query& query = statement_.query;
     if (query.time) return fail(query.time->span, "a rule has no time range: it never ends", "its window says over what time it looks: stats … window 5m");
+    if (rule_->is_asked) return check_asked(query);
     for (const g::Stage& stage : query.stages) {
       const bool behind = stats_at_.has_value();
       const auto refuse = [&](const std::string& why) {
-        return fail(stage.name.span.length > 0 ? stage.name.span : stage.span, "a rule cannot run '" + stage.name.text + "' on a stream: " + why, {}, ErrorCode::unsupported);
+        return fail(stage.name.span.length > 0 ? stage.name.span : stage.span, "a rule cannot run '" + stage.name.text + "' on a stream: " + why,
+                    "with 'every 5m over 1h' before 'as' it is asked again and again", ErrorCode::unsupported);
       };
       if (const auto* w = stage.as<g::WhereStage>()) {
         if (asks_now(*w->predicate)) return fail(w->predicate->span, "now() in a rule would be the moment of its creation for ever");
@@ -294,6 +344,10 @@ class Compiler {
           if (asks_now(*c.value)) return fail(c.span, "now() in a rule would be the moment of its creation for ever");
       } else if (stage.as<g::SelectStage>() || stage.as<g::DropStage>() || stage.as<g::RenameStage>() || stage.as<g::RenderStage>()) {
         // They stream.
+      } else if (stage.name.text == "first_seen") {
+        if (first_seen_at_) return refuse("it has one already");
+        if (!read_first_seen(stage)) return false;
+        first_seen_at_ = static_cast<size_t>(&stage - query.stages.data());
       } else if (const auto* s = stage.as<g::StatsStage>()) {
         if (behind) return refuse("groups of groups would have to wait for windows of windows");
         if (!s->window)
@@ -313,6 +367,109 @@ class Compiler {
       }
     }
     return true;
+  }
+
+  // The stage goes out of the query: what it says is held against groups, when they are looked at.
+  bool read_first_seen(const g::Stage& stage) {
+    g::StageArgs args(stage);
+    first_seen_keys_ = args.expressions();
+    const bool has_word = args.word("lookback");
+    const auto lookback = args.duration();
+    if (first_seen_keys_.empty() || !has_word || !lookback || !args.done()) return fail(stage.name.span, "expected keys, 'lookback' and a duration behind 'first_seen'", "first_seen src_ip, dst_port lookback 14d");
+    std::optional<DurationNs> length;
+    if (const auto* d = (*lookback)->as<g::DurationLiteral>()) length = d->nanoseconds;
+    if (const auto* p = (*lookback)->as<g::Parameter>())
+      for (const auto& [name, text] : rule_->parameters)
+        if (name == p->name) length = parse_duration(text);
+    if (!length || *length <= 0) return fail((*lookback)->span, "a look-back is a duration, such as 14d");
+    if (*length > limits::kRuleLookbackMax) return fail((*lookback)->span, "a look-back is at most " + format_duration(limits::kRuleLookbackMax));
+    rule_->first_seen = Rule::FirstSeen{{}, *length};
+    if (!has_learn_) rule_->learn = *length;
+    return true;
+  }
+
+  // Which of the grouping's keys it asks for.
+  bool resolve_first_seen() {
+    const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
+    const PlanWindow& window = *rule_->plan.window;
+    if (window.length != window.slide)
+      return fail(first_seen_span_, "first_seen in a rule goes with windows that stand side by side", "leave out 'slide', or ask with 'every 5m over 5m' before 'as'", ErrorCode::unsupported);
+    for (const g::ExprPtr& key : first_seen_keys_) {
+      const std::string text = g::print(*key);
+      size_t at = 0;
+      for (; at < stats.keys.size(); ++at) {
+        const g::NamedExpr& k = stats.keys[at];
+        if ((k.name && equal_ignoring_case(k.name->text(), text)) || equal_ignoring_case(g::print(*k.value), text)) break;
+      }
+      if (at == stats.keys.size())
+        return fail(key->span, "first_seen in a rule names keys of the rule's grouping, and '" + text + "' is none",
+                    rule_->is_per_record ? "alert by it" : "put it behind 'by', or ask with 'every 5m over 5m' before 'as'", ErrorCode::unsupported);
+      if (rule_->groups->keys[at].other_side) return fail(key->span, "first_seen in a rule needs to know which side is meant: src_" + text + " or dst_" + text);
+      rule_->first_seen->keys.push_back(at);
+    }
+    return true;
+  }
+
+  // Any query that says what a window holds; what it asks of now() would be another thing when it is asked again.
+  bool check_asked(const g::Query& query) {
+    for (const g::Stage& stage : query.stages) {
+      std::vector<const g::ExprPtr*> values;
+      if (const auto* w = stage.as<g::WhereStage>()) values.push_back(&w->predicate);
+      for (const auto* columns : {stage.as<g::ExtendStage>() ? &stage.as<g::ExtendStage>()->columns : nullptr, stage.as<g::SelectStage>() ? &stage.as<g::SelectStage>()->columns : nullptr,
+                                  stage.as<g::StatsStage>() ? &stage.as<g::StatsStage>()->keys : nullptr, stage.as<g::StatsStage>() ? &stage.as<g::StatsStage>()->aggregates : nullptr})
+        if (columns)
+          for (const auto& c : *columns) values.push_back(&c.value);
+      for (const auto* value : values)
+        if (asks_now(**value)) return fail((*value)->span, "now() in a rule would be another moment at each answer, and in each replay");
+      if (const auto* s = stage.as<g::StatsStage>(); s && s->window)
+        return fail(s->window->span, "a rule that is asked every so often has no other window", "its window is what 'over' says; bin(5m) parts it", ErrorCode::unsupported);
+    }
+    return true;
+  }
+
+  // Options that are FlowQL go into the query. Each is tried by itself first, so that what is wrong with it is said of it.
+  bool add_conditions(const BindOptions& options) {
+    std::vector<g::Stage> exceptions;
+    for (const std::string& text : exceptions_) {
+      auto stage = exception_stage(text);
+      if (!stage.ok()) return fail(exceptions_span_, stage.error().message);
+      exceptions.push_back(std::move(*stage));
+      if (!binds(options, {exceptions.back()}, exceptions_span_, "in the exception '" + text + "': ")) return false;
+    }
+    std::vector<Override> overrides;
+    for (const std::string& text : override_texts_) {
+      auto read = read_override(text);
+      if (!read.ok()) return fail(overrides_span_, read.error().message);
+      for (const auto& [name, value] : read->values)
+        if (!values_.contains(name)) return fail(overrides_span_, "the rule has no parameter '" + name + "' to override");
+      overrides.push_back(std::move(*read));
+    }
+    if (!overrides.empty() || !ladder_.empty()) {
+      if (!binds(options, query_.stages, {}, "")) return false;
+    }
+    if (!overrides.empty()) {
+      for (size_t i = stats_at_ && !rule_->is_asked ? *stats_at_ + 1 : 0; i < query_.stages.size(); ++i) query_.stages[i] = with_overrides(query_.stages[i], overrides);
+      if (!binds(options, query_.stages, overrides_span_, "with its overrides: ")) return false;
+    }
+    if (!ladder_.empty()) {
+      auto stage = severity_stage(ladder_, to_string(rule_->severity));
+      if (!stage.ok()) return fail(ladder_span_, stage.error().message);
+      query_.stages.push_back(std::move(*stage));
+      if (!binds(options, query_.stages, ladder_span_, "in severity_when: ")) return false;
+    }
+    query_.stages.insert(query_.stages.begin(), exceptions.begin(), exceptions.end());
+    if (stats_at_) *stats_at_ += exceptions.size();
+    return true;
+  }
+
+  bool binds(const BindOptions& options, const std::vector<g::Stage>& stages, const g::Span& span, const std::string& where) {
+    g::Query query = query_;
+    query.stages = stages;
+    Binder binder(options);
+    const bool good = table_ ? binder.bind_table(*table_, query.stages, &query).has_value() : binder.bind(query).has_value();
+    if (good) return true;
+    if (where.empty()) return take_error(binder.error());
+    return fail(span, where + binder.error().message, binder.error().hint);
   }
 
   // Names in braces: {src_ip}. "{{" and "}}" are braces.
@@ -344,7 +501,16 @@ class Compiler {
     if (!parse_message(message_parts_, rest)) return false;
     message_rest_ = std::move(rest);
     query_ = statement_.query;
-    if (!stats_at_) add_record_stats();
+    if (first_seen_at_) {
+      first_seen_span_ = query_.stages[*first_seen_at_].name.span;
+      if (stats_at_ && *first_seen_at_ > *stats_at_)
+        for (size_t i = *stats_at_ + 1; i < *first_seen_at_; ++i)
+          if (!query_.stages[i].as<g::ExtendStage>())
+            return fail(first_seen_span_, "between the grouping and first_seen there may be nothing that chooses", "put first_seen before the grouping, or just behind it", ErrorCode::unsupported);
+      query_.stages.erase(query_.stages.begin() + static_cast<ptrdiff_t>(*first_seen_at_));
+      if (stats_at_ && *first_seen_at_ < *stats_at_) --*stats_at_;
+    }
+    if (!stats_at_ && !rule_->is_asked) add_record_stats();
     if (error_) return false;
     for (const auto& [name, value] : rule_->parameters) {
       ParameterValue& parameter = values_[name];
@@ -358,12 +524,46 @@ class Compiler {
     // Columns are the same whatever the data has.
     BindOptions options;
     options.parameters = &values_;
-    options.continuous = true;
-    {
+    options.continuous = !rule_->is_asked;
+    options.lists = options_.lists;
+    options.any_list = options_.any_list;
+    std::set<std::string> lists;
+    options.lists_read = &lists;
+    if (rule_->is_asked) {
+      // Any range of the length will do to find out what comes of it.
+      options.now = 4'000'000'000 * kSecond;
+      options.narrow = TimeRange{options.now - over_, options.now};
+    }
+    std::optional<Schema>& table = table_;
+    if (const std::string source = lower_case(query_.source.name.text()); source != "flows" && options_.tables) {
+      table = options_.tables(source);
+      if (table && !rule_->is_asked)
+        return fail(query_.source.name.span, "rules over '" + source + "' are asked again and again", "with 'every 1m over 1h' before 'as'", ErrorCode::unsupported);
+    }
+    if (!add_conditions(options)) return false;
+    if (table) {
+      Binder binder(options);
+      auto plan = binder.bind_table(*table, query_.stages, &query_);
+      if (!plan) return take_error(binder.error());
+      rule_->plan = std::move(*plan);
+    } else {
       Binder binder(options);
       auto plan = binder.bind(query_);
       if (!plan) return take_error(binder.error());
       rule_->plan = std::move(*plan);
+    }
+    rule_->lists.assign(lists.begin(), lists.end());
+    if (rule_->is_asked) {
+      rule_->plan.window = PlanWindow{over_, every_, 0, 0};
+      rule_->query = g::print(g::Statement{query_, {}});
+      // What an alert's flows are found by: the conditions that stand first.
+      if (!table)
+        for (const g::Stage& stage : query_.stages) {
+          if (!stage.as<g::WhereStage>()) break;
+          rule_->flow_stages.push_back(with_values(stage, values_));
+        }
+      rule_->severity_column = output_at(kSeverityColumn);
+      return true;
     }
     SLUICE_CHECK(rule_->plan.window.has_value());
     const PlanWindow& window = *rule_->plan.window;
@@ -378,7 +578,9 @@ class Compiler {
         SLUICE_CHECK(rule_->plan.operators[i]->stateless());  // check_stages() let nothing else through
     }
     SLUICE_CHECK(rule_->groups != nullptr);
-    for (size_t i = 0; i < *stats_at_; ++i) rule_->flow_stages.push_back(query_.stages[i]);
+    if (rule_->first_seen && !resolve_first_seen()) return false;
+    for (size_t i = 0; i < *stats_at_; ++i) rule_->flow_stages.push_back(with_values(query_.stages[i], values_));
+    rule_->severity_column = output_at(kSeverityColumn);
     return true;
   }
 
@@ -432,7 +634,7 @@ class Compiler {
   }
 
   bool resolve_keys() {
-    const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
+    const g::StatsStage* stats = stats_at_ ? query_.stages[*stats_at_].as<g::StatsStage>() : nullptr;
     for (size_t i = 0; i < statement_.alert_by.size(); ++i) {
       const g::NamedExpr& key = statement_.alert_by[i];
       std::optional<size_t> at;
@@ -448,8 +650,10 @@ class Compiler {
         return fail(key.span, "the rule alerts by this column already");
       rule_->alert_keys.push_back(*at);
       const size_t slot = rule_->plan.output[*at].slot;
-      if (slot < stats.keys.size())
-        rule_->key_expressions.push_back(stats.keys[slot].value);
+      if (stats && slot < stats->keys.size())
+        rule_->key_expressions.push_back(stats->keys[slot].value);
+      else if (!stats && find_column(rule_->plan.output[*at].name))
+        rule_->key_expressions.push_back(g::ExprPtr(g::Expr{g::Name{{rule_->plan.output[*at].name}, false, key.span}, key.span}));
       else
         rule_->key_expressions.push_back(std::nullopt);
     }
@@ -503,6 +707,7 @@ class Compiler {
 
   const g::CreateRule& statement_;
   const std::string_view text_;
+  const CompileOptions& options_;
   std::shared_ptr<Rule> rule_;
   std::optional<QueryError> error_;
   std::vector<std::string> keys_seen_;
@@ -512,6 +717,15 @@ class Compiler {
   std::map<std::string, ParameterValue> values_;
   g::Query query_;
   std::optional<size_t> stats_at_;
+  bool has_grace_ = false, has_learn_ = false;
+  std::vector<g::ExprPtr> first_seen_keys_;
+  std::optional<size_t> first_seen_at_;
+  g::Span first_seen_span_;
+  std::optional<Schema> table_;  // of a source that is not flows
+  std::vector<std::string> exceptions_, override_texts_, ladder_;
+  g::Span exceptions_span_, overrides_span_, ladder_span_;
+  DurationNs every_ = 0, over_ = 0;
+  g::Span every_span_, over_span_;
 };
 
 }  // namespace
@@ -521,7 +735,16 @@ std::string_view to_string(Severity severity) {
   return kNames[static_cast<size_t>(severity)];
 }
 
-std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statement, std::string_view text) { return Compiler(statement, text).run(); }
+std::optional<Severity> severity_of(std::string_view word) {
+  constexpr Severity kAll[] = {Severity::info, Severity::low, Severity::medium, Severity::high, Severity::critical};
+  for (const Severity s : kAll)
+    if (equal_ignoring_case(to_string(s), word)) return s;
+  return std::nullopt;
+}
+
+std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statement, std::string_view text, const CompileOptions& options) {
+  return Compiler(statement, text, options).run();
+}
 
 std::string flows_query(const Rule& rule, const std::vector<std::optional<std::string>>& keys, TimeRange range) {
   std::string out = "from flows between " + format_timestamp(range.from) + " and " + format_timestamp(range.to);

@@ -218,12 +218,12 @@ class Expansion {
 
 std::variant<std::vector<g::CreateRule>, QueryError> expand_rule(const g::CreateRule& statement, std::string_view text) { return Expansion(statement, text).run(); }
 
-std::variant<std::vector<RulePtr>, QueryError> compile_rules(const g::CreateRule& statement, std::string_view text) {
+std::variant<std::vector<RulePtr>, QueryError> compile_rules(const g::CreateRule& statement, std::string_view text, const CompileOptions& options) {
   auto expanded = expand_rule(statement, text);
   if (auto* error = std::get_if<QueryError>(&expanded)) return std::move(*error);
   std::vector<RulePtr> rules;
   for (const g::CreateRule& one : std::get<0>(expanded)) {
-    auto compiled = compile_rule(one, text);
+    auto compiled = compile_rule(one, text, options);
     if (auto* error = std::get_if<QueryError>(&compiled)) {
       if (one.name.text() != statement.name.text()) error->message = "in " + one.name.text() + ": " + error->message;
       return std::move(*error);

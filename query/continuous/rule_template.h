@@ -31,6 +31,6 @@ namespace sluice::query::continuous {
 std::variant<std::vector<grammar::CreateRule>, QueryError> expand_rule(const grammar::CreateRule& statement, std::string_view text);
 
 // The rules that a statement makes, compiled. An error in one of several says in which.
-std::variant<std::vector<RulePtr>, QueryError> compile_rules(const grammar::CreateRule& statement, std::string_view text);
+std::variant<std::vector<RulePtr>, QueryError> compile_rules(const grammar::CreateRule& statement, std::string_view text, const CompileOptions& options = {});
 
 }  // namespace sluice::query::continuous

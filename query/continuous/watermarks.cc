@@ -38,8 +38,20 @@ void Watermarks::see(Key key, TimestampNs newest, TimestampNs now) {
     if (sources_.size() >= limits::kRuleSourcesMax) key.exporter = {};
     at = sources_.try_emplace(key).first;
   }
-  at->second.newest = std::max(at->second.newest, newest);
-  at->second.arrived_at = std::max(at->second.arrived_at, now);
+  SourceState& state = at->second;
+  state.newest = std::max(state.newest, newest);
+  if (state.first_at == kTimestampMin) {
+    state.first_at = now;
+  } else if (now > state.arrived_at) {
+    const DurationNs gap = now - state.arrived_at;
+    if (const auto ordinary = ordinary_silence(state); !ordinary || gap < *ordinary) state.gap = std::max(state.gap, gap);
+  }
+  state.arrived_at = std::max(state.arrived_at, now);
+}
+
+std::optional<DurationNs> Watermarks::ordinary_silence(const SourceState& state) {
+  if (state.first_at == kTimestampMin || state.arrived_at - state.first_at < limits::kSourceLearning) return std::nullopt;
+  return std::max(limits::kRuleSourceIdle, 2 * std::min(state.gap, kDay * 30));
 }
 
 TimestampNs Watermarks::at(TimestampNs now) const {

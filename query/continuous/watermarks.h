@@ -10,6 +10,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "query/continuous/limits.h"
@@ -23,6 +24,8 @@ class Watermarks {
   struct SourceState {
     TimestampNs newest = kTimestampMin;   // flow_end
     TimestampNs arrived_at = kTimestampMin;  // by the clock
+    TimestampNs first_at = kTimestampMin;    // by the clock
+    DurationNs gap = 0;                      // the longest between two arrivals that was not out of the ordinary, see ordinary_silence()
   };
   struct Key {
     uint8_t source = 0;
@@ -36,6 +39,10 @@ class Watermarks {
   TimestampNs at(TimestampNs now) const;
 
   const std::map<Key, SourceState>& sources() const { return sources_; }
+  // How long a source may be silent: for the first limits::kSourceLearning every gap is ordinary, and then what is no longer than
+  // twice the longest so far, or limits::kRuleSourceIdle. nullopt: it is not known long enough.
+  static std::optional<DurationNs> ordinary_silence(const SourceState& state);
+
   // As kept from an earlier life; arrived_at is the moment of the restart then.
   void restore(const Key& key, SourceState state) { sources_[key] = state; }
 

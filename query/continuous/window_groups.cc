@@ -101,6 +101,17 @@ WindowGroups::WindowGroups(RulePtr rule, TimestampNs frontier, bool keeps_settle
     : rule_(std::move(rule)), length_(rule_->window()), slide_(rule_->slide()), grace_(keeps_settled ? rule_->grace : 0) {
   frontier_ = frontier <= kEarliest ? kEarliest : slide_start(frontier - 1, slide_) + slide_;
   settled_before_ = frontier_;  // windows that begin before it would lack flows
+  if (rule_->first_seen) {
+    history_.emplace(rule_->first_seen->lookback);
+    history_->settle(frontier_);
+  }
+  if (rule_->learn == 0) known_since_ = kEarliest;
+}
+
+void WindowGroups::learn(const Chunk& rows, TimestampNs window, EvalContext& context) {
+  std::vector<ColumnPtr> keys;
+  for (const size_t k : rule_->first_seen->keys) keys.push_back(rule_->groups->keys[k].node->eval(rows, context));
+  for (size_t i = 0; i < rows.rows; ++i) history_->add(KeyHistory::fingerprint(keys, i), window);
 }
 
 Status WindowGroups::run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last) {
@@ -120,18 +131,24 @@ Status WindowGroups::take(Chunk rows, Worker& worker, TimestampNs horizon, bool 
     std::vector<uint32_t>* picked = nullptr;
     for (uint32_t i = 0; i < ready.rows; ++i) {
       const TimestampNs t = times[i];
-      if (t < frontier_ || t > kLatest) {
+      if (t > kLatest || (t < frontier_ && !history_)) {
         ++stats_.late_rows;
         continue;
       }
+      if (t < frontier_ && !is_learning_) ++stats_.late_rows;  // and known all the same
+      known_since_ = std::min(known_since_, t);
       if (!picked || t < pane || t >= pane + slide_) {
         pane = slide_start(t, slide_);
         picked = &by_pane[pane];
       }
       picked->push_back(i);
     }
-    for (const auto& [start, numbers] : by_pane)
+    if (history_)
+      for (const auto& [start, numbers] : by_pane) learn(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker.eval);
+    for (const auto& [start, numbers] : by_pane) {
+      if (start < frontier_) continue;
       SLUICE_TRY(take_piece(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker, horizon, has_room, sink));
+    }
     return {};
   });
   stats_.overflow = stats_.overflow || worker.eval.overflow;
@@ -181,12 +198,26 @@ void WindowGroups::account() {
   rows_since_account_ = 0;
   uint64_t bytes = 0;
   for (const auto& [start, window] : windows_) bytes += window.byte_size();
+  if (history_) {
+    bytes += history_->byte_size();
+    stats_.is_sketch = history_->is_sketch();
+  }
   stats_.bytes = bytes;
 }
 
 Status WindowGroups::look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink) {
+  // Still learning: what is not known yet cannot be told from what is new.
+  if (rule_->learn > 0 && window - rule_->learn < known_since_) return {};
   for (size_t i = 0; i < numbers.size(); i += kPiece) {
     Chunk rows = groups.rows(numbers.subspan(i, std::min(kPiece, numbers.size() - i)), worker.eval);
+    if (history_) {
+      std::vector<ColumnPtr> keys;
+      for (const size_t k : rule_->first_seen->keys) keys.push_back(rows.slots[k]);
+      std::vector<uint32_t> fresh;
+      for (uint32_t r = 0; r < rows.rows; ++r)
+        if (!history_->seen(KeyHistory::fingerprint(keys, r), window - rule_->first_seen->lookback, window)) fresh.push_back(r);
+      if (fresh.size() < rows.rows) rows = rows.gather(fresh, worker.eval);
+    }
     SLUICE_TRY(run_stages(rule_->plan.window->group + 1, rule_->plan.operators.size(), std::move(rows), worker, [&](Chunk out) -> Status {
       sink(Finding{*rule_, window, is_settled, out});
       return {};
@@ -227,6 +258,7 @@ Status WindowGroups::advance(TimestampNs watermark, Worker& worker, const Findin
   if (forgets) {
     frontier_ = forget_before;
     windows_.erase(windows_.begin(), windows_.lower_bound(frontier_));
+    if (history_) history_->settle(frontier_);
     rows_since_account_ = UINT64_MAX;
     account();
   }

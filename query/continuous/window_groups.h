@@ -23,10 +23,14 @@
 #include <span>
 #include <vector>
 
+#include "query/continuous/key_history.h"
 #include "query/continuous/rule.h"
 #include "query/run_state.h"
 
 namespace sluice::query::continuous {
+
+// Times outside are no flow's, and keep sums of times and windows from overflowing.
+inline constexpr TimestampNs kEarliest = -4'000'000'000 * kSecond, kLatest = 8'000'000'000 * kSecond;
 
 // Groups and aggregates of some flows.
 class Groups {
@@ -54,6 +58,9 @@ struct Finding {
   TimestampNs window = 0;  // its start
   bool is_settled = false;
   const Chunk& rows;       // by Rule::plan.output's slots
+  // Where rows are laid out otherwise: as many columns of the same names. null: as the plan says
+  const std::vector<OutputColumn>* output = nullptr;
+  const std::vector<OutputColumn>& columns() const { return output ? *output : rule.plan.output; }
 };
 using FindingSink = std::function<void(const Finding&)>;
 
@@ -64,6 +71,7 @@ struct WindowStats {
   uint64_t settled = 0;       // windows
   uint64_t groups = 0, bytes = 0, windows = 0;  // now
   bool overflow = false;      // an integer became too large once
+  bool is_sketch = false;     // first_seen knows its keys by sketches, see key_history.h
 };
 
 class WindowGroups {
@@ -75,6 +83,15 @@ class WindowGroups {
   // Rows in the frame of the rule's scan, which have met its filter. Flows at or beyond `horizon` (now, and a bit for clocks that
   // run ahead) do not lead. `room`: false when all rules together are at their bound.
   Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
+  // Where first_seen begins to look back: flows from here to the frontier are only learned from. As far back as the frontier without one.
+  TimestampNs history_from() const { return rule_->first_seen ? std::max(kEarliest, frontier_ - rule_->first_seen->lookback) : frontier_; }
+  // Flows before the frontier are learned from, and are not late: while history_from() to the frontier is read from the store.
+  void set_learning(bool learns) { is_learning_ = learns; }
+  // The first flow that is known of, by whoever knows: windows that begin less than the rule's `learn` behind it alert nobody. The
+  // earliest that is said counts.
+  void set_known_since(TimestampNs since) { known_since_ = std::min(known_since_, since); }
+  TimestampNs known_since() const { return known_since_; }
+
   // Never goes back; a lesser watermark changes nothing.
   Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink);
 
@@ -101,7 +118,13 @@ class WindowGroups {
   void account();
   bool hops() const { return length_ != slide_; }
 
+  // The keys of rows that are ready to be grouped, into the history.
+  void learn(const Chunk& rows, TimestampNs window, EvalContext& context);
+
   const RulePtr rule_;
+  std::optional<KeyHistory> history_;
+  bool is_learning_ = false;
+  TimestampNs known_since_ = kTimestampMax;
   const DurationNs length_, slide_, grace_;
   std::map<TimestampNs, Groups> windows_;  // by start
   std::set<TimestampNs> late_windows_;    // settled, and flows have come since
@@ -112,7 +135,5 @@ class WindowGroups {
 
 // The start of the slide that holds t, for the times that rules take; see kEarliest and kLatest.
 TimestampNs slide_start(TimestampNs t, DurationNs slide);
-// Times outside are no flow's, and keep sums of times and windows from overflowing.
-inline constexpr TimestampNs kEarliest = -4'000'000'000 * kSecond, kLatest = 8'000'000'000 * kSecond;
 
 }  // namespace sluice::query::continuous

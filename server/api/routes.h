@@ -15,6 +15,7 @@
 #include "server/feed_runner.h"
 #include "server/ingest_service.h"
 #include "server/limits.h"
+#include "server/list_keeper.h"
 #include "server/loss_book.h"
 #include "server/query_service.h"
 #include "server/rule_service.h"
@@ -41,6 +42,7 @@ struct Parts {
   QueryBounds bounds;
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
+  server::ListKeeper& lists;
 };
 std::vector<Route> routes(const Parts& parts);
 
@@ -83,6 +85,12 @@ void answer_rules_test(Call& call);
 // target_routes.cc
 void answer_targets(Call& call, const delivery::Outbox& outbox);
 void answer_target_test(Call& call, delivery::Outbox& outbox);
+
+// list_routes.cc
+void answer_lists(Call& call, const server::ListKeeper& lists);
+void answer_list(Call& call, const server::ListKeeper& lists);
+void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, bool replaces);
+void answer_list_remove(Call& call, server::ListKeeper& lists);
 
 // admin_routes.cc
 void answer_flush(Call& call, store::Store& store);

@@ -76,11 +76,11 @@ void answer_rules_apply(Call& call, server::RuleService& rules) {
 
 void answer_rules_test(Call& call) {
   const std::string script = call.exchange->take_body();
-  auto read = server::RuleService::read_script(script);
+  auto read = server::read_rule_script(script, nullptr);
   if (const auto* error = std::get_if<query::QueryError>(&read)) return refuse(call, *error);
   std::string body = "{\"rules\":[";
   bool all_passed = true;
-  for (const auto& one : std::get<0>(read)) {
+  for (const auto& one : std::get<server::RuleScript>(read).rules) {
     const auto results = query::continuous::run_examples(one.rule);
     const bool passed = std::all_of(results.begin(), results.end(), [](const auto& r) { return r.passed; });
     all_passed = all_passed && passed;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Rules on the real server: from `create rule` over every door to an alert, and through kill -9. Run: rules_test.py PATH-OF-SLUICED
 SLUICE_KILL_ROUNDS sets the number of kills (8). The seed is printed, and SLUICE_KILL_SEED repeats it."""
+import json
 import os
 import random
 import shutil
@@ -171,6 +172,94 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.s.query("replay rule nobody over last 1h").status, 400)
 
 
+    def test_lists_are_read_and_reloaded(self):
+        error = self.s.query("create rule listed as dst_ip in @nowhere").error
+        self.assertEqual((error["line"], error["column"]), (1, 33))
+        self.assertIn("there is no list '@nowhere'", error["message"])
+        self.s.query("create list bad (10.99.0.1)").rows()
+        self.s.query("create rule listed as dst_ip in @bad alert by src_ip, dst_ip suppress 1h").rows()
+        push(self.s, [flow("10.6.0.1", "10.99.0.1"), flow("10.6.0.2", "10.99.0.2")])
+        wait_for(lambda: self.alerts("listed"))
+        self.assertEqual([a[0] for a in self.alerts("listed")], ["src_ip=10.6.0.1 dst_ip=10.99.0.1"])
+        # A list that changes: flows of windows that are open are looked at again, and new ones by it.
+        bundle = {"type": "bundle", "objects": [
+            {"type": "indicator", "pattern_type": "stix", "pattern": "[ipv4-addr:value = '10.99.0.2']"},
+            {"type": "indicator", "pattern_type": "stix", "pattern": "[domain-name:value = 'example.com']"}]}
+        put = self.s.ask("PUT", "/v1/lists/bad", json.dumps(bundle), headers={"Content-Type": "application/stix+json;version=2.1"}).json()
+        self.assertEqual((put["items"], put["version"]), (1, 2))
+        self.assertEqual(sum(put["left_out"].values()), 1)
+        push(self.s, [flow("10.6.0.3", "10.99.0.2")])
+        wait_for(lambda: any("10.6.0.3" in a[0] for a in self.alerts("listed")))
+        self.assertEqual({a[0] for a in self.alerts("listed")} - {"src_ip=10.6.0.2 dst_ip=10.99.0.2"}, {"src_ip=10.6.0.1 dst_ip=10.99.0.1", "src_ip=10.6.0.3 dst_ip=10.99.0.2"})
+        self.assertEqual(self.s.get("/v1/lists/bad").body.decode(), "10.99.0.2\n")
+        added = self.s.post("/v1/lists/bad?lifetime=3s", "10.99.0.7 # for a while\n").json()
+        self.assertEqual(added["items"], 2)
+        self.assertIn("10.99.0.7 until", self.s.get("/v1/lists/bad").body.decode())
+        self.assertTrue(wait_for(lambda: self.s.get("/v1/lists/bad").body.decode() == "10.99.0.2\n"))
+        # The hunt for it in what is stored.
+        hunted = self.s.query("replay list bad over last 1d").json()
+        self.assertEqual([c["name"] for c in hunted["columns"]][:3], ["listed", "peer", "flows"])
+        self.assertEqual(sorted(row[:3] for row in hunted["rows"]), [["10.99.0.2", "10.6.0.2", 1], ["10.99.0.2", "10.6.0.3", 1]])
+        self.assertEqual(self.s.query("replay list nobody over last 1d").status, 400)
+        refused = self.s.query("drop list bad")
+        self.assertEqual(refused.status, 409)
+        self.assertIn("listed", refused.error["message"])
+        self.s.query("drop rule listed").rows()
+        self.s.query("drop list bad").rows()
+        self.assertEqual(self.s.get("/v1/lists/bad").status, 404)
+
+    def test_zones_and_policy(self):
+        self.s.query("create list zone_guest (10.77.0.0/16)").rows()
+        self.s.query("create list forbidden ('guest>internal', 'external>servers')").rows()
+        self.s.query("create rule policy as from flows | extend way = concat(zone(src_ip), '>', zone(dst_ip)) | where way in @forbidden alert by src_ip, dst_ip "
+                     "message '{src_ip} speaks to {dst_ip}: {way}'").rows()
+        push(self.s, [flow("10.77.0.1", "10.78.0.1"), flow("10.77.0.1", "10.77.0.2"), flow("198.51.100.1", "10.79.0.1")])
+        self.assertEqual([a[1] for a in wait_for(lambda: self.alerts("policy"))], ["10.77.0.1 speaks to 10.78.0.1: guest>internal"])
+        # A new zone is seen by rules that ask for zones.
+        self.s.query("create list zone_servers (10.79.0.0/24)").rows()
+        push(self.s, [flow("198.51.100.2", "10.79.0.1")])
+        self.assertTrue(wait_for(lambda: any("198.51.100.2" in a[0] for a in self.alerts("policy"))))
+
+    def test_rules_that_are_asked(self):
+        now = int(time.time())
+        push(self.s, [flow("10.7.0.1", port=9418, at=now - 100, size=1000 + i) for i in range(5)])
+        push(self.s, [flow("10.7.0.2", port=9418, at=now - 100, size=10)])
+        push(self.s, [flow("10.7.0.9", port=1)])  # time goes on
+        self.s.query("create rule asked every 10s over 1h as from flows | where dst_port == 9418 | top 1 src_ip by sum(bytes) alert by src_ip suppress 1d").rows()
+        rows = wait_for(lambda: self.alerts("asked", "key, query"))
+        self.assertEqual([r[0] for r in rows], ["src_ip=10.7.0.1"])
+        self.assertEqual(self.s.query(rows[0][1] + " | stats n = count()").rows(), [[5]])
+        self.assertEqual(self.rule("asked")[0], "running")
+        # Rules build on rules.
+        self.s.query("create rule built every 10s over 1d as from alerts | where rule == 'asked' | stats n = count() by key alert by key").rows()
+        self.assertTrue(wait_for(lambda: self.alerts("built"), 30))
+        replayed = self.s.query("replay rule asked over last 1h").json()
+        self.assertEqual(len(replayed["rows"]), 1)
+
+    def test_exceptions_ladder_and_silence(self):
+        self.s.query("create rule noisy severity low mode silent severity_when ('high: n >= 5') as dst_port == 7777 | stats n = count() by src_ip window 1h alert by src_ip").rows()
+        self.assertEqual(self.s.query("alter rule noisy add exception \"src_ip == 10.8.0.1 -- the scanner\"").rows(), [["noisy", "exception added"]])
+        self.assertEqual(self.s.query("alter rule noisy add exception \"src_ip == 10.8.0.1 -- the scanner\"").status, 409)
+        self.assertEqual(self.s.query("alter rule noisy add exception \"src_prt == 1\"").status, 400)
+        push(self.s, [flow("10.8.0.1", port=7777)] + [flow("10.8.0.2", port=7777)] * 2 + [flow("10.8.0.3", port=7777)] * 6)
+        wait_for(lambda: len(self.alerts("noisy")) == 2)
+        self.assertEqual(sorted(self.alerts("noisy", "key, severity, silent")), [["src_ip=10.8.0.2", "low", True], ["src_ip=10.8.0.3", "high", True]])
+        self.assertEqual(self.s.query("alter rule noisy drop exception \"src_ip == 10.8.0.1 -- the scanner\"").rows(), [["noisy", "exception dropped"]])
+        # It is as if it had never been: the flow is there.
+        self.assertTrue(wait_for(lambda: any("10.8.0.1" in a[0] for a in self.alerts("noisy"))))
+
+    def test_a_file_brings_its_lists(self):
+        text = "create list mine (10.66.0.1)\n; create rule from_file as dst_ip in @mine alert by dst_ip"
+        applied = self.s.post("/v1/rules/apply", text).json()["rules"]
+        self.assertEqual([(r["name"], r["result"]) for r in applied], [("@mine", "created"), ("from_file", "created")])
+        self.s.post("/v1/lists/mine", "10.66.0.2").json()
+        applied = self.s.post("/v1/rules/apply", text).json()["rules"]
+        self.assertEqual([(r["name"], r["result"]) for r in applied], [("from_file", "unchanged")])
+        self.assertEqual(self.s.get("/v1/lists/mine").body.decode(), "10.66.0.1\n10.66.0.2\n")
+        tested = self.s.post("/v1/rules/test", "create rule t fires (\"@l = 10.0.0.9; 1 flow dst_ip=10.0.0.9\") quiet (\"1 flow dst_ip=10.0.0.9\") as dst_ip in @l alert by dst_ip").json()
+        self.assertTrue(tested["passed"], tested)
+
+
 class Access(unittest.TestCase):
     def test_only_admins_change_rules(self):
         with Sluiced() as s:
@@ -184,6 +273,15 @@ class Access(unittest.TestCase):
             s.token = reader
             self.assertEqual(s.query("drop rule r").status, 403)
             self.assertEqual(s.query("alter rule r disable").status, 403)
+            self.assertEqual(s.query("alter rule r add exception \"src_ip == 10.0.0.1\"").status, 403)
+            self.assertEqual(s.query("create or replace rule r as dst_port == 10").status, 403)
+            self.assertEqual(s.post("/v1/rules/apply", "create rule r as dst_port == 10").status, 403)
+            self.assertEqual(s.query("create list l (10.0.0.1)").status, 403)
+            self.assertEqual(s.query("drop list l").status, 403)
+            self.assertEqual(s.ask("PUT", "/v1/lists/l", "10.0.0.1").status, 403)
+            self.assertEqual(s.post("/v1/lists/l", "10.0.0.1").status, 403)
+            self.assertEqual(s.ask("DELETE", "/v1/lists/l").status, 403)
+            self.assertEqual(s.get("/v1/lists").json()["lists"], [])
             self.assertEqual(s.query("replay rule r over last 1h").rows(), [])
 
 

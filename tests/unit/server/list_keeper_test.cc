@@ -58,6 +58,47 @@ TEST_F(ListKeeperTest, KeepsListsOverARestart) {
   EXPECT_TRUE(book->find("empty")->items.empty());
 }
 
+TEST_F(ListKeeperTest, ItemsEnd) {
+  {
+    ListKeeper keeper(*catalog, clock);
+    ASSERT_TRUE(keeper.load().ok());
+    std::vector<std::string> told;
+    keeper.watch([&](const std::string& name) { told.push_back(name); }, {});
+    auto made = query::make_watch_list("Bad", {"10.0.0.1", "\t10.0.0.2", "10.0.0.3"}, {2'000 * kSecond, kTimestampMax, 3'000 * kSecond});
+    ASSERT_TRUE(keeper.put_list(std::move(*made), false).ok());
+    ASSERT_TRUE(keeper.expire().ok());
+    EXPECT_EQ(told, std::vector<std::string>{"bad"});
+    // What is added again ends later; what is new is added.
+    const auto merged = keeper.merge("BAD", {"10.0.0.3", "10.0.0.4"}, {9'000 * kSecond, kTimestampMax});
+    ASSERT_TRUE(merged.ok());
+    EXPECT_EQ(merged->items, 4u);
+    EXPECT_EQ(merged->version, 2u);
+    clock.set(2'000 * kSecond - 1);
+    ASSERT_TRUE(keeper.expire().ok());
+    EXPECT_EQ(keeper.lists()->find("bad")->items.size(), 4u);
+  }
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  EXPECT_EQ(keeper.lists()->find("bad")->items, (std::vector<std::string>{"10.0.0.1", "\t10.0.0.2", "10.0.0.3", "10.0.0.4"}));
+  clock.set(2'000 * kSecond);
+  ASSERT_TRUE(keeper.expire().ok());
+  EXPECT_EQ(keeper.lists()->find("bad")->items, (std::vector<std::string>{"\t10.0.0.2", "10.0.0.3", "10.0.0.4"}));
+  EXPECT_EQ(keeper.lists()->find("bad")->version, 3u);
+  clock.set(9'000 * kSecond);
+  ASSERT_TRUE(keeper.expire().ok());
+  EXPECT_EQ(keeper.lists()->find("bad")->items, (std::vector<std::string>{"\t10.0.0.2", "10.0.0.4"}));
+  EXPECT_TRUE(keeper.lists()->find("bad")->ends.empty());
+}
+
+TEST_F(ListKeeperTest, WhoReadsAListKeepsIt) {
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  ASSERT_TRUE(keeper.put_list(list("bad", {"10.0.0.1"}), false).ok());
+  keeper.watch({}, [](const std::string& name) { return name == "bad" ? Status(Error{ErrorCode::conflict, "read"}) : Status(); });
+  EXPECT_FALSE(keeper.drop_list("BAD").ok());
+  EXPECT_NE(keeper.lists()->find("bad"), nullptr);
+}
+
 TEST_F(ListKeeperTest, ABookDoesNotChange) {
   ListKeeper keeper(*catalog, clock);
   ASSERT_TRUE(keeper.load().ok());

@@ -1,0 +1,162 @@
+#include "query/continuous/rule_options.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "grammar/parse.h"
+#include "query/continuous/rule.h"
+#include "query/words.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+namespace g = grammar;
+
+std::string_view trimmed(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
+Result<g::ExprPtr> expression(std::string_view text) {
+  auto parsed = g::parse_expression(text);
+  if (const auto* error = std::get_if<g::SyntaxError>(&parsed)) return Error{ErrorCode::parse, "in '" + std::string(text) + "': " + error->message};
+  return std::get<g::ExprPtr>(std::move(parsed));
+}
+
+// A value as it would be written: 500, 10.0.0.0/8, tcp; text that is none of these in quotes.
+g::ExprPtr literal(std::string_view text) {
+  if (const auto parsed = g::parse_expression(text); const auto* expr = std::get_if<g::ExprPtr>(&parsed))
+    if (!(*expr)->as<g::Call>() && !(*expr)->as<g::Compare>() && !(*expr)->as<g::Logical>() && !(*expr)->as<g::Arithmetic>() && !(*expr)->as<g::In>() &&
+        !(*expr)->as<g::Between>() && !(*expr)->as<g::IsNull>() && !(*expr)->as<g::Parameter>())
+      return *expr;
+  return g::ExprPtr(g::Expr{g::StringLiteral{std::string(text)}, {}});
+}
+
+// What an expression becomes; nullopt: itself, with its parts replaced. Several stand in a list only.
+using Replace = std::function<std::optional<std::vector<g::ExprPtr>>(const g::Expr&)>;
+
+g::ExprPtr replaced(const g::ExprPtr& expr, const Replace& replace);
+
+std::vector<g::ExprPtr> all_replaced(const std::vector<g::ExprPtr>& items, const Replace& replace) {
+  std::vector<g::ExprPtr> out;
+  for (const auto& item : items) {
+    if (auto several = replace(*item))
+      out.insert(out.end(), several->begin(), several->end());
+    else
+      out.push_back(replaced(item, replace));
+  }
+  return out;
+}
+
+g::ExprPtr replaced(const g::ExprPtr& expr, const Replace& replace) {
+  if (auto with = replace(*expr); with && with->size() == 1) return with->front();
+  g::Expr out = *expr;
+  const auto at = [&](g::ExprPtr& part) { part = replaced(part, replace); };
+  std::visit(g::Overloaded{[&](g::Unary& e) { at(e.operand); }, [&](g::Arithmetic& e) { at(e.left), at(e.right); }, [&](g::Compare& e) { at(e.left), at(e.right); },
+                           [&](g::Logical& e) { e.operands = all_replaced(e.operands, replace); },
+                           [&](g::In& e) { at(e.value), e.items = all_replaced(e.items, replace); }, [&](g::Between& e) { at(e.value), at(e.low), at(e.high); },
+                           [&](g::IsNull& e) { at(e.operand); }, [&](g::Call& e) { e.arguments = all_replaced(e.arguments, replace); }, [](auto&) {}},
+             out.node);
+  return g::ExprPtr(std::move(out));
+}
+
+g::Stage stage_replaced(const g::Stage& stage, const Replace& replace) {
+  g::Stage out = stage;
+  const auto columns = [&](std::vector<g::NamedExpr>& named) {
+    for (auto& c : named) c.value = replaced(c.value, replace);
+  };
+  std::visit(g::Overloaded{[&](g::WhereStage& s) { s.predicate = replaced(s.predicate, replace); }, [&](g::ExtendStage& s) { columns(s.columns); },
+                           [&](g::SelectStage& s) { columns(s.columns); }, [&](g::StatsStage& s) { columns(s.keys), columns(s.aggregates); }, [](auto&) {}},
+             out.node);
+  return out;
+}
+
+g::Stage stage_of(std::string_view name, decltype(g::Stage::node) node) { return g::Stage{g::Keyword{std::string(name), {}}, std::move(node), {}}; }
+
+}  // namespace
+
+Result<g::Stage> exception_stage(std::string_view text) {
+  std::string_view condition = text.substr(0, text.find(" -- "));
+  g::ExprPtr until = g::ExprPtr(g::Expr{g::NullLiteral{}, {}});
+  bool expires = false;
+  if (const size_t at = condition.rfind(" until "); at != std::string_view::npos) {
+    SLUICE_ASSIGN(until, expression(trimmed(condition.substr(at + 7))));
+    // A moment alone is read as one where it is compared.
+    if (!until->as<g::TimestampLiteral>()) return Error{ErrorCode::parse, "an exception holds until a time, as in 'until 2027-01-31'"};
+    expires = true;
+    condition = condition.substr(0, at);
+  }
+  condition = trimmed(condition);
+  if (condition.empty()) return Error{ErrorCode::parse, "an exception is a condition, then perhaps 'until' and a time, then perhaps '--' and why"};
+  SLUICE_ASSIGN(g::ExprPtr left_out, expression(condition));
+  if (expires) {
+    const g::ExprPtr ts(g::Expr{g::Name{{"ts"}, false, {}}, {}});
+    const g::ExprPtr before(g::Expr{g::Compare{g::CompareOp::kLess, ts, until}, {}});
+    left_out = g::ExprPtr(g::Expr{g::Logical{g::LogicalOp::kAnd, {left_out, before}}, {}});
+  }
+  return stage_of("where", g::WhereStage{g::ExprPtr(g::Expr{g::Unary{g::UnaryOp::kNot, left_out}, {}})});
+}
+
+Result<Override> read_override(std::string_view text) {
+  const size_t where = text.find(" where ");
+  if (where == std::string_view::npos) return Error{ErrorCode::parse, "an override is written \"limit=500 where src_ip == 10.0.0.9\""};
+  SLUICE_ASSIGN(g::ExprPtr condition, expression(trimmed(text.substr(where + 7))));
+  Override out{{}, std::move(condition)};
+  std::string_view rest = text.substr(0, where);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find(';'), rest.size());
+    const std::string_view one = trimmed(rest.substr(0, end));
+    rest.remove_prefix(std::min(rest.size(), end + 1));
+    const size_t equal = one.find('=');
+    if (equal == std::string_view::npos || equal == 0) return Error{ErrorCode::parse, "an override's value is written name=value, and not '" + std::string(one) + "'"};
+    out.values.emplace_back(std::string(trimmed(one.substr(0, equal))), literal(trimmed(one.substr(equal + 1))));
+  }
+  return out;
+}
+
+g::Stage with_overrides(const g::Stage& stage, const std::vector<Override>& overrides) {
+  return stage_replaced(stage, [&](const g::Expr& expr) -> std::optional<std::vector<g::ExprPtr>> {
+    const auto* parameter = expr.as<g::Parameter>();
+    if (!parameter) return std::nullopt;
+    g::Call chosen{g::Name{{"case"}, false, expr.span}, {}};
+    for (const Override& o : overrides)
+      for (const auto& [name, value] : o.values)
+        if (name == parameter->name) chosen.arguments.push_back(o.condition), chosen.arguments.push_back(value);
+    if (chosen.arguments.empty()) return std::nullopt;
+    chosen.arguments.push_back(g::ExprPtr(expr));
+    return std::vector{g::ExprPtr(g::Expr{std::move(chosen), expr.span})};
+  });
+}
+
+Result<g::Stage> severity_stage(const std::vector<std::string>& ladder, std::string_view otherwise) {
+  std::vector<std::pair<Severity, g::ExprPtr>> rungs;
+  for (const std::string& rung : ladder) {
+    const size_t colon = rung.find(':');
+    const auto severity = colon == std::string::npos ? std::nullopt : severity_of(trimmed(std::string_view(rung).substr(0, colon)));
+    if (!severity) return Error{ErrorCode::parse, "'" + rung + "' does not begin with a severity and ':', as \"high: hosts > 1000\" does"};
+    if (std::any_of(rungs.begin(), rungs.end(), [&](const auto& r) { return r.first == *severity; }))
+      return Error{ErrorCode::parse, "the severity '" + std::string(to_string(*severity)) + "' is there twice"};
+    SLUICE_ASSIGN(g::ExprPtr condition, expression(trimmed(std::string_view(rung).substr(colon + 1))));
+    rungs.emplace_back(*severity, std::move(condition));
+  }
+  std::sort(rungs.begin(), rungs.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  const auto word = [](std::string_view text) { return g::ExprPtr(g::Expr{g::StringLiteral{std::string(text)}, {}}); };
+  g::Call chosen{g::Name{{"case"}, false, {}}, {}};
+  for (auto& [severity, condition] : rungs) chosen.arguments.push_back(std::move(condition)), chosen.arguments.push_back(word(to_string(severity)));
+  chosen.arguments.push_back(word(otherwise));
+  return stage_of("extend", g::ExtendStage{{{g::Name{{std::string(kSeverityColumn)}, false, {}}, g::ExprPtr(g::Expr{std::move(chosen), {}}), {}}}});
+}
+
+g::Stage with_values(const g::Stage& stage, const std::map<std::string, ParameterValue>& values) {
+  return stage_replaced(stage, [&](const g::Expr& expr) -> std::optional<std::vector<g::ExprPtr>> {
+    const auto* parameter = expr.as<g::Parameter>();
+    const auto at = parameter ? values.find(parameter->name) : values.end();
+    if (at == values.end()) return std::nullopt;
+    std::vector<g::ExprPtr> out;
+    for (const auto& value : at->second.values) out.push_back(literal(value));
+    return out;
+  });
+}
+
+}  // namespace sluice::query::continuous

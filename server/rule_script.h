@@ -1,0 +1,45 @@
+// Rules as text: one statement, or a file of them with the lists that they read.
+//
+// Pure, any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "grammar/syntax.h"
+#include "query/continuous/rule.h"
+#include "query/watch_list.h"
+
+namespace sluice::server {
+
+struct ScriptedRule {
+  query::continuous::RulePtr rule;
+  std::string text;  // as it was written; of a rule that comes of `each`, its own
+};
+struct RuleScript {
+  std::vector<ScriptedRule> rules;
+  std::vector<std::pair<query::WatchList, bool>> lists;  // to be made; and whether one replaces what is there
+  std::shared_ptr<const query::ListBook> book;           // as it would be
+};
+
+// What rules are compiled with. They may ask `alerts`, and flows. `lists` must outlive the compiling
+query::continuous::CompileOptions rule_compile_options(const query::ListBook* lists);
+
+std::variant<query::continuous::RulePtr, query::QueryError> compile_rule_text(std::string_view text, const query::ListBook& lists);
+
+// The rules that a statement of `text` makes; `written`: the statement alone.
+std::variant<std::vector<ScriptedRule>, query::QueryError> rules_made_by(const grammar::CreateRule& statement, std::string_view text, std::string_view written,
+                                                                         const query::continuous::CompileOptions& options);
+
+// A file of `create rule` and `create list`. A list that is there keeps what it has, unless the statement says `or replace`.
+// `known`: the lists that there are; null: those that the file does not make are taken to exist, for texts that are only tried.
+std::variant<RuleScript, query::QueryError> read_rule_script(std::string_view script, std::shared_ptr<const query::ListBook> known);
+
+// With the place marked in the text.
+query::QueryError error_at(const grammar::Span& span, std::string_view text, ErrorCode code, std::string message, std::string hint = {});
+
+}  // namespace sluice::server

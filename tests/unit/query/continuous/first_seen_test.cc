@@ -1,0 +1,234 @@
+// first_seen in rules: what a window yields is what the engine answers when it is asked about the same window, whatever the order in
+// which flows came within their windows; its memory has a bound, and errs on one side only.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "grammar/parse.h"
+#include "query/continuous/example.h"
+#include "query/continuous/key_history.h"
+#include "query/continuous/replay.h"
+#include "query/continuous/stream.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
+
+std::variant<RulePtr, QueryError> compiled(const std::string& text) {
+  auto parsed = grammar::parse(text);
+  if (const auto* error = std::get_if<grammar::SyntaxError>(&parsed)) return QueryError{ErrorCode::parse, error->text(), {}, std::nullopt, {}};
+  return compile_rule(*std::get<grammar::Statement>(parsed).as<grammar::CreateRule>(), text);
+}
+RulePtr rule_of(const std::string& text) {
+  auto rule = compiled(text);
+  if (auto* error = std::get_if<QueryError>(&rule)) {
+    ADD_FAILURE() << text << ": " << error->message << "\n" << error->caret;
+    return nullptr;
+  }
+  return std::get<RulePtr>(rule);
+}
+std::string refused(const std::string& text) {
+  auto rule = compiled(text);
+  const auto* error = std::get_if<QueryError>(&rule);
+  return error ? error->message : "taken";
+}
+
+struct Flow {
+  TimestampNs end;
+  uint32_t src;
+  uint16_t port;
+};
+std::shared_ptr<const Batch> batch_of(std::span<const Flow> flows) {
+  FlowBatchBuilder b;
+  for (const Flow& f : flows) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, f.end);
+    b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + f.src));
+    b.set_uint(ColumnId::dst_port, f.port);
+    b.set_uint(ColumnId::protocol, 6);
+  }
+  return std::make_shared<const Batch>(b.finish());
+}
+
+std::multiset<std::string> lines_of(const Chunk& rows, const std::vector<OutputColumn>& columns) {
+  std::multiset<std::string> lines;
+  for (size_t r = 0; r < rows.rows; ++r) {
+    std::string line;
+    for (const auto& c : columns) line += format_value(value_at(*rows.slots[c.slot], c.type, r), c.type.enumeration) + " ";
+    lines.insert(line);
+  }
+  return lines;
+}
+
+class Sink final : public ResultSink {
+ public:
+  Status begin(const Schema& schema) override {
+    for (size_t i = 0; i < schema.size(); ++i) columns.push_back({schema[i].name, i, Type{schema[i].type, schema[i].physical, schema[i].enumeration, {}, {}}});
+    return {};
+  }
+  Status batch(const Batch& batch) override {
+    Chunk chunk;
+    chunk.rows = batch.rows;
+    for (const Column& c : batch.columns) chunk.slots.push_back(std::make_shared<const Column>(c));
+    lines.merge(lines_of(chunk, columns));
+    return {};
+  }
+  std::vector<OutputColumn> columns;
+  std::multiset<std::string> lines;
+};
+
+class FirstSeen : public ::testing::TestWithParam<uint64_t> {};
+
+TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
+  std::mt19937_64 dice(GetParam());
+  std::vector<Flow> flows;
+  for (int i = 0; i < 1'500; ++i) flows.push_back({kStart + static_cast<int64_t>(dice() % static_cast<uint64_t>(2 * kHour)), static_cast<uint32_t>(dice() % 40), static_cast<uint16_t>(dice() % 9)});
+  std::sort(flows.begin(), flows.end(), [](const Flow& a, const Flow& b) { return a.end < b.end; });
+  // A little out of order, but not from one window into the next.
+  for (size_t i = 1; i < flows.size(); ++i)
+    if (flows[i].end / kMinute == flows[i - 1].end / kMinute && dice() % 3 == 0) std::swap(flows[i], flows[i - 1]);
+  const std::string before = "from flows | where dst_port != 8 | first_seen src_ip, dst_port lookback 20m | stats n = count() by src_ip, dst_port, proto";
+  const auto rule = rule_of("create rule r learn 0s as " + before + " window 5m");
+  ASSERT_TRUE(rule);
+  EXPECT_TRUE(rule->is_rising);
+  std::map<TimestampNs, std::multiset<std::string>> settled;
+  const FindingSink sink = [&](const Finding& f) {
+    if (f.is_settled) settled[f.window] = lines_of(f.rows, f.columns());
+  };
+  store::Snapshot snapshot;
+  ManualClock clock(kStart + kDay);
+  InlineExecutor executor;
+  QueryContext context;
+  context.snapshot = &snapshot;
+  context.clock = &clock;
+  context.executor = &executor;
+  auto stream = std::make_unique<Stream>();
+  stream->add(std::make_unique<WindowGroups>(rule, kEarliest));
+  TimestampNs now = kStart;
+  for (size_t at = 0; at < flows.size();) {
+    const size_t count = std::min<size_t>(flows.size() - at, 1 + dice() % 60);
+    snapshot.open.push_back(batch_of(std::span(flows).subspan(at, count)));
+    at += count;
+    now = flows[at - 1].end + kMinute;
+    if (GetParam() % 2 == 0 && dice() % 8 == 0) {
+      // A death: windows and look-back are read again.
+      auto groups = std::make_unique<WindowGroups>(rule, stream->find("r")->frontier());
+      QueryRequest request;
+      RunState run(request, context);
+      ScanStats stats;
+      groups->set_learning(true);
+      ASSERT_TRUE(read_stored(*groups, run, {groups->history_from(), kTimestampMax}, stats).ok());
+      groups->set_learning(false);
+      auto next = std::make_unique<Stream>();
+      for (const auto& [key, source] : stream->watermarks().sources()) next->watermarks().restore(key, source);
+      next->watermarks().see(*snapshot.open.back(), now);
+      next->add(std::move(groups));
+      stream = std::move(next);
+      stream->tick(now, sink);
+      continue;
+    }
+    stream->push(snapshot.open.back(), now, sink);
+  }
+  stream->tick(now + 2 * kHour, sink);
+  size_t found = 0;
+  for (TimestampNs w = kStart; w < kStart + 2 * kHour; w += 5 * kMinute) {
+    QueryRequest request;
+    request.text = before;
+    request.from = w;
+    request.to = w + 5 * kMinute;
+    Sink answer;
+    QuerySummary summary;
+    const auto error = run(request, context, answer, summary);
+    ASSERT_FALSE(error) << error->message;
+    EXPECT_EQ(settled[w], answer.lines) << format_timestamp(w) << " seed " << GetParam();
+    found += answer.lines.size();
+  }
+  EXPECT_GT(found, 100u);
+  // And a replay of a part says what live said of it.
+  const auto replayed = replay(rule_of("create rule r learn 0s as " + before + " window 5m alert by src_ip, dst_port, proto"), {kStart + kHour, kStart + 2 * kHour}, {}, context);
+  ASSERT_TRUE(replayed.ok());
+  size_t live = 0;
+  for (TimestampNs w = kStart + kHour; w < kStart + 2 * kHour; w += 5 * kMinute) live += settled[w].size();
+  EXPECT_EQ(replayed->alerts.size(), live);
+}
+INSTANTIATE_TEST_SUITE_P(Seeds, FirstSeen, ::testing::Range<uint64_t>(1, 7));
+
+TEST(FirstSeenRule, AlertsOnceForAKeyAndAgainBehindTheLookBack) {
+  const auto rule = rule_of("create rule r as dst_port == 22 | first_seen src_ip lookback 1h alert by src_ip");
+  ASSERT_TRUE(rule);
+  EXPECT_EQ(rule->learn, kHour);
+  const auto count = [&](const char* flows) { return run_example(rule, flows)->size(); };
+  EXPECT_EQ(count("50 flows over 50m src_ip=10.0.0.1 dst_port=22"), 1u);
+  EXPECT_EQ(count("1 flow src_ip=10.0.0.1 dst_port=22; 1 flow at 30m src_ip=10.0.0.1 dst_port=23; 1 flow at 59m src_ip=10.0.0.1 dst_port=22"), 1u);
+  EXPECT_EQ(count("1 flow src_ip=10.0.0.1 dst_port=22; 1 flow at 62m src_ip=10.0.0.1 dst_port=22"), 2u);
+  EXPECT_EQ(count("1 flow src_ip=10.0.0.1 dst_port=22; 1 flow at 1m src_ip=10.0.0.2 dst_port=22"), 2u);
+}
+
+TEST(FirstSeenRule, IsSilentWhileItLearns) {
+  const auto rule = rule_of("create rule r learn 30m as first_seen src_ip lookback 1h alert by src_ip");
+  ASSERT_TRUE(rule);
+  Stream stream;
+  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  std::set<TimestampNs> found;
+  for (uint32_t minute = 0; minute < 60; ++minute) {
+    const Flow flow{kStart + minute * kMinute, minute, 1};
+    stream.push(batch_of(std::span(&flow, 1)), flow.end, [&](const Finding& f) { found.insert(f.window); });
+  }
+  ASSERT_FALSE(found.empty());
+  EXPECT_EQ(*found.begin(), kStart + 30 * kMinute);
+  EXPECT_EQ(found.size(), 30u);
+}
+
+TEST(FirstSeenRule, SaysWhatItCannotBe) {
+  EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 1h alert by dst_ip"), "first_seen in a rule names keys of the rule's grouping, and 'src_ip' is none");
+  EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 91d alert by src_ip"), "a look-back is at most " + format_duration(limits::kRuleLookbackMax));
+  EXPECT_EQ(refused("create rule r as first_seen src_ip alert by src_ip"), "expected keys, 'lookback' and a duration behind 'first_seen'");
+  EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 1h | stats n = count() by src_ip window 5m slide 1m"), "first_seen in a rule goes with windows that stand side by side");
+  EXPECT_EQ(refused("create rule r as stats n = count() by src_ip window 5m | where n > 3 | first_seen src_ip lookback 1h"), "between the grouping and first_seen there may be nothing that chooses");
+  EXPECT_EQ(refused("create rule r as stats n = count() by src_ip window 5m | first_seen src_ip lookback 1h | where n > 3"), "taken");
+  EXPECT_EQ(refused("create rule r as first_seen ip lookback 1h alert by ip"), "first_seen in a rule needs to know which side is meant: src_ip or dst_ip");
+}
+
+TEST(KeyHistory, ForgetsBehindTheLookBackAndKeepsLateKeys) {
+  KeyHistory history(10 * kMinute);
+  history.add(1, 0);
+  history.add(2, 5 * kMinute);
+  EXPECT_TRUE(history.seen(1, 0, kMinute));
+  EXPECT_FALSE(history.seen(1, kMinute, kHour));
+  EXPECT_FALSE(history.seen(2, 0, 5 * kMinute));
+  history.settle(6 * kMinute);
+  EXPECT_TRUE(history.seen(2, 0, 6 * kMinute));
+  history.add(3, 2 * kMinute);  // late
+  EXPECT_TRUE(history.seen(3, 0, 6 * kMinute));
+  EXPECT_FALSE(history.seen(3, 3 * kMinute, 6 * kMinute));
+  history.settle(20 * kMinute);
+  EXPECT_EQ(history.keys(), 0u);
+}
+
+TEST(KeyHistory, BeyondItsBoundTakesNoKnownKeyForNew) {
+  KeyHistory history(8 * kHour, 1'000);
+  std::mt19937_64 dice(3);
+  std::vector<uint64_t> keys;
+  for (int i = 0; i < 1'000; ++i) keys.push_back(dice());
+  for (size_t i = 0; i < keys.size(); ++i) history.add(keys[i], static_cast<int64_t>(i % 8) * kHour);
+  history.settle(8 * kHour);
+  EXPECT_FALSE(history.is_sketch());
+  EXPECT_EQ(history.keys(), 1'000u);
+  history.add(7, 0);
+  EXPECT_TRUE(history.is_sketch());
+  EXPECT_EQ(history.keys(), 0u);
+  for (size_t i = 0; i < keys.size(); ++i) EXPECT_TRUE(history.seen(keys[i], static_cast<int64_t>(i % 8) * kHour, 8 * kHour));
+  size_t wrong = 0;
+  for (int i = 0; i < 10'000; ++i) wrong += history.seen(dice(), 0, 8 * kHour);
+  EXPECT_LT(wrong, 5u);
+  // The oldest part goes.
+  history.settle(10 * kHour + kMinute);
+  EXPECT_FALSE(history.seen(keys[0], 0, kHour));
+  EXPECT_TRUE(history.seen(keys[3], 2 * kHour, 8 * kHour));
+  EXPECT_LE(history.byte_size(), 10 * limits::kRuleKeySketchBits / 8);
+}
+
+}  // namespace
+}  // namespace sluice::query::continuous
