@@ -32,6 +32,7 @@
 
 #include "query/continuous/episode.h"
 #include "query/continuous/stream.h"
+#include "server/alert_changes.h"
 #include "server/auth.h"
 #include "server/delivery/outbox.h"
 #include "server/error_voice.h"
@@ -69,11 +70,14 @@ class RuleService {
     const ExporterBook* exporters = nullptr;
     delivery::Outbox* outbox = nullptr;  // whom alerts are told to; may be null
   };
-  // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process
+  // Reads definitions and alerts, and watches the store from here on, unless its owner does and calls arrived(). REQUIRES: nothing has been
+  // appended yet in this process
   static Result<std::unique_ptr<RuleService>> open(Parts parts);
   ~RuleService();
   RuleService(const RuleService&) = delete;
 
+  // See store::AppendWatcher.
+  void arrived(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches);
   void start();
   // Takes what is in the queue through the rules, and keeps everything. Twice is once.
   void stop();
@@ -89,6 +93,7 @@ class RuleService {
   std::vector<RuleStatus> rules() const;
   // Alerts, the latest first.
   std::vector<query::continuous::Episode> alerts() const;
+  AlertChanges& changes() { return changes_; }
   RuleQueue queue() const;
   size_t firing() const;
 
@@ -127,7 +132,6 @@ class RuleService {
 
   explicit RuleService(Parts parts) : parts_(parts) {}
   Status load();
-  void arrived(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches);
 
   // Of the rules' thread.
   void work();
@@ -184,6 +188,8 @@ class RuleService {
   std::vector<RuleStatus> status_;
   std::map<std::string, query::continuous::Episode> alerts_;    // by id, without the pending
   std::set<std::pair<TimestampNs, std::string>> order_;          // of alerts_: fired_at and id
+
+  AlertChanges changes_;
 
   query::CancelToken cancel_;  // of reading windows, when stopping
   std::thread thread_;
