@@ -64,6 +64,9 @@ export function isNumeric(column: Column): boolean {
 function isCode(column: Column): boolean {
   return column.type === "uint" && !column.unit && /(^|_)(port|protocol|as|asn|if|vlan|vni|icmp|type|code|version|label|domain|tos|id|vrf)(_|$)|^ip_version$/.test(column.name);
 }
+export function isBytes(column: Column): boolean {
+  return column.unit === "bytes" || (!column.unit && column.type === "uint" && /(^|_)bytes$/.test(column.name));
+}
 export function numberOf(value: Value): number | null {
   if (typeof value === "number") return value;
   if (typeof value === "bigint") return Number(value);
@@ -76,7 +79,7 @@ export function cell(value: Value, column: Column): string {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "bigint") {
     if (column.type === "duration") return milliseconds(Number(value));
-    if (column.unit === "bytes" || column.unit === "bytes/s") return bytes(Number(value)) + (column.unit === "bytes/s" ? "/s" : "");
+    if (isBytes(column)) return bytes(Number(value));
     return isNumeric(column) ? count(value) : String(value);
   }
   if (typeof value === "boolean") return value ? "true" : "false";
