@@ -74,12 +74,16 @@ export function numberOf(value: Value): number | null {
   return null;
 }
 
+// As FlowQL names them (IANA's numbers).
+const protocols: Record<number, string> = { 1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6", 89: "ospf", 132: "sctp" };
+
 // A cell's text. Null is told apart from the empty text by its looks (see table.tsx), not by a word that data could have.
 export function cell(value: Value, column: Column): string {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "bigint") {
     if (column.type === "duration") return milliseconds(Number(value));
     if (isBytes(column)) return bytes(Number(value));
+    if (column.name === "protocol" && protocols[Number(value)]) return protocols[Number(value)]!;
     return isNumeric(column) ? count(value) : String(value);
   }
   if (typeof value === "boolean") return value ? "true" : "false";

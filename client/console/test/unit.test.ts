@@ -49,6 +49,8 @@ test("values as people read them", () => {
   assert.equal(cell(8443, port), "8443"); // a port is no amount
   assert.equal(cell(8443, { name: "flows", type: "uint" }), "8,443");
   assert.equal(cell(null, port), "");
+  assert.equal(cell(6, { name: "protocol", type: "uint" }), "tcp");
+  assert.equal(cell(253, { name: "protocol", type: "uint" }), "253");
   assert.equal(cell({ a: "1", b: "<b>" }, { name: "extra", type: "map<string>" }), "a=1 b=<b>");
 });
 

@@ -61,12 +61,14 @@ const most = 2_000;
 function severityTone(value: Value, column: Column): string | undefined {
   if (column.name === "severity") return value === "critical" || value === "high" ? "bad" : value === "medium" ? "warn" : undefined;
   if (column.name === "state") return value === "firing" ? "bad" : value === "broken" ? "bad" : value === "reading" ? "warn" : undefined;
-  if (/^(dropped|late)_flows$|^beyond|^failed$/.test(column.name)) return Number(value) > 0 ? "warn" : undefined;
+  if (/^(dropped|late)_flows$|^flows_dropped$/.test(column.name)) return Number(value) > 0 ? "warn" : undefined;
+  if (/^(failures|refused|expired|dropped)$/.test(column.name)) return Number(value) > 0 ? "bad" : undefined;
   return undefined;
 }
 
 export default function AlertsView({ place, go }: ViewProps) {
   const { id = "", state = "", severity = "", rule = "", show = "" } = place.settings;
+  const tab = show === "rules" || show === "targets" ? show : "alerts";
   const set = (settings: Settings, how?: { replace?: boolean }) => go({ view: "alerts", settings: { ...place.settings, ...settings } }, how);
   const asked = new URLSearchParams({ limit: String(most), ...(state ? { state } : {}), ...(severity ? { severity } : {}), ...(rule ? { rule } : {}) });
   const loaded = useLoad(`alerts ${asked}`, (signal) => getJson<{ alerts: Alert[]; total: number }>(`/v1/alerts?${asked}`, signal));
@@ -98,8 +100,8 @@ export default function AlertsView({ place, go }: ViewProps) {
   return (
     <div class="view alerts">
       <div class="head-line">
-        <Tabs label="Show" chosen={show === "rules" ? "rules" : "alerts"} onChoose={(tab) => set({ show: tab === "rules" ? "rules" : "", id: "" })} tabs={[{ id: "alerts", label: "Alerts" }, { id: "rules", label: "Rules" }]} />
-        {show !== "rules" && (
+        <Tabs label="Show" chosen={tab} onChoose={(chosen) => set({ show: chosen === "alerts" ? "" : chosen, id: "" })} tabs={[{ id: "alerts", label: "Alerts" }, { id: "rules", label: "Rules" }, { id: "targets", label: "Told to" }]} />
+        {tab === "alerts" && (
           <>
             <select aria-label="State" value={state} onChange={(e) => set({ state: (e.target as HTMLSelectElement).value })}><option value="">firing and ended</option><option value="firing">firing</option><option value="ended">ended</option></select>
             <select aria-label="Severity" value={severity} onChange={(e) => set({ severity: (e.target as HTMLSelectElement).value })}><option value="">every severity</option>{severities.map((s) => <option key={s} value={s}>{s}</option>)}</select>
@@ -110,7 +112,7 @@ export default function AlertsView({ place, go }: ViewProps) {
         )}
       </div>
       <p class="offscreen" role="status" aria-live="polite">{latest}</p>
-      {show === "rules" ? <Rules chosen={rule} set={set} /> : (
+      {tab === "rules" ? <Rules chosen={rule} set={set} /> : tab === "targets" ? <Targets /> : (
         <>
           {loaded.fault && <FaultBox fault={loaded.fault} />}
           <section class="result" aria-label="Alerts">
@@ -194,5 +196,17 @@ function Rules({ chosen, set }: { chosen: string; set(settings: Settings): void 
       </section>
       {rule && <div class="panels"><Panel wide title={<><span class={`severity ${rule.severity ?? ""}`}>{rule.severity}</span> {rule.name}</>} aside={<button onClick={() => set({ show: "" })}>Its alerts</button>}><OneRule rule={rule} /></Panel></div>}
     </>
+  );
+}
+
+// Whom alerts are told to, and how that goes.
+function Targets() {
+  const loaded = useLoad("targets", (signal) => query("show targets", { signal }), 5_000);
+  return (
+    <section class="result" aria-label="Targets">
+      <Answered loaded={loaded} empty="Nobody is told of alerts. A [[target]] of the configuration file names a webhook or a file.">
+        {(a) => <Table columns={a.columns} rows={a.rows} label="Targets" tone={severityTone} />}
+      </Answered>
+    </section>
   );
 }

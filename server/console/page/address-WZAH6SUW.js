@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-UJCGMEVK.js";import"./chunk-SVAUDKJ3.js";import"./chunk-MT7UWWFJ.js";import"./chunk-BTO4VELX.js";import"./chunk-MKM3IVWG.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
