@@ -24,7 +24,7 @@ before(async () => {
   await server.post("/v1/query", rule);
   flows = await loadCompany(server);
   browser = await chromium.launch({ executablePath: process.env.SLUICE_BROWSER!, args: ["--no-sandbox", "--force-prefers-reduced-motion"] });
-}, { timeout: 180_000 });
+}, { timeout: 300_000 });
 after(async () => {
   await browser?.close();
   await server?.stop();
