@@ -16,6 +16,7 @@
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
+#include "server/flow_tail.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
 #include "server/limits.h"
@@ -137,11 +138,12 @@ class AppImpl final : public App {
                                                                              context.names = exporter_book_->names();
                                                                              context.lists = lists_->lists();
                                                                            }}));
-    if (!forwarder_->empty())
-      store_->watch_appends([this](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) {
-        rules_->arrived(append, batches);
-        forwarder_->arrived(batches);
-      });
+    // Nothing can have been appended in between: who appends is made below.
+    store_->watch_appends([this](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) {
+      rules_->arrived(append, batches);
+      tail_.arrived(append, batches);
+      if (!forwarder_->empty()) forwarder_->arrived(batches);
+    });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
     if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
@@ -178,13 +180,14 @@ class AppImpl final : public App {
     lanes_[static_cast<size_t>(api::Lane::query)] = std::make_unique<WorkerPool>("query", config_.query_concurrency, config_.query_waiting);
     lanes_[static_cast<size_t>(api::Lane::ingest)] = std::make_unique<WorkerPool>("ingest", std::max<size_t>(2, cores), 1'024);
     lanes_[static_cast<size_t>(api::Lane::admin)] = std::make_unique<WorkerPool>("admin", 1, 16);
+    lanes_[static_cast<size_t>(api::Lane::stream)] = std::make_unique<WorkerPool>("stream", limits::kStreamsMax, 0);
     std::array<WorkerPool*, api::kLaneCount> lanes{};
     for (size_t i = 0; i < lanes.size(); ++i) lanes[i] = lanes_[i].get();
 
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, tail_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }, *lists_}),
                  *auth_, metrics_, lanes);
     feeds_->start();
@@ -234,6 +237,8 @@ class AppImpl final : public App {
     if (stopped_) return;
     stopped_ = true;
     router_.close();
+    tail_.stop();
+    if (rules_) rules_->changes().stop();
     if (streams_) streams_->stop();  // its rows go through the other's appender
     if (feeds_) feeds_->stop();
     if (udp_) udp_->stop();
@@ -301,6 +306,7 @@ class AppImpl final : public App {
   std::unique_ptr<ingest::SameTraffic> same_traffic_;
   std::unique_ptr<delivery::Outbox> outbox_;
   std::unique_ptr<delivery::Forwarder> forwarder_;
+  FlowTail tail_;
   std::unique_ptr<RuleService> rules_;
   std::unique_ptr<IngestService> ingest_;
   std::unique_ptr<UdpIngest> udp_;
@@ -329,6 +335,7 @@ std::string AppImpl::metrics_text() const {
   out.counter("sluice_http_tls_failures_total", "TLS handshakes that failed", d(h.tls_failures));
   out.gauge("sluice_ingest_in_flight_bytes", "Bytes of bodies being ingested", d(ingest_->in_flight_bytes()));
   out.gauge("sluice_queries_running", "Queries running", d(queries_->running().size()));
+  out.gauge("sluice_streams", "Tails and streams of alerts that are open", d(lanes_[static_cast<size_t>(api::Lane::stream)]->running()));
   out.gauge("sluice_queries_waiting", "Queries waiting for their turn", d(lanes_[static_cast<size_t>(api::Lane::query)]->waiting()));
 
   const RuleQueue q = rules_->queue();

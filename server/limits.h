@@ -72,6 +72,20 @@ inline constexpr size_t kLossStretchesTold = 5;
 inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;
 
+// --- streams: tails and alerts as they happen -----------------------------------------------------------------------
+// Streams open at once, each with a thread that mostly waits. Beyond: 503.
+inline constexpr size_t kStreamsMax = 32;
+// Flows kept for those who are a bit behind, or come back after their connection broke: some seconds of a busy server. Beyond: the oldest
+// go, and who had not seen them is told how many.
+inline constexpr size_t kTailBytesMax = 32u << 20;
+// Rows of one event, and how often there is one at most: 2,000 rows a second are more than anybody reads. Beyond: counted and told.
+inline constexpr size_t kTailRowsPerEvent = 500;
+inline constexpr DurationNs kTailEventEvery = 250 * kMillisecond;
+// Changes of alerts that are kept for the same purpose. Beyond: the oldest go, and who had not seen them is told.
+inline constexpr size_t kAlertChangesMax = 1'000;
+// How often a stream says that it lives, which also finds clients that are gone and tokens that were removed.
+inline constexpr DurationNs kStreamAliveEvery = 15 * kSecond;
+
 // --- HTTP ---------------------------------------------------------------------------------------------------------
 // Head of a request. A Firehose request may carry 50 common attributes of 256 + 1,024 bytes next to its key. Beyond: 431.
 inline constexpr size_t kHttpHeaderBytesMax = 128u << 10;

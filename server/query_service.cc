@@ -60,6 +60,11 @@ std::optional<query::QueryError> QueryService::explain(const query::QueryRequest
   return query::explain(request, context(snapshot, nullptr), plan);
 }
 
+std::variant<std::unique_ptr<query::continuous::Tail>, query::QueryError> QueryService::tail(const query::QueryRequest& request) {
+  const store::Snapshot nothing;  // a tail reads none of what is stored
+  return query::continuous::Tail::compile(request, context(nothing, nullptr));
+}
+
 query::CompletionList QueryService::complete(std::string_view text, size_t cursor) {
   const store::Snapshot snapshot = parts_.store.snapshot();
   return query::complete(text, cursor, context(snapshot, nullptr));

@@ -10,8 +10,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "query/continuous/tail.h"
 #include "query/engine.h"
 #include "server/auth.h"
 #include "server/exporter_book.h"
@@ -50,6 +52,8 @@ class QueryService {
                                        std::shared_ptr<query::CancelToken> cancel, query::ResultSink& sink, query::QuerySummary& summary,
                                        bool may_change = true);
   std::optional<query::QueryError> explain(const query::QueryRequest& request, std::string& plan);
+  // The query over flows that are yet to come.
+  std::variant<std::unique_ptr<query::continuous::Tail>, query::QueryError> tail(const query::QueryRequest& request);
   query::CompletionList complete(std::string_view text, size_t cursor);
 
   // An admin may cancel any query, others their own. Errors: not_found, forbidden.

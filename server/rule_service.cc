@@ -352,6 +352,7 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
     log::info("an alert started", {{"rule", episode.rule}, {"id", episode.id}, {"severity", to_string(episode.severity)}, {"message", episode.message}});
   }
   if (episode.state == EpisodeState::pending) return;
+  changes_.tell(change, episode);
   std::lock_guard lock(status_mutex_);
   alerts_[episode.id] = episode;
   order_.insert({episode.fired_at, episode.id});

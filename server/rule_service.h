@@ -37,6 +37,7 @@
 
 #include "query/continuous/episode.h"
 #include "query/continuous/stream.h"
+#include "server/alert_changes.h"
 #include "server/auth.h"
 #include "server/delivery/outbox.h"
 #include "server/error_voice.h"
@@ -79,12 +80,13 @@ class RuleService {
     delivery::Outbox* outbox = nullptr;  // whom alerts are told to; may be null
     ListKeeper* lists = nullptr;  // read before
   };
-  // Reads definitions and alerts, and watches the store from here on. REQUIRES: nothing has been appended yet in this process. Who wants to see
-  // appends too takes the store's watch over, and passes all of them on to arrived().
+  // Reads definitions and alerts, and watches the store from here on, unless its owner does and calls arrived(). REQUIRES: nothing has been
+  // appended yet in this process
   static Result<std::unique_ptr<RuleService>> open(Parts parts);
   ~RuleService();
   RuleService(const RuleService&) = delete;
 
+  // See store::AppendWatcher.
   void arrived(uint64_t append, std::span<const std::shared_ptr<const Batch>> batches);
   void start();
   // Takes what is in the queue through the rules, and keeps everything. Twice is once.
@@ -105,6 +107,7 @@ class RuleService {
   std::vector<RuleStatus> rules() const;
   // Alerts, the latest first.
   std::vector<query::continuous::Episode> alerts() const;
+  AlertChanges& changes() { return changes_; }
   RuleQueue queue() const;
   size_t firing() const;
 
@@ -207,6 +210,7 @@ class RuleService {
   std::map<std::string, query::continuous::Episode> alerts_;    // by id, without the pending
   std::set<std::pair<TimestampNs, std::string>> order_;          // of alerts_: fired_at and id
 
+  AlertChanges changes_;
   query::CancelToken cancel_;  // of reading windows and of answers, when stopping
   std::unique_ptr<RuleAnswers> answers_;
   std::thread thread_;

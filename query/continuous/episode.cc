@@ -97,6 +97,10 @@ std::string_view to_string(EpisodeState state) {
   constexpr std::string_view kNames[] = {"pending", "firing", "ended"};
   return kNames[static_cast<size_t>(state)];
 }
+std::string_view to_string(EpisodeChange change) {
+  constexpr std::string_view kNames[] = {"pending", "started", "resumed", "updated", "ended", "dropped"};
+  return kNames[static_cast<size_t>(change)];
+}
 
 // 96 bits of FNV-1a, mixed as MurmurHash3 ends: alerts are thousands, not billions, and nobody gains by a clash.
 std::string episode_id(std::string_view rule, std::string_view key, TimestampNs start) {

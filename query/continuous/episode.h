@@ -50,6 +50,7 @@ struct Episode {
 
 // `started`: a new alert. `resumed`: one that had ended fires again, within `suppress`. `updated`: its values or its end changed.
 enum class EpisodeChange : uint8_t { pending, started, resumed, updated, ended, dropped };
+std::string_view to_string(EpisodeChange change);
 using EpisodeSink = std::function<void(const Episode&, EpisodeChange)>;
 
 class EpisodeBook {

@@ -101,9 +101,9 @@ void rows_of(const std::vector<uint64_t>& bits, std::vector<uint32_t>& rows) {
 
 }  // namespace
 
-SharedFilter::Use SharedFilter::add(const RulePtr& rule) {
-  Use use{rule, {}, {}};
-  const ScanPlan& scan = rule->plan.scan;
+SharedFilter::Use SharedFilter::add(std::shared_ptr<const Plan> plan) {
+  Use use{std::move(plan), {}, {}};
+  const ScanPlan& scan = use.plan->scan;
   for (const SlotSpec& slot : scan.slots) {
     if (!slot.source) {
       use.columns.push_back(SIZE_MAX);
@@ -229,7 +229,7 @@ Result<Chunk> SharedFilter::select(const Use& use, Worker& worker) {
     rows.resize(n);
     if (rows.empty()) return out;
   }
-  const ScanPlan& scan = use.rule->plan.scan;
+  const ScanPlan& scan = use.plan->scan;
   out.rows = rows.size();
   out.slots.resize(scan.slots.size());
   for (size_t s = 0; s < scan.slots.size(); ++s) {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "query/continuous/rule.h"
+#include "query/plan.h"
 #include "query/run_state.h"
 #include "query/scan.h"
 
@@ -21,13 +21,13 @@ namespace sluice::query::continuous {
 
 class SharedFilter {
  public:
-  // What a rule asks; REQUIRES: given back to remove() once
+  // What a rule, or a tail, asks. REQUIRES: given back to remove() once, unless the filter goes too
   struct Use {
-    RulePtr rule;
+    std::shared_ptr<const Plan> plan;
     std::vector<size_t> tests;    // in the order of the plan's conjuncts
     std::vector<size_t> columns;  // by slot of the plan's scan; SIZE_MAX: not of the scan
   };
-  Use add(const RulePtr& rule);
+  Use add(std::shared_ptr<const Plan> plan);
   void remove(const Use& use);
 
   // A new batch. What is made of it lives until end(), and so must the worker.

@@ -34,7 +34,7 @@ RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::share
 void Stream::add(std::unique_ptr<WindowGroups> groups) {
   remove(groups->rule()->name);
   const RulePtr rule = groups->rule();
-  rules_.emplace(rule->name, Entry{std::move(groups), filter_.add(rule)});
+  rules_.emplace(rule->name, Entry{std::move(groups), filter_.add({rule, &rule->plan})});
 }
 
 void Stream::remove(const std::string& name) {

@@ -7,14 +7,6 @@ namespace {
 
 constexpr size_t kSummaryHeaderBytesMax = 8u << 10;
 
-http::Response query_error_response(const query::QueryError& error) {
-  http::Response response;
-  response.status = status_of(error);
-  response.body = "{\"error\":" + error_json(error) + "}";
-  if (response.status == 503) response.headers.emplace_back("Retry-After", "1");
-  return response;
-}
-
 // What NDJSON and CSV have no place for in their rows: range, warnings and account, as a header of small answers and a
 // trailer of streamed ones. Control bytes cannot occur in it, because JSON escapes them.
 std::string summary_header(const query::QuerySummary& summary) {
@@ -115,6 +107,14 @@ std::optional<QueryCall> read_call(Call& call, const server::QueryService& queri
 }
 
 }  // namespace
+
+http::Response query_error_response(const query::QueryError& error) {
+  http::Response response;
+  response.status = status_of(error);
+  response.body = "{\"error\":" + error_json(error) + "}";
+  if (response.status == 503) response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
 
 void answer_query(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
   auto read = read_call(call, queries, bounds);

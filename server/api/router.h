@@ -23,8 +23,8 @@ namespace sluice::api {
 
 using server::Role;
 
-enum class Lane : uint8_t { quick, query, ingest, admin };
-inline constexpr size_t kLaneCount = 4;
+enum class Lane : uint8_t { quick, query, ingest, admin, stream };
+inline constexpr size_t kLaneCount = 5;
 
 // One request on its way through a route's function.
 struct Call {

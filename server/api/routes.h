@@ -13,6 +13,7 @@
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
+#include "server/flow_tail.h"
 #include "server/ingest_service.h"
 #include "server/limits.h"
 #include "server/list_keeper.h"
@@ -37,6 +38,7 @@ struct Parts {
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
   server::RuleService& rules;
   delivery::Outbox& outbox;
+  server::FlowTail& tail;
   const server::FeedRunner* feeds = nullptr;
   std::vector<server::PushRule> pushes;
   QueryBounds bounds;
@@ -85,6 +87,9 @@ void answer_rules_test(Call& call);
 // target_routes.cc
 void answer_targets(Call& call, const delivery::Outbox& outbox);
 void answer_target_test(Call& call, delivery::Outbox& outbox);
+// stream_routes.cc
+void answer_tail(Call& call, server::QueryService& queries, server::FlowTail& tail, const server::Auth& auth, const QueryBounds& bounds);
+void answer_alert_stream(Call& call, server::RuleService& rules, const server::Auth& auth);
 
 // list_routes.cc
 void answer_lists(Call& call, const server::ListKeeper& lists);
@@ -112,5 +117,7 @@ std::string openapi_json(const std::vector<Route>& routes);
 // A batch as JSON: [{"name":value,…},…], values as in query answers.
 std::string objects_json(const Batch& batch);
 http::Response json_response(std::string body);
+// An error in a query's text, or of its run.
+http::Response query_error_response(const query::QueryError& error);
 
 }  // namespace sluice::api

@@ -47,21 +47,10 @@ void answer_alerts(Call& call, const server::RuleService& rules) {
   call.exchange->respond(json_response("{\"alerts\":" + objects_json(server::alerts_table(alerts)) + ",\"total\":" + std::to_string(total) + "}"));
 }
 
-namespace {
-
-void refuse(Call& call, const query::QueryError& error) {
-  http::Response response;
-  response.status = status_of(error);
-  response.body = "{\"error\":" + error_json(error) + "}";
-  call.exchange->respond(std::move(response));
-}
-
-}  // namespace
-
 void answer_rules_apply(Call& call, server::RuleService& rules) {
   const std::string script = call.exchange->take_body();
   auto done = rules.apply(script, call.principal);
-  if (const auto* error = std::get_if<query::QueryError>(&done)) return refuse(call, *error);
+  if (const auto* error = std::get_if<query::QueryError>(&done)) return call.exchange->respond(query_error_response(*error));
   std::string body = "{\"rules\":[";
   for (const auto& [name, result] : std::get<0>(done)) {
     if (body.back() == '}') body += ',';
@@ -77,7 +66,7 @@ void answer_rules_apply(Call& call, server::RuleService& rules) {
 void answer_rules_test(Call& call) {
   const std::string script = call.exchange->take_body();
   auto read = server::read_rule_script(script, nullptr);
-  if (const auto* error = std::get_if<query::QueryError>(&read)) return refuse(call, *error);
+  if (const auto* error = std::get_if<query::QueryError>(&read)) return call.exchange->respond(query_error_response(*error));
   std::string body = "{\"rules\":[";
   bool all_passed = true;
   for (const auto& one : std::get<server::RuleScript>(read).rules) {

@@ -44,7 +44,7 @@ class Routes(unittest.TestCase):
         page = self.s.get("/openapi.json").json()
         self.assertGreater(len(page["paths"]), 15)
         for path, methods in page["paths"].items():
-            if "get" in methods:
+            if "get" in methods and path not in ("/v1/tail", "/v1/alerts/stream"):  # they go on for ever: see stream_test.py
                 answer = self.s.get(path + ("?q=from+flows+%7C+limit+1" if path == "/v1/query" else ""))
                 self.assertEqual(answer.status, 200, path)
                 if answer.headers["content-type"] == "application/json":

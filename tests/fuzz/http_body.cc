@@ -1,10 +1,11 @@
-// Query bodies, query strings and Accept headers: first byte of the input chooses which it is.
+// Query bodies, query strings, Accept headers and places in streams: first byte of the input chooses which it is.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "server/api/query_body.h"
+#include "server/flow_tail.h"
 #include "server/http/message.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -15,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   request.method = "POST";
   const api::QueryBounds bounds;
   constexpr TimestampNs kNow = 1'763'625'600 * kSecond;
-  switch (data[0] % 4) {
+  switch ((data[0] + 2) % 5) {  // '0' to '4'
     case 0:
       request.headers = {{"content-type", "application/json"}};
       (void)api::read_query_call(request, text, bounds, kNow);
@@ -30,6 +31,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 2: {
       const auto call = api::read_completion_call(text);
       if (call.ok() && call->cursor > call->text.size()) __builtin_trap();
+      break;
+    }
+    case 3: {
+      // A place that is taken is one that could have been given.
+      static server::FlowTail tail;
+      static const std::string life = tail.text_of({}).substr(0, tail.text_of({}).find('-'));
+      for (const std::string& id : {std::string(text), life + std::string(text)})
+        if (const auto place = tail.read_place(id); place && *place != server::FlowTail::Place{}) __builtin_trap();
       break;
     }
     default:

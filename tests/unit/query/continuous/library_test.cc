@@ -75,6 +75,56 @@ TEST(Library, ExamplesHold) {
                                  << result.alerts << " alerts; " << result.detail;
 }
 
+class CountSink final : public ResultSink {
+ public:
+  Status begin(const Schema&) override { return {}; }
+  Status batch(const Batch& batch) override {
+    rows += batch.rows;
+    return {};
+  }
+  size_t rows = 0;
+};
+
+// What an alert is told with is a query that anybody can ask, who knows nothing of the rule and its parameters.
+TEST(Library, AlertsShowTheirFlows) {
+  for (const auto& [file, name, rule] : library()) {
+    SCOPED_TRACE(file + " " + name);
+    const auto alerts = run_example(rule, rule->fires.front());
+    auto flows = example_flows(rule->fires.front());
+    ASSERT_TRUE(alerts.ok() && flows.ok());
+    ASSERT_FALSE(alerts->empty());
+    store::Snapshot snapshot;
+    snapshot.open = std::move(*flows);
+    const ManualClock clock(kTimestampMax / 2);
+    InlineExecutor executor;
+    QueryContext context;
+    context.snapshot = &snapshot;
+    context.clock = &clock;
+    context.executor = &executor;
+    QueryRequest request;
+    request.text = alerts->front().query;
+    request.limits.timeout = 0;
+    CountSink sink;
+    QuerySummary summary;
+    const auto error = run(request, context, sink, summary);
+    EXPECT_FALSE(error) << error->message << "\n" << error->caret;
+    EXPECT_GT(sink.rows, 0u) << request.text;
+  }
+}
+
+// Values as a rule has them, and text in which a dollar is only that.
+TEST(Library, ParametersBecomeValuesInTheQueryOfFlows) {
+  const std::string text =
+      "create rule r parameters (\"ports=22,2222\", \"net=10.0.0.0/8\", \"least=100\", \"odd=a b\\\"c\") as from flows | where dst_port in $ports and src_ip in $net and dst_port in (80, $ports) "
+      "| where bytes >= $least and src_host != '$net' and app != $odd | stats n = count() by src_ip window 1m | where n > 0 alert by src_ip";
+  const auto parsed = grammar::parse(text);
+  const auto compiled = compile_rule(*std::get<grammar::Statement>(parsed).as<grammar::CreateRule>(), text);
+  ASSERT_TRUE(std::holds_alternative<RulePtr>(compiled)) << std::get<QueryError>(compiled).message;
+  EXPECT_EQ(flows_query(*std::get<RulePtr>(compiled), {"10.0.0.1"}, {0, kSecond}),
+            "from flows between 1970-01-01T00:00:00Z and 1970-01-01T00:00:01Z | where dst_port in (22, 2222) and src_ip in (10.0.0.0/8) and dst_port in (80, 22, 2222)"
+            " | where bytes >= 100 and src_host != \"$net\" and app != \"a b\\\"c\" | where src_ip == 10.0.0.1");
+}
+
 TEST(Examples, AreRead) {
   const auto flows = example_flows("3 flows over 1m src_ip=10.0.0.254.. dst_ip=10.1.0.1..10.1.0.2 dst_port=1|22 proto=tcp tcp_flags=SA; 1 flow at 10s src_ip=::1 bytes=7");
   ASSERT_TRUE(flows.ok()) << flows.error().message;
