@@ -12,11 +12,13 @@
 #include "ingest/source/limits.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/context_keeper.h"
 #include "server/delivery/forwarder.h"
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
 #include "server/flow_tail.h"
+#include "server/geo_keeper.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
 #include "server/limits.h"
@@ -116,6 +118,9 @@ class AppImpl final : public App {
     SLUICE_TRY(exporter_book_->load());
     lists_ = std::make_unique<ListKeeper>(store_->catalog(), clock_);
     SLUICE_TRY(lists_->load());
+    context_ = std::make_unique<ContextKeeper>(store_->catalog(), clock_);
+    SLUICE_TRY(context_->load());
+    SLUICE_ASSIGN(geo_, GeoKeeper::open(config_.geo_country, config_.geo_asn, clock_));
     ingest::PacketDecoderOptions decoder;
     decoder.overrides = exporter_book_->overrides();
 
@@ -171,7 +176,7 @@ class AppImpl final : public App {
     SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), rules_.get()});
+        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), context_.get(), geo_.get(), rules_.get()});
     outbox_->start();
     forwarder_->start();
     rules_->start();
@@ -187,7 +192,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, tail_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, tail_, *context_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }, *lists_}),
                  *auth_, metrics_, lanes);
     feeds_->start();
@@ -300,6 +305,8 @@ class AppImpl final : public App {
   std::unique_ptr<LossBook> losses_;
   std::unique_ptr<ExporterBook> exporter_book_;
   std::unique_ptr<ListKeeper> lists_;
+  std::unique_ptr<ContextKeeper> context_;
+  std::unique_ptr<GeoKeeper> geo_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;

@@ -16,7 +16,9 @@
 #include "query/continuous/tail.h"
 #include "query/engine.h"
 #include "server/auth.h"
+#include "server/context_keeper.h"
 #include "server/exporter_book.h"
+#include "server/geo_keeper.h"
 #include "server/list_keeper.h"
 #include "server/metrics.h"
 #include "storage/store/store.h"
@@ -42,6 +44,8 @@ class QueryService {
     std::function<std::vector<std::string>(const query::LossQuestion&)> known_loss;
     const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
     ListKeeper* lists = nullptr;              // watch-lists; admins' statements change them
+    ContextKeeper* context = nullptr;         // context tables; the same
+    GeoKeeper* geo = nullptr;                 // places of addresses
     RuleService* rules = nullptr;             // statements that make and change rules
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}
@@ -62,6 +66,7 @@ class QueryService {
   std::vector<RunningQuery> running() const;
 
   std::shared_ptr<const query::ListBook> lists() const { return parts_.lists ? parts_.lists->lists() : nullptr; }
+  std::shared_ptr<const query::TableBook> tables() const { return parts_.context ? parts_.context->tables() : nullptr; }
   TimestampNs now() const { return parts_.clock.now(); }
 
  private:
