@@ -69,7 +69,7 @@ struct Outbox::Post {
   std::atomic<int64_t> waiting{0};
   // Of the thread that has the alerts: what the write in hand would add.
   int64_t adding = 0;
-  uint64_t dropping = 0;
+  uint64_t dropping = 0, unnoted = 0;
   TimestampNs drops_since = 0;
 
   mutable std::mutex mutex;  // of all below
@@ -163,11 +163,16 @@ void Outbox::note(const Episode& alert, EpisodeChange change, TimestampNs now) {
   if (change == EpisodeChange::resumed) event = Event::resumed;
   if (change == EpisodeChange::ended) event = Event::ended;
   if (!event || std::none_of(posts_.begin(), posts_.end(), [&](const auto& p) { return p->target.wants(alert, *event); })) return;
+  // While nothing can be written (a full disk) they gather here, within the same bound.
+  if (noted_.size() >= limits::kNoticesWaitingMax) {
+    for (auto& post : posts_) post->unnoted += post->target.wants(alert, *event);
+    return;
+  }
   noted_.emplace_back(next_number_++, Notice{notice_id(alert, *event), *event, now, alert});
 }
 
 void Outbox::write(catalog::Write& write) {
-  for (auto& post : posts_) post->adding = 0, post->dropping = 0;
+  for (auto& post : posts_) post->adding = 0, post->dropping = post->unnoted;
   const TimestampNs now = clock_.now();
   for (const auto& [number, notice] : noted_) {
     std::string record;
@@ -204,7 +209,7 @@ void Outbox::committed() {
       std::lock_guard lock(post->mutex);
       post->dropped += post->dropping;
     }
-    post->adding = 0, post->dropping = 0;
+    post->adding = 0, post->dropping = post->unnoted = 0;
   }
   noted_.clear();
   {

@@ -142,6 +142,7 @@ TEST_F(OutboxTest, WhatWaitsIsThereAfterADeathAndCountersGoOn) {
   commit();
   EXPECT_EQ(outbox->status()[0].waiting, 2u);
   // As after a kill: another outbox on the same catalogue.
+  outbox.reset();
   r.answer = nullptr;
   open({target(r)});
   EXPECT_EQ(outbox->status()[0].waiting, 2u);
@@ -246,6 +247,17 @@ TEST_F(OutboxTest, BeyondTheBoundTheNewestAreNotKeptAndTheTargetIsTold) {
   outbox->start();
   ASSERT_TRUE(eventually([&] { return r.count() == limits::kNoticesWaitingMax + 1; }));
   EXPECT_TRUE(r.texts.back().starts_with("2 notices of alerts were not kept")) << r.texts.back();
+}
+
+TEST_F(OutboxTest, WhatCannotBeWrittenGathersWithinTheSameBound) {
+  Receiver r;
+  open({target(r)});
+  for (size_t i = 0; i < limits::kNoticesWaitingMax + 3; ++i) note("a");
+  catalog::Write refused;  // by a full disk
+  outbox->write(refused);
+  commit();
+  EXPECT_EQ(outbox->status()[0].waiting, limits::kNoticesWaitingMax);
+  EXPECT_EQ(outbox->status()[0].dropped, 3u);
 }
 
 TEST_F(OutboxTest, WhatComesWithinTheGroupsTimeIsOneMessage) {
