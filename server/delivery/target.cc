@@ -43,10 +43,10 @@ Attempt Sender::forward(std::span<const FlowDocument>, TimestampNs) {
   return Attempt::refused_for_good({ErrorCode::unsupported, "this kind of target takes no flows"});
 }
 
-bool Target::wants(const Episode& alert, Event event) const {
+bool Target::wants(const Episode& alert, Event event, Severity peak) const {
   if (!takes_alerts) return false;
   if (event == Event::test || event == Event::dropped) return true;
-  if (!(events & bit(event)) || alert.severity < severity) return false;
+  if (!(events & bit(event)) || std::max(alert.severity, peak) < severity) return false;
   bool is_named = true;
   for (const std::string& pattern : rules) {
     if (pattern.starts_with('!')) {
@@ -83,11 +83,11 @@ Result<Target> read_target(DeclaredSettings settings) {
   SLUICE_ASSIGN(target.rules, settings.list("rules"));
   SLUICE_ASSIGN(target.tags, settings.list("tags"));
   SLUICE_ASSIGN(const auto events, settings.list("events"));
-  if (events.empty()) target.events = bit(Event::started) | bit(Event::ended) | (kind->tells_resumed ? bit(Event::resumed) : 0);
+  if (events.empty()) target.events = bit(Event::started) | bit(Event::raised) | bit(Event::ended) | (kind->tells_resumed ? bit(Event::resumed) : 0);
   for (const std::string& word : events) {
-    const Event all[] = {Event::started, Event::resumed, Event::ended};
+    const Event all[] = {Event::started, Event::raised, Event::resumed, Event::ended};
     const auto* at = std::find_if(std::begin(all), std::end(all), [&](Event e) { return to_string(e) == word; });
-    if (at == std::end(all)) return settings.error_at("events", "are of started, resumed and ended, not '" + word + "'");
+    if (at == std::end(all)) return settings.error_at("events", "are of started, raised, resumed and ended, not '" + word + "'");
     target.events |= bit(*at);
   }
   SLUICE_ASSIGN(target.group, settings.duration("group", kind->group, 0, limits::kGroupWaitMax));

@@ -38,7 +38,8 @@ struct Target {
   FlowShape flow_shape = FlowShape::native;  // unless the forward says otherwise
   MakeSender make;
 
-  bool wants(const Episode& alert, Event event) const;
+  // `peak`: how severe the alert has been; who was told that it started or rose is told that it ended.
+  bool wants(const Episode& alert, Event event, Severity peak = Severity::info) const;
 };
 
 // What a kind makes of its keys.
