@@ -17,6 +17,7 @@ constexpr std::array kFunctions = {
 constexpr BoundFunction kBound[] = {
     {"now", "now()", "The time at which the query began"},
     {"in_list", "in_list(x, \"list\")", "Whether a watch-list has it, as x in @list"},
+    {"zone", "zone(ip)", "The zone that the address is in, as lists named zone_NAME say"},
     {"lookup", "lookup(\"table\", key, \"column\")", "What a context table says of a key, now"},
     {"host", "host(ip)", "The name of an address, as the context table 'hosts' says; null when not known"},
     {"has", "has(x, y)", "As x has y: a flag of flags, a word of text, an item of a list"},

@@ -170,7 +170,7 @@ std::string ocsf_text(const Notice& n) {
   const Episode& a = n.alert;
   const Ends ends = ends_of(a);
   const bool is_closed = n.event == Event::ended;
-  const int activity = is_closed ? 3 : n.event == Event::resumed ? 2 : 1;
+  const int activity = is_closed ? 3 : n.event == Event::resumed || n.event == Event::raised ? 2 : 1;
   static constexpr std::string_view kActivities[] = {"", "Create", "Update", "Close"};
   static constexpr std::string_view kSeverities[] = {"Informational", "Low", "Medium", "High", "Critical"};
   ordered_json finding{{"uid", a.id},

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "server/delivery/ipfix_sender.h"
 #include "storage/model/ip.h"
 #include "storage/model/text_list.h"
 
@@ -296,6 +297,10 @@ json ocsf_of(const Rows& rows, size_t row) {
 void append_documents(const Batch& flows, FlowShape shape, std::vector<FlowDocument>& out) {
   const Rows rows(flows);
   for (size_t row = 0; row < flows.rows; ++row) {
+    if (shape == FlowShape::ipfix) {
+      out.push_back({ipfix_record(flows, row), rows.time(row)});
+      continue;
+    }
     const json document = shape == FlowShape::native ? rows.all(row) : shape == FlowShape::ecs ? ecs_of(rows, row) : ocsf_of(rows, row);
     out.push_back({dump(document), rows.time(row)});
   }

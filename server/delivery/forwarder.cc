@@ -19,7 +19,7 @@ using Steady = std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kShapes = {"native", "ecs", "ocsf"};
+constexpr std::array<std::string_view, 4> kShapes = {"native", "ecs", "ocsf", "ipfix"};
 
 std::string counters_of(const std::string& forward) { return "f\n" + forward; }
 
@@ -84,12 +84,14 @@ Result<std::unique_ptr<Forwarder>> Forwarder::open(std::vector<ingest::DeclaredS
     if (way->filter.empty()) return settings.error_at("filter", "is needed: a FlowQL condition such as action == reject");
     SLUICE_ASSIGN(way->target, settings.text("target"));
     if (way->target.empty()) return settings.error_at("target", "is needed: the name of a [[target]]");
-    SLUICE_ASSIGN(const size_t shape, settings.choice("shape", kShapes, 0));
-    way->shape = static_cast<FlowShape>(shape);
-    SLUICE_TRY(settings.finish());
     const Target* target = forwarder->parts_.targets.find(way->target);
     if (!target) return settings.error_at("target", "there is no target '" + way->target + "'");
     if (!target->takes_flows) return settings.error_at("target", "'" + way->target + "' is of kind '" + target->kind + "', which takes no flows");
+    // IPFIX is spoken by its own kind of target, and that speaks nothing else.
+    const bool is_ipfix = target->flow_shape == FlowShape::ipfix;
+    SLUICE_ASSIGN(const size_t shape, settings.choice("shape", is_ipfix ? std::span(kShapes).subspan(3) : std::span(kShapes).first(3), 0));
+    way->shape = is_ipfix ? FlowShape::ipfix : static_cast<FlowShape>(shape);
+    SLUICE_TRY(settings.finish());
     way->make = target->make;
     // On lines of its own, so that a comment behind it ends there.
     way->text = "from flows | where (\n" + way->filter + "\n)";

@@ -16,7 +16,7 @@ using query::continuous::Severity;
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kEvents = {"started", "resumed", "ended", "test", "dropped"};
+constexpr std::array<std::string_view, 6> kEvents = {"started", "resumed", "ended", "test", "dropped", "raised"};
 
 }  // namespace
 
@@ -24,8 +24,11 @@ std::string_view to_string(Event event) { return kEvents[static_cast<size_t>(eve
 
 std::string notice_id(const Episode& alert, Event event) {
   std::string of = alert.id + '\n' + std::string(to_string(event));
-  // An alert starts once; it may resume and end several times, each time at another last match.
-  if (event != Event::started) of += '\n' + std::to_string(alert.last);
+  // An alert starts once, and is told once of each severity; it may resume and end several times, each time at another last match.
+  if (event == Event::raised)
+    of += '\n' + std::string(to_string(alert.severity));
+  else if (event != Event::started)
+    of += '\n' + std::to_string(alert.last);
   return ingest::hex(ingest::sha256(of)).substr(0, 32);
 }
 

@@ -17,8 +17,9 @@ namespace sluice::delivery {
 
 using query::continuous::Episode;
 
-// Events: an alert started, resumed (a match within `suppress` of one that had ended) or ended; a test call; notices that were dropped.
-enum class Event : uint8_t { started, resumed, ended, test, dropped };
+// Events: an alert started, resumed (a match within `suppress` of one that had ended) or ended; a test call; notices that were dropped; an alert
+// became severer. The numbers are kept: append only.
+enum class Event : uint8_t { started, resumed, ended, test, dropped, raised };
 std::string_view to_string(Event event);
 
 struct Notice {

@@ -69,7 +69,7 @@ struct Outbox::Post {
   std::atomic<int64_t> waiting{0};
   // Of the thread that has the alerts: what the write in hand would add.
   int64_t adding = 0;
-  uint64_t dropping = 0;
+  uint64_t dropping = 0, unnoted = 0;
   TimestampNs drops_since = 0;
 
   mutable std::mutex mutex;  // of all below
@@ -162,17 +162,35 @@ void Outbox::note(const Episode& alert, EpisodeChange change, TimestampNs now) {
   if (change == EpisodeChange::started) event = Event::started;
   if (change == EpisodeChange::resumed) event = Event::resumed;
   if (change == EpisodeChange::ended) event = Event::ended;
-  if (!event || std::none_of(posts_.begin(), posts_.end(), [&](const auto& p) { return p->target.wants(alert, *event); })) return;
-  noted_.emplace_back(next_number_++, Notice{notice_id(alert, *event), *event, now, alert});
+  Severity peak = alert.severity;
+  if (const auto known = severities_.find(alert.id); known != severities_.end()) peak = std::max(peak, known->second);
+  if (change == EpisodeChange::ended || change == EpisodeChange::dropped) {
+    severities_.erase(alert.id);
+  } else if (alert.state == query::continuous::EpisodeState::firing) {
+    const auto known = severities_.find(alert.id);
+    if (known == severities_.end()) {
+      if (severities_.size() < limits::kAlertsMax) severities_.emplace(alert.id, alert.severity);
+    } else if (known->second < alert.severity) {
+      known->second = alert.severity;
+      if (!event) event = Event::raised;
+    }
+  }
+  if (!event || std::none_of(posts_.begin(), posts_.end(), [&](const auto& p) { return p->target.wants(alert, *event, peak); })) return;
+  // While nothing can be written (a full disk) they gather here, within the same bound.
+  if (noted_.size() >= limits::kNoticesWaitingMax) {
+    for (auto& post : posts_) post->unnoted += post->target.wants(alert, *event, peak);
+    return;
+  }
+  noted_.push_back({next_number_++, Notice{notice_id(alert, *event), *event, now, alert}, peak});
 }
 
 void Outbox::write(catalog::Write& write) {
-  for (auto& post : posts_) post->adding = 0, post->dropping = 0;
+  for (auto& post : posts_) post->adding = 0, post->dropping = post->unnoted;
   const TimestampNs now = clock_.now();
-  for (const auto& [number, notice] : noted_) {
+  for (const auto& [number, notice, peak] : noted_) {
     std::string record;
     for (auto& post : posts_) {
-      if (!post->target.wants(notice.alert, notice.event)) continue;
+      if (!post->target.wants(notice.alert, notice.event, peak)) continue;
       if (post->waiting + post->adding >= static_cast<int64_t>(limits::kNoticesWaitingMax)) {
         ++post->dropping;
         continue;
@@ -204,7 +222,7 @@ void Outbox::committed() {
       std::lock_guard lock(post->mutex);
       post->dropped += post->dropping;
     }
-    post->adding = 0, post->dropping = 0;
+    post->adding = 0, post->dropping = post->unnoted = 0;
   }
   noted_.clear();
   {

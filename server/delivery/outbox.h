@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -81,7 +82,14 @@ class Outbox {
   const Clock& clock_;
   std::vector<std::unique_ptr<Post>> posts_;
   std::atomic<uint64_t> next_number_{1};
-  std::vector<std::pair<uint64_t, Notice>> noted_;  // with their numbers
+  struct Noted {
+    uint64_t number;
+    Notice notice;
+    Severity peak;
+  };
+  std::vector<Noted> noted_;
+  // Of alerts that go on, how severe they have been. Not kept: one that became severer while nobody ran is told with its next rise.
+  std::map<std::string, Severity> severities_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -1,17 +1,11 @@
 #include "server/delivery/syslog_sender.h"
 
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstring>
-#include <memory>
 
 #include "server/delivery/alert_shape.h"
+#include "server/delivery/datagram_socket.h"
 #include "server/delivery/stream_connection.h"
 
 namespace sluice::delivery {
@@ -23,46 +17,13 @@ namespace {
 enum class Transport : uint8_t { udp, tcp, tls };
 
 struct SyslogOptions {
-  std::string address;
-  std::string host, port;  // host without brackets
+  HostPort to;
   Transport transport = Transport::udp;
   bool ends_lines = false;  // framing by line ends
   AlertShape shape = AlertShape::plain;
   int facility = 16;
   std::string hostname, app_name;
   StreamOptions stream;
-};
-
-// A socket that is connected to a datagram's receiver, so that "nobody listens there" comes back as an error of a later one.
-class UdpSocket {
- public:
-  ~UdpSocket() {
-    if (socket_ >= 0) ::close(socket_);
-  }
-  Status open(const SyslogOptions& to) {
-    addrinfo wanted{}, *found = nullptr;
-    wanted.ai_socktype = SOCK_DGRAM;
-    wanted.ai_flags = AI_ADDRCONFIG;
-    if (const int error = ::getaddrinfo(to.host.c_str(), to.port.c_str(), &wanted, &found); error != 0)
-      return Error{ErrorCode::io, "cannot find " + to.host + ": " + ::gai_strerror(error)};
-    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> guard(found, ::freeaddrinfo);
-    int error = 0;
-    for (const addrinfo* at = found; at; at = at->ai_next) {
-      socket_ = ::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-      if (socket_ >= 0 && ::connect(socket_, at->ai_addr, at->ai_addrlen) == 0) return {};
-      error = errno;
-      if (socket_ >= 0) ::close(socket_);
-      socket_ = -1;
-    }
-    return Error::from_errno("cannot send to " + to.address, error);
-  }
-  Status send(std::string_view datagram, const std::string& place) {
-    if (::send(socket_, datagram.data(), datagram.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(datagram.size())) return {};
-    return Error::from_errno("cannot send to " + place, errno);
-  }
-
- private:
-  int socket_ = -1;
 };
 
 class SyslogSender final : public Sender {
@@ -94,9 +55,7 @@ class SyslogSender final : public Sender {
       if (options_.transport == Transport::udp) {
         if (text.size() > limits::kSyslogDatagramBytesMax)
           return Attempt::refused_for_good({ErrorCode::too_large, "a message is larger than a datagram may be: " + std::to_string(text.size()) + " bytes"}, i);
-        sent = udp_->send(text, options_.address);
-        // An error of one before, of which we do not know whether it arrived: once more, and then it is this one's.
-        if (!sent.ok()) sent = udp_->send(text, options_.address);
+        sent = udp_->send(text);
       } else {
         sent = stream_->send(options_.ends_lines ? text + "\n" : octet_counted(text), limits::kDeliveryTimeout);
       }
@@ -111,9 +70,7 @@ class SyslogSender final : public Sender {
   Status connect() {
     if (options_.transport == Transport::udp) {
       if (udp_) return {};
-      auto socket = std::make_unique<UdpSocket>();
-      SLUICE_TRY(socket->open(options_));
-      udp_ = std::move(socket);
+      SLUICE_ASSIGN(udp_, open_datagram_socket(options_.to));
       return {};
     }
     if (stream_ && !stream_->is_closed()) return {};
@@ -123,7 +80,7 @@ class SyslogSender final : public Sender {
   }
 
   const SyslogOptions options_;
-  std::unique_ptr<UdpSocket> udp_;
+  std::unique_ptr<DatagramSocket> udp_;
   std::unique_ptr<StreamConnection> stream_;
 };
 
@@ -153,21 +110,12 @@ std::string octet_counted(std::string_view message) { return std::to_string(mess
 
 Result<MadeTarget> make_syslog(DeclaredSettings& settings) {
   SyslogOptions options;
-  SLUICE_ASSIGN(options.address, settings.required("address"));
-  const size_t colon = options.address.rfind(':');
-  options.host = options.address.substr(0, colon);
-  options.port = colon == std::string::npos ? "" : options.address.substr(colon + 1);
-  uint16_t port = 0;
-  const auto [end, error] = std::from_chars(options.port.data(), options.port.data() + options.port.size(), port);
-  const bool is_bracketed = options.host.starts_with('[') && options.host.ends_with(']');
-  constexpr std::string_view kOfNames = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
-  const std::string inner = is_bracketed ? options.host.substr(1, options.host.size() - 2) : options.host;
-  if (port == 0 || error != std::errc() || end != options.port.data() + options.port.size() || inner.empty() ||
-      inner.find_first_not_of(is_bracketed ? "0123456789abcdefABCDEF:." : kOfNames) != std::string::npos)
-    return settings.error_at("address", "is a host and a port such as syslog.example.net:514 or [2001:db8::1]:6514, not '" + without_controls(options.address.substr(0, 100)) + "'");
-  options.stream.host = options.host;
-  options.stream.port = port;
-  options.host = inner;
+  SLUICE_ASSIGN(const std::string address, settings.required("address"));
+  const auto place = parse_host_port(address);
+  if (!place.ok()) return settings.error_at("address", place.error().message);
+  options.to = *place;
+  options.stream.host = place->bracketed();
+  options.stream.port = place->port;
 
   constexpr std::string_view kTransports[] = {"udp", "tcp", "tls"}, kFramings[] = {"octets", "lines"};
   SLUICE_ASSIGN(const size_t transport, settings.choice("transport", kTransports, 0));
@@ -188,7 +136,7 @@ Result<MadeTarget> make_syslog(DeclaredSettings& settings) {
     SLUICE_ASSIGN(options.stream.certificate_file, settings.text("certificate_file"));
     SLUICE_ASSIGN(options.stream.key_file, settings.text("key_file"));
   }
-  const std::string to = std::string(kTransports[transport]) + " " + options.address;
+  const std::string to = std::string(kTransports[transport]) + " " + address;
   return MadeTarget{to, [options](const std::function<bool()>& stopping) -> Result<std::unique_ptr<Sender>> {
                       SyslogOptions with = options;
                       with.stream.stopping = stopping;

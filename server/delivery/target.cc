@@ -7,6 +7,7 @@
 
 #include "server/delivery/chat_sender.h"
 #include "server/delivery/file_sender.h"
+#include "server/delivery/ipfix_sender.h"
 #include "server/delivery/kafka_sender.h"
 #include "server/delivery/mail_sender.h"
 #include "server/delivery/syslog_sender.h"
@@ -20,13 +21,14 @@ using ingest::DeclaredSettings;
 namespace {
 
 constexpr TargetKind kKinds[] = {
-    {"webhook", "HTTP requests, signed as Standard Webhooks has it", limits::kNoticesTogetherMax, true, 0, 0, true, make_webhook},
-    {"file", "lines of a file", 1, true, 0, 0, true, make_file},
-    {"syslog", "RFC 5424 over UDP, TCP or TLS", 1, true, 0, 0, true, make_syslog},
-    {"kafka", "records of a topic", 1, true, 0, 0, true, make_kafka},
-    {"slack", "an incoming webhook of Slack", limits::kNoticesTogetherMax, false, 10 * kSecond, 30, false, make_slack},
-    {"teams", "a workflow of Microsoft Teams", limits::kNoticesTogetherMax, false, 10 * kSecond, 30, false, make_teams},
-    {"smtp", "e-mail", limits::kNoticesTogetherMax, false, kMinute, 10, false, make_smtp},
+    {"webhook", "HTTP requests, signed as Standard Webhooks has it", limits::kNoticesTogetherMax, true, true, 0, 0, true, make_webhook},
+    {"file", "lines of a file", 1, true, true, 0, 0, true, make_file},
+    {"syslog", "RFC 5424 over UDP, TCP or TLS", 1, true, true, 0, 0, true, make_syslog},
+    {"kafka", "records of a topic", 1, true, true, 0, 0, true, make_kafka},
+    {"ipfix", "IPFIX messages of flows, over UDP, TCP or TLS", 1, false, true, 0, 0, false, make_ipfix},
+    {"slack", "an incoming webhook of Slack", limits::kNoticesTogetherMax, true, false, 10 * kSecond, 30, false, make_slack},
+    {"teams", "a workflow of Microsoft Teams", limits::kNoticesTogetherMax, true, false, 10 * kSecond, 30, false, make_teams},
+    {"smtp", "e-mail", limits::kNoticesTogetherMax, true, false, kMinute, 10, false, make_smtp},
 };
 
 constexpr uint32_t bit(Event event) { return 1u << static_cast<uint32_t>(event); }
@@ -41,9 +43,10 @@ Attempt Sender::forward(std::span<const FlowDocument>, TimestampNs) {
   return Attempt::refused_for_good({ErrorCode::unsupported, "this kind of target takes no flows"});
 }
 
-bool Target::wants(const Episode& alert, Event event) const {
+bool Target::wants(const Episode& alert, Event event, Severity peak) const {
+  if (!takes_alerts) return false;
   if (event == Event::test || event == Event::dropped) return true;
-  if (!(events & bit(event)) || alert.severity < severity) return false;
+  if (!(events & bit(event)) || std::max(alert.severity, peak) < severity) return false;
   bool is_named = true;
   for (const std::string& pattern : rules) {
     if (pattern.starts_with('!')) {
@@ -70,7 +73,9 @@ Result<Target> read_target(DeclaredSettings settings) {
     return settings.error_at("kind", settings.kind.empty() ? "is needed: one of " + known : "there is no kind '" + settings.kind + "' (known are " + known + ")");
   }
   target.together = kind->together;
+  target.takes_alerts = kind->takes_alerts;
   target.takes_flows = kind->takes_flows;
+  if (!kind->takes_alerts) target.flow_shape = FlowShape::ipfix;
 
   static constexpr std::array<std::string_view, 5> kSeverities = {"info", "low", "medium", "high", "critical"};
   SLUICE_ASSIGN(const size_t severity, settings.choice("severity", kSeverities, 0));
@@ -78,11 +83,11 @@ Result<Target> read_target(DeclaredSettings settings) {
   SLUICE_ASSIGN(target.rules, settings.list("rules"));
   SLUICE_ASSIGN(target.tags, settings.list("tags"));
   SLUICE_ASSIGN(const auto events, settings.list("events"));
-  if (events.empty()) target.events = bit(Event::started) | bit(Event::ended) | (kind->tells_resumed ? bit(Event::resumed) : 0);
+  if (events.empty()) target.events = bit(Event::started) | bit(Event::raised) | bit(Event::ended) | (kind->tells_resumed ? bit(Event::resumed) : 0);
   for (const std::string& word : events) {
-    const Event all[] = {Event::started, Event::resumed, Event::ended};
+    const Event all[] = {Event::started, Event::raised, Event::resumed, Event::ended};
     const auto* at = std::find_if(std::begin(all), std::end(all), [&](Event e) { return to_string(e) == word; });
-    if (at == std::end(all)) return settings.error_at("events", "are of started, resumed and ended, not '" + word + "'");
+    if (at == std::end(all)) return settings.error_at("events", "are of started, raised, resumed and ended, not '" + word + "'");
     target.events |= bit(*at);
   }
   SLUICE_ASSIGN(target.group, settings.duration("group", kind->group, 0, limits::kGroupWaitMax));

@@ -16,6 +16,7 @@
 #include "ingest/receive/declared_settings.h"
 #include "query/continuous/rule.h"
 #include "server/delivery/limits.h"
+#include "server/delivery/flow_shape.h"
 #include "server/delivery/sender.h"
 
 namespace sluice::delivery {
@@ -33,10 +34,12 @@ struct Target {
   DurationNs give_up_after = limits::kGiveUpAfter;
   // Notices of one message; 1: each is a message of its own, though several go at once.
   size_t together = 1;
-  bool takes_flows = false;
+  bool takes_alerts = true, takes_flows = false;
+  FlowShape flow_shape = FlowShape::native;  // unless the forward says otherwise
   MakeSender make;
 
-  bool wants(const Episode& alert, Event event) const;
+  // `peak`: how severe the alert has been; who was told that it started or rose is told that it ended.
+  bool wants(const Episode& alert, Event event, Severity peak = Severity::info) const;
 };
 
 // What a kind makes of its keys.
@@ -49,7 +52,7 @@ struct TargetKind {
   std::string_view name;
   std::string_view description;
   size_t together;
-  bool takes_flows;
+  bool takes_alerts, takes_flows;
   // Unless the target says otherwise.
   DurationNs group;
   uint32_t rate;

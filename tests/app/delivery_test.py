@@ -309,6 +309,23 @@ class Forwarding(Base):
                 metrics = s.get("/metrics").body.decode()
                 self.assertIn('sluice_forward_delivered_total{forward="ecs",target="hook"} 1', metrics)
 
+    def test_ipfix_over_udp_and_tcp_to_another_server(self):
+        with Sluiced("--ipfix-tcp", "127.0.0.1:0") as collector:
+            udp, tcp = "%s:%d" % collector.netflow, collector.ready["ipfix-tcp"]
+            with self.server({"name": "udp", "kind": "ipfix", "address": udp, "domain": 1}, {"name": "tcp", "kind": "ipfix", "address": tcp, "transport": "tcp", "domain": 2},
+                             {"name": "u", "filter": "dst_port == 25", "target": "udp"}, {"name": "t", "filter": "dst_port == 25", "target": "tcp"}) as s:
+                push(s, [flow(f"10.1.{i // 250}.{i % 250}", port=25, at=1_700_000_000 + i, size=100 + i) for i in range(1_000)] + [flow("10.9.9.9", port=26)])
+                self.assertEqual(collector.wait_count(2_000, seconds=20), 2_000)
+                columns = "src_ip, dst_ip, src_port, dst_port, proto, bytes, packets, flow_end"
+                sent = s.query(f"from flows | where dst_port == 25 | sort flow_end | select {columns}").rows()
+                for domain in (1, 2):
+                    got = collector.query(f"from flows | where observation_domain == {domain} | sort flow_end | select {columns}").rows()
+                    self.assertEqual(got, sent)
+                self.assertEqual(collector.query("show exporters | stats lost = sum(lost)").rows(), [[0]])
+                self.assertEqual([self.forward(s, n) for n in ("u", "t")], [[1000, 1000, 0, 0]] * 2)
+                self.assertEqual(s.post("/v1/targets/tcp/test").json()["delivered"], True)
+                self.assertEqual(s.query("show targets | select name, waiting").rows(), [["udp", 0], ["tcp", 0]])
+
     def test_what_a_kill_lost_is_counted(self):
         data = tempfile.mkdtemp(prefix="sluice-forward-data-")
         self.addCleanup(shutil.rmtree, data, True)

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "server/delivery/ipfix_sender.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::delivery {
@@ -117,6 +118,37 @@ TEST(FlowShape, OcsfIsNetworkActivity) {
   EXPECT_EQ(j["disposition_id"], 2);
   EXPECT_EQ(j["unmapped"]["sampling_rate"], 10);
   EXPECT_EQ(j["unmapped"]["extra"].size(), 1u);
+}
+
+std::string bytes(std::initializer_list<int> values) {
+  std::string out;
+  for (const int v : values) out += static_cast<char>(v);
+  return out;
+}
+
+// RFC 7011 section 3.1: version, length, export time, sequence, domain; 3.4.1: a template set is set 2.
+TEST(Ipfix, WritesMessagesAsTheRfcHasThem) {
+  const std::string empty = ipfix_message({}, false, 1'700'000'000 * kSecond, 9, 0x01020304);
+  EXPECT_EQ(empty, bytes({0, 10, 0, 16, 0x65, 0x53, 0xf1, 0, 0, 0, 0, 9, 1, 2, 3, 4}));
+  const std::string templates = ipfix_message({}, true, 0, 0, 0);
+  // Two templates of 20 elements of 4 bytes each.
+  ASSERT_EQ(templates.size(), 16u + 4 + 2 * (4 + 20 * 4));
+  EXPECT_EQ(templates.substr(16, 12), bytes({0, 2, 0, 172, 1, 0, 0, 20, 0, 152, 0, 8}));
+  // sourceIPv4Address (8) of 4 bytes, and sourceIPv6Address (27) of 16.
+  EXPECT_EQ(templates.substr(16 + 4 + 4 + 8, 4), bytes({0, 8, 0, 4}));
+  EXPECT_EQ(templates.substr(16 + 4 + 84 + 4 + 8, 4), bytes({0, 27, 0, 16}));
+  store::Snapshot snapshot;
+  const Batch flow = one_flow();
+  const FlowDocument record{ipfix_record(flow, 0), 0};
+  EXPECT_EQ(record.body[0], 6) << "an IPv6 address among its own";
+  const FlowDocument both[] = {record, record};
+  const std::string data = ipfix_message(both, false, 0, 0, 0);
+  const size_t size = record.body.size() - 1;
+  EXPECT_EQ(data.size(), 16 + 4 + 2 * size);
+  EXPECT_EQ(data.substr(16, 4), bytes({1, 1, static_cast<int>((4 + 2 * size) >> 8), static_cast<int>((4 + 2 * size) & 255)}));
+  // flowStartMilliseconds, then the end of the mapped source address.
+  EXPECT_EQ(data.substr(20, 8), bytes({0, 0, 0x01, 0xa1, 0xf7, 0xf8, 0x30, 0}));
+  EXPECT_EQ(data.substr(20 + 16 + 10, 6), bytes({0xff, 0xff, 10, 1, 0, 1}));
 }
 
 struct Taken {

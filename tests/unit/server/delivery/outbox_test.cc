@@ -21,6 +21,7 @@ struct Receiver {
   std::mutex mutex;
   std::vector<std::vector<std::string>> messages;  // alert ids
   std::vector<std::string> ids, texts;
+  std::vector<Event> events;
   std::function<Attempt(std::span<const Notice>)> answer;
 
   size_t count() {
@@ -41,6 +42,7 @@ class Scripted final : public Sender {
       message.push_back(notices[i].alert.id);
       receiver_.ids.push_back(notices[i].alert.id);
       receiver_.texts.push_back(notices[i].alert.message);
+      receiver_.events.push_back(notices[i].event);
     }
     if (taken > 0) receiver_.messages.push_back(message);
     return attempt;
@@ -71,7 +73,7 @@ struct OutboxTest : testing::Test {
     Target t;
     t.name = std::move(name);
     t.kind = "scripted";
-    t.events = 7;
+    t.events = 0xff;
     t.together = together;
     t.make = [&receiver](const std::function<bool()>&) -> Result<std::unique_ptr<Sender>> { return std::unique_ptr<Sender>(std::make_unique<Scripted>(receiver)); };
     return t;
@@ -128,6 +130,25 @@ TEST_F(OutboxTest, TellsInOrderAndForgetsWhatWasTaken) {
   EXPECT_EQ(outbox->status()[0].delivered, 6u);
 }
 
+TEST_F(OutboxTest, AnAlertThatBecomesSevererIsToldToThoseWhoWantThat) {
+  Receiver all, high;
+  Target only = target(high, "high");
+  only.severity = Severity::high;
+  open({target(all, "all"), only});
+  outbox->start();
+  note("a", EpisodeChange::started, Severity::low);
+  note("a", EpisodeChange::updated, Severity::low);
+  note("a", EpisodeChange::updated, Severity::high);
+  note("a", EpisodeChange::updated, Severity::high);
+  note("a", EpisodeChange::updated, Severity::medium);
+  note("a", EpisodeChange::updated, Severity::high);
+  note("a", EpisodeChange::ended, Severity::low);  // as its last window was
+  commit();
+  ASSERT_TRUE(eventually([&] { return all.count() == 3 && high.count() == 2; }));
+  EXPECT_EQ(all.events, (std::vector<Event>{Event::started, Event::raised, Event::ended}));
+  EXPECT_EQ(high.events, (std::vector<Event>{Event::raised, Event::ended}));
+}
+
 TEST_F(OutboxTest, WhatWaitsIsThereAfterADeathAndCountersGoOn) {
   Receiver r;
   r.answer = [](auto) { return Attempt::failed({ErrorCode::io, "nobody is there"}); };
@@ -142,6 +163,7 @@ TEST_F(OutboxTest, WhatWaitsIsThereAfterADeathAndCountersGoOn) {
   commit();
   EXPECT_EQ(outbox->status()[0].waiting, 2u);
   // As after a kill: another outbox on the same catalogue.
+  outbox.reset();
   r.answer = nullptr;
   open({target(r)});
   EXPECT_EQ(outbox->status()[0].waiting, 2u);
@@ -246,6 +268,17 @@ TEST_F(OutboxTest, BeyondTheBoundTheNewestAreNotKeptAndTheTargetIsTold) {
   outbox->start();
   ASSERT_TRUE(eventually([&] { return r.count() == limits::kNoticesWaitingMax + 1; }));
   EXPECT_TRUE(r.texts.back().starts_with("2 notices of alerts were not kept")) << r.texts.back();
+}
+
+TEST_F(OutboxTest, WhatCannotBeWrittenGathersWithinTheSameBound) {
+  Receiver r;
+  open({target(r)});
+  for (size_t i = 0; i < limits::kNoticesWaitingMax + 3; ++i) note("a");
+  catalog::Write refused;  // by a full disk
+  outbox->write(refused);
+  commit();
+  EXPECT_EQ(outbox->status()[0].waiting, limits::kNoticesWaitingMax);
+  EXPECT_EQ(outbox->status()[0].dropped, 3u);
 }
 
 TEST_F(OutboxTest, WhatComesWithinTheGroupsTimeIsOneMessage) {
