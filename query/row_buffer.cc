@@ -23,10 +23,9 @@ size_t bytes_of(const Chunk& chunk) {
 }  // namespace
 
 Status RowBuffer::append(const Chunk& chunk, MemoryClaim& claim) {
-  if (chunk.rows == 0) return {};
   SLUICE_TRY(claim.set(claim.bytes() + bytes_of(chunk)));
   const auto filled = [&](size_t s) { return s < chunk.slots.size() && chunk.slots[s] != nullptr; };
-  if (rows_ == 0) {
+  if (rows_ == 0) {  // also from a chunk without rows: a table of none has its columns all the same
     columns_.clear();
     for (const ColumnPtr& c : chunk.slots)
       if (c)
@@ -35,7 +34,7 @@ Status RowBuffer::append(const Chunk& chunk, MemoryClaim& claim) {
         columns_.emplace_back();
   }
   for (size_t s = 0; s < columns_.size(); ++s) {
-    if (!columns_[s]) continue;
+    if (!columns_[s] || chunk.rows == 0) continue;
     if (filled(s))
       columns_[s]->append_range(*chunk.slots[s], 0, chunk.rows);
     else
@@ -46,7 +45,7 @@ Status RowBuffer::append(const Chunk& chunk, MemoryClaim& claim) {
 }
 
 void RowBuffer::take(RowBuffer&& other) {
-  if (other.rows_ == 0) return;
+  if (other.rows_ == 0 && !columns_.empty()) return;
   if (rows_ == 0) {
     columns_ = std::move(other.columns_);
   } else {

@@ -44,6 +44,15 @@ TEST_F(RowBufferTest, ASlotThatComesLateIsNotKept) {
   EXPECT_FALSE(rows.has(2));
 }
 
+TEST_F(RowBufferTest, ATableWithoutRowsHasItsColumns) {
+  RowBuffer rows, other;
+  append(rows, chunk_of(0, {numbers({}), nullptr}));
+  ASSERT_TRUE(rows.has(0));
+  EXPECT_EQ(rows.slot(0).size(), 0u);
+  other.take(std::move(rows));
+  EXPECT_TRUE(other.has(0));
+}
+
 TEST_F(RowBufferTest, TakingAnotherKeepsWhatBothHave) {
   RowBuffer a, b, empty;
   append(a, chunk_of(1, {numbers({1}), numbers({10}), nullptr}));
