@@ -15,6 +15,12 @@ import time
 PROGRAM = None  # path of sluiced, set by app_test.py
 
 
+def sanitized():
+    """Whether PROGRAM is instrumented: its memory is then not what a user's is."""
+    with open(PROGRAM, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -85,7 +91,7 @@ class Sluiced:
         self.process.send_signal(sig)
         return self.process.wait(seconds)
 
-    def connection(self, timeout=20):
+    def connection(self, timeout=60):
         if self.tls:
             context = ssl.create_default_context(cafile=self.tls)
             context.check_hostname = False
