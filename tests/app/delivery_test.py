@@ -321,7 +321,9 @@ class Forwarding(Base):
                 for domain in (1, 2):
                     got = collector.query(f"from flows | where observation_domain == {domain} | sort flow_end | select {columns}").rows()
                     self.assertEqual(got, sent)
-                self.assertEqual(collector.query("show exporters | stats lost = sum(lost)").rows(), [[0]])
+                lost = lambda: collector.query("show exporters | stats n = count(), lost = sum(lost)").rows()  # booked once a second
+                wait_for(lambda: lost() == [[2, 0]], 10)
+                self.assertEqual(lost(), [[2, 0]])
                 self.assertEqual([self.forward(s, n) for n in ("u", "t")], [[1000, 1000, 0, 0]] * 2)
                 self.assertEqual(s.post("/v1/targets/tcp/test").json()["delivered"], True)
                 self.assertEqual(s.query("show targets | select name, waiting").rows(), [["udp", 0], ["tcp", 0]])
