@@ -31,8 +31,11 @@ const files = new Map(result.outputFiles.map((file) => [file.path.slice(out.leng
 const outputs = Object.entries(result.metafile.outputs);
 const script = outputs.find(([, o]) => o.entryPoint === "src/main.tsx")[0].split("/").pop();
 const style = [...files.keys()].find((name) => name.endsWith(".css"));
-// What the first view needs soon is fetched beside the main script and not after it.
-const soon = outputs.filter(([, o]) => o.entryPoint === "src/editor.ts").map(([path]) => path.split("/").pop());
+// What the first view needs is fetched beside the main script and not after it: the pieces that it shares with others, and the editor.
+const first = [outputs.find(([, o]) => o.entryPoint === "src/main.tsx")[0], outputs.find(([, o]) => o.entryPoint === "src/editor.ts")[0]];
+for (const path of first)
+  for (const { path: piece, kind } of result.metafile.outputs[path].imports) if (kind === "import-statement" && !first.includes(piece)) first.push(piece);
+const soon = first.slice(1).map((path) => path.split("/").pop()).sort();
 
 const page = (await readFile(join(here, "src/index.html"), "utf8"))
   .replace("{{style}}", `/console/${style}`)

@@ -1,6 +1,7 @@
 // The frame: where one can go, the view one is at, the token, and keys that work everywhere.
-import type { ComponentType } from "preact";
+import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { FaultBox } from "./parts.tsx";
 import { type Place, type View, views, writePlace } from "./place.ts";
 import { forgetToken, hasToken, onTokenNeeded } from "./server.ts";
 import { moved } from "./timerange.ts";
@@ -14,15 +15,19 @@ export interface ViewProps {
   editorSoon: Promise<typeof import("./editor.ts")>;
 }
 
-const titles: Record<View, string> = { query: "Query", tail: "Tail", alerts: "Alerts", address: "Address", sources: "Sources", storage: "Storage" };
-const loaders: Partial<Record<View, () => Promise<ComponentType<ViewProps>>>> = {
+const titles: Record<View, string> = { query: "Query", alerts: "Alerts", address: "Address", sources: "Sources", storage: "Storage" };
+const loaders: Record<View, () => Promise<ComponentType<ViewProps>>> = {
   query: () => Promise.resolve(QueryView),
+  alerts: () => import("./views/alerts.tsx").then((m) => m.default),
+  address: () => import("./views/address.tsx").then((m) => m.default),
+  sources: () => import("./views/sources.tsx").then((m) => m.default),
+  storage: () => import("./views/storage.tsx").then((m) => m.default),
 };
 const keys: [string, string][] = [
   ["/", "to the query"],
   ["Ctrl Enter", "run it (in the editor)"],
   ["Ctrl Space", "propose what could stand here (in the editor)"],
-  ["g then q t a d s o", "go to Query, Tail, Alerts, aDdress, Sources, stOrage"],
+  ["g then q a d s o", "go to Query, Alerts, aDdress, Sources, stOrage"],
   ["[ and ]", "move the range of time back and forth by its length"],
   ["arrows, Page, Home, End", "move in a table; with Ctrl to its ends"],
   ["Enter", "in a table: what can be done with this cell"],
@@ -30,7 +35,7 @@ const keys: [string, string][] = [
   ["Ctrl c", "in a table: copy the cell"],
   ["?", "these keys"],
 ];
-const goKeys: Record<string, View> = { q: "query", t: "tail", a: "alerts", d: "address", s: "sources", o: "storage" };
+const goKeys: Record<string, View> = { q: "query", a: "alerts", d: "address", s: "sources", o: "storage" };
 
 function useTheme(): [string, () => void] {
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -54,7 +59,7 @@ function useTheme(): [string, () => void] {
 export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
   const [place, go] = usePlace();
   const [theme, toggleTheme] = useTheme();
-  const [loaded, setLoaded] = useState<{ view: View; Component: ComponentType<ViewProps> }>();
+  const [loaded, setLoaded] = useState<{ view: View; Shown: ComponentType<ViewProps> }>();
   const [token, setToken] = useState<{ why: string; give(token: string): void }>();
   const help = useRef<HTMLDialogElement>(null);
 
@@ -62,9 +67,10 @@ export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
   useState(() => onTokenNeeded((why) => new Promise((give) => setToken({ why, give: (given) => { setToken(undefined); give(given); } }))));
   useEffect(() => {
     let gone = false;
-    void loaders[place.view]?.().then((Component) => {
-      if (!gone) setLoaded({ view: place.view, Component });
+    void loaders[place.view]().then((Shown) => {
+      if (!gone) setLoaded({ view: place.view, Shown });
     });
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     document.title = `${titles[place.view]}${place.settings.ip ? ` ${place.settings.ip}` : ""} – Sluice`;
     return () => {
       gone = true;
@@ -103,14 +109,14 @@ export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
     return () => removeEventListener("keydown", onKey);
   }, []);
 
-  const Current = loaded?.view === place.view ? loaded.Component : undefined;
+  const Current = loaded?.view === place.view ? loaded.Shown : undefined;
   return (
     <>
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>To the content</a>
       <header class="bar">
         <a class="brand" href="#/query">Sluice</a>
         <nav aria-label="Views">
-          {views.filter((v) => loaders[v]).map((v) => (
+          {views.map((v) => (
             <a key={v} href={writePlace({ view: v, settings: {} })} aria-current={v === place.view ? "page" : undefined}>{titles[v]}</a>
           ))}
         </nav>
@@ -121,7 +127,7 @@ export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
-        {Current ? <Current key={place.view} place={place} go={go} theme={theme} editorSoon={editorSoon} /> : <p class="quiet pad">Loading …</p>}
+        {Current ? <Safe key={place.view}><Current place={place} go={go} theme={theme} editorSoon={editorSoon} /></Safe> : <p class="quiet pad">Loading …</p>}
       </main>
       {token && <TokenDialog why={token.why} give={token.give} />}
       <dialog ref={help} class="help" aria-label="Keys">
@@ -132,6 +138,18 @@ export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
       </dialog>
     </>
   );
+}
+
+// A mistake of ours in one view leaves the others.
+class Safe extends Component<{ children: ComponentChildren }, { error?: unknown }> {
+  override state: { error?: unknown } = {};
+  static override getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+  override render() {
+    if (!this.state.error) return this.props.children;
+    return <div class="view"><FaultBox fault={{ code: "console", message: `This view has failed: ${String(this.state.error)}`, status: 0, hint: "The others still work. What led here is worth a report." }} /></div>;
+  }
 }
 
 function TokenDialog({ why, give }: { why: string; give(token: string): void }) {

@@ -64,6 +64,9 @@ export function isNumeric(column: Column): boolean {
 function isCode(column: Column): boolean {
   return column.type === "uint" && !column.unit && /(^|_)(port|protocol|as|asn|if|vlan|vni|icmp|type|code|version|label|domain|tos|id|vrf)(_|$)|^ip_version$/.test(column.name);
 }
+export function isBytes(column: Column): boolean {
+  return column.unit === "bytes" || (!column.unit && column.type === "uint" && /(^|_)bytes$/.test(column.name));
+}
 export function numberOf(value: Value): number | null {
   if (typeof value === "number") return value;
   if (typeof value === "bigint") return Number(value);
@@ -71,12 +74,16 @@ export function numberOf(value: Value): number | null {
   return null;
 }
 
+// As FlowQL names them (IANA's numbers).
+const protocols: Record<number, string> = { 1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6", 89: "ospf", 132: "sctp" };
+
 // A cell's text. Null is told apart from the empty text by its looks (see table.tsx), not by a word that data could have.
 export function cell(value: Value, column: Column): string {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "bigint") {
     if (column.type === "duration") return milliseconds(Number(value));
-    if (column.unit === "bytes" || column.unit === "bytes/s") return bytes(Number(value)) + (column.unit === "bytes/s" ? "/s" : "");
+    if (isBytes(column)) return bytes(Number(value));
+    if (column.name === "protocol" && protocols[Number(value)]) return protocols[Number(value)]!;
     return isNumeric(column) ? count(value) : String(value);
   }
   if (typeof value === "boolean") return value ? "true" : "false";

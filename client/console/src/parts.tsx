@@ -123,7 +123,7 @@ export function Panel({ title, children, aside, wide }: { title: ComponentChildr
 
 export function Tile({ label, value, tone, title }: { label: string; value: string; tone?: string; title?: string }) {
   return (
-    <div class={`tile ${tone ?? ""}`} title={title}>
+    <div class={`tile ${tone ?? ""}${value.length > 13 ? " long" : ""}`} title={title}>
       <span class="tile-value">{value}</span>
       <span class="tile-label">{label}</span>
     </div>

@@ -1,7 +1,7 @@
 // Where in the console one is: a view and its settings, kept in the part of the URL behind '#', which no server and no log ever sees. So a
 // link shares a view, and "back" goes back.
 
-export const views = ["query", "tail", "alerts", "address", "sources", "storage"] as const;
+export const views = ["query", "alerts", "address", "sources", "storage"] as const;
 export type View = (typeof views)[number];
 export type Settings = Record<string, string>;
 

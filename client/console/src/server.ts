@@ -91,7 +91,7 @@ export async function request(path: string, ask: Ask = {}): Promise<Response> {
       });
     } catch (error) {
       if (ask.signal?.aborted) throw error;
-      throw new ServerError({ code: "unreachable", message: "The server cannot be reached.", status: 0, hint: "Is it running? The answer comes as soon as it is back." });
+      throw new ServerError({ code: "unreachable", message: "The server cannot be reached.", status: 0, hint: "Is it running, and is the network there?" });
     }
     if (response.status !== 401) return response;
     await needToken(used);

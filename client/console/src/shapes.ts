@@ -47,6 +47,13 @@ export function bestDrawing(columns: Column[], rows: Row[], render?: string): Dr
   return "table";
 }
 
+// The same answer with some columns first, for tables of which only those are looked at mostly.
+export function columnsFirst<T extends { columns: Column[]; rows: Row[] }>(answer: T, names: string[]): T {
+  const order = [...names.map((name) => answer.columns.findIndex((c) => c.name === name)).filter((i) => i >= 0)];
+  answer.columns.forEach((_, i) => order.includes(i) || order.push(i));
+  return { ...answer, columns: order.map((i) => answer.columns[i]!), rows: answer.rows.map((row) => order.map((i) => row[i]!)) };
+}
+
 // --- series over time --------------------------------------------------------------------------------------------------------
 
 export interface Series {
@@ -84,6 +91,17 @@ export function timeData(columns: Column[], rows: Row[], value: number, most = s
   }
   const all = [...groups.values()].sort((a, b) => b.total - a.total);
   return { times, series: all.slice(0, most), left: Math.max(0, all.length - most) };
+}
+
+// Several amounts of one kind side by side, a row for each time. Nothing of a kind is an amount of 0.
+export function wideData(columns: Column[], rows: Row[], values: number[]): TimeData {
+  const { time } = shapeOf(columns);
+  const sorted = rows.map((row) => ({ t: Date.parse(row[time] as string) / 1000, row })).sort((a, b) => a.t - b.t);
+  const series = values.map((v) => {
+    const points = sorted.map(({ row }) => numberOf(row[v]!) ?? 0);
+    return { label: columns[v]!.name, points, total: points.reduce((sum, p) => sum + Math.abs(p), 0) };
+  });
+  return { times: sorted.map(({ t }) => t), series, left: 0 };
 }
 
 // --- bars --------------------------------------------------------------------------------------------------------------------

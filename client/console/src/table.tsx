@@ -41,14 +41,22 @@ function letter(): number {
   return (letterWidth = context.measureText("0".repeat(100)).width / 100);
 }
 
-// By the longest text among some rows of each part of the table.
-function widthsOf(columns: Column[], rows: Row[]): number[] {
+// By the longest text among some rows of each part of the table. What is cut gets the room that is left.
+function widthsOf(columns: Column[], rows: Row[], room: number): number[] {
   const step = Math.max(1, Math.floor(rows.length / 150));
-  return columns.map((column, c) => {
+  const wanted = columns.map((column, c) => {
     let longest = column.name.length + 2.4;
     for (let r = 0; r < rows.length; r += step) longest = Math.max(longest, cell(rows[r]![c]!, column).length);
-    return Math.round(Math.min(widthMax, Math.max(widthMin, longest * letter() + padding)));
+    return Math.round(Math.max(widthMin, longest * letter() + padding));
   });
+  const widths = wanted.map((w) => Math.min(widthMax, w));
+  let left = room - widths.reduce((sum, w) => sum + w, 0);
+  for (const [c, w] of wanted.entries()) {
+    const more = Math.min(w - widths[c]!, Math.max(0, left));
+    widths[c]! += more;
+    left -= more;
+  }
+  return widths;
 }
 
 function compare(a: Value, b: Value): number {
@@ -96,7 +104,7 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
   }, [given, sort, names]);
   // Widths stay while rows keep coming (a tail), so that nothing jumps.
   const measured = Math.min(rows.length, 200) >= 200 || rows.length === 0 ? Math.min(rows.length, 200) : Math.ceil(rows.length / 40);
-  const widths = useMemo(() => widthsOf(columns, given), [names, measured]);
+  const widths = useMemo(() => widthsOf(columns, given, view.width), [names, measured, view.width]);
   const edges = useMemo(() => {
     const out = [0];
     for (const w of widths) out.push(out[out.length - 1]! + w);

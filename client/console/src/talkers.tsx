@@ -1,5 +1,5 @@
 // Who talks to whom: sources on the left, destinations on the right, a band between them as wide as what went that way.
-import { useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { cell } from "./format.ts";
 import type { Column, Row } from "./server.ts";
 import { talkerData } from "./shapes.ts";
@@ -27,16 +27,24 @@ function placed(ends: { name: string; value: number }[], scale: number): { all: 
 
 export function Talkers({ columns, rows, value, label, addressHref }: { columns: Column[]; rows: Row[]; value: number; label: string; addressHref(ip: string): string }) {
   const [chosen, setChosen] = useState<string | null>(null);
+  const holder = useRef<HTMLElement>(null);
+  const [width, setWidth] = useState(1000);
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(() => setWidth(Math.max(580, Math.min(1200, holder.current!.clientWidth - 24))));
+    observer.observe(holder.current!);
+    return () => observer.disconnect();
+  }, []);
   const data = useMemo(() => talkerData(columns, rows, value), [columns, rows, value]);
   const column: Column = value < 0 ? { name: "rows", type: "uint" } : columns[value]!;
-  if (data.talks.length === 0) return <p class="quiet pad">No pair of ends has an amount above zero.</p>;
+  if (data.talks.length === 0) return <figure class="chart" ref={holder}><p class="quiet">No pair of ends has an amount above zero.</p></figure>;
 
   const total = data.talks.reduce((sum, t) => sum + t.value, 0);
   const most = Math.max(data.sources.length, data.targets.length);
   const scale = Math.max(180, Math.min(400, most * 22)) / total;
   const left = placed(data.sources, scale), right = placed(data.targets, scale);
   const height = Math.max(left.height, right.height);
-  const x0 = 300, x1 = 700, width = 1000;
+  const x0 = Math.min(300, Math.round(width * 0.35)), x1 = width - x0;
+  const letters = Math.floor((x0 - 86) / 7.3);  // that a name has room for beside its amount
   const is = (side: string, name: string) => `${side}:${name}`;
   const lit = (t: { source: string; target: string }) => chosen === null || chosen === is("s", t.source) || chosen === is("t", t.target);
 
@@ -57,7 +65,7 @@ export function Talkers({ columns, rows, value, label, addressHref }: { columns:
     const isLeft = side === "s";
     const text = (
       <text x={isLeft ? x0 - 8 : x1 + 8} y={p.y + p.height / 2} dominant-baseline="middle" text-anchor={isLeft ? "end" : "start"}>
-        {p.name.length > 30 ? `${p.name.slice(0, 29)}…` : p.name} <tspan class="amount">{cell(p.value, column)}</tspan>
+        {p.name.length > letters ? `${p.name.slice(0, letters - 1)}…` : p.name} <tspan class="amount">{cell(p.value, column)}</tspan>
       </text>
     );
     return (
@@ -74,8 +82,8 @@ export function Talkers({ columns, rows, value, label, addressHref }: { columns:
     );
   };
   return (
-    <figure class="chart talkers">
-      <svg viewBox={`0 0 ${width} ${height}`} role="group" aria-label={label}>
+    <figure class="chart talkers" ref={holder}>
+      <svg viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="group" aria-label={label}>
         <g fill="none">{bands}</g>
         {[...left.all.values()].map((p) => end("s", p, data.isIp[0] && p.name !== "(not known)"))}
         {[...right.all.values()].map((p) => end("t", p, data.isIp[1] && p.name !== "(not known)"))}

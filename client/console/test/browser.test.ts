@@ -6,18 +6,24 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { loadCompany, type Server, startServer } from "./server.ts";
+import { awsLines, loadCompany, netflow5, sendPackets, type Server, startServer } from "./server.ts";
 
 let browser: Browser;
 let server: Server;
 let flows = 0;
 const evil = "<img/src=x/onerror=window.hacked=1>";
 
+// A rule whose every text is a stranger's.
+const rule = `create rule knocks severity high technique "T1110" tags ("${evil}") description "${evil} tries"
+as from flows | where dst_port == 2222 | stats tries = count() by src_ip window 1m | where tries >= 5
+alert by src_ip message "{src_ip} knocked {tries} times ${evil}"`;
+
 before(async () => {
   server = await startServer();
+  await server.post("/v1/query", rule);
   flows = await loadCompany(server);
   browser = await chromium.launch({ executablePath: process.env.SLUICE_BROWSER!, args: ["--no-sandbox", "--force-prefers-reduced-motion"] });
-}, { timeout: 180_000 });
+}, { timeout: 300_000 });
 after(async () => {
   await browser?.close();
   await server?.stop();
@@ -154,7 +160,7 @@ test("errors stand where they are", async () => {
 test("answers are drawn over time, as bars, and as talkers", async () => {
   const { page, close } = await open(at("query", { q: "last 2d | timeseries bytes = sum(bytes) every 1h by protocol limit 3" }));
   await page.locator(".chart canvas").waitFor();
-  assert.match(await page.locator(".u-legend").innerText(), /6/);
+  assert.match(await page.locator(".u-legend").innerText(), /tcp/);
   // A drag over the chart chooses that time.
   const box = (await page.locator(".u-over").boundingBox())!;
   await page.mouse.move(box.x + box.width * 0.3, box.y + 40);
@@ -251,6 +257,115 @@ test("a stranger's text is never markup, and a stranger's link changes nothing",
   await statement.close();
 });
 
+test("an alert comes by itself, with its flows and the rule that made it", async () => {
+  const { page, close } = await open(at("alerts", { rule: "knocks" }));
+  await page.getByText("No alerts of this kind").waitFor();
+  await server.post("/v1/ingest/aws_vpc", awsLines(7, { source: () => "10.44.0.1", port: 2222 }));
+  const grid = page.getByRole("grid", { name: "Alerts, the latest first" });
+  await grid.getByText("10.44.0.1 knocked 7 times").waitFor();
+  await grid.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: /10\.44\.0\.1 knocked 7 times/ }).waitFor();
+  assert.match(page.url(), /id=[0-9a-f]+/);
+  const flowsGrid = page.getByRole("grid", { name: "The flows behind it" });
+  await flowsGrid.waitFor();
+  assert.equal(await flowsGrid.getAttribute("aria-rowcount"), "8");
+  await page.locator(".code", { hasText: "create rule knocks" }).waitFor();
+  assert.match(await page.locator(".facts").first().innerText(), /T1110/);
+  // Its texts are a stranger's (see the rule), and stay text.
+  assert.match(await page.locator(".panel", { hasText: "The rule that made it" }).innerText(), /<img\/src=x/);
+  assert.equal(await page.locator("img").count(), 0);
+  await page.getByRole("button", { name: "Rules" }).click();
+  await page.getByRole("grid", { name: "Rules" }).getByText("knocks").waitFor();
+  await close();
+});
+
+test("an address tells of itself, and a stranger's address is only text", async () => {
+  const { page, close } = await open(at("address", { ip: "10.20.12.40", from: "now-2d" }));
+  await page.locator(".chart canvas").waitFor();
+  await page.getByRole("grid", { name: "Peers" }).waitFor();
+  assert.ok(Number(await page.getByRole("grid", { name: "Peers" }).getAttribute("aria-rowcount")) > 3);
+  await page.getByRole("grid", { name: "Ports that it offers" }).getByText("8443", { exact: true }).waitFor();
+  await page.getByRole("grid", { name: "Names over time" }).getByText(/^i-/).first().waitFor();
+  const flowsSaid = Number((await page.locator(".tile", { hasText: "flows" }).locator(".tile-value").innerText()).replaceAll(",", ""));
+  const asked = JSON.parse(await server.post("/v1/query", "last 2d | where ip == 10.20.12.40 | stats n = count()")) as { rows: [[number]] };
+  assert.equal(flowsSaid, asked.rows[0][0]);
+  // On to a peer, by keyboard.
+  await page.getByRole("grid", { name: "Peers" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("menuitem", { name: "Look into this address" }).press("Enter");
+  await page.waitForFunction(() => !location.hash.includes("10.20.12.40"));
+  await page.getByRole("grid", { name: "Peers" }).waitFor();
+  await close();
+  const knocked = await open(at("address", { ip: "10.44.0.1" }));
+  await knocked.page.getByRole("grid", { name: "Alerts that name it" }).getByText("knocks").waitFor();
+  await knocked.close();
+  for (const ip of [evil, '1.2.3.4" or 1==1', "1.2.3.4 | drop x", "$ip"]) {
+    const link = await open(at("address", { ip, from: evil }));
+    await link.page.getByText("This is no address").waitFor();
+    assert.equal(await link.page.locator("img").count(), 0);
+    await link.close();
+  }
+});
+
+test("sources say how they do, and storage what it costs", async () => {
+  await sendPackets(server.netflow, [netflow5(10, 0), netflow5(10, 10), netflow5(10, 45)]); // 25 flows are missing
+  const { page, close } = await open("#/sources");
+  const exporters = page.getByRole("grid", { name: "Exporters" });
+  await exporters.waitFor();
+  assert.equal(await exporters.locator('[aria-rowindex="2"] .bad', { hasText: "25" }).count(), 1);
+  assert.match(await page.locator(".tile", { hasText: "lost by exporters" }).innerText(), /25/);
+  await page.getByRole("grid", { name: "Known losses" }).getByText("by its sequence numbers").waitFor();
+  await server.post("/v1/admin/flush", "");
+  await page.getByRole("link", { name: "Storage" }).click();
+  const columns = page.getByRole("grid", { name: "Columns" });
+  await columns.getByText("src_ip", { exact: true }).waitFor();
+  const bars = page.locator(".bars li");
+  assert.ok((await bars.count()) > 15);
+  const totals = (await (await fetch(`${server.url}/v1/storage`)).json()) as { flows: number };
+  assert.equal(Number((await page.locator(".tile", { hasText: "flows" }).first().locator(".tile-value").innerText()).replaceAll(",", "")), totals.flows);
+  await page.getByRole("grid", { name: "Segments" }).waitFor();
+  await close();
+});
+
+test("all of it goes by keyboard, and has names", async () => {
+  const { page, close } = await open("#/storage");
+  await page.locator(".view.storage").waitFor();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "To the content");
+  for (const [key, view] of [["a", "alerts"], ["d", "address"], ["s", "sources"], ["o", "storage"], ["q", "query"]] as const) {
+    await page.evaluate(() => (document.activeElement as HTMLElement)?.blur());
+    await page.keyboard.press("g");
+    await page.keyboard.press(key);
+    await page.locator(`.view.${view}`).waitFor();
+  }
+  await page.evaluate(() => (document.activeElement as HTMLElement)?.blur());
+  await page.locator("header.bar").click({ position: { x: 600, y: 10 } });
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("/");
+  await page.waitForFunction(() => !!document.querySelector(".editor")?.shadowRoot?.activeElement);
+  for (const view of ["query", "alerts", "address", "sources", "storage"]) {
+    await page.goto(`${server.url}/#/${view}`);
+    await page.locator(`.view.${view}`).waitFor();
+    await page.waitForTimeout(300);
+    const nameless = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>("button, a[href], input, select, [role=grid], [role=img]")]
+        .filter((e) => !(e.getAttribute("aria-label") || e.textContent?.trim() || e.closest("label")))
+        .map((e) => e.outerHTML.slice(0, 100)),
+    );
+    assert.deepEqual(nameless, []);
+  }
+  // The choice of colours stays.
+  await page.getByRole("button", { name: "Dark colours" }).click();
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  await page.reload();
+  await page.locator(".view").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  await close();
+});
+
 test("with tokens switched on the page asks for one, and keeps it in its tab", async () => {
   const guarded = await startServer();
   try {
@@ -287,6 +402,8 @@ test("pictures", { skip: process.env.SLUICE_SHOTS ? false : "SLUICE_SHOTS names 
   const folder = process.env.SLUICE_SHOTS!;
   mkdirSync(folder, { recursive: true });
   assert.ok(flows > 100_000);
+  const alert = (await (await fetch(`${server.url}/v1/alerts?rule=knocks`)).json()) as { alerts: { id: string }[] };
+  const traffic = setInterval(() => void server.post("/v1/ingest/aws_vpc", awsLines(40)), 200);
   const places: [string, string, string][] = [
     ["start", at("query"), ".start"],
     ["table", at("query", { q: "last 2d | limit 500" }), "[role=grid]"],
@@ -294,6 +411,12 @@ test("pictures", { skip: process.env.SLUICE_SHOTS ? false : "SLUICE_SHOTS names 
     ["talkers", at("query", { q: "last 2d | top 25 src_ip, dst_ip by total = sum(bytes)", as: "talkers" }), ".band"],
     ["bars", at("query", { q: "last 2d | top 15 dst_port by flows = count()", as: "bars" }), ".bars"],
     ["error", at("query", { q: "last 2d | where src_prt == 443" }), "[role=alert]"],
+    ["alerts", at("alerts"), "[role=grid]"],
+    ["alert", at("alerts", { id: alert.alerts[0]!.id }), ".code"],
+    ["rules", at("alerts", { show: "rules", rule: "knocks" }), ".code"],
+    ["address", at("address", { ip: "10.20.12.40", from: "now-2d" }), "canvas"],
+    ["sources", at("sources"), "[role=grid]"],
+    ["storage", at("storage"), ".bars"],
   ];
   for (const [name, hash, ready] of places)
     for (const theme of ["light", "dark"] as const)
@@ -304,4 +427,5 @@ test("pictures", { skip: process.env.SLUICE_SHOTS ? false : "SLUICE_SHOTS names 
         await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`) });
         await close();
       }
+  clearInterval(traffic);
 });

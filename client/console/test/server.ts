@@ -1,5 +1,6 @@
 // Starts the real sluiced on free ports with a directory of its own, and gives it flows.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,4 +71,34 @@ export function awsLines(count: number, options: { source?: (i: number) => strin
   for (let i = 0; i < count; ++i)
     lines += `2 123456789010 eni-0a ${options.source?.(i) ?? `10.77.${i >> 8}.${i & 255}`} ${options.target ?? "10.88.0.1"} ${40_000 + (i % 20_000)} ${options.port ?? 443} 6 10 ${1000 + i} ${now - 1} ${now} ACCEPT OK\n`;
   return lines;
+}
+
+// One NetFlow v5 packet of `flows` flows after `sequence` others (Cisco: 24 bytes of header, 48 bytes a record).
+export function netflow5(flows: number, sequence: number): Uint8Array {
+  const packet = new DataView(new ArrayBuffer(24 + 48 * flows));
+  packet.setUint16(0, 5);
+  packet.setUint16(2, flows);
+  packet.setUint32(4, 100_000);
+  packet.setUint32(8, Math.floor(Date.now() / 1000));
+  packet.setUint32(16, sequence);
+  for (let i = 0; i < flows; ++i) {
+    const at = 24 + 48 * i;
+    packet.setUint32(at, 0xc0000201 + i);
+    packet.setUint32(at + 4, 0xc6336407);
+    packet.setUint32(at + 16, 5);
+    packet.setUint32(at + 20, 500);
+    packet.setUint32(at + 24, 90_000);
+    packet.setUint32(at + 28, 95_000);
+    packet.setUint16(at + 32, 40_000 + i);
+    packet.setUint16(at + 34, 53);
+    packet.setUint8(at + 38, 17);
+  }
+  return new Uint8Array(packet.buffer);
+}
+
+export async function sendPackets(to: string, packets: Uint8Array[]): Promise<void> {
+  const [host, port] = to.split(":");
+  const socket = createSocket("udp4");
+  for (const packet of packets) await new Promise((done) => socket.send(packet, Number(port), host, done));
+  socket.close();
 }

@@ -6,6 +6,7 @@ import { readPlace, writePlace } from "../src/place.ts";
 import { bytesBefore, type Column, indexOfByte, readJson, type Row } from "../src/server.ts";
 import { bestDrawing, hindrance, shapeOf, talkerData, timeData } from "../src/shapes.ts";
 import { sortedBy } from "../src/table.tsx";
+import { isAddress, names, namesIn } from "../src/views/address.tsx";
 import { moved, niceBin, rangeLabel, readTime } from "../src/timerange.ts";
 
 test("a place survives its URL, whatever it says", () => {
@@ -15,7 +16,7 @@ test("a place survives its URL, whatever it says", () => {
   }
   assert.equal(readPlace("#/nowhere?q=x").view, "query");
   assert.equal(readPlace("").view, "query");
-  assert.equal(writePlace({ view: "tail", settings: { q: "" } }), "#/tail");
+  assert.equal(writePlace({ view: "alerts", settings: { q: "" } }), "#/alerts");
 });
 
 test("places in a text, in bytes and in UTF-16", () => {
@@ -47,6 +48,8 @@ test("values as people read them", () => {
   assert.equal(cell(8443, port), "8443"); // a port is no amount
   assert.equal(cell(8443, { name: "flows", type: "uint" }), "8,443");
   assert.equal(cell(null, port), "");
+  assert.equal(cell(6, { name: "protocol", type: "uint" }), "tcp");
+  assert.equal(cell(253, { name: "protocol", type: "uint" }), "253");
   assert.equal(cell({ a: "1", b: "<b>" }, { name: "extra", type: "map<string>" }), "a=1 b=<b>");
 });
 
@@ -100,6 +103,26 @@ test("rows sort by numbers, addresses and text, nulls last both ways", () => {
   assert.deepEqual(sortedBy(rows, ip, 0, false).flat(), ["9.0.0.1", "10.0.0.9", "10.0.0.10", "::1", null]);
   assert.deepEqual(sortedBy(rows, ip, 0, true).flat(), ["::1", "10.0.0.10", "10.0.0.9", "9.0.0.1", null]);
   assert.deepEqual(sortedBy([[2], [10n], [1]], [{ name: "n", type: "uint" }], 0, true).flat(), [10n, 2, 1]);
+});
+
+test("an address is named by itself, not by a longer one", () => {
+  assert.ok(names("src_ip=10.0.0.5 dst_port=22", "10.0.0.5"));
+  assert.ok(names("10.0.0.5.", "10.0.0.5"));
+  assert.ok(names("who is 2001:db8::1?", "2001:db8::1"));
+  assert.ok(!names("src_ip=10.0.0.50", "10.0.0.5"));
+  assert.ok(!names("src_ip=110.0.0.5", "10.0.0.5"));
+  assert.ok(!names("2001:db8::12", "2001:db8::1"));
+  for (const good of ["10.0.0.1", "::1", "2001:db8::1", "::ffff:1.2.3.4"]) assert.ok(isAddress(good), good);
+  for (const bad of ["", "x", "10.0.0", "10.0.0.1 ", "1.2.3.4|", "dead"]) assert.ok(!isAddress(bad), bad);
+});
+
+test("names of an address, of both its sides", () => {
+  const columns: Column[] = [{ name: "host", type: "string" }, { name: "mac", type: "mac" }, { name: "flows", type: "uint" }, { name: "first", type: "timestamp" }, { name: "last", type: "timestamp" }];
+  const answer = (rows: Row[]) => ({ columns, rows, range: null, warnings: [], stats: {} });
+  assert.deepEqual(namesIn([answer([["web", null, 2, at(1), at(3)]]), answer([["web", "aa:bb", 3, at(0), at(2)], [null, null, 9, at(0), at(9)]])]), [
+    { kind: "host", name: "web", flows: 5, first: at(0), last: at(3) },
+    { kind: "mac", name: "aa:bb", flows: 3, first: at(0), last: at(2) },
+  ]);
 });
 
 test("ranges of time", () => {

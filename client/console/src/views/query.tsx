@@ -6,6 +6,7 @@ import type { Editor } from "../editor.ts";
 import { count, literal } from "../format.ts";
 import { Account, FaultBox, Tabs, TimeChooser, Warnings } from "../parts.tsx";
 import { type Settings, writePlace } from "../place.ts";
+import { QueryBox } from "../querybox.tsx";
 import { recall, remember } from "../recent.ts";
 import { type Answer, type Column, type Fault, faultFrom, ok, query, request, type Row, type Value } from "../server.ts";
 import { bestDrawing, type Drawing, hindrance, shapeOf, timeData } from "../shapes.ts";
@@ -50,8 +51,7 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
   const [running, setRunning] = useState<AbortController>();
   const [turn, setTurn] = useState(0);
   const byHand = useRef<string | null>(null);
-  const editor = useRef<Editor | undefined>(undefined);
-  const holder = useRef<HTMLDivElement>(null);
+  const editor = useRef<Editor | null>(null);
   const set = (settings: Settings) => go({ view: "query", settings: { ...place.settings, ...settings } });
 
   const run = (asked: string) => {
@@ -63,36 +63,8 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
     go({ view: "query", settings: { ...place.settings, q: asked, ...(asked === q ? {} : { as: "", value: "" }) } });
     setTurn((t) => t + 1);
   };
-  const runner = useRef(run);
-  runner.current = run;
-
-  useEffect(() => {
-    let made: Editor | undefined, gone = false;
-    void editorSoon.then(({ makeEditor }) => {
-      if (gone || !holder.current) return;
-      made = makeEditor(holder.current, {
-        text: q, label: "Query in FlowQL", hint: "Ask something: dst_port == 443 last 1h | top 10 src_ip by sum(bytes)",
-        onChange: setText, onRun: (asked) => runner.current(asked),
-      });
-      editor.current = made;
-      if (!matchMedia("(pointer: coarse)").matches) made.focus();
-    });
-    return () => {
-      gone = true;
-      made?.destroy();
-      editor.current = undefined;
-    };
-  }, []);
-
-  useEffect(() => {
-    const focus = () => editor.current?.focus();
-    addEventListener("sluice-focus", focus);
-    return () => removeEventListener("sluice-focus", focus);
-  }, []);
-
   useEffect(() => {
     setText(q);
-    editor.current?.setText(q);
     setFault(undefined);
     if (!q.trim()) {
       setAnswer(undefined);
@@ -119,7 +91,7 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
   return (
     <div class="view query">
       <section class="ask" aria-label="Query">
-        <div class="editor" ref={holder}><pre class="editor-soon">{q || " "}</pre></div>
+        <QueryBox handle={editor} editorSoon={editorSoon} text={q} label="Query in FlowQL" hint="Ask something: dst_port == 443 last 1h | top 10 src_ip by sum(bytes)" onChange={setText} onRun={run} />
         <div class="tools">
           <button class="primary" onClick={() => run(editor.current?.text() ?? text)} disabled={!text.trim()} title="Ctrl+Enter">Run</button>
           {running && <button onClick={() => running.abort()}>Stop</button>}
@@ -134,7 +106,7 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
       {fault && <FaultBox fault={fault} goTo={text === q ? (offset, length) => editor.current?.goTo(offset, length) : undefined} />}
       {answer && (
         <Result answer={answer} as={as} valueName={value} set={set} theme={theme} question={q} range={{ from, to }}
-          onRange={(a, b) => set({ from: isoTime(a), to: isoTime(b) })} onFilter={add} />
+          onRange={(a, b) => set({ from: isoTime(a), to: isoTime(b) })} onFilter={add} onFault={setFault} />
       )}
       {!q && !answer && (
         <section class="start">
@@ -176,9 +148,10 @@ interface ResultProps {
   range: { from: string; to: string };
   onRange(from: number, to: number): void;
   onFilter(stage: string): void;
+  onFault(fault: Fault): void;
 }
 
-function Result({ answer, as, valueName, set, theme, question, range, onRange, onFilter }: ResultProps) {
+function Result({ answer, as, valueName, set, theme, question, range, onRange, onFilter, onFault }: ResultProps) {
   const Chart = useTimeChart();
   const { columns, rows } = answer;
   const shape = useMemo(() => shapeOf(columns), [columns]);
@@ -207,7 +180,7 @@ function Result({ answer, as, valueName, set, theme, question, range, onRange, o
           </select>
         )}
         <Account answer={answer} />
-        <button onClick={() => void download(question, range)} title="All rows, as comma-separated values">CSV</button>
+        <button onClick={() => void download(question, range).catch((error: unknown) => onFault(faultFrom(error)))} title="All rows, as comma-separated values">CSV</button>
       </div>
       {rows.length === 0 ? (
         <p class="quiet pad">Nothing matches.</p>

@@ -1,0 +1,187 @@
+// Alerts as they happen, each with the flows behind it and the rule that made it; and the rules themselves.
+import { useMemo } from "preact/hooks";
+import type { ViewProps } from "../app.tsx";
+import { count, milliseconds, time } from "../format.ts";
+import { FaultBox, Panel, Tabs, Warnings } from "../parts.tsx";
+import { type Settings, writePlace } from "../place.ts";
+import { type Column, getJson, query, type Row, type Value } from "../server.ts";
+import { columnsFirst } from "../shapes.ts";
+import { Table } from "../table.tsx";
+import { useLoad } from "../use.ts";
+import { Answered, heightFor, isAddress } from "./address.tsx";
+
+export interface Alert {
+  ts: string;
+  rule: string;
+  severity: string;
+  state: string;
+  key: string | null;
+  message: string;
+  end: string;
+  fired_at: string;
+  ended_at: string | null;
+  matches: number;
+  techniques: string[] | null;
+  tags: string[] | null;
+  values: string[];
+  id: string;
+  query: string;
+}
+interface Rule {
+  name: string;
+  state: string;
+  enabled: boolean;
+  severity: string | null;
+  window: number | null;
+  slide: number | null;
+  early: boolean | null;
+  flows: number;
+  late_flows: number;
+  dropped_flows: number;
+  groups: number;
+  lag: number;
+  alerts: number;
+  open_alerts: number;
+  watermark: string | null;
+  techniques: string[] | null;
+  note: string | null;
+  description: string | null;
+  text: string;
+}
+
+const columns: Column[] = [
+  { name: "severity", type: "string" }, { name: "ts", type: "timestamp" }, { name: "message", type: "string" }, { name: "state", type: "string" },
+  { name: "rule", type: "string" }, { name: "matches", type: "uint" }, { name: "key", type: "string" },
+];
+const flowColumns = ["flow_end", "src_ip", "src_port", "dst_ip", "dst_port", "protocol", "bytes", "packets", "tcp_flags", "action", "source"];
+const severities = ["critical", "high", "medium", "low", "info"];
+const most = 2_000;
+
+function severityTone(value: Value, column: Column): string | undefined {
+  if (column.name === "severity") return value === "critical" || value === "high" ? "bad" : value === "medium" ? "warn" : undefined;
+  if (column.name === "state") return value === "firing" ? "bad" : value === "broken" ? "bad" : value === "reading" ? "warn" : undefined;
+  if (/^(dropped|late)_flows$|^flows_dropped$/.test(column.name)) return Number(value) > 0 ? "warn" : undefined;
+  if (/^(failures|refused|expired|dropped)$/.test(column.name)) return Number(value) > 0 ? "bad" : undefined;
+  return undefined;
+}
+
+export default function AlertsView({ place, go }: ViewProps) {
+  const { id = "", state = "", severity = "", rule = "", show = "" } = place.settings;
+  const tab = show === "rules" || show === "targets" ? show : "alerts";
+  const set = (settings: Settings, how?: { replace?: boolean }) => go({ view: "alerts", settings: { ...place.settings, ...settings } }, how);
+  const asked = new URLSearchParams({ limit: String(most), ...(state ? { state } : {}), ...(severity ? { severity } : {}), ...(rule ? { rule } : {}) });
+  const loaded = useLoad(`alerts ${asked}`, (signal) => getJson<{ alerts: Alert[]; total: number }>(`/v1/alerts?${asked}`, signal), 3_000);
+  const alerts = loaded.value?.alerts ?? [];
+  const rows = useMemo(() => alerts.map((a): Row => [a.severity, a.ts, a.message, a.state, a.rule, a.matches, a.key]), [loaded.value]);
+  const firing = alerts.filter((a) => a.state === "firing").length;
+  return (
+    <div class="view alerts">
+      <div class="head-line">
+        <Tabs label="Show" chosen={tab} onChoose={(chosen) => set({ show: chosen === "alerts" ? "" : chosen, id: "" })} tabs={[{ id: "alerts", label: "Alerts" }, { id: "rules", label: "Rules" }, { id: "targets", label: "Told to" }]} />
+        {tab === "alerts" && (
+          <>
+            <select aria-label="State" value={state} onChange={(e) => set({ state: (e.target as HTMLSelectElement).value })}><option value="">firing and ended</option><option value="firing">firing</option><option value="ended">ended</option></select>
+            <select aria-label="Severity" value={severity} onChange={(e) => set({ severity: (e.target as HTMLSelectElement).value })}><option value="">every severity</option>{severities.map((s) => <option key={s} value={s}>{s}</option>)}</select>
+            {rule && <button onClick={() => set({ rule: "" })} title="Alerts of all rules">rule {rule} ✕</button>}
+            <span class="account">{loaded.value ? <>{count(loaded.value.total)} {loaded.value.total === 1 ? "alert" : "alerts"}, {count(firing)} firing{loaded.value.total > alerts.length && <>; the latest {count(most)} are shown</>}</> : "Loading …"}</span>
+          </>
+        )}
+      </div>
+      {tab === "rules" ? <Rules chosen={rule} set={set} /> : tab === "targets" ? <Targets /> : (
+        <>
+          {loaded.fault && <FaultBox fault={loaded.fault} />}
+          <section class="result" aria-label="Alerts">
+            {loaded.value && rows.length === 0 ? <p class="quiet pad">No alerts{state || severity || rule ? " of this kind" : ""}. {!state && !severity && !rule && <>Rules make them: <code>sluice rules apply rules/</code> brings a library of them.</>}</p> : (
+              <Table columns={columns} rows={rows} label="Alerts, the latest first" sortable={false} tone={severityTone} height={id ? heightFor(rows.length, 9) : undefined}
+                isChosen={(row) => alerts[rows.indexOf(row)]?.id === id} onRow={(_row, i) => set({ id: alerts[i]!.id === id ? "" : alerts[i]!.id })} />
+            )}
+          </section>
+          {id && <OneAlert key={id} id={id} known={alerts.find((a) => a.id === id)} set={set} />}
+        </>
+      )}
+    </div>
+  );
+}
+
+function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; set(settings: Settings): void }) {
+  const asked = useLoad(`alert ${id} ${known?.matches ?? ""} ${known?.state ?? ""}`, async (signal) => known ?? (await getJson<{ alerts: Alert[] }>(`/v1/alerts?${new URLSearchParams({ id })}`, signal)).alerts[0]);
+  const alert = asked.value ?? known;
+  const made = useLoad(`rule ${alert?.rule ?? ""}`, async (signal) => (alert ? (await getJson<{ rules: Rule[] }>(`/v1/rules?${new URLSearchParams({ name: alert.rule })}`, signal)).rules[0] : undefined));
+  const flows = useLoad(`flows ${alert?.query ?? ""}`, (signal) => (alert?.query ? query(alert.query, { limit: 500, signal, readOnly: true }) : Promise.reject(new Error("no query"))));
+  if (asked.fault) return <FaultBox fault={asked.fault} />;
+  if (!alert) return <p class="quiet pad">{asked.isLoading ? "Loading …" : "There is no such alert any more."}</p>;
+  const keys = (alert.key ?? "").split(" ").map((pair) => pair.split(/=(.*)/s)).filter((pair) => pair[0]);
+  return (
+    <div class="panels">
+      <Panel wide title={<><span class={`severity ${alert.severity}`}>{alert.severity}</span> {alert.message}</>} aside={<button onClick={() => set({ id: "" })}>Close</button>}>
+        <dl class="facts">
+          <div><dt>state</dt><dd class={alert.state === "firing" ? "bad" : ""}>{alert.state}{alert.ended_at && `, ended ${time(alert.ended_at).slice(0, 19)}`}</dd></div>
+          <div><dt>windows</dt><dd>{time(alert.ts)} to {time(alert.end)}, {count(alert.matches)} matched</dd></div>
+          <div><dt>fired</dt><dd>{time(alert.fired_at)}</dd></div>
+          {keys.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value && isAddress(value) ? <a href={writePlace({ view: "address", settings: { ip: value, from: alert.ts } })}>{value}</a> : value}</dd></div>)}
+          <div><dt>values</dt><dd><code>{alert.values.join("  ")}</code></dd></div>
+          {!!alert.techniques?.length && <div><dt>ATT&amp;CK</dt><dd>{alert.techniques.join(", ")}</dd></div>}
+          {!!alert.tags?.length && <div><dt>tags</dt><dd>{alert.tags.join(", ")}</dd></div>}
+        </dl>
+      </Panel>
+      <Panel wide title="The flows behind it" aside={alert.query && <a href={writePlace({ view: "query", settings: { q: alert.query } })}>as a query</a>}>
+        {alert.query ? <Answered loaded={flows} empty="They are not kept any more.">{(given) => { const a = columnsFirst(given, flowColumns); return <><Warnings warnings={a.warnings} /><Table columns={a.columns} rows={a.rows} label="The flows behind it" height={heightFor(a.rows.length, 10)} /></>; }}</Answered> : <p class="quiet">None are told.</p>}
+      </Panel>
+      <Panel wide title={<>The rule that made it: {alert.rule}</>} aside={<button onClick={() => set({ rule: alert.rule, id: "" })}>Its other alerts</button>}>
+        {made.fault ? <FaultBox fault={made.fault} /> : made.value ? <OneRule rule={made.value} /> : <p class="quiet">Loading …</p>}
+      </Panel>
+    </div>
+  );
+}
+
+function OneRule({ rule }: { rule: Rule }) {
+  return (
+    <>
+      {rule.note && <div class="boxed"><FaultBox fault={{ code: "note", message: rule.note, status: 0 }} /></div>}
+      {rule.description && <p class="pad">{rule.description}</p>}
+      <dl class="facts">
+        <div><dt>state</dt><dd class={rule.state === "running" ? "" : "warn"}>{rule.state}</dd></div>
+        {rule.window !== null && <div><dt>window</dt><dd>{milliseconds(rule.window)}{rule.slide !== rule.window && rule.slide !== null && `, every ${milliseconds(rule.slide)}`}{rule.early ? "; alerts as soon as its limit is crossed" : "; alerts when a window is complete"}</dd></div>}
+        <div><dt>flows</dt><dd>{count(rule.flows)} met its filter{rule.late_flows > 0 && <span class="warn">, {count(rule.late_flows)} came too late</span>}{rule.dropped_flows > 0 && <span class="bad">, {count(rule.dropped_flows)} were not counted (its bound was met)</span>}</dd></div>
+        <div><dt>alerts</dt><dd>{count(rule.alerts)}, {count(rule.open_alerts)} open</dd></div>
+        {rule.watermark && <div><dt>has seen all to</dt><dd>{time(rule.watermark)}</dd></div>}
+      </dl>
+      <pre class="code">{rule.text}</pre>
+    </>
+  );
+}
+
+const ruleColumns: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
+
+function Rules({ chosen, set }: { chosen: string; set(settings: Settings): void }) {
+  const loaded = useLoad("rules", (signal) => getJson<{ rules: Rule[]; queue: { flows: number; lag_ms: number; catch_ups: number } }>("/v1/rules", signal), 5_000);
+  const rules = loaded.value?.rules ?? [];
+  const rows = useMemo(() => rules.map((r) => ruleColumns.map(([name]) => r[name] as Value)), [loaded.value]);
+  const rule = rules.find((r) => r.name === chosen);
+  const queue = loaded.value?.queue;
+  return (
+    <>
+      {loaded.fault && <FaultBox fault={loaded.fault} />}
+      {queue && <p class="account">{count(rules.length)} rules · {count(queue.flows)} flows wait for them{queue.lag_ms > 0 && `, ${milliseconds(queue.lag_ms)} behind`}{queue.catch_ups > 0 && <span class="warn"> · {count(queue.catch_ups)} times they fell too far behind and read their windows from the store again</span>}</p>}
+      <section class="result" aria-label="Rules">
+        {loaded.value && rows.length === 0 ? <p class="quiet pad">There are no rules. <code>sluice rules apply rules/</code> brings a library of them.</p> : (
+          <Table columns={ruleColumns.map(([name, type]) => ({ name, type }))} rows={rows} label="Rules" tone={severityTone} height={rule ? heightFor(rows.length, 9) : undefined}
+            isChosen={(row) => row[0] === chosen} onRow={(row) => set({ rule: row[0] === chosen ? "" : String(row[0]) })} />
+        )}
+      </section>
+      {rule && <div class="panels"><Panel wide title={<><span class={`severity ${rule.severity ?? ""}`}>{rule.severity}</span> {rule.name}</>} aside={<button onClick={() => set({ show: "" })}>Its alerts</button>}><OneRule rule={rule} /></Panel></div>}
+    </>
+  );
+}
+
+// Whom alerts are told to, and how that goes.
+function Targets() {
+  const loaded = useLoad("targets", (signal) => query("show targets", { signal }), 5_000);
+  return (
+    <section class="result" aria-label="Targets">
+      <Answered loaded={loaded} empty="Nobody is told of alerts. A [[target]] of the configuration file names a webhook or a file.">
+        {(a) => <Table columns={a.columns} rows={a.rows} label="Targets" tone={severityTone} />}
+      </Answered>
+    </section>
+  );
+}

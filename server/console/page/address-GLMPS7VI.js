@@ -1,0 +1,1 @@
+import{a,b,c,d,e,f}from"./chunk-4JOQ37WX.js";import"./chunk-CKLRSSSY.js";import"./chunk-EO5BKPDZ.js";import"./chunk-IWKXZOBV.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
