@@ -24,13 +24,13 @@ struct StageWords {
 };
 const StageWords kStageWords[] = {
     {"join", {"inner", "left", "anti", "semi", "("}, {"on"}},
-    {"lookup", {}, {"on", "as of"}},
+    {"lookup", {}, {"on", "as of", "prefix"}},
     {"stitch", {"within"}, {"within"}},
     {"compare", {"to"}, {}},
     {"baseline", {}, {"by", "every", "over", "seasonal"}},
     {"first_seen", {}, {"lookback"}},
     {"absent", {}, {"for", "expected by"}},
-    {"beacons", {"by"}, {"min"}},
+    {"beacons", {"by"}, {"min", "modifiers", "lookback", "threats"}},
     {"sequence", {"by"}, {"within", "then"}},
     {"reach", {"from"}, {"within", "hops"}},
 };
@@ -56,7 +56,7 @@ class Completer {
     switch (state_.position) {
       case Position::kStatement:
         query_start();
-        words({"explain", "show", "create rule", "create list"});
+        words({"explain", "show", "create rule", "create list", "create table"});
         break;
       case Position::kQuery:
         query_start();

@@ -813,7 +813,15 @@ class Tokenizer {
         replace = true;
       }
       const std::string what = word_at(object);
-      if (what != "rule" && what != "list") return command_word(start, end, after);
+      if (what != "rule" && what != "list") {
+        if (!replace) return command_word(start, end, after);
+        if (what != "table" || !command_word(start, end, object)) return false;
+        const size_t second = skip_blank(word_end(after));
+        push(TokenKind::kKeyword, after, word_end(after));
+        push(TokenKind::kKeyword, second, word_end(second));
+        next_ = object;
+        return true;
+      }
       push(TokenKind::kCreate, start, end);
       const size_t object_end = word_end(object);
       if (replace) push(TokenKind::kReplace, after, word_end(skip_blank(word_end(after))));

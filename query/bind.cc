@@ -275,7 +275,17 @@ bool Binder::bind_stage(const g::Stage& stage, const g::Stage* next) {
     return true;
   }
   if (const auto* s = stage.as<g::RenderStage>()) {
-    plan_.render = s->kind.text;
+    const std::string kind = lower_case(s->kind.text);
+    if (std::find(render_kinds().begin(), render_kinds().end(), kind) == render_kinds().end()) {
+      const std::string nearest = g::did_you_mean(kind, render_kinds());
+      fail(s->kind.span, "unknown kind of picture '" + s->kind.text + "'", nearest.empty() ? "timechart, barchart, table or graph" : nearest);
+      return false;
+    }
+    if (!s->arguments.empty()) {
+      fail(s->arguments[0].span, "render takes one word", "timechart, barchart, table or graph");
+      return false;
+    }
+    plan_.render = kind;
     return true;
   }
   if (const StageSpec* spec = find_stage(stage.name.text)) {
@@ -283,12 +293,8 @@ bool Binder::bind_stage(const g::Stage& stage, const g::Stage* next) {
     return spec->bind(binder) && !error_;
   }
   const std::string name = lower_case(stage.name.text);
-  if (!g::is_stage_name(name)) {
-    const std::string_view here = g::stage_of_elsewhere(name);
-    fail(stage.name.span, "unknown stage '" + name + "'", here.empty() ? g::did_you_mean(name, g::stage_names()) : "did you mean '" + std::string(here) + "'?");
-    return false;
-  }
-  fail(stage.name.span, "stage '" + stage.name.text + "' is not available in this version", {}, ErrorCode::unsupported);
+  const std::string_view here = g::stage_of_elsewhere(name);
+  fail(stage.name.span, "unknown stage '" + name + "'", here.empty() ? g::did_you_mean(name, g::stage_names()) : "did you mean '" + std::string(here) + "'?");
   return false;
 }
 

@@ -11,6 +11,7 @@
 
 #include "grammar/syntax.h"
 #include "query/aggregate.h"
+#include "query/context_table.h"
 #include "query/engine.h"
 #include "query/group.h"
 #include "query/plan.h"
@@ -25,6 +26,8 @@ struct BindOptions {
   const std::set<ColumnId>* present = nullptr;  // columns that the data has: what `from flows` shows; null: all
   RunState* run = nullptr;                      // for operators' memory; null: bound to be checked, not run
   const ListBook* lists = nullptr;              // watch-lists; null: there are none
+  const TableBook* tables = nullptr;            // context tables; null: there are none
+  const GeoBook* geo = nullptr;                 // places of addresses; null: not known, and the answer warns
   bool any_list = false;                        // a list that is not there is taken to be empty
   bool widen = false;                           // integer arithmetic in floats
   // Of a sub-query: the range of the query around it, which holds where the sub-query names none. `narrow` is part of it.
@@ -121,6 +124,11 @@ class Binder {
   NodePtr bind_value(const grammar::Expr& expr);
   NodePtr bind_name(const grammar::Name& name);
   NodePtr bind_call(const grammar::Call& call, const grammar::Span& span);
+  NodePtr bind_lookup(const grammar::Call& call, const grammar::Span& span);
+  NodePtr bind_host(const grammar::Call& call, const grammar::Span& span);
+  // nullptr and an error: there is none of that name.
+  std::shared_ptr<const ContextTable> context_table(const std::string& name, const grammar::Span& span);
+  void warn(std::string sentence);  // in the answer, once
   NodePtr bind_parameter_value(const grammar::Parameter& parameter, const grammar::Span& span);
   // The column that a name means; nullptr and no error when there is none.
   NodePtr find_name(const grammar::Name& name);

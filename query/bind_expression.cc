@@ -6,6 +6,7 @@
 #include "grammar/words.h"
 #include "query/bind.h"
 #include "query/function.h"
+#include "query/geo.h"
 #include "query/limits.h"
 #include "query/words.h"
 
@@ -275,6 +276,8 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     PredicatePtr p = bind_condition(compare);
     return p ? make_predicate_node(std::move(p)) : nullptr;
   }
+  if (name == "lookup") return bind_lookup(call, span);
+  if (name == "host") return bind_host(call, span);
   if (name == "in_list") {  // in_list(x, "tor") is x in @tor
     if (call.arguments.size() != 2 || !call.arguments[1]->as<g::StringLiteral>())
       return fail(span, "in_list() takes a value and the name of a list", "in_list(src_ip, \"tor\"), or src_ip in @tor");
@@ -289,6 +292,9 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     for (const AggregateSpec* a : aggregates()) known.push_back(a->name);
     return fail(call.function.span, "unknown function '" + name + "'", g::did_you_mean(name, known));
   }
+  if (name == "country" && !(options_.geo && options_.geo->has_countries())) warn("country() is null everywhere: the server has no database of countries (geo-country)");
+  if ((name == "asn" || name == "as_name") && !(options_.geo && options_.geo->has_networks()))
+    warn(name + "() is null everywhere: the server has no database of autonomous systems (geo-asn)");
   std::vector<NodePtr> args;
   if (name == "bin" && call.arguments.size() == 1) {
     const g::Name ts{{"ts"}, false, call.function.span};
@@ -311,6 +317,59 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
   if (name == "bin" && args[0]->type.logical == LogicalType::timestamp)
     bin_width_ = std::get<int64_t>(args[1]->constant()->data);
   return make_call(*function, std::move(args), *result);
+}
+
+void Binder::warn(std::string sentence) {
+  if (std::find(plan_.warnings.begin(), plan_.warnings.end(), sentence) == plan_.warnings.end()) plan_.warnings.push_back(std::move(sentence));
+}
+
+std::shared_ptr<const ContextTable> Binder::context_table(const std::string& name, const g::Span& span) {
+  auto table = options_.tables ? options_.tables->find(name) : nullptr;
+  if (table) return table;
+  std::vector<std::string_view> known;
+  if (options_.tables)
+    for (const auto& [key, t] : options_.tables->tables()) known.push_back(t->name());
+  std::string hint = g::did_you_mean(name, known);
+  if (hint.empty()) hint = "create table " + name + " key … from csv … makes one";
+  return fail(span, "there is no table '" + name + "'", std::move(hint), ErrorCode::not_found);
+}
+
+// lookup("assets", ip, "owner"): what the table's row of this key says, now.
+NodePtr Binder::bind_lookup(const g::Call& call, const g::Span& span) {
+  const auto* table_name = call.arguments.size() == 3 ? call.arguments[0]->as<g::StringLiteral>() : nullptr;
+  const auto* column = table_name ? call.arguments[2]->as<g::StringLiteral>() : nullptr;
+  if (!column) return fail(span, "lookup() takes a table's name, a key and a column's name", "lookup(\"assets\", src_ip, \"owner\")");
+  auto table = context_table(table_name->value, call.arguments[0]->span);
+  if (!table) return nullptr;
+  const auto at = table->value_at(column->value);
+  if (!at) {
+    std::string names = "it has";
+    for (const auto& v : table->values()) names += (names.size() == 6 ? " " : ", ") + v.name;
+    return fail(call.arguments[2]->span, "table '" + table->name() + "' has no column '" + column->value + "'", std::move(names));
+  }
+  NodePtr key = bind_value(call.arguments[1]);
+  if (!key) return nullptr;
+  auto row = make_lookup_row(table, std::move(key), nullptr, options_.now);
+  if (!row.ok()) return fail(call.arguments[1]->span, row.error().message);
+  return make_lookup_value(std::move(table), *at, std::move(row).value());
+}
+
+// host(ip): the first text column of the table `hosts`, now.
+NodePtr Binder::bind_host(const g::Call& call, const g::Span& span) {
+  if (call.arguments.size() != 1) return fail(span, "host() takes an address");
+  NodePtr key = bind_value(call.arguments[0]);
+  if (!key) return nullptr;
+  if (class_of(key->type.logical) != TypeClass::address) return fail(call.arguments[0]->span, "host() wants an address as argument 1");
+  const auto table = options_.tables ? options_.tables->find("hosts") : nullptr;
+  if (table && table->key() == ContextTable::Key::address)
+    for (size_t i = 0; i < table->values().size(); ++i)
+      if (table->values()[i].type.logical == LogicalType::string) {
+        auto row = make_lookup_row(table, std::move(key), nullptr, options_.now);
+        SLUICE_CHECK(row.ok());
+        return make_lookup_value(table, i, std::move(row).value());
+      }
+  warn("host() is null everywhere: there is no table 'hosts' of addresses and names");
+  return make_constant(Value::null(), Type::of(LogicalType::string));
 }
 
 std::string Binder::name_of(const g::NamedExpr& named) const {

@@ -4,6 +4,7 @@
 
 #include "grammar/words.h"
 #include "query/aggregate.h"
+#include "query/context_table.h"
 #include "query/engine.h"
 #include "query/function.h"
 #include "query/stage.h"
@@ -89,8 +90,7 @@ void add_columns(Collector& out) {
 
 void add_functions(Collector& out) {
   for (const FunctionSpec* f : functions()) out.add(f->name, "function", std::string(f->signature) + ": " + std::string(f->doc));
-  out.add("now", "function", "now(): the time at which the query began");
-  out.add("in_list", "function", "in_list(x, \"name\"): whether a watch-list has it, as x in @name");
+  for (const BoundFunction& f : bound_functions()) out.add(f.name, "function", std::string(f.signature) + ": " + std::string(f.doc));
 }
 
 void add_aggregates(Collector& out) {
@@ -169,7 +169,9 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
   auto stages = [&] {
     for (auto s : grammar::stage_names()) {
       const StageSpec* spec = find_stage(s);
-      out.add(s, "stage", spec ? std::string(spec->signature) + ": " + std::string(spec->doc) : "");
+      for (const PlainStage& plain : plain_stages())
+        if (plain.name == s) out.add(s, "stage", std::string(plain.signature) + ": " + std::string(plain.doc));
+      if (spec) out.add(s, "stage", std::string(spec->signature) + ": " + std::string(spec->doc));
     }
   };
   if (before.empty()) {
@@ -192,13 +194,15 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
     return list;
   }
   if (last == "render") {
-    for (std::string_view k : {"timechart", "barchart", "table", "graph"}) out.add(k, "value", "");
+    for (std::string_view k : render_kinds()) out.add(k, "value", "");
     return list;
   }
   if (const StageSpec* spec = find_stage(before[0])) {
     for (std::string_view word : spec->words)
       if (std::find(before.begin(), before.end(), word) == before.end() || word == "then" || word == "min") out.add(word, "keyword", spec->signature);
     if (before[0] == "baseline") add_aggregates(out);
+    if (last == "lookup" && context.tables)
+      for (const auto& [name, table] : context.tables->tables()) out.add(table->name(), "value", std::to_string(table->rows()) + " rows, by " + table->key_name());
   }
   const bool grouping = before[0] == "stats" || before[0] == "top" || before[0] == "timeseries";
   const bool keys = std::find(before.begin(), before.end(), "by") != before.end();

@@ -3,6 +3,7 @@
 #include "grammar/print.h"
 #include "grammar/stage_args.h"
 #include "query/bind.h"
+#include "query/context_table.h"
 #include "query/watch_list.h"
 
 namespace sluice::query {
@@ -15,13 +16,21 @@ QueryError failure(const g::Span& span, ErrorCode code, std::string message, std
 }
 QueryError failure(const g::Span& span, const Error& error) { return failure(span, error.code, error.message); }
 
-// `drop list NAME`; nullopt: another command.
-std::optional<g::Name> dropped_list(const g::Command& command) {
+// `drop list NAME`, `drop table NAME`; nullopt: another command.
+std::optional<g::Name> dropped(const g::Command& command, std::string_view what) {
   if (command.verb.text != "drop" || command.over) return std::nullopt;
   g::StageArgs args(command.arguments, command.verb);
-  if (!args.word("list")) return std::nullopt;
+  if (!args.word(what)) return std::nullopt;
   auto name = args.name();
   return name && args.done() ? name : std::nullopt;
+}
+
+// `create [or replace] table …`
+bool creates_table(const g::Command& command) {
+  if (command.verb.text != "create" || command.over) return false;
+  g::StageArgs args(command.arguments, command.verb);
+  args.words({"or", "replace"});
+  return args.word("table");
 }
 
 // Items as text, as make_watch_list() reads them.
@@ -69,18 +78,64 @@ std::optional<QueryError> answer(ResultSink& sink, QuerySummary& summary, const 
   return std::nullopt;
 }
 
+// create [or replace] table NAME [key COLUMN] from csv TEXT
+std::optional<QueryError> create_table(const g::Command& command, const QueryRequest& request, const QueryContext& context, ResultSink& sink, QuerySummary& summary) {
+  g::StageArgs args(command.arguments, command.verb);
+  const bool replace = args.words({"or", "replace"});
+  args.word("table");
+  constexpr const char* kHint = "create table NAME [key COLUMN] from csv 'COLUMN,…'";
+  const auto expected = [&](std::string_view what) {
+    const g::SyntaxError error = args.expected(what);
+    return failure(error.span, ErrorCode::parse, error.message, kHint);
+  };
+  const auto name = args.name();
+  if (!name) return expected("a name");
+  std::optional<g::Name> key;
+  if (args.word("key")) {
+    key = args.name();
+    if (!key) return expected("the column that is the key");
+  }
+  if (!args.words({"from", "csv"})) return expected(key ? "'from csv' and text" : "'key' and a column, or 'from csv' and text");
+  const auto text = args.expression();
+  if (!text || !args.done()) return expected("text in quotes");
+  std::string csv;
+  if (const auto* literal = (*text)->as<g::StringLiteral>()) {
+    csv = literal->value;
+  } else if (const auto* parameter = (*text)->as<g::Parameter>()) {
+    const auto it = request.parameters.find(parameter->name);
+    if (it == request.parameters.end() || it->second.values.size() != 1)
+      return failure((*text)->span, ErrorCode::parse, "'$" + parameter->name + "' must be one text");
+    csv = it->second.values[0];
+  } else {
+    return failure((*text)->span, ErrorCode::parse, "expected text in quotes, or a parameter", kHint);
+  }
+  auto table = ContextTable::read(name->text(), key ? key->text() : "", std::move(csv));
+  if (!table.ok()) return failure((*text)->span, table.error());
+  const uint64_t rows = table->rows();
+  const auto version = context.table_writer->put_table(std::move(table).value(), replace);
+  if (!version.ok())
+    return failure(name->span, version.error().code, version.error().message,
+                   version.error().code == ErrorCode::conflict ? "create or replace table puts another in its place" : "");
+  return answer(sink, summary, "table created", name->text(), rows, *version);
+}
+
 }  // namespace
 
 bool is_definition(const g::Statement& statement) {
   if (statement.as<g::CreateList>()) return true;
   const auto* command = statement.as<g::Command>();
-  return command && dropped_list(*command);
+  return command && (dropped(*command, "list") || dropped(*command, "table") || creates_table(*command));
 }
 
 std::optional<QueryError> run_definition(const g::Statement& statement, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
                                          QuerySummary& summary) {
-  if (!context.list_writer) return failure(statement.span, ErrorCode::unsupported, "lists are not kept here");
-  if (!context.may_define) return failure(statement.span, ErrorCode::forbidden, "lists are changed by tokens of the role admin, with POST");
+  const auto* command = statement.as<g::Command>();
+  const bool of_table = command && (creates_table(*command) || dropped(*command, "table"));
+  if (of_table ? !context.table_writer : !context.list_writer)
+    return failure(statement.span, ErrorCode::unsupported, of_table ? "tables are not kept here" : "lists are not kept here");
+  if (!context.may_define)
+    return failure(statement.span, ErrorCode::forbidden, std::string(of_table ? "tables" : "lists") + " are changed by tokens of the role admin, with POST");
+  if (command && creates_table(*command)) return create_table(*command, request, context, sink, summary);
   if (const auto* create = statement.as<g::CreateList>()) {
     std::vector<std::string> items;
     for (const auto& item : create->items)
@@ -94,10 +149,10 @@ std::optional<QueryError> run_definition(const g::Statement& statement, const Qu
                      version.error().code == ErrorCode::conflict ? "create or replace list puts another in its place" : "");
     return answer(sink, summary, "list created", create->name.text(), count, *version);
   }
-  const auto name = *dropped_list(*statement.as<g::Command>());
-  const Status dropped = context.list_writer->drop_list(name.text());
-  if (!dropped.ok()) return failure(name.span, dropped.error());
-  return answer(sink, summary, "list dropped", name.text(), std::nullopt, std::nullopt);
+  const g::Name name = *dropped(*command, of_table ? "table" : "list");
+  const Status gone = of_table ? context.table_writer->drop_table(name.text()) : context.list_writer->drop_list(name.text());
+  if (!gone.ok()) return failure(name.span, gone.error());
+  return answer(sink, summary, of_table ? "table dropped" : "list dropped", name.text(), std::nullopt, std::nullopt);
 }
 
 }  // namespace sluice::query

@@ -5,6 +5,7 @@
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "grammar/print.h"
+#include "grammar/words.h"
 #include "query/bind.h"
 #include "query/define.h"
 #include "query/execute.h"
@@ -53,10 +54,15 @@ std::set<ColumnId> present_columns(const store::Snapshot& snapshot) {
   return present;
 }
 
-BindOptions bind_options(const QueryRequest& request, TimestampNs now) {
+BindOptions bind_options(const QueryRequest& request, TimestampNs now, const QueryContext* context = nullptr) {
   BindOptions options;
   options.now = now;
   options.parameters = &request.parameters;
+  if (context) {
+    options.lists = context->lists.get();
+    options.tables = context->tables.get();
+    options.geo = context->geo.get();
+  }
   if (request.from || request.to)
     options.narrow = TimeRange{request.from.value_or(kTimestampMin), request.to.value_or(kTimestampMax)};
   return options;
@@ -97,10 +103,9 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
   // The second try, if integers overflowed, computes them in floats.
   for (const bool widen : {false, true}) {
     RunState run(request, context);
-    BindOptions options = bind_options(request, now);
+    BindOptions options = bind_options(request, now, &context);
     options.present = &present;
     options.run = &run;
-    options.lists = context.lists.get();
     options.widen = widen;
     Binder binder(options);
     auto plan = binder.bind(query);
@@ -142,11 +147,11 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
     QueryError error = of_status(table.error());
     error.span = to_text_span(show.subject.span);
     // Tables that the server knows are asked for by name only, so these are all that there may be.
-    constexpr std::string_view kSubjects[] = {"columns", "segments", "storage", "sources", "exporters", "exporter_errors", "feeds", "feed_errors", "interfaces", "sampling", "losses", "lists", "queries"};
-    if (error.code == ErrorCode::not_found) error.hint = g::did_you_mean(show.subject.text, kSubjects);
+    const auto subjects = g::show_subjects();
+    if (error.code == ErrorCode::not_found) error.hint = g::did_you_mean(show.subject.text, subjects);
     if (error.code == ErrorCode::not_found && error.hint.empty()) {
       error.hint = "there are";
-      for (size_t i = 0; i < std::size(kSubjects); ++i) error.hint += (i == 0 ? " " : ", ") + std::string(kSubjects[i]);
+      for (size_t i = 0; i < subjects.size(); ++i) error.hint += (i == 0 ? " " : ", ") + std::string(subjects[i]);
     }
     return marked(std::move(error), request.text);
   }
@@ -154,9 +159,8 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
     return marked(QueryError{ErrorCode::parse, "'show " + show.subject.text + "' takes no arguments here", {}, to_text_span(show.arguments[0].span), {}},
                   request.text);
   RunState run(request, context);
-  BindOptions options = bind_options(request, context.clock->now());
+  BindOptions options = bind_options(request, context.clock->now(), &context);
   options.run = &run;
-  options.lists = context.lists.get();
   Binder binder(options);
   auto plan = binder.bind_table(*table->schema, show.stages);
   if (!plan) return marked(binder.error(), request.text);
@@ -181,7 +185,7 @@ std::optional<QueryError> run_table(const g::Query& query, const Result<Batch>& 
                                     QuerySummary& summary) {
   if (!table.ok()) return of_status(table.error());
   RunState run(request, context);
-  BindOptions options = bind_options(request, context.clock->now());
+  BindOptions options = bind_options(request, context.clock->now(), &context);
   options.run = &run;
   Binder binder(options);
   auto plan = binder.bind_table(*table->schema, query.stages, &query);
@@ -232,9 +236,8 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
     if (!explained->analyze) {
       RunState state(request, context);
       const std::set<ColumnId> present = present_columns(*context.snapshot);
-      BindOptions options = bind_options(request, context.clock->now());
+      BindOptions options = bind_options(request, context.clock->now(), &context);
       options.present = &present;
-      options.lists = context.lists.get();
       Binder binder(options);
       auto plan = binder.bind(explained->query);
       if (!plan) return marked(binder.error(), request.text);
@@ -276,8 +279,7 @@ std::optional<QueryError> explain(const QueryRequest& request, const QueryContex
   }
   if (!query) return marked(not_run(statement), request.text);
   std::set<ColumnId> present;
-  BindOptions options = bind_options(request, context.clock ? context.clock->now() : 0);
-  options.lists = context.lists.get();
+  BindOptions options = bind_options(request, context.clock ? context.clock->now() : 0, &context);
   if (context.snapshot) {
     present = present_columns(*context.snapshot);
     options.present = &present;
@@ -290,7 +292,7 @@ std::optional<QueryError> explain(const QueryRequest& request, const QueryContex
   return std::nullopt;
 }
 
-std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists) {
+std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists, const TableBook* tables) {
   auto parsed = parse(request);
   if (auto* error = std::get_if<QueryError>(&parsed)) return {std::move(*error)};
   const auto& statement = std::get<g::Statement>(parsed);
@@ -309,6 +311,7 @@ std::vector<QueryError> validate(const QueryRequest& request, const ListBook* li
   options.lists = lists;
   options.any_list = lists == nullptr;
   options.continuous = statement.as<g::CreateRule>() != nullptr;
+  options.tables = tables;
   Binder binder(options);
   if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
   return {};

@@ -27,10 +27,13 @@ struct Statement;
 
 namespace sluice::query {
 
+class GeoBook;        // geo.h
 class ListBook;       // watch_list.h
 class ListWriter;     // watch_list.h
 class NameBook;       // names.h
 struct SamplingRule;  // sampling.h
+class TableBook;      // context_table.h
+class TableWriter;    // context_table.h
 using SamplingRules = std::vector<SamplingRule>;
 
 // A place in the query text; line and column are 1-based, in characters.
@@ -154,12 +157,16 @@ struct QueryContext {
   Statements statements;                // may be empty
   // Data that is known to be missing (lost packets, SKIPDATA), to warn about: a sentence for each loss that concerns the query.
   std::function<std::vector<std::string>(const LossQuestion&)> known_loss;
-  // Corrections of sampling rates, and names known beside the data; both may be null.
+  // Corrections of sampling rates, and names and places known beside the data; all may be null.
   std::shared_ptr<const SamplingRules> sampling_rules;
   std::shared_ptr<const NameBook> names;
+  std::shared_ptr<const GeoBook> geo;
   // Watch-lists as of the query's beginning; null: there are none. And who keeps them, if this caller's statements may change them.
   std::shared_ptr<const ListBook> lists;
   ListWriter* list_writer = nullptr;
+  // The same of context tables.
+  std::shared_ptr<const TableBook> tables;
+  TableWriter* table_writer = nullptr;
   bool may_define = false;
   // A segment read failed as corrupt; the query goes on without its rows and warns.
   std::function<void(uint64_t segment_id, const std::string& reason)> report_damage;
@@ -171,8 +178,8 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
 // The plan as text, one line a step; binds but does not scan.
 std::optional<QueryError> explain(const QueryRequest& request, const QueryContext& context, std::string& plan);
 
-// Parses and binds only. Empty: the query is good. Without `lists` every list is taken to exist.
-std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists = nullptr);
+// Parses and binds only. Empty: the query is good. Without `lists` every list is taken to exist; tables are those of `tables`.
+std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists = nullptr, const TableBook* tables = nullptr);
 
 struct Completion {
   std::string text;    // what to put in place of [replace_offset, replace_offset + replace_length)

@@ -337,6 +337,42 @@ struct Execution {
 
 Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report);
 
+// The few keys of a join as a filter of the scan.
+void narrow_scan(ScanPlan& scan, const SubQuery& sub) {
+  const RowBuffer& rows = sub.table->rows;
+  if (rows.rows() > limits::kJoinKeysPushedMax) return;
+  for (const SubQuery::Narrow& n : sub.narrows) {
+    const Column& keys = rows.slot(n.column);
+    const Type& type = scan.slots[n.slot].type;
+    Test test;
+    if (type.physical == PhysicalType::Ip) {
+      IpRanges ranges;
+      for (size_t i = 0; i < rows.rows(); ++i)
+        if (!keys.is_null(i)) ranges.ranges.emplace_back(keys.ip_at(i), keys.ip_at(i));
+      ranges.normalize();
+      test = std::move(ranges);
+    } else if (type.physical == PhysicalType::Str) {
+      if (type.logical != LogicalType::string) continue;
+      TextTest words;
+      for (size_t i = 0; i < rows.rows(); ++i)
+        if (!keys.is_null(i)) words.words.emplace(keys.string_at(i));
+      test = std::move(words);
+    } else if (type.physical == PhysicalType::F64) {
+      continue;
+    } else {
+      IntRanges ranges;
+      ranges.is_signed = type.physical == PhysicalType::I64;
+      for (size_t i = 0; i < rows.rows(); ++i)
+        if (!keys.is_null(i)) ranges.ranges.push_back({keys.uint_at(i), keys.uint_at(i)});
+      ranges.normalize();
+      test = std::move(ranges);
+    }
+    auto predicate = std::make_shared<Predicate>(*make_test(make_slot(n.slot, type), std::move(test)));
+    if (predicate->kind == Predicate::Kind::test && predicate->column) predicate->leaf = scan.leaves++;
+    scan.conjuncts.push_back({std::move(predicate), {n.slot}, "keys of a join"});
+  }
+}
+
 // Answers the sub-queries, and tells the operators. What a sub-query read, warned of and lost counts as the query's own.
 Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow, ExecuteReport& report) {
   for (SubQuery& sub : plan.subqueries) {
@@ -360,7 +396,10 @@ Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow
     report.lost.insert(report.lost.end(), inner.lost.begin(), inner.lost.end());
     SLUICE_TRY(status);
     if (report.overflow && stop_on_overflow) return {};
+    narrow_scan(plan.scan, sub);
   }
+  for (const auto& w : plan.warnings)
+    if (std::find(report.warnings.begin(), report.warnings.end(), w) == report.warnings.end()) report.warnings.push_back(w);
   Worker worker(run);
   for (auto& op : plan.operators) {
     SLUICE_TRY(op->begin(worker));

@@ -18,6 +18,7 @@
 
 namespace sluice::query {
 
+class GeoBook;   // geo.h
 class NameBook;  // names.h
 using ColumnPtr = std::shared_ptr<const Column>;
 
@@ -37,6 +38,7 @@ struct EvalContext {
   bool overflow = false;
   uint64_t unknown_sampling_rows = 0;
   const NameBook* names = nullptr;  // what functions may ask; null while constants are folded
+  const GeoBook* geo = nullptr;     // the same
   MemoryAccount* memory = nullptr;  // of the query; null while constants are folded
   WorkMeter meter;  // results computed while meter.stopped is an error mean nothing
 };

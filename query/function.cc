@@ -10,8 +10,17 @@ using namespace function_detail;
 constexpr std::array kFunctions = {
     &kBin,      &kCidr,       &kIsPrivate, &kIsMulticast, &kIpVersion,   &kService,  &kProtocolName, &kIf,    &kCase,   &kCoalesce,
     &kMinOf,    &kMaxOf,      &kLower,     &kUpper,       &kContains,    &kStartsWith, &kEndsWith,   &kExtract, &kConcat, &kLength,
-    &kToString, &kFormatBytes, &kHour,     &kDayOfWeek,   &kSeconds,     &kAbs,      &kFloor,        &kCeil,  &kRound,  &kLog,
-    &kLog2,     &kLog10,      &kSqrt,      &kPow,         &kIfName,     &kExporterName,
+    &kToString, &kFormatBytes, &kHour,     &kDayOfWeek,   &kSeconds,     &kDuration, &kAbs,      &kFloor,        &kCeil,  &kRound,  &kLog,
+    &kLog2,     &kLog10,      &kSqrt,      &kPow,         &kIfName,     &kExporterName, &kCountry, &kAsn, &kAsName,
+};
+
+constexpr BoundFunction kBound[] = {
+    {"now", "now()", "The time at which the query began"},
+    {"in_list", "in_list(x, \"list\")", "Whether a watch-list has it, as x in @list"},
+    {"lookup", "lookup(\"table\", key, \"column\")", "What a context table says of a key, now"},
+    {"host", "host(ip)", "The name of an address, as the context table 'hosts' says; null when not known"},
+    {"has", "has(x, y)", "As x has y: a flag of flags, a word of text, an item of a list"},
+    {"matches", "matches(text, /regex/)", "As text matches /regex/"},
 };
 
 class CallNode final : public Node {
@@ -37,6 +46,7 @@ class CallNode final : public Node {
 }  // namespace
 
 std::span<const FunctionSpec* const> functions() { return kFunctions; }
+std::span<const BoundFunction> bound_functions() { return kBound; }
 
 const FunctionSpec* find_function(std::string_view name) {
   for (const FunctionSpec* f : kFunctions)

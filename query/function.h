@@ -25,6 +25,11 @@ struct FunctionSpec {
 };
 
 std::span<const FunctionSpec* const> functions();
+// Functions that the binder makes itself, because they need more than values: names of lists and tables, the clock, a regular expression.
+struct BoundFunction {
+  std::string_view name, signature, doc;
+};
+std::span<const BoundFunction> bound_functions();
 const FunctionSpec* find_function(std::string_view lower_case_name);
 
 // REQUIRES: spec.bind agreed. Folds when all arguments are constants, unless it asks the context.
@@ -42,9 +47,9 @@ extern const FunctionSpec kIf, kCase, kCoalesce, kMinOf, kMaxOf;
 extern const FunctionSpec kLower, kUpper, kContains, kStartsWith, kEndsWith, kExtract, kConcat, kLength, kFormatBytes, kToString,
     kProtocolName;
 // names
-extern const FunctionSpec kIfName, kExporterName;
+extern const FunctionSpec kIfName, kExporterName, kCountry, kAsn, kAsName;
 // time
-extern const FunctionSpec kBin, kHour, kDayOfWeek, kSeconds;
+extern const FunctionSpec kBin, kHour, kDayOfWeek, kSeconds, kDuration;
 // arithmetic
 extern const FunctionSpec kAbs, kFloor, kCeil, kRound, kLog, kLog2, kLog10, kSqrt, kPow;
 }  // namespace function_detail

@@ -132,4 +132,31 @@ extern const FunctionSpec kSeconds{
       return Column::of<double>(PhysicalType::F64, std::move(values), args[0]->validity());
     }};
 
+extern const FunctionSpec kDuration{
+    "duration", "duration(x)", "A number of seconds, or text such as '1h30m', as a duration; null where it is none", 1, 1,
+    [](std::span<const NodePtr> args) -> Result<Type> {
+      const LogicalType type = args[0]->type.logical;
+      if (!is_number(type) && type != LogicalType::string && type != LogicalType::duration) return wrong_argument("duration", 0, "seconds or text");
+      return Type::of(LogicalType::duration);
+    },
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {
+      const LogicalType type = nodes[0]->type.logical;
+      if (type == LogicalType::duration) return Column::of<int64_t>(PhysicalType::I64, as_ints(*args[0]), args[0]->validity());
+      Column out(PhysicalType::I64);
+      out.reserve(rows);
+      const std::vector<double> seconds = type == LogicalType::string ? std::vector<double>() : as_doubles(*args[0]);
+      for (size_t i = 0; i < rows; ++i) {
+        std::optional<DurationNs> value;
+        if (args[0]->is_null(i) || !context.meter.spend(1)) {
+          // stays null
+        } else if (type == LogicalType::string) {
+          value = parse_duration(args[0]->string_at(i));
+        } else if (const double ns = seconds[i] * static_cast<double>(kSecond); std::fabs(ns) < 9.2e18) {
+          value = static_cast<DurationNs>(std::llround(ns));
+        }
+        value ? out.append(*value) : out.append_null();
+      }
+      return out;
+    }};
+
 }  // namespace sluice::query::function_detail

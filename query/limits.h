@@ -1,4 +1,4 @@
-// The bounds of one question and of watch-lists, with their reasons and what happens when they are met. A bound that a user may change
+// The bounds of one question, of watch-lists and of context tables, with their reasons and what happens when they are met. A bound that a user may change
 // is a default here and a setting in server/config.
 #pragma once
 
@@ -25,10 +25,14 @@ inline constexpr size_t kQueryBatchRowsMin = 1'024;
 inline constexpr size_t kQueryMemoryStepBytes = 64u << 10;
 // Queries inside one query (join, compare, first_seen and their like), at all depths: each scans once. Beyond: an error at the stage.
 inline constexpr size_t kSubqueriesMax = 32;
+// Keys of a join that narrow the scan around it, through the address indexes. Beyond: the scan reads on, and the join alone decides.
+inline constexpr size_t kJoinKeysPushedMax = 65'536;
 // Rows of one sub-query's answer: their numbers have 32 bits and tables of them twice as many places. Beyond: the query ends.
 inline constexpr size_t kSubqueryRowsMax = 1u << 26;
 // Reporters that dedup lists for one row; a packet that crosses more routers has a loop. Beyond: the rest is left out of the list.
 inline constexpr size_t kReportersPerRowMax = 64;
+// Keys that a watch-list names for `absent … expected by @LIST`: a block stands for all its addresses, a /16 at most. Beyond: an error.
+inline constexpr size_t kExpectedKeysMax = 65'536;
 // Steps of one sequence: a bit of a mask each. Beyond: an error at the step.
 inline constexpr size_t kSequenceStepsMax = 16;
 // Hops that reach follows: no address is 64 flows away from another in a network that people run. Beyond: an error at the number.
@@ -44,6 +48,13 @@ inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
 inline constexpr size_t kListsMax = 1'024;
 inline constexpr size_t kListItemsMax = 1'000'000;
 inline constexpr size_t kListsBytesMax = 256u << 20;
-inline constexpr size_t kListNameBytesMax = 128;
+inline constexpr size_t kListNameBytesMax = 128;  // and of a context table's
+// Context tables: how many, the rows, columns and fields (rows x columns) of one, and CSV bytes over all (in memory twice: as text and as
+// columns). An inventory of a large company has some hundred thousand rows. Beyond: the table is refused.
+inline constexpr size_t kContextTablesMax = 256;
+inline constexpr size_t kContextRowsMax = 1'000'000;
+inline constexpr size_t kContextColumnsMax = 64;
+inline constexpr size_t kContextFieldsMax = 8'000'000;
+inline constexpr size_t kContextBytesMax = 256u << 20;
 
 }  // namespace sluice::limits

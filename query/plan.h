@@ -65,6 +65,12 @@ struct SubQuery {
   std::string what;  // for explain: "join with", "the period before" …
   std::shared_ptr<Plan> plan;
   std::shared_ptr<SubTable> table;
+  // Stored columns of the scan whose values must be among a column's of the answer (an inner or semi join): while they are few the
+  // scan looks for them with its indexes.
+  struct Narrow {
+    size_t slot, column;
+  };
+  std::vector<Narrow> narrows;
 };
 
 // `stats … window 5m slide 30s` of a rule: windows [n · slide, n · slide + length) of flow_end, for every whole n.
@@ -82,6 +88,7 @@ struct Plan {
   std::vector<OperatorPtr> operators;
   std::vector<OutputColumn> output;
   std::string render;
+  std::vector<std::string> warnings;  // of what is not known here, whatever the rows say
   std::optional<PlanWindow> window;  // rules only: BindOptions::continuous
 };
 

@@ -49,6 +49,7 @@ struct Worker {
     eval.meter.interrupt = &state;
     eval.memory = &state;
     eval.names = state.context.names.get();
+    eval.geo = state.context.geo.get();
   }
   RunState& run;
   EvalContext eval;

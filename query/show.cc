@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <map>
 
+#include "query/aggregate.h"
+#include "query/context_table.h"
+#include "query/function.h"
+#include "query/stage.h"
 #include "query/value.h"
 #include "query/watch_list.h"
 
@@ -151,11 +155,50 @@ Batch storage_table(const store::Snapshot& snapshot) {
   return table.take();
 }
 
+Batch functions_table() {
+  Column name(PhysicalType::Str), kind(PhysicalType::Str), signature(PhysicalType::Str), doc(PhysicalType::Str);
+  const auto row = [&](std::string_view n, std::string_view k, std::string_view s, std::string_view d) {
+    name.append_string(n);
+    kind.append_string(k);
+    signature.append_string(s);
+    doc.append_string(d);
+  };
+  for (const FunctionSpec* f : functions()) row(f->name, "function", f->signature, f->doc);
+  for (const BoundFunction& f : bound_functions()) row(f.name, "function", f.signature, f.doc);
+  for (const AggregateSpec* a : aggregates()) row(a->name, "aggregate", a->signature, a->doc);
+  row("rate", "aggregate", "rate(sum(x))", "Per second of the bin or range");
+  TableBuilder table;
+  table.add("name", LogicalType::string, std::move(name));
+  table.add("kind", LogicalType::string, std::move(kind));
+  table.add("signature", LogicalType::string, std::move(signature));
+  table.add("doc", LogicalType::string, std::move(doc));
+  return table.take();
+}
+
+Batch stages_table() {
+  Column name(PhysicalType::Str), signature(PhysicalType::Str), doc(PhysicalType::Str);
+  const auto row = [&](std::string_view n, std::string_view s, std::string_view d) {
+    name.append_string(n);
+    signature.append_string(s);
+    doc.append_string(d);
+  };
+  for (const PlainStage& s : plain_stages()) row(s.name, s.signature, s.doc);
+  for (const StageSpec* s : stages()) row(s->name, s->signature, s->doc);
+  TableBuilder table;
+  table.add("name", LogicalType::string, std::move(name));
+  table.add("signature", LogicalType::string, std::move(signature));
+  table.add("doc", LogicalType::string, std::move(doc));
+  return table.take();
+}
+
 Result<Batch> system_table(std::string_view subject, const QueryContext& context) {
   if (subject == "columns") return columns_table();
+  if (subject == "functions") return functions_table();
+  if (subject == "stages") return stages_table();
   if (context.system_tables)
     if (auto table = context.system_tables(subject)) return std::move(*table);
   if (subject == "lists") return lists_table(context.lists ? *context.lists : ListBook());
+  if (subject == "tables") return tables_table(context.tables ? *context.tables : TableBook());
   if (subject == "segments" && context.snapshot) return segments_table(*context.snapshot);
   if (subject == "storage" && context.snapshot) return storage_table(*context.snapshot);
   return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'"};

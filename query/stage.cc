@@ -12,9 +12,30 @@ namespace {
 
 namespace g = grammar;
 using namespace stage_detail;
-constexpr std::array kStages = {&kAbsent, &kBaseline, &kBeacons, &kCompare, &kDedup, &kFirstSeen, &kJoin, &kReach, &kSequence, &kStitch};
+constexpr std::array kStages = {&kAbsent, &kBaseline, &kBeacons, &kCompare, &kDedup, &kFirstSeen, &kJoin, &kLookup, &kReach, &kSequence, &kStitch};
+
+constexpr PlainStage kPlain[] = {
+    {"where", "where EXPR", "Keeps rows"},
+    {"extend", "extend NAME = EXPR, …", "Adds columns"},
+    {"select", "select COLUMN, NAME = EXPR, …", "Chooses columns"},
+    {"drop", "drop COLUMN, …", "Leaves columns out"},
+    {"rename", "rename NEW = OLD, …", "Names columns anew"},
+    {"stats", "stats AGG, … [by KEY, …]", "Groups"},
+    {"top", "top N KEY, … [by AGG, …] [with others]", "The groups with the greatest first aggregate"},
+    {"timeseries", "timeseries AGG, … every D [by KEY, …] [limit N] [fill 0|null|previous] [spread]", "A regular grid"},
+    {"sort", "sort EXPR [desc], …", "Orders rows"},
+    {"limit", "limit N", "The first rows"},
+    {"tail", "tail N", "The last rows"},
+    {"sample", "sample N, sample 0.01", "Some rows, the same each time"},
+    {"distinct", "distinct [COLUMN, …]", "Each combination once"},
+    {"render", "render timechart|barchart|table|graph", "A hint to the client"},
+};
+constexpr std::string_view kRenderKinds[] = {"timechart", "barchart", "table", "graph"};
 
 }  // namespace
+
+std::span<const PlainStage> plain_stages() { return kPlain; }
+std::span<const std::string_view> render_kinds() { return kRenderKinds; }
 
 std::vector<Type> types_of(std::span<const StageColumn> columns) {
   std::vector<Type> types;
@@ -220,6 +241,15 @@ std::optional<g::Query> StageBinder::prefix() {
   return before;
 }
 
+void StageBinder::narrow_scan(const std::shared_ptr<SubTable>& table, size_t slot, size_t column) {
+  if (!binder_.in_scan_frame_ || !binder_.pushable_ || slot >= binder_.scan_slots_.size()) return;
+  const auto& source = binder_.scan_slots_[slot].source;
+  const Type &mine = binder_.scan_slots_[slot].type, &theirs = table->columns[column].type;
+  if (!source || source->kind != ScanSource::Kind::stored || theirs.physical != mine.physical || theirs.enumeration != mine.enumeration) return;
+  for (SubQuery& sub : binder_.plan_.subqueries)
+    if (sub.table == table) sub.narrows.push_back({slot, column});
+}
+
 std::shared_ptr<SubTable> StageBinder::subquery(const g::Query& query, const TimeRange& range, std::string what) {
   if (++*binder_.options_.subqueries > limits::kSubqueriesMax) {
     fail(span(), "more than " + std::to_string(limits::kSubqueriesMax) + " queries inside one query", {}, ErrorCode::too_large);
@@ -237,7 +267,7 @@ std::shared_ptr<SubTable> StageBinder::subquery(const g::Query& query, const Tim
   auto table = std::make_shared<SubTable>(run());
   table->columns = plan->output;
   for (size_t i = 0; i < table->columns.size(); ++i) table->columns[i].slot = i;
-  binder_.plan_.subqueries.push_back({std::move(what), std::make_shared<Plan>(std::move(*plan)), table});
+  binder_.plan_.subqueries.push_back({std::move(what), std::make_shared<Plan>(std::move(*plan)), table, {}});
   return table;
 }
 

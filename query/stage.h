@@ -32,6 +32,14 @@ struct StageSpec {
 std::span<const StageSpec* const> stages();
 const StageSpec* find_stage(std::string_view lower_case_name);
 
+// The stages that the grammar knows itself, for `show stages` and completion.
+struct PlainStage {
+  std::string_view name, signature, doc;
+};
+std::span<const PlainStage> plain_stages();
+// What `render` takes.
+std::span<const std::string_view> render_kinds();
+
 // A column of the rows at hand: its slot, and its name as it is shown.
 struct StageColumn {
   std::string name;
@@ -66,6 +74,11 @@ class StageBinder {
   // The expressions at hand, "KEY, …"; empty and an error where there is none. Their values become slots of the frame, so that
   // operators find them there.
   std::vector<StageColumn> keys(std::string_view what = "a key");
+  // A context table; nullptr and an error when there is none.
+  std::shared_ptr<const ContextTable> table(const grammar::Name& name, const grammar::Span& at) { return binder_.context_table(name.text(), at); }
+  TimestampNs now() const { return binder_.options_.now; }
+  // What a watch-list means beside values of the type.
+  bool list(const grammar::ListReference& list, const Type& type, const grammar::Span& at, ValueSet& set) { return binder_.add_list(list, type, at, set); }
   // Whether all arguments were read; else the error "expected … ".
   bool end();
 
@@ -106,6 +119,8 @@ class StageBinder {
   // --- sub-queries
   // Binds a query that is answered before this one's rows flow. Without a time clause of its own it covers `range`.
   std::shared_ptr<SubTable> subquery(const grammar::Query& query, const TimeRange& range, std::string what);
+  // Tells the scan that rows of the slot outside a column of the table (of subquery()) are of no use. Only where that is so.
+  void narrow_scan(const std::shared_ptr<SubTable>& table, size_t slot, size_t column);
   // The query up to this stage, without it and without its time clause. nullopt and an error over a system table.
   std::optional<grammar::Query> prefix();
 
@@ -127,7 +142,7 @@ class StageBinder {
 };
 
 namespace stage_detail {
-extern const StageSpec kAbsent, kBaseline, kBeacons, kCompare, kDedup, kFirstSeen, kJoin, kReach, kSequence, kStitch;
+extern const StageSpec kAbsent, kBaseline, kBeacons, kCompare, kDedup, kFirstSeen, kJoin, kLookup, kReach, kSequence, kStitch;
 }  // namespace stage_detail
 
 }  // namespace sluice::query

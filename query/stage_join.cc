@@ -63,6 +63,7 @@ bool bind(StageBinder& binder) {
     if (!type)
       return binder.fail(key->span, "cannot join " + std::string(to_string(class_of(node->type.logical))) + " with " +
                                         std::string(to_string(class_of(other->type.logical))));
+    if (node->slot() && (spec->kind == Kind::inner || spec->kind == Kind::semi)) binder.narrow_scan(spec->table, *node->slot(), *at);
     auto as_common = [&](NodePtr n) { return n->type.physical == type->physical ? n : make_cast(std::move(n), *type); };
     spec->keys.push_back(as_common(std::move(node)));
     spec->table_keys.push_back(as_common(std::move(other)));

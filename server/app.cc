@@ -12,6 +12,7 @@
 #include "ingest/source/limits.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/context_keeper.h"
 #include "server/delivery/forwarder.h"
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
@@ -115,6 +116,8 @@ class AppImpl final : public App {
     SLUICE_TRY(exporter_book_->load());
     lists_ = std::make_unique<ListKeeper>(store_->catalog(), clock_);
     SLUICE_TRY(lists_->load());
+    context_ = std::make_unique<ContextKeeper>(store_->catalog(), clock_);
+    SLUICE_TRY(context_->load());
     ingest::PacketDecoderOptions decoder;
     decoder.overrides = exporter_book_->overrides();
 
@@ -169,7 +172,7 @@ class AppImpl final : public App {
     SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), rules_.get()});
+        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), context_.get(), rules_.get()});
     outbox_->start();
     forwarder_->start();
     rules_->start();
@@ -184,7 +187,7 @@ class AppImpl final : public App {
     api::QueryBounds bounds;
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
-    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
+    router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, *context_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
                               [this] { return metrics_text(); }}),
                  *auth_, metrics_, lanes);
     feeds_->start();
@@ -295,6 +298,7 @@ class AppImpl final : public App {
   std::unique_ptr<LossBook> losses_;
   std::unique_ptr<ExporterBook> exporter_book_;
   std::unique_ptr<ListKeeper> lists_;
+  std::unique_ptr<ContextKeeper> context_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;

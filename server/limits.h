@@ -68,6 +68,15 @@ inline constexpr size_t kLossStretchesTold = 5;
 inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;
 
+// A context table as one body: some hundred thousand rows. It is parsed at once, so a few of them must fit into memory. Beyond: 413.
+inline constexpr size_t kContextBodyBytesMax = 64u << 20;
+
+// A database of places, held in memory: the largest that are sold have some hundred MB. Beyond: the file is refused. A name in it. Beyond: it
+// is not known. And how often the files are looked at while queries ask: they change weekly.
+inline constexpr size_t kGeoFileBytesMax = 1u << 30;
+inline constexpr size_t kGeoTextBytesMax = 256;
+inline constexpr DurationNs kGeoLookEvery = 10 * kSecond;
+
 // --- HTTP ---------------------------------------------------------------------------------------------------------
 // Head of a request. A Firehose request may carry 50 common attributes of 256 + 1,024 bytes next to its key. Beyond: 431.
 inline constexpr size_t kHttpHeaderBytesMax = 128u << 10;

@@ -21,6 +21,10 @@ query::QueryContext QueryService::context(const store::Snapshot& snapshot, const
     context.lists = parts_.lists->lists();
     context.list_writer = parts_.lists;
   }
+  if (parts_.context) {
+    context.tables = parts_.context->tables();
+    context.table_writer = parts_.context;
+  }
   context.report_damage = [this](uint64_t segment, const std::string& reason) {
     log::error("a segment is damaged; its rows are left out of answers", {{"segment", segment}, {"reason", reason}});
     parts_.store.report_damage(segment, reason);

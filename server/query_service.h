@@ -14,6 +14,7 @@
 
 #include "query/engine.h"
 #include "server/auth.h"
+#include "server/context_keeper.h"
 #include "server/exporter_book.h"
 #include "server/list_keeper.h"
 #include "server/metrics.h"
@@ -40,6 +41,7 @@ class QueryService {
     std::function<std::vector<std::string>(const query::LossQuestion&)> known_loss;
     const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
     ListKeeper* lists = nullptr;              // watch-lists; admins' statements change them
+    ContextKeeper* context = nullptr;         // context tables; the same
     RuleService* rules = nullptr;             // statements that make and change rules
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}
@@ -58,6 +60,7 @@ class QueryService {
   std::vector<RunningQuery> running() const;
 
   std::shared_ptr<const query::ListBook> lists() const { return parts_.lists ? parts_.lists->lists() : nullptr; }
+  std::shared_ptr<const query::TableBook> tables() const { return parts_.context ? parts_.context->tables() : nullptr; }
   TimestampNs now() const { return parts_.clock.now(); }
 
  private:

@@ -10,6 +10,7 @@
 #include "server/api/router.h"
 #include "server/config.h"
 #include "server/console/page_file.h"
+#include "server/context_keeper.h"
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
@@ -36,6 +37,7 @@ struct Parts {
   std::function<std::vector<ingest::PacketError>()> exporter_errors;
   server::RuleService& rules;
   delivery::Outbox& outbox;
+  server::ContextKeeper& context;
   const server::FeedRunner* feeds = nullptr;
   std::vector<server::PushRule> pushes;
   QueryBounds bounds;
@@ -73,6 +75,13 @@ void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& expo
                       const server::ExporterBook& book);
 void answer_storage(Call& call, store::Store& store);
 void answer_segments(Call& call, store::Store& store);
+
+// table_routes.cc
+http::Admission admit_table(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest);
+void answer_tables(Call& call, const server::ContextKeeper& context);
+void answer_table(Call& call, const server::ContextKeeper& context);
+void answer_table_put(Call& call, server::ContextKeeper& context);
+void answer_table_drop(Call& call, server::ContextKeeper& context);
 
 // rule_routes.cc
 void answer_rules(Call& call, const server::RuleService& rules);

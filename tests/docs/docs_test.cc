@@ -10,7 +10,10 @@
 
 #include "bench/generate/company.h"
 #include "bench/generate/flow_batch.h"
+#include "query/aggregate.h"
+#include "query/context_table.h"
 #include "query/engine.h"
+#include "query/function.h"
 #include "query/stage.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
@@ -65,6 +68,18 @@ struct Sink final : query::ResultSink {
   }
 };
 
+struct Tables final : query::TableWriter {
+  std::shared_ptr<const query::TableBook> book = std::make_shared<query::TableBook>();
+  Result<uint64_t> put_table(query::ContextTable table, bool) override {
+    book = book->with(std::make_shared<query::ContextTable>(std::move(table)));
+    return uint64_t{1};
+  }
+  Status drop_table(std::string_view name) override {
+    book = book->without(name);
+    return {};
+  }
+};
+
 class DocsTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -103,6 +118,9 @@ class DocsTest : public ::testing::Test {
     context.snapshot = &snapshot;
     context.clock = &clock_;
     context.executor = &executor;
+    context.tables = tables_.book;
+    context.table_writer = &tables_;
+    context.may_define = true;
     query::QueryRequest request;
     request.text = text;
     query::QuerySummary summary;
@@ -112,10 +130,12 @@ class DocsTest : public ::testing::Test {
   static std::string directory_;
   static ManualClock clock_;
   static std::unique_ptr<store::Store> store_;
+  static Tables tables_;  // examples see what those before them made
 };
 std::string DocsTest::directory_;
 ManualClock DocsTest::clock_{kStart + kDay};
 std::unique_ptr<store::Store> DocsTest::store_;
+Tables DocsTest::tables_;
 
 TEST_F(DocsTest, ExamplesRunAndFindWhatTheySay) {
   const auto examples = examples_of(fs::path(SLUICE_SOURCE_DIR) / "docs/flowql.md");
@@ -142,6 +162,24 @@ TEST_F(DocsTest, EveryStageHasAnExample) {
     const bool shown = std::any_of(examples.begin(), examples.end(), [&](const Example& e) { return e.text.find(as_stage) != std::string::npos; });
     EXPECT_TRUE(shown) << "docs/flowql.md has no example of " << stage->name;
   }
+}
+
+// What the registries have, the page names.
+TEST_F(DocsTest, EveryFunctionAggregateAndStageIsNamed) {
+  std::ifstream in(fs::path(SLUICE_SOURCE_DIR) / "docs/flowql.md");
+  const std::string page{std::istreambuf_iterator<char>(in), {}};
+  const auto named = [&](std::string_view name) {
+    const auto in_word = [](char c) { return isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    for (size_t at = page.find(name); at != std::string::npos; at = page.find(name, at + 1))
+      if ((at == 0 || !in_word(page[at - 1])) && !in_word(page[at + name.size()])) return true;
+    return false;
+  };
+  for (const query::FunctionSpec* f : query::functions()) EXPECT_TRUE(named(f->name)) << f->name << "()";
+  for (const query::BoundFunction& f : query::bound_functions()) EXPECT_TRUE(named(f.name)) << f.name << "()";
+  for (const query::AggregateSpec* a : query::aggregates()) EXPECT_TRUE(named(a->name)) << a->name << "()";
+  for (const query::StageSpec* s : query::stages()) EXPECT_NE(page.find("| `" + std::string(s->name) + " "), std::string::npos) << s->name;
+  for (const query::PlainStage& s : query::plain_stages()) EXPECT_TRUE(page.find("`" + std::string(s.name) + " ") != std::string::npos) << s.name;
+  EXPECT_FALSE(named("nothing_like_this"));
 }
 
 // The test of the test: an answer that is not there is seen.

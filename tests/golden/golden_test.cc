@@ -18,7 +18,9 @@
 #include <sstream>
 #include <thread>
 
+#include "query/context_table.h"
 #include "query/engine.h"
+#include "query/geo.h"
 #include "query/watch_list.h"
 #include "storage/model/limits.h"
 #include "storage/store/store.h"
@@ -156,6 +158,45 @@ struct MemoryLists final : query::ListWriter {
   }
 };
 
+struct MemoryTables final : query::TableWriter {
+  std::shared_ptr<const query::TableBook> book = std::make_shared<query::TableBook>();
+  Result<uint64_t> put_table(query::ContextTable table, bool replace) override {
+    const auto before = book->find(table.name());
+    if (before && !replace) return Error{ErrorCode::conflict, "there is a table '" + before->name() + "' already"};
+    table.version = before ? before->version + 1 : 1;
+    table.updated_at = kNow;
+    const uint64_t version = table.version;
+    book = book->with(std::make_shared<query::ContextTable>(std::move(table)));
+    return version;
+  }
+  Status drop_table(std::string_view name) override {
+    if (!book->find(name)) return Error{ErrorCode::not_found, "there is no table '" + std::string(name) + "'"};
+    book = book->without(name);
+    return {};
+  }
+};
+
+// What tests/golden/geo.test says.
+struct TestGeo final : query::GeoBook {
+  static bool in(const char* block, const IpAddress& ip) { return parse_prefix(block)->contains(ip); }
+  bool has_countries() const override { return true; }
+  bool has_networks() const override { return true; }
+  std::optional<std::string_view> country(const IpAddress& ip) const override {
+    if (in("10.0.0.0/9", ip)) return "DE";
+    if (in("203.0.113.0/24", ip)) return "FR";
+    return std::nullopt;
+  }
+  std::optional<uint32_t> as_number(const IpAddress& ip) const override {
+    if (in("203.0.113.0/24", ip)) return 64501;
+    if (in("2001:db8::/32", ip)) return 64502;
+    return std::nullopt;
+  }
+  std::optional<std::string_view> as_name(const IpAddress& ip) const override {
+    if (in("203.0.113.0/24", ip)) return "Example, Inc.";
+    return std::nullopt;
+  }
+};
+
 class World {
  public:
   explicit World(const Way& way) : way_(way), clock_(kNow) {
@@ -216,6 +257,9 @@ class World {
     context.executor = way_.threads ? static_cast<query::Executor*>(&threads) : &inline_executor;
     context.lists = lists_.book;
     context.list_writer = &lists_;
+    context.geo = std::make_shared<TestGeo>();
+    context.tables = tables_.book;
+    context.table_writer = &tables_;
     context.may_define = true;
     query::QueryRequest request;
     request.text = text.substr(0, text.find_last_not_of('\n') + 1);  // so that an end is at the end of a line
@@ -246,6 +290,7 @@ class World {
 
   Way way_;
   MemoryLists lists_;
+  MemoryTables tables_;
   bool spread_ = false;  // some flows are enough to lie on both sides of blocks' edges
   ManualClock clock_;
   std::string directory_;

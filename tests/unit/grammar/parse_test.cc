@@ -201,6 +201,7 @@ const Case kCases[] = {
     {"test rule port_scan", "test rule port_scan"},
     {"drop rule port_scan", "drop rule port_scan"},
     {"alter rule port_scan disable", "alter rule port_scan disable"},
+    {"create or replace table assets key ip from csv 'ip'", "create or replace table assets key ip from csv \"ip\""},
     {"create table assets from csv 'a.csv'", "create table assets from csv \"a.csv\""},
     // Statement words as columns
     {"show == 1 and explain == 2 and create == 3", "from flows | where show == 1 and explain == 2 and create == 3"},

@@ -101,6 +101,34 @@ TEST_F(StageTest, EveryStageSeesTheCancelFlag) {
   }
 }
 
+// Whatever stands behind a stage's name: a plan, or an error with a place.
+TEST_F(StageTest, HostileArgumentsAreRefusedInTheirPlace) {
+  fill(10);
+  const std::vector<std::string> words = {"by", "within", "on", "for", "min", "then", "from", "to", "lookback", "every", "over", "seasonal", "expected", "as of", "prefix", "hops",
+                                          "src_ip", "ip", "bytes", "sum(bytes)", "count()", "5m", "0s", "1d", "3", "0", "99999999999", "10.0.0.1", "10.0.0.0/8", "'x'", "$p", ",",
+                                          "(from flows | stats n = count() by src_ip)", "(last 1h)", "[", "]", "[dst_port == 22]", "[]", "[a b]", "-1", "nothing", "@list", "left", "1.5",
+                                          "src_ip == dst_ip", "null", "true", "/x/", "assets"};
+  uint64_t state = 88'172'645'463'325'252ull;
+  const auto dice = [&](size_t n) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return state % n;
+  };
+  size_t refused = 0;
+  for (const StageSpec* stage : stages())
+    for (int i = 0; i < 400; ++i) {
+      std::string text = dice(2) ? "last 1h | " : "last 1h | stats bytes = sum(bytes), n = count() by src_ip | ";
+      text += stage->name;
+      for (size_t n = dice(9); n > 0; --n) text += " " + words[dice(words.size())];
+      CountingSink sink;
+      const auto error = ask(text, sink);
+      if (!error) continue;
+      ++refused;
+      EXPECT_TRUE(error->span) << text << ": " << error->message;
+      EXPECT_FALSE(error->message.empty()) << text;
+    }
+  EXPECT_GT(refused, 1'000u);
+}
+
 TEST_F(StageTest, PlansShowWhatIsAskedFirst) {
   fill(10);
   CountingSink sink;
@@ -111,6 +139,23 @@ TEST_F(StageTest, PlansShowWhatIsAskedFirst) {
   CountingSink analyzed;
   ASSERT_FALSE(ask("explain analyze last 1h | join (last 1h | stats n = count() by src_ip) on src_ip", analyzed));
   EXPECT_EQ(analyzed.text[0], "join with: scan flows");
+}
+
+// Few keys are looked for with the segments' own indexes, many are not; the answer is the same.
+TEST_F(StageTest, FewKeysOfAJoinNarrowTheScan) {
+  fill(80'000);
+  CountingSink few, all, none;
+  ASSERT_FALSE(ask("last 1h | join semi (from flows | where src_ip in 10.0.0.0/30 | distinct src_ip) on src_ip", few));
+  EXPECT_EQ(few.rows, 4u);
+  EXPECT_EQ(summary_.stats.rows_matched, 8u) << "4 inside and 4 around";
+  ASSERT_FALSE(ask("last 1h | join semi (from flows | distinct src_ip) on src_ip | stats n = count() by src_ip | limit 80000", all));
+  EXPECT_EQ(all.rows, 80'000u);
+  ASSERT_FALSE(ask("last 1h | join anti (from flows | where src_ip in 10.0.0.0/30 | distinct src_ip) on src_ip | where src_ip in 10.0.0.0/29", none));
+  EXPECT_EQ(none.rows, 4u);
+  // Behind a limit the join may not choose what the limit sees.
+  CountingSink behind;
+  ASSERT_FALSE(ask("last 1h | sort src_ip | limit 2 | join semi (from flows | where src_ip == 10.0.0.3 | distinct src_ip) on src_ip", behind));
+  EXPECT_EQ(behind.rows, 0u);
 }
 
 TEST_F(StageTest, QueriesInsideHaveABound) {
