@@ -17,6 +17,7 @@
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
 #include "server/feed_runner.h"
+#include "server/geo_keeper.h"
 #include "server/http/server.h"
 #include "server/ingest_service.h"
 #include "server/limits.h"
@@ -118,6 +119,7 @@ class AppImpl final : public App {
     SLUICE_TRY(lists_->load());
     context_ = std::make_unique<ContextKeeper>(store_->catalog(), clock_);
     SLUICE_TRY(context_->load());
+    SLUICE_ASSIGN(geo_, GeoKeeper::open(config_.geo_country, config_.geo_asn, clock_));
     ingest::PacketDecoderOptions decoder;
     decoder.overrides = exporter_book_->overrides();
 
@@ -172,7 +174,7 @@ class AppImpl final : public App {
     SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
-        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), context_.get(), rules_.get()});
+        [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), context_.get(), geo_.get(), rules_.get()});
     outbox_->start();
     forwarder_->start();
     rules_->start();
@@ -299,6 +301,7 @@ class AppImpl final : public App {
   std::unique_ptr<ExporterBook> exporter_book_;
   std::unique_ptr<ListKeeper> lists_;
   std::unique_ptr<ContextKeeper> context_;
+  std::unique_ptr<GeoKeeper> geo_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
   std::unique_ptr<Maintenance> maintenance_;

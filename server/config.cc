@@ -123,6 +123,16 @@ constexpr Setting kSettings[] = {
        c.tls_key = v;
        return {};
      }},
+    {"geo-country", "FILE", "database for country(ip), in MaxMind's format (.mmdb)",
+     [](Config& c, std::string_view v) -> Status {
+       c.geo_country = v;
+       return {};
+     }},
+    {"geo-asn", "FILE", "database for asn(ip) and as_name(ip), in MaxMind's format (.mmdb)",
+     [](Config& c, std::string_view v) -> Status {
+       c.geo_asn = v;
+       return {};
+     }},
     {"retain-age", "DURATION", "drop segments older than this, e.g. 90d; 0 keeps all",
      [](Config& c, std::string_view v) { return set_duration(c.retain_age, v); }},
     {"retain-bytes", "SIZE", "drop the oldest segments beyond this many bytes, e.g. 100GB; 0 keeps all",
@@ -527,6 +537,15 @@ Status load_config_text(Config& config, std::string_view text, const std::string
       if (config.same_traffic.size() > limits::kSameTrafficGroupsMax || exporters > limits::kSameTrafficExportersMax)
         return Error{ErrorCode::too_large, place + ": more than " + std::to_string(limits::kSameTrafficGroupsMax) + " [[same-traffic]] tables, or more than " +
                                                std::to_string(limits::kSameTrafficExportersMax) + " exporters in them"};
+      continue;
+    }
+    if (key == "geo" && node.is_table()) {  // [geo] country = …, asn = …
+      for (const auto& [member, file] : *node.as_table()) {
+        const std::string at = file_name + ":" + std::to_string(file.source().begin.line);
+        if (member != "country" && member != "asn") return Error{ErrorCode::parse, at + ": [geo] has 'country' and 'asn', not '" + std::string(member.str()) + "'"};
+        if (!file.is_string()) return Error{ErrorCode::parse, at + ": '" + std::string(member.str()) + "' is the path of a file"};
+        SLUICE_TRY(apply_setting(config, "geo-" + std::string(member.str()), file.as_string()->get()));
+      }
       continue;
     }
     if (key == "feed" || key == "push" || key == "target" || key == "forward") {

@@ -50,6 +50,7 @@ struct Config {
   std::vector<ExporterTable> exporters;  // the file's [[exporter]] tables; no flag
   std::string ipfix_tls_ca;  // exporters over TLS must show a certificate of one of these
   std::string tls_cert, tls_key;
+  std::string geo_country, geo_asn;  // databases of places; empty: none
   DurationNs retain_age = 0;
   uint64_t retain_bytes = 0;
   DurationNs seal_age = limits::kSealAge;

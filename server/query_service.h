@@ -16,6 +16,7 @@
 #include "server/auth.h"
 #include "server/context_keeper.h"
 #include "server/exporter_book.h"
+#include "server/geo_keeper.h"
 #include "server/list_keeper.h"
 #include "server/metrics.h"
 #include "storage/store/store.h"
@@ -42,6 +43,7 @@ class QueryService {
     const ExporterBook* exporters = nullptr;  // corrections of sampling rates, and names
     ListKeeper* lists = nullptr;              // watch-lists; admins' statements change them
     ContextKeeper* context = nullptr;         // context tables; the same
+    GeoKeeper* geo = nullptr;                 // places of addresses
     RuleService* rules = nullptr;             // statements that make and change rules
   };
   explicit QueryService(Parts parts) : parts_(std::move(parts)) {}

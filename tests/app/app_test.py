@@ -1087,6 +1087,7 @@ class Starts(unittest.TestCase):
         self.fails(1, self.data + "/file", "--data", self.data + "/file/d", *free)
         self.fails(1, "certificate", "--data", self.data + "/b", "--tls-cert", "/no.pem", "--tls-key", "/no.key", *free)
         self.fails(1, "go together", "--data", self.data + "/b", "--tls-cert", "/no.pem", *free)
+        self.fails(1, "/no.mmdb", "--data", self.data + "/b", "--geo-country", "/no.mmdb", *free)
         self.fails(2, "--htttp", "--htttp", "x")
         self.fails(2, "retain-age", "--retain-age", "soon")
         with open(self.data + "/bad.toml", "w") as f:

@@ -192,12 +192,26 @@ source = "aws_tgw"
   }
 }
 
+TEST(Config, DatabasesOfPlacesAreATable) {
+  Config c;
+  const Status s = load_config_text(c, "[geo]\ncountry = '/srv/country.mmdb'\nasn = '/srv/asn.mmdb'\n", "t.toml");
+  ASSERT_TRUE(s.ok()) << s.error().message;
+  EXPECT_EQ(c.geo_country, "/srv/country.mmdb");
+  EXPECT_EQ(c.geo_asn, "/srv/asn.mmdb");
+  for (const char* text : {"[geo]\ncity = 'x'\n", "[geo]\nasn = 5\n"}) {
+    const Status bad = load_config_text(c, text, "t.toml");
+    ASSERT_FALSE(bad.ok()) << text;
+    EXPECT_TRUE(bad.error().message.starts_with("t.toml:2: ")) << bad.error().message;
+  }
+}
+
 TEST(Config, EverySettingIsUsable) {
   Config c;
   for (const Setting& setting : settings()) {
     EXPECT_FALSE(setting.help.empty());
     const Status s = setting.apply(c, "\x01");
-    const bool takes_any_text = setting.name == "data" || setting.name == "tls-cert" || setting.name == "tls-key" || setting.name == "ipfix-tls-ca";
+    const bool takes_any_text = setting.name == "data" || setting.name == "tls-cert" || setting.name == "tls-key" || setting.name == "ipfix-tls-ca" ||
+                                setting.name == "geo-country" || setting.name == "geo-asn";
     EXPECT_EQ(s.ok(), takes_any_text) << setting.name;
   }
   EXPECT_FALSE(apply_setting(c, "no-such", "1").ok());
