@@ -4,14 +4,17 @@
 // clock is not the wall's but the data's: the latest flow_end that the reporter (source and exporter) of the key's last row has
 // delivered in the range, whatever the query's filters. So a source that is late or dead makes no key silent.
 // `expected by (QUERY)` names the keys instead of the rows: those seen and silent as above, and those never seen in the range,
-// whose last_seen is null and whose silence counts from the range's start to the latest clock of all.
+// whose last_seen is null and whose silence counts from the range's start to the latest clock of all. `expected by @LIST` names them by a
+// watch-list: each address of its addresses, blocks and ranges, each of its numbers, or each of its words, as the one key wants.
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "query/group.h"
 #include "query/join.h"
 #include "query/key_index.h"
+#include "query/limits.h"
 #include "query/stage.h"
 #include "query/words.h"
 
@@ -135,6 +138,46 @@ class Absent final : public Operator {
   MemoryClaim claim_;
 };
 
+// All values of a watch-list as a table of one column. nullptr: an error is set.
+std::shared_ptr<SubTable> table_of(StageBinder& binder, const g::ListReference& list, const g::Span& at, const StageColumn& key) {
+  ValueSet set;
+  if (!binder.list(list, key.type, at, set)) return nullptr;
+  Column values(key.type.physical);
+  bool fits = true;
+  const auto add = [&](auto append) {
+    fits = fits && values.size() < limits::kExpectedKeysMax;
+    if (fits) append();
+    return fits;
+  };
+  set.ips.normalize();
+  for (const auto& [first, last] : set.ips.ranges)
+    for (IpAddress ip = first; add([&] { values.append(ip); }) && ip != last;) {
+      const uint64_t low = ip.low() + 1;
+      ip = IpAddress::from_halves(ip.high() + (low == 0), low);
+    }
+  set.ints.is_signed = key.type.physical == PhysicalType::I64;
+  set.ints.normalize();
+  const uint64_t most = key.type.physical == PhysicalType::U8 ? UINT8_MAX : key.type.physical == PhysicalType::U16 ? UINT16_MAX : key.type.physical == PhysicalType::U32 ? UINT32_MAX : UINT64_MAX;
+  for (const ValueRange& r : set.ints.ranges)
+    for (uint64_t n = r.first; n <= most && add([&] { values.append_uint(n); }) && n != r.last; ++n) {
+    }
+  for (const std::string& word : std::set<std::string>(set.words.begin(), set.words.end())) add([&] { values.append_string(word); });
+  if (!fits) {
+    binder.fail(at, "the list '@" + list.name + "' names more keys than can be expected: " + std::to_string(limits::kExpectedKeysMax), {}, ErrorCode::too_large);
+    return nullptr;
+  }
+  auto table = std::make_shared<SubTable>(binder.run());
+  table->columns.push_back({key.name, 0, key.type});
+  Chunk chunk;
+  chunk.rows = values.size();
+  chunk.slots.push_back(std::make_shared<Column>(std::move(values)));
+  if (const Status kept = table->rows.append(chunk, table->claim); !kept.ok()) {
+    binder.fail(at, kept.error().message, {}, kept.error().code);
+    return nullptr;
+  }
+  return table;
+}
+
 bool bind(StageBinder& binder) {
   auto spec = std::make_shared<AbsentSpec>();
   const auto expressions = binder.args.expressions();
@@ -144,10 +187,17 @@ bool bind(StageBinder& binder) {
   if (!silence) return false;
   spec->silence = *silence;
   const g::Query* base = nullptr;
+  std::optional<g::ExprPtr> base_list;
+  g::Span base_at;
   if (binder.args.word("expected")) {
-    if (!binder.args.word("by")) return binder.expected("'by' and a query in parentheses");
+    if (!binder.args.word("by")) return binder.expected("'by' and a query in parentheses or a list");
     base = binder.args.subquery();
-    if (!base) return binder.expected("a query in parentheses");
+    if (!base) {
+      base_at = binder.args.place();
+      base_list = binder.args.expression();
+      if (!base_list || !(*base_list)->as<g::ListReference>()) return binder.fail(base_at, "expected a query in parentheses or a list after 'by'", std::string(binder.spec().signature));
+      if (expressions.size() != 1) return binder.fail(base_at, "a list names values of one key, and there are " + std::to_string(expressions.size()));
+    }
   }
   if (!binder.end()) return false;
   if (!binder.on_flows()) return binder.fail(binder.span(), "absent needs flows as they came: put it before the grouping");
@@ -167,6 +217,11 @@ bool bind(StageBinder& binder) {
     return false;
   std::vector<StageColumn> columns = binder.visible();
   columns.resize(spec->keys);
+  if (base_list) {
+    spec->expected = table_of(binder, *(*base_list)->as<g::ListReference>(), base_at, columns[0]);
+    if (!spec->expected) return false;
+    spec->expected_keys.push_back(make_slot(0, columns[0].type));
+  }
   for (size_t i = 0; i < columns.size(); ++i) {
     spec->types.push_back(columns[i].type);
     if (!base) continue;
@@ -190,12 +245,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"for", "expected by (from flows"};
+constexpr std::string_view kWords[] = {"for", "expected by (from flows", "expected by @"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kAbsent{"absent", "absent KEY, … for D [expected by (QUERY)]", "Keys that were active and went silent", kWords, bind};
+extern const StageSpec kAbsent{"absent", "absent KEY, … for D [expected by (QUERY)|@LIST]", "Keys that were active and went silent", kWords, bind};
 }
 
 }  // namespace sluice::query

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -76,6 +77,21 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
   return cell;
 }
 
+bool is_measure(const AnswerColumn& column) {
+  return column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration";
+}
+
+constexpr size_t kBarCells = 24;
+
+// A share from 0 to 1 as a bar, to an eighth of a cell.
+std::string bar_of(double share) {
+  constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const auto eighths = static_cast<size_t>(std::lround(std::clamp(share, 0.0, 1.0) * 8 * kBarCells));
+  std::string out;
+  for (size_t i = 0; i < eighths / 8; ++i) out += "█";
+  return out + kEighths[eighths % 8];
+}
+
 }  // namespace
 
 std::optional<Answer> read_answer(std::string_view text, std::string& why) {
@@ -87,6 +103,14 @@ std::optional<Answer> read_answer(std::string_view text, std::string& why) {
       std::vector<Cell> row;
       for (size_t i = 0; i < a.columns.size(); ++i) row.push_back(cell_of(r.at(i), a.columns[i]));
       a.rows.push_back(std::move(row));
+    }
+    a.render = text_of(j, "render");
+    if (a.render == "timechart" || a.render == "barchart") {
+      std::optional<size_t> measured;
+      for (size_t i = 0; i < a.columns.size(); ++i)
+        if (is_measure(a.columns[i]) && (!measured || *measured == 0)) measured = i;
+      if (measured)
+        for (const auto& r : j.at("rows")) a.measure.push_back(r.at(*measured).is_number() ? r.at(*measured).get<double>() : 0);
     }
     // An error that came after rows had begun to stream.
     if (j.contains("error")) {
@@ -176,8 +200,13 @@ std::string describe(const ServerError& error, std::string_view query, bool colo
 std::string draw(const Answer& answer, const TableStyle& style) {
   std::vector<TableColumn> columns;
   for (const auto& c : answer.columns)
-    columns.push_back({c.name, c.type == "uint" || c.type == "int" || c.type == "float" || c.type == "duration"});
-  return draw_table(columns, answer.rows, style);
+    columns.push_back({c.name, is_measure(c)});
+  if (answer.measure.size() != answer.rows.size() || answer.rows.empty()) return draw_table(columns, answer.rows, style);
+  const double most = *std::max_element(answer.measure.begin(), answer.measure.end());
+  columns.push_back({"", false});
+  std::vector<std::vector<Cell>> rows = answer.rows;
+  for (size_t i = 0; i < rows.size(); ++i) rows[i].push_back({most > 0 ? bar_of(answer.measure[i] / most) : "", false});
+  return draw_table(columns, rows, style);
 }
 
 std::string describe_verify(std::string_view text, uint64_t& damaged) {

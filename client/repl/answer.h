@@ -20,6 +20,8 @@ struct Answer {
   std::vector<std::vector<Cell>> rows;  // already printable
   std::vector<std::string> warnings;
   std::string range_from, range_to;  // empty: the answer covers no range
+  std::string render;                // the query's hint: "timechart", "barchart", "table", "graph" or empty
+  std::vector<double> measure;       // of each row, where `render` asks for bars: the first number behind the first column; 0 where there is none
   double elapsed_ms = 0;
   uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0, segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0;
 };
@@ -36,6 +38,7 @@ ServerError read_error(std::string_view json, long status);
 // The message with the offending line of `query` and a caret under its place.
 std::string describe(const ServerError& error, std::string_view query, bool colour);
 
+// A table; with bars beside the rows where the answer has a measure.
 std::string draw(const Answer& answer, const TableStyle& style);
 // "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped"
 std::string account(const Answer& answer);

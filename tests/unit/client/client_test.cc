@@ -162,6 +162,32 @@ TEST_F(ClientTest, ReadsAnswers) {
   EXPECT_EQ(why, "deadline");
 }
 
+TEST_F(ClientTest, DrawsBarsWhereTheQueryHintsAtAPicture) {
+  std::string why;
+  const auto read = [&](const std::string& render) {
+    return read_answer(R"({"columns":[{"name":"asn","type":"uint"},{"name":"b","type":"uint"},{"name":"n","type":"uint"}],)"
+                       R"("rows":[[64500,400,1],[64501,100,9],[64502,null,5]],"render":")" + render + "\"}", why);
+  };
+  const auto bars = read("barchart");
+  ASSERT_TRUE(bars) << why;
+  EXPECT_EQ(bars->render, "barchart");
+  EXPECT_EQ(bars->measure, (std::vector<double>{400, 100, 0}));  // not the first column, which is what the rows are about
+  const std::string drawn = draw(*bars, {0, false, false});
+  std::string full, quarter;
+  for (int i = 0; i < 24; ++i) full += "█";
+  for (int i = 0; i < 6; ++i) quarter += "█";
+  EXPECT_NE(drawn.find(full), std::string::npos) << drawn;
+  EXPECT_EQ(drawn.find(full + "█"), std::string::npos) << drawn;
+  EXPECT_NE(drawn.find("9  " + quarter + "\n"), std::string::npos) << drawn;
+  for (const char* render : {"table", "graph", ""}) EXPECT_EQ(draw(*read(render), {0, false, false}).find("█"), std::string::npos) << render;
+  const auto only = read_answer(R"({"columns":[{"name":"n","type":"float"},{"name":"s","type":"string"}],"rows":[[0.5,"x"],[-1,"y"]],"render":"timechart"})", why);
+  ASSERT_TRUE(only) << why;
+  EXPECT_EQ(only->measure, (std::vector<double>{0.5, -1}));
+  const auto none = read_answer(R"({"columns":[{"name":"s","type":"string"}],"rows":[["x"]],"render":"timechart"})", why);
+  ASSERT_TRUE(none) << why;
+  EXPECT_TRUE(none->measure.empty());
+}
+
 TEST_F(ClientTest, PointsAtTheMistake) {
   const auto e = read_error(R"({"error":{"code":"parse","message":"unknown column 'src_prt'","line":2,"column":9,"length":7,"hint":"did you mean 'src_port'?"}})", 400);
   EXPECT_EQ(describe(e, "from flows\n| where src_prt == 53", false),
