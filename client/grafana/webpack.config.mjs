@@ -55,9 +55,10 @@ export default (_env, { mode = 'production' }) => ({
       patterns: [
         { from: 'plugin.json', transform: (text) => text.toString().replace('%VERSION%', version).replace('%TODAY%', today) },
         { from: 'img', to: 'img' },
-        { from: 'dashboards', to: 'dashboards', noErrorOnMissing: true },
-        { from: '../README.md', to: 'README.md', noErrorOnMissing: true },
-        { from: '../CHANGELOG.md', to: 'CHANGELOG.md', noErrorOnMissing: true },
+        { from: 'dashboards', to: 'dashboards' },
+        // Its pictures are asked for from the plugin's page in Grafana.
+        { from: '../README.md', to: 'README.md', transform: (text) => text.toString().replaceAll('](src/img/', '](public/plugins/sluice-flowql-datasource/img/') },
+        { from: '../CHANGELOG.md', to: 'CHANGELOG.md' },
         { from: '../../../LICENSE', to: 'LICENSE', toType: 'file' },
       ],
     }),

@@ -112,6 +112,14 @@ func (d *Datasource) tail(ctx context.Context, asked tailed, send func(*data.Fra
 		}
 	}
 	t := &tailState{types: types, send: send, now: time.Now}
+	// Something at once, so that a page knows that it listens, also where nothing comes.
+	nothing, err := frames.Logs(&sluice.Answer{Columns: []*sluice.Column{{Name: "ts", Type: sluice.Timestamp}}})
+	if err != nil {
+		return err
+	}
+	if err := send(nothing); err != nil {
+		return err
+	}
 	if asked.note != "" {
 		if err := t.line("warning", asked.note); err != nil {
 			return err

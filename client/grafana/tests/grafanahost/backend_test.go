@@ -95,7 +95,9 @@ func TestProgram(t *testing.T) {
 	got := ""
 	if err := b.Run(listening, "tail/x", []byte(`{"expr":"dst_port == 53"}`), func(frame []byte) error {
 		got += string(frame)
-		leave()
+		if strings.Contains(got, "10.0.0.1") { // the first frame is empty: it says that the stream is there
+			leave()
+		}
 		return nil
 	}); err != nil && listening.Err() == nil {
 		t.Error(err)

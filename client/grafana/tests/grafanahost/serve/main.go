@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
@@ -76,8 +78,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// However this ends, the back end ends with it.
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
+		ended <- os.Interrupt
+	}()
+	go func() {
+		<-ended
 		host.Stop()
 		os.Exit(0)
 	}()
