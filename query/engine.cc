@@ -104,7 +104,7 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
   for (const bool widen : {false, true}) {
     RunState run(request, context);
     BindOptions options = bind_options(request, now, &context);
-    options.present = &present;
+    if (!request.options.all_columns) options.present = &present;
     options.run = &run;
     options.widen = widen;
     Binder binder(options);

@@ -68,6 +68,8 @@ struct QueryOptions {
   bool use_postings = true;
   bool use_zones = true;
   size_t batch_rows = 0;  // 0: natural (a block); tests use tiny ones
+  // `from flows` shows every column that there is, and not only those that some row has: for who knew the columns before the rows.
+  bool all_columns = false;
 };
 
 struct QueryRequest {

@@ -48,6 +48,7 @@ Status ask_rule(const Rule& rule, TimestampNs at, const QueryContext& context, c
   request.text = rule.query;
   request.from = from;
   request.to = at;
+  request.options.all_columns = true;  // as when the rule was checked
   request.limits.timeout = limits::kRuleAnswerTimeout;
   request.limits.memory_bytes = limits::kRuleAnswerBytesMax;
   request.limits.rows_max = limits::kRuleAnswerRowsMax;

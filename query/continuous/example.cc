@@ -252,6 +252,11 @@ Result<RulePtr> with_lists(const RulePtr& rule, const ListBook& lists) {
 // Every answer that a live server would have given while the flows came.
 Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Batch>>& batches, std::shared_ptr<const ListBook> lists, const FindingSink& on_finding,
                 const std::function<void(TimestampNs)>& settle) {
+  for (const std::string& name : rule->lists) {  // those that the example does not name are empty
+    if (lists->find(name)) continue;
+    SLUICE_ASSIGN(WatchList none, make_watch_list(name, {}));
+    lists = lists->with(std::make_shared<WatchList>(std::move(none)));
+  }
   store::Snapshot snapshot;
   snapshot.open = batches;
   TimestampNs first = kTimestampMax, last = kTimestampMin;

@@ -96,12 +96,11 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
     SLUICE_TRY(groups.advance(hour.to, worker, on_finding));
     book.settle(*rule, groups.settled_before(), now, on_change);
   }
-  // Windows that lie in the range whole, the last one included; what goes on behind it is not known to have ended.
-  if (range.to == kTimestampMax) {
-    RunState run(request, context);
-    Worker worker(run);
-    SLUICE_TRY(groups.advance(out.range.to + rule->window(), worker, on_finding));
-  }
+  // Windows that lie in the range whole, the last one included, also where no flow came at their end; what goes on behind it is not known to
+  // have ended.
+  RunState run(request, context);
+  Worker worker(run);
+  SLUICE_TRY(groups.advance(range.to == kTimestampMax ? out.range.to + rule->window() : std::min(range.to, kLatest), worker, on_finding));
   out.windows = groups.stats();
   return finish();
 }

@@ -651,7 +651,7 @@ class Compiler {
       rule_->alert_keys.push_back(*at);
       const size_t slot = rule_->plan.output[*at].slot;
       if (stats && slot < stats->keys.size())
-        rule_->key_expressions.push_back(stats->keys[slot].value);
+        rule_->key_expressions.push_back(with_values(stats->keys[slot].value, values_));
       else if (!stats && find_column(rule_->plan.output[*at].name))
         rule_->key_expressions.push_back(g::ExprPtr(g::Expr{g::Name{{rule_->plan.output[*at].name}, false, key.span}, key.span}));
       else
@@ -746,59 +746,13 @@ std::variant<RulePtr, QueryError> compile_rule(const grammar::CreateRule& statem
   return Compiler(statement, text, options).run();
 }
 
-namespace {
-
-bool is_name_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
-
-// A parameter's value as it would have been written: addresses, numbers, durations and words as they are, all else as text.
-std::string written(std::string_view value) {
-  const bool is_plain = !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return is_name_letter(c) || c == '.' || c == ':' || c == '/' || c == '-'; }) &&
-                        value.find("--") == std::string_view::npos && value.find("//") == std::string_view::npos;
-  return is_plain ? std::string(value) : g::quote_string(value);
-}
-
-// Printed stages with the rule's values in place of $name: who reads the query knows nothing of the rule. Text in quotes stays as it is.
-std::string with_values(std::string_view text, const std::vector<std::pair<std::string, std::string>>& parameters) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    if (const char quote = text[i]; quote == '"' || quote == '`') {
-      const size_t begin = i++;
-      while (i < text.size() && text[i] != quote) i += quote == '"' && text[i] == '\\' ? 2 : 1;
-      i = std::min(i + 1, text.size());
-      out += text.substr(begin, i - begin);
-      continue;
-    }
-    size_t end = i + 1;
-    if (text[i] == '$')
-      while (end < text.size() && is_name_letter(text[end])) ++end;
-    const auto known = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.first == text.substr(i + 1, end - i - 1); });
-    if (text[i] != '$' || known == parameters.end()) {
-      out += text[i++];
-      continue;
-    }
-    // `in $x` takes a list of values in parentheses; among other items they stand as they are.
-    const bool is_list = out.ends_with(" in ");
-    if (is_list) out += '(';
-    for (size_t from = 0; from <= known->second.size();) {
-      const size_t comma = std::min(known->second.find(',', from), known->second.size());
-      out += (from > 0 ? ", " : "") + written(std::string_view(known->second).substr(from, comma - from));
-      from = comma + 1;
-    }
-    if (is_list) out += ')';
-    i = end;
-  }
-  return out;
-}
-
-}  // namespace
-
 std::string flows_query(const Rule& rule, const std::vector<std::optional<std::string>>& keys, TimeRange range) {
   std::string out = "from flows between " + format_timestamp(range.from) + " and " + format_timestamp(range.to);
-  for (const g::Stage& stage : rule.flow_stages) out += " | " + with_values(g::print(stage), rule.parameters);
+  for (const g::Stage& stage : rule.flow_stages) out += " | " + g::print(stage);
   std::string condition;
   for (size_t i = 0; i < keys.size() && i < rule.key_expressions.size(); ++i) {
     if (!rule.key_expressions[i]) continue;
-    condition += (condition.empty() ? "" : " and ") + with_values(g::print(**rule.key_expressions[i]), rule.parameters) + (keys[i] ? " == " + *keys[i] : " is null");
+    condition += (condition.empty() ? "" : " and ") + g::print(**rule.key_expressions[i]) + (keys[i] ? " == " + *keys[i] : " is null");
   }
   return condition.empty() ? out : out + " | where " + condition;
 }

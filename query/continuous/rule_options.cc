@@ -24,12 +24,18 @@ Result<g::ExprPtr> expression(std::string_view text) {
   return std::get<g::ExprPtr>(std::move(parsed));
 }
 
-// A value as it would be written: 500, 10.0.0.0/8, tcp; text that is none of these in quotes.
+// A value as it would be written: 500, 10.0.0.0/8, 5m; all else is text, in quotes, which enumerations and flags take too: a word alone would
+// be a column.
 g::ExprPtr literal(std::string_view text) {
-  if (const auto parsed = g::parse_expression(text); const auto* expr = std::get_if<g::ExprPtr>(&parsed))
-    if (!(*expr)->as<g::Call>() && !(*expr)->as<g::Compare>() && !(*expr)->as<g::Logical>() && !(*expr)->as<g::Arithmetic>() && !(*expr)->as<g::In>() &&
-        !(*expr)->as<g::Between>() && !(*expr)->as<g::IsNull>() && !(*expr)->as<g::Parameter>())
-      return *expr;
+  const auto is_literal = [](const g::Expr& e) {
+    return e.as<g::NullLiteral>() || e.as<g::BoolLiteral>() || e.as<g::IntegerLiteral>() || e.as<g::FloatLiteral>() || e.as<g::DurationLiteral>() ||
+           e.as<g::SizeLiteral>() || e.as<g::BitRateLiteral>() || e.as<g::AddressLiteral>() || e.as<g::CidrLiteral>() || e.as<g::AddressRangeLiteral>() ||
+           e.as<g::IntegerRangeLiteral>() || e.as<g::MacLiteral>() || e.as<g::TimestampLiteral>();
+  };
+  if (const auto parsed = g::parse_expression(text); const auto* expr = std::get_if<g::ExprPtr>(&parsed)) {
+    const auto* minus = (*expr)->as<g::Unary>();
+    if (is_literal(**expr) || (minus && minus->op == g::UnaryOp::kNegate && is_literal(*minus->operand))) return *expr;
+  }
   return g::ExprPtr(g::Expr{g::StringLiteral{std::string(text)}, {}});
 }
 
@@ -148,15 +154,20 @@ Result<g::Stage> severity_stage(const std::vector<std::string>& ladder, std::str
   return stage_of("extend", g::ExtendStage{{{g::Name{{std::string(kSeverityColumn)}, false, {}}, g::ExprPtr(g::Expr{std::move(chosen), {}}), {}}}});
 }
 
-g::Stage with_values(const g::Stage& stage, const std::map<std::string, ParameterValue>& values) {
-  return stage_replaced(stage, [&](const g::Expr& expr) -> std::optional<std::vector<g::ExprPtr>> {
+namespace {
+Replace values_in_place(const std::map<std::string, ParameterValue>& values) {
+  return [&values](const g::Expr& expr) -> std::optional<std::vector<g::ExprPtr>> {
     const auto* parameter = expr.as<g::Parameter>();
     const auto at = parameter ? values.find(parameter->name) : values.end();
     if (at == values.end()) return std::nullopt;
     std::vector<g::ExprPtr> out;
     for (const auto& value : at->second.values) out.push_back(literal(value));
     return out;
-  });
+  };
 }
+}  // namespace
+
+g::Stage with_values(const g::Stage& stage, const std::map<std::string, ParameterValue>& values) { return stage_replaced(stage, values_in_place(values)); }
+g::ExprPtr with_values(const g::ExprPtr& expr, const std::map<std::string, ParameterValue>& values) { return replaced(expr, values_in_place(values)); }
 
 }  // namespace sluice::query::continuous

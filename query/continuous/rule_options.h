@@ -40,5 +40,6 @@ Result<grammar::Stage> severity_stage(const std::vector<std::string>& ladder, st
 
 // The stage with values in place of parameters, for queries that people are shown.
 grammar::Stage with_values(const grammar::Stage& stage, const std::map<std::string, ParameterValue>& values);
+grammar::ExprPtr with_values(const grammar::ExprPtr& expr, const std::map<std::string, ParameterValue>& values);
 
 }  // namespace sluice::query::continuous

@@ -126,6 +126,7 @@ TEST(AskedRule, SaysWhatTheEngineSaysOfTheSameRange) {
       std::string text = c.query;
       text.insert(std::string("from flows").size(), " between " + format_timestamp(at - rule->window()) + " and " + format_timestamp(at));
       request.text = text;
+      request.options.all_columns = true;
       Sink sink;
       QuerySummary summary;
       const auto error = run(request, stored.context, sink, summary);

@@ -121,7 +121,7 @@ TEST(Library, ParametersBecomeValuesInTheQueryOfFlows) {
   const auto compiled = compile_rule(*std::get<grammar::Statement>(parsed).as<grammar::CreateRule>(), text);
   ASSERT_TRUE(std::holds_alternative<RulePtr>(compiled)) << std::get<QueryError>(compiled).message;
   EXPECT_EQ(flows_query(*std::get<RulePtr>(compiled), {"10.0.0.1"}, {0, kSecond}),
-            "from flows between 1970-01-01T00:00:00Z and 1970-01-01T00:00:01Z | where dst_port in (22, 2222) and src_ip in (10.0.0.0/8) and dst_port in (80, 22, 2222)"
+            "from flows between 1970-01-01T00:00:00Z and 1970-01-01T00:00:01Z | where dst_port in (22, 2222) and src_ip in 10.0.0.0/8 and dst_port in (80, 22, 2222)"
             " | where bytes >= 100 and src_host != \"$net\" and app != \"a b\\\"c\" | where src_ip == 10.0.0.1");
 }
 

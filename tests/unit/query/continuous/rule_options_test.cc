@@ -94,7 +94,7 @@ TEST(SeverityWhen, TheHighestThatHoldsWins) {
   Stream stream;
   stream.add(std::make_unique<WindowGroups>(compiled_rule, kEarliest));
   for (const char* flows : {"6 flows src_ip=10.0.0.5 dst_port=22", "30 flows at 1s src_ip=10.0.0.5 dst_port=22", "10 flows at 2s src_ip=10.0.0.5 dst_port=22"})
-    for (const auto& batch : *example_flows(flows))
+    for (const auto& made = example_flows(flows); const auto& batch : *made)
       stream.push(batch, batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>()[0],
                   [&](const Finding& f) { book.take(f, 0, [&](const Episode& e, EpisodeChange change) { told.emplace_back(change, e.severity); }); });
   EXPECT_EQ(told, (std::vector<std::pair<EpisodeChange, Severity>>{{EpisodeChange::started, Severity::low}, {EpisodeChange::updated, Severity::high}, {EpisodeChange::updated, Severity::critical}}));
