@@ -40,8 +40,14 @@ const std::vector<std::shared_ptr<const Batch>>& flows() {
 
 void add_rules(const std::string& text, std::vector<RulePtr>& rules) {
   const auto parsed = grammar::parse_script(text);
-  for (const auto& statement : std::get<std::vector<grammar::Statement>>(parsed))
-    for (RulePtr& rule : std::get<std::vector<RulePtr>>(query::continuous::compile_rules(*statement.as<grammar::CreateRule>(), text))) rules.push_back(std::move(rule));
+  query::continuous::CompileOptions options;
+  options.any_list = true;
+  for (const auto& statement : std::get<std::vector<grammar::Statement>>(parsed)) {
+    const auto* create = statement.as<grammar::CreateRule>();
+    if (!create) continue;  // a list
+    for (RulePtr& rule : std::get<std::vector<RulePtr>>(query::continuous::compile_rules(*create, text, options)))
+      if (!rule->is_asked) rules.push_back(std::move(rule));  // those do not run on a stream
+  }
 }
 
 std::vector<RulePtr> rules_of(size_t count) {

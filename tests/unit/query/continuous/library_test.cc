@@ -20,6 +20,8 @@ struct Entry {
 
 std::vector<Entry> library() {
   std::vector<Entry> out;
+  CompileOptions options;
+  options.any_list = true;
   for (const auto& file : std::filesystem::directory_iterator(SLUICE_SOURCE_DIR "/rules")) {
     if (file.path().extension() != ".flowql") continue;
     std::ifstream in(file.path());
@@ -31,11 +33,12 @@ std::vector<Entry> library() {
     }
     for (const auto& statement : std::get<std::vector<grammar::Statement>>(parsed)) {
       const auto* create = statement.as<grammar::CreateRule>();
+      if (statement.as<grammar::CreateList>()) continue;
       if (!create) {
-        ADD_FAILURE() << file.path() << ": a statement that makes no rule";
+        ADD_FAILURE() << file.path() << ": a statement that makes no rule and no list";
         continue;
       }
-      auto compiled = compile_rules(*create, text);
+      auto compiled = compile_rules(*create, text, options);
       if (const auto* error = std::get_if<QueryError>(&compiled)) {
         ADD_FAILURE() << file.path() << ": " << create->name.text() << ": " << error->message << " " << error->hint << "\n" << error->caret;
         continue;
