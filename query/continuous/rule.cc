@@ -556,10 +556,10 @@ class Compiler {
     if (rule_->is_asked) {
       rule_->plan.window = PlanWindow{over_, every_, 0, 0};
       rule_->query = g::print(g::Statement{query_, {}});
-      // What an alert's flows are found by: the conditions that stand first.
+      // What an alert's flows are found by: the conditions that stand first, and the columns that they and its keys are made of.
       if (!table)
         for (const g::Stage& stage : query_.stages) {
-          if (!stage.as<g::WhereStage>()) break;
+          if (!stage.as<g::WhereStage>() && !stage.as<g::ExtendStage>()) break;
           rule_->flow_stages.push_back(with_values(stage, values_));
         }
       rule_->severity_column = output_at(kSeverityColumn);
@@ -621,6 +621,14 @@ class Compiler {
     query_.stages.push_back(g::Stage{g::Keyword{"stats", span}, std::move(stats), span});
   }
 
+  // Whether the stages by which an alert's flows are found make a column of that name.
+  bool extends_flows(std::string_view name) const {
+    for (const g::Stage& stage : rule_->flow_stages)
+      if (const auto* extend = stage.as<g::ExtendStage>())
+        for (const g::NamedExpr& column : extend->columns)
+          if (column.name && column.name->text() == name) return true;
+    return false;
+  }
   std::optional<size_t> output_at(std::string_view name) const {
     const auto& output = rule_->plan.output;
     for (size_t i = 0; i < output.size(); ++i)
@@ -652,7 +660,7 @@ class Compiler {
       const size_t slot = rule_->plan.output[*at].slot;
       if (stats && slot < stats->keys.size())
         rule_->key_expressions.push_back(with_values(stats->keys[slot].value, values_));
-      else if (!stats && find_column(rule_->plan.output[*at].name))
+      else if (!stats && (find_column(rule_->plan.output[*at].name) || extends_flows(rule_->plan.output[*at].name)))
         rule_->key_expressions.push_back(g::ExprPtr(g::Expr{g::Name{{rule_->plan.output[*at].name}, false, key.span}, key.span}));
       else
         rule_->key_expressions.push_back(std::nullopt);

@@ -5,10 +5,12 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <sstream>
 
 #include "grammar/parse.h"
 #include "query/continuous/example.h"
 #include "query/continuous/rule_template.h"
+#include "query/watch_list.h"
 
 namespace sluice::query::continuous {
 namespace {
@@ -88,12 +90,41 @@ class CountSink final : public ResultSink {
   size_t rows = 0;
 };
 
+// An example's flows, and the lists that it names ("@bad = 10.0.0.1, 10.0.0.2; 1 flow …").
+std::pair<std::string, std::shared_ptr<const ListBook>> without_lists(const std::string& example) {
+  std::string flows;
+  std::shared_ptr<const ListBook> lists = std::make_shared<ListBook>();
+  std::istringstream parts(example);
+  for (std::string part; std::getline(parts, part, ';');) {
+    const size_t at = part.find_first_not_of(' '), equal = part.find('=');
+    if (part[at] != '@') {
+      flows += (flows.empty() ? "" : ";") + part;
+      continue;
+    }
+    std::string name = part.substr(at + 1, equal - at - 1);
+    name.erase(name.find_last_not_of(' ') + 1);
+    std::vector<std::string> items;
+    std::istringstream rest(part.substr(equal + 1));
+    for (std::string item; std::getline(rest, item, ',');) {
+      item.erase(0, item.find_first_not_of(' '));
+      item.erase(item.find_last_not_of(' ') + 1);
+      items.push_back(item);
+    }
+    auto list = make_watch_list(name, items);
+    if (list.ok()) lists = lists->with(std::make_shared<WatchList>(std::move(*list)));
+  }
+  return {flows, lists};
+}
+
 // What an alert is told with is a query that anybody can ask, who knows nothing of the rule and its parameters.
 TEST(Library, AlertsShowTheirFlows) {
   for (const auto& [file, name, rule] : library()) {
     SCOPED_TRACE(file + " " + name);
     const auto alerts = run_example(rule, rule->fires.front());
-    auto flows = example_flows(rule->fires.front());
+    auto [flows_text, lists] = without_lists(rule->fires.front());
+    for (const std::string& list : rule->lists)  // those that the example does not name are empty
+      if (!lists->find(list)) lists = lists->with(std::make_shared<WatchList>(make_watch_list(list, {}).value()));
+    auto flows = example_flows(flows_text);
     ASSERT_TRUE(alerts.ok() && flows.ok());
     ASSERT_FALSE(alerts->empty());
     store::Snapshot snapshot;
@@ -104,6 +135,7 @@ TEST(Library, AlertsShowTheirFlows) {
     context.snapshot = &snapshot;
     context.clock = &clock;
     context.executor = &executor;
+    context.lists = lists;
     QueryRequest request;
     request.text = alerts->front().query;
     request.limits.timeout = 0;
