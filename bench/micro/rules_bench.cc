@@ -2,6 +2,8 @@
 // on one thread. rules/s is not the point; flows/s with N rules is, and what one more rule costs.
 #include <benchmark/benchmark.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -44,9 +46,15 @@ void add_rules(const std::string& text, std::vector<RulePtr>& rules) {
   options.any_list = true;
   for (const auto& statement : std::get<std::vector<grammar::Statement>>(parsed)) {
     const auto* create = statement.as<grammar::CreateRule>();
-    if (!create) continue;  // a list
-    for (RulePtr& rule : std::get<std::vector<RulePtr>>(query::continuous::compile_rules(*create, text, options)))
-      if (!rule->is_asked) rules.push_back(std::move(rule));  // those do not run on a stream
+    if (!create) continue;
+    auto made = query::continuous::compile_rules(*create, text, options);
+    if (const auto* error = std::get_if<query::QueryError>(&made)) {
+      std::fprintf(stderr, "%s: %s\n", create->name.text().c_str(), error->message.c_str());
+      std::abort();
+    }
+    // Those that are asked again and again are not on the stream.
+    for (RulePtr& rule : std::get<std::vector<RulePtr>>(made))
+      if (!rule->is_asked) rules.push_back(std::move(rule));
   }
 }
 
