@@ -372,6 +372,12 @@ test("an address tells of itself, and a stranger's address is only text", async 
 
 test("sources say how they do, and storage what it costs", async () => {
   await sendPackets(server.netflow, [netflow5(10, 0), netflow5(10, 10), netflow5(10, 45)]); // 25 flows are missing
+  // What exporters lost is booked once a second.
+  for (let tries = 0; tries < 100; ++tries) {
+    const { exporters } = (await (await fetch(`${server.url}/v1/exporters`)).json()) as { exporters: { lost: number }[] };
+    if (exporters.some((e) => e.lost >= 25)) break;
+    await new Promise((done) => setTimeout(done, 100));
+  }
   const { page, close } = await open("#/sources");
   const exporters = page.getByRole("grid", { name: "Exporters" });
   await exporters.waitFor();
