@@ -3,7 +3,7 @@ export default {
   testMatch: ['<rootDir>/src/**/*.test.{ts,tsx}'],
   setupFilesAfterEnv: ['<rootDir>/jest.setup.js'],
   resolver: '<rootDir>/jest.resolver.cjs',
-  moduleNameMapper: { '\\.(css|scss)$': 'identity-obj-proxy', '^(@monaco-editor/react|monaco-editor)$': '<rootDir>/tests/monaco.stub.js', '^react-inlinesvg$': '<rootDir>/tests/svg.stub.js' },
+  moduleNameMapper: { '\\.(css|scss)$': 'identity-obj-proxy', '^(@monaco-editor/react|monaco-editor)$': '<rootDir>/tests/jsdom/editor.js', '^react-inlinesvg$': '<rootDir>/tests/jsdom/icon.js' },
   transform: {
     '^.+\\.(t|j)sx?$': ['@swc/jest', { sourceMaps: 'inline', jsc: { parser: { syntax: 'typescript', tsx: true }, target: 'es2022', transform: { react: { runtime: 'automatic' } } } }],
   },

@@ -1,4 +1,4 @@
-// The editor of text needs a browser (tests/browser tries it there); in jsdom it is a plain box.
+// For unit tests in jsdom, which draws nothing: the text box that stands for Monaco. The real editor is tried in Chromium by tests/browser.
 const React = require('react');
 
 const Editor = ({ value, onChange }) => React.createElement('textarea', { value, onChange: (e) => onChange?.(e.target.value) });

@@ -1,2 +1,0 @@
-// Icons are fetched from a server that is not there in jsdom.
-module.exports = { __esModule: true, default: () => null };
