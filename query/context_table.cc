@@ -7,6 +7,7 @@
 #include <set>
 
 #include "query/limits.h"
+#include "query/table_batch.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -431,22 +432,15 @@ Batch tables_table(const TableBook& book) {
     version.append(table->version);
     updated.append(table->updated_at);
   }
-  auto schema = std::make_shared<Schema>();
-  Batch batch;
-  batch.rows = name.size();
-  auto add = [&](const char* label, LogicalType type, Column column) {
-    schema->push_back(Field{label, type, column.type(), nullptr, {}, std::nullopt});
-    batch.columns.push_back(std::move(column));
-  };
-  add("name", LogicalType::string, std::move(name));
-  add("key", LogicalType::string, std::move(key));
-  add("key_kind", LogicalType::string, std::move(kind));
-  add("columns", LogicalType::string, std::move(columns));
-  add("rows", LogicalType::uint, std::move(rows));
-  add("version", LogicalType::uint, std::move(version));
-  add("updated_at", LogicalType::timestamp, std::move(updated));
-  batch.schema = std::move(schema);
-  return batch;
+  TableBatch shown;
+  shown.add("name", LogicalType::string, std::move(name));
+  shown.add("key", LogicalType::string, std::move(key));
+  shown.add("key_kind", LogicalType::string, std::move(kind));
+  shown.add("columns", LogicalType::string, std::move(columns));
+  shown.add("rows", LogicalType::uint, std::move(rows));
+  shown.add("version", LogicalType::uint, std::move(version));
+  shown.add("updated_at", LogicalType::timestamp, std::move(updated));
+  return shown.finish();
 }
 
 namespace {

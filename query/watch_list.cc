@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "query/limits.h"
+#include "query/table_batch.h"
 #include "query/words.h"
 #include "storage/model/ip.h"
 
@@ -99,22 +100,15 @@ Batch lists_table(const ListBook& book) {
     version.append(list->version);
     updated.append(list->updated_at);
   }
-  auto schema = std::make_shared<Schema>();
-  Batch batch;
-  batch.rows = name.size();
-  auto add = [&](const char* label, LogicalType type, Column column) {
-    schema->push_back(Field{label, type, column.type(), nullptr, {}, std::nullopt});
-    batch.columns.push_back(std::move(column));
-  };
-  add("name", LogicalType::string, std::move(name));
-  add("items", LogicalType::uint, std::move(items));
-  add("address_ranges", LogicalType::uint, std::move(addresses));
-  add("number_ranges", LogicalType::uint, std::move(numbers));
-  add("words", LogicalType::uint, std::move(words));
-  add("version", LogicalType::uint, std::move(version));
-  add("updated_at", LogicalType::timestamp, std::move(updated));
-  batch.schema = std::move(schema);
-  return batch;
+  TableBatch shown;
+  shown.add("name", LogicalType::string, std::move(name));
+  shown.add("items", LogicalType::uint, std::move(items));
+  shown.add("address_ranges", LogicalType::uint, std::move(addresses));
+  shown.add("number_ranges", LogicalType::uint, std::move(numbers));
+  shown.add("words", LogicalType::uint, std::move(words));
+  shown.add("version", LogicalType::uint, std::move(version));
+  shown.add("updated_at", LogicalType::timestamp, std::move(updated));
+  return shown.finish();
 }
 
 }  // namespace sluice::query

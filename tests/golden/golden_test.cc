@@ -12,11 +12,9 @@
 #include <stdlib.h>
 
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 #include "query/context_table.h"
 #include "query/engine.h"
@@ -25,6 +23,7 @@
 #include "storage/model/limits.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
+#include "tests/golden/thread_executor.h"
 
 namespace sluice::golden {
 namespace {
@@ -71,22 +70,6 @@ struct TextSink final : query::ResultSink {
   Status batch(const Batch& rows) override {
     append_rows(table, schema, rows);
     return {};
-  }
-};
-
-// Tasks on real threads, so that partial results are merged in any order.
-struct ThreadExecutor final : query::Executor {
-  static constexpr size_t kThreads = 4;
-  size_t width() const override { return kThreads; }
-  void run(size_t count, const std::function<void(size_t)>& task) override {
-    std::atomic<size_t> next{0};
-    const auto work = [&] {
-      for (size_t i; (i = next++) < count;) task(i);
-    };
-    std::vector<std::thread> others;
-    for (size_t i = 1; i < std::min(count, kThreads); ++i) others.emplace_back(work);
-    work();
-    for (std::thread& t : others) t.join();
   }
 };
 

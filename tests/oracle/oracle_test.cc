@@ -5,18 +5,17 @@
 #include <stdlib.h>
 
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
 #include <map>
 #include <random>
 #include <set>
-#include <thread>
 
 #include "grammar/parse.h"
 #include "query/engine.h"
 #include "storage/model/limits.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
+#include "tests/golden/thread_executor.h"
 #include "tests/oracle/evaluator.h"
 
 namespace sluice::oracle {
@@ -26,22 +25,6 @@ const TimestampNs kDayStart = *parse_timestamp("2026-11-20T00:00:00Z");
 // Rows that lie before the flows, in the same segments, so that those have several blocks; questions are narrowed to what comes
 // behind them, and the oracle knows nothing of them.
 const TimestampNs kRowsBefore = kDayStart, kFlowsBegin = kDayStart + 30 * kMinute;
-
-// Tasks on real threads, so that partial results are merged in any order.
-struct ThreadExecutor final : query::Executor {
-  static constexpr size_t kThreads = 4;
-  size_t width() const override { return kThreads; }
-  void run(size_t count, const std::function<void(size_t)>& task) override {
-    std::atomic<size_t> next{0};
-    const auto work = [&] {
-      for (size_t i; (i = next++) < count;) task(i);
-    };
-    std::vector<std::thread> others;
-    for (size_t i = 1; i < std::min(count, kThreads); ++i) others.emplace_back(work);
-    work();
-    for (std::thread& t : others) t.join();
-  }
-};
 
 class Dice {
  public:

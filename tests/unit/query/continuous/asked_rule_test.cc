@@ -6,34 +6,13 @@
 
 #include <set>
 
-#include "grammar/parse.h"
 #include "query/continuous/example.h"
 #include "query/continuous/replay.h"
 #include "query/watch_list.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
-
-std::variant<RulePtr, QueryError> compiled(const std::string& text, const CompileOptions& options = {}) {
-  auto parsed = grammar::parse(text);
-  if (const auto* error = std::get_if<grammar::SyntaxError>(&parsed)) return QueryError{ErrorCode::parse, error->text(), {}, std::nullopt, {}};
-  return compile_rule(*std::get<grammar::Statement>(parsed).as<grammar::CreateRule>(), text, options);
-}
-
-RulePtr rule_of(const std::string& text, const CompileOptions& options = {}) {
-  auto rule = compiled(text, options);
-  if (auto* error = std::get_if<QueryError>(&rule)) {
-    ADD_FAILURE() << text << ": " << error->message << "\n" << error->caret;
-    return nullptr;
-  }
-  return std::get<RulePtr>(rule);
-}
-
-std::string refused(const std::string& text, const CompileOptions& options = {}) {
-  auto rule = compiled(text, options);
-  const auto* error = std::get_if<QueryError>(&rule);
-  return error ? error->message : "taken";
-}
 
 struct Stored {
   explicit Stored(const std::string& flows) {
@@ -53,33 +32,6 @@ struct Stored {
   ManualClock clock{0};
   InlineExecutor executor;
   QueryContext context;
-};
-
-std::multiset<std::string> lines_of(const Chunk& rows, const std::vector<OutputColumn>& columns) {
-  std::multiset<std::string> lines;
-  for (size_t r = 0; r < rows.rows; ++r) {
-    std::string line;
-    for (const auto& c : columns) line += format_value(value_at(*rows.slots[c.slot], c.type, r), c.type.enumeration) + " ";
-    lines.insert(line);
-  }
-  return lines;
-}
-
-class Sink final : public ResultSink {
- public:
-  Status begin(const Schema& schema) override {
-    for (size_t i = 0; i < schema.size(); ++i) columns.push_back({schema[i].name, i, Type{schema[i].type, schema[i].physical, schema[i].enumeration, {}, {}}});
-    return {};
-  }
-  Status batch(const Batch& batch) override {
-    Chunk chunk;
-    chunk.rows = batch.rows;
-    for (const Column& c : batch.columns) chunk.slots.push_back(std::make_shared<const Column>(c));
-    lines.merge(lines_of(chunk, columns));
-    return {};
-  }
-  std::vector<OutputColumn> columns;
-  std::multiset<std::string> lines;
 };
 
 // A client that calls home each minute, one that does at random, a scan that becomes a login, a service that stops.
@@ -127,7 +79,7 @@ TEST(AskedRule, SaysWhatTheEngineSaysOfTheSameRange) {
       text.insert(std::string("from flows").size(), " between " + format_timestamp(at - rule->window()) + " and " + format_timestamp(at));
       request.text = text;
       request.options.all_columns = true;
-      Sink sink;
+      LinesSink sink;
       QuerySummary summary;
       const auto error = run(request, stored.context, sink, summary);
       ASSERT_FALSE(error) << text << ": " << error->message;
@@ -189,20 +141,20 @@ TEST(AskedRule, SessionsFollowActivity) {
   Stored stored("11 flows over 10m src_ip=10.0.0.1; 6 flows at 21m over 10m src_ip=10.0.0.1; 31 flows over 31m src_ip=10.0.0.2");
   QueryRequest request;
   request.text = "from flows | sessions by src_ip gap 10m | stats n = count(), lasted = max(ts) - min(ts) by src_ip, session | drop session";
-  Sink sink;
+  LinesSink sink;
   QuerySummary summary;
   auto error = run(request, stored.context, sink, summary);
   ASSERT_FALSE(error) << error->message;
   EXPECT_EQ(sink.lines, (std::multiset<std::string>{"10.0.0.1 11 10m ", "10.0.0.1 6 10m ", "10.0.0.2 31 31m "}));
   // One minute more, and it is one run.
   request.text = "from flows | sessions by src_ip gap 11m | stats n = count() by src_ip, session | drop session";
-  Sink longer;
+  LinesSink longer;
   error = run(request, stored.context, longer, summary);
   ASSERT_FALSE(error) << error->message;
   EXPECT_EQ(longer.lines, (std::multiset<std::string>{"10.0.0.1 17 ", "10.0.0.2 31 "}));
   // Whatever the batches: a row at a time.
   request.options.batch_rows = 1;
-  Sink tiny;
+  LinesSink tiny;
   error = run(request, stored.context, tiny, summary);
   ASSERT_FALSE(error) << error->message;
   EXPECT_EQ(tiny.lines, longer.lines);
@@ -218,7 +170,7 @@ TEST(AskedRule, AlertsShowTheirFlows) {
   QueryRequest request;
   request.text = alerts->front().query + " | stats n = count()";
   EXPECT_NE(request.text.find("src_ip == 10.0.0.5 and dst_ip == 203.0.113.7"), std::string::npos) << request.text;
-  Sink sink;
+  LinesSink sink;
   QuerySummary summary;
   EXPECT_FALSE(run(request, stored.context, sink, summary));
   ASSERT_EQ(sink.lines.size(), 1u);

@@ -3,26 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include "grammar/parse.h"
 #include "query/continuous/replay.h"
 #include "query/continuous/stream.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
-
-RulePtr rule_of(const std::string& text) {
-  auto parsed = grammar::parse(text);
-  const auto* statement = std::get_if<grammar::Statement>(&parsed);
-  EXPECT_TRUE(statement) << text << std::get<grammar::SyntaxError>(parsed).text();
-  auto compiled = compile_rule(*statement->as<grammar::CreateRule>(), text);
-  if (const auto* error = std::get_if<QueryError>(&compiled)) {
-    ADD_FAILURE() << error->message << "\n" << error->caret;
-    return nullptr;
-  }
-  return std::get<RulePtr>(compiled);
-}
 
 // A rule that alerts for each source with two flows in a minute, and what has been told of it.
 class Scene {

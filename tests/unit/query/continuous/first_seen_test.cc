@@ -5,35 +5,16 @@
 #include <random>
 #include <set>
 
-#include "grammar/parse.h"
 #include "query/continuous/example.h"
 #include "query/continuous/key_history.h"
 #include "query/continuous/replay.h"
 #include "query/continuous/stream.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
-
-std::variant<RulePtr, QueryError> compiled(const std::string& text) {
-  auto parsed = grammar::parse(text);
-  if (const auto* error = std::get_if<grammar::SyntaxError>(&parsed)) return QueryError{ErrorCode::parse, error->text(), {}, std::nullopt, {}};
-  return compile_rule(*std::get<grammar::Statement>(parsed).as<grammar::CreateRule>(), text);
-}
-RulePtr rule_of(const std::string& text) {
-  auto rule = compiled(text);
-  if (auto* error = std::get_if<QueryError>(&rule)) {
-    ADD_FAILURE() << text << ": " << error->message << "\n" << error->caret;
-    return nullptr;
-  }
-  return std::get<RulePtr>(rule);
-}
-std::string refused(const std::string& text) {
-  auto rule = compiled(text);
-  const auto* error = std::get_if<QueryError>(&rule);
-  return error ? error->message : "taken";
-}
 
 struct Flow {
   TimestampNs end;
@@ -51,33 +32,6 @@ std::shared_ptr<const Batch> batch_of(std::span<const Flow> flows) {
   }
   return std::make_shared<const Batch>(b.finish());
 }
-
-std::multiset<std::string> lines_of(const Chunk& rows, const std::vector<OutputColumn>& columns) {
-  std::multiset<std::string> lines;
-  for (size_t r = 0; r < rows.rows; ++r) {
-    std::string line;
-    for (const auto& c : columns) line += format_value(value_at(*rows.slots[c.slot], c.type, r), c.type.enumeration) + " ";
-    lines.insert(line);
-  }
-  return lines;
-}
-
-class Sink final : public ResultSink {
- public:
-  Status begin(const Schema& schema) override {
-    for (size_t i = 0; i < schema.size(); ++i) columns.push_back({schema[i].name, i, Type{schema[i].type, schema[i].physical, schema[i].enumeration, {}, {}}});
-    return {};
-  }
-  Status batch(const Batch& batch) override {
-    Chunk chunk;
-    chunk.rows = batch.rows;
-    for (const Column& c : batch.columns) chunk.slots.push_back(std::make_shared<const Column>(c));
-    lines.merge(lines_of(chunk, columns));
-    return {};
-  }
-  std::vector<OutputColumn> columns;
-  std::multiset<std::string> lines;
-};
 
 class FirstSeen : public ::testing::TestWithParam<uint64_t> {};
 
@@ -138,7 +92,7 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
     request.text = before;
     request.from = w;
     request.to = w + 5 * kMinute;
-    Sink answer;
+    LinesSink answer;
     QuerySummary summary;
     const auto error = run(request, context, answer, summary);
     ASSERT_FALSE(error) << error->message;

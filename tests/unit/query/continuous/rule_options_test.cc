@@ -3,19 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "grammar/parse.h"
 #include "grammar/print.h"
 #include "query/continuous/example.h"
 #include "query/continuous/stream.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
-
-std::variant<RulePtr, QueryError> compiled(const std::string& text) {
-  auto parsed = grammar::parse(text);
-  if (const auto* error = std::get_if<grammar::SyntaxError>(&parsed)) return QueryError{ErrorCode::parse, error->text(), {}, std::nullopt, {}};
-  return compile_rule(*std::get<grammar::Statement>(parsed).as<grammar::CreateRule>(), text);
-}
 
 std::vector<Episode> alerts(const std::string& text, const std::string& flows) {
   auto rule = compiled(text);
@@ -26,12 +20,6 @@ std::vector<Episode> alerts(const std::string& text, const std::string& flows) {
   auto found = run_example(std::get<RulePtr>(rule), flows);
   EXPECT_TRUE(found.ok()) << found.error().message;
   return found.ok() ? std::move(found).value() : std::vector<Episode>{};
-}
-
-std::string refused(const std::string& text) {
-  auto rule = compiled(text);
-  const auto* error = std::get_if<QueryError>(&rule);
-  return error ? error->message : "taken";
 }
 
 // Examples begin on 2026-11-23.

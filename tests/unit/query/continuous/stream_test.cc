@@ -11,26 +11,12 @@
 
 #include "grammar/parse.h"
 #include "query/value.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
-
-RulePtr rule_of(const std::string& text) {
-  auto parsed = grammar::parse(text);
-  const auto* statement = std::get_if<grammar::Statement>(&parsed);
-  if (!statement) {
-    ADD_FAILURE() << text << ": " << std::get<grammar::SyntaxError>(parsed).text();
-    return nullptr;
-  }
-  auto compiled = compile_rule(*statement->as<grammar::CreateRule>(), text);
-  if (auto* error = std::get_if<QueryError>(&compiled)) {
-    ADD_FAILURE() << text << ": " << error->message << "\n" << error->caret;
-    return nullptr;
-  }
-  return std::get<RulePtr>(compiled);
-}
 
 struct Flow {
   TimestampNs end;
