@@ -54,7 +54,9 @@ bool KeyHistory::seen(uint64_t key, TimestampNs from, TimestampNs before) const 
   for (auto it = recent_.lower_bound(from); it != recent_.end() && it->first < before; ++it)
     if (it->second.contains(key)) return true;
   if (is_sketch_) {
-    for (const auto& [start, bits] : eighths_) {
+    for (const auto& sketched : eighths_) {
+      const TimestampNs start = sketched.first;
+      const Bits& bits = sketched.second;
       if (start + eighth() <= from || start >= before) continue;
       bool all = true;
       each_bit(key, [&](uint64_t bit) { all = all && (bits[bit / 64] >> (bit % 64) & 1) != 0; });
