@@ -730,10 +730,11 @@ to = "2020-02-01T00:00:00Z"
             names = "show interfaces | select exporter_name, interface, name, told_by"
             self.assertTrue(wait_until(lambda: len(s.query(names).json()["rows"]) == 2), s.query(names).body)
             self.assertEqual(sorted(s.query(names).json()["rows"]), [["edge-1", 1, "Te0/0/1", "file"], ["edge-1", 2, "eth2", "options"]])
-            self.assertEqual(s.query("show exporters | select name, transport").json()["rows"], [["edge-1", "datagrams"]])
+            exporters = "show exporters | select name, transport"
+            self.assertTrue(wait_until(lambda: s.query(exporters).json()["rows"] == [["edge-1", "datagrams"]]), s.query(exporters).body)
             by_name = "from flows | stats n = count() by i = if_name(exporter_ip, input_if), o = if_name(exporter_ip, output_if), e = exporter_name(exporter_ip)"
             self.assertTrue(wait_until(lambda: s.query(by_name).rows() == [["Te0/0/1", "eth2", "edge-1", 2]]), s.query(by_name).body)
-            self.assertEqual(len(s.get("/v1/exporters").json()["interfaces"]), 2)
+            self.assertTrue(wait_until(lambda: len(s.get("/v1/exporters").json()["interfaces"]) == 2))
 
 
 class Packets(unittest.TestCase):
@@ -747,11 +748,9 @@ class Packets(unittest.TestCase):
             self.assertEqual(s.wait_count(1, "| where dst_port == 8443"), 1)
             s.send_packet(b"\x00\x63junk")
             self.assertEqual(s.query("from flows | where source == ipfix | select src_ip, dst_ip, bytes").rows()[0][0], "203.0.113.6")
-            self.assertTrue(wait_until(lambda: s.get("/v1/exporters").json()["exporters"]))
-            time.sleep(0.8)
-            exporters = s.get("/v1/exporters").json()["exporters"]
-            self.assertEqual(exporters[0]["exporter_ip"], "127.0.0.1")
-            self.assertEqual(sum(e["flows"] for e in exporters), 32)
+            exporters = lambda: s.get("/v1/exporters").json()["exporters"]
+            self.assertTrue(wait_until(lambda: sum(e["flows"] for e in exporters()) == 32), exporters())
+            self.assertEqual({e["exporter_ip"] for e in exporters()}, {"127.0.0.1"})
             self.assertEqual(s.metric("sluice_netflow_appended_flows_total"), 32)
 
     def test_a_domain_of_two_formats_is_listed_once(self):
@@ -768,7 +767,7 @@ class Packets(unittest.TestCase):
             with Sluiced(data=data) as s:
                 s.send_packet(netflow9(data=False))
                 s.send_packet(ipfix(data=False))
-                time.sleep(1.5)
+                time.sleep(3)  # templates are written within a second
                 s.process.kill()
                 s.process.wait()
             with Sluiced(data=data) as s:
@@ -794,7 +793,8 @@ class Packets(unittest.TestCase):
             self.assertEqual(s.wait_count(4), 4)
             warned = lambda: any("10 flows" in w for w in s.query("from flows | stats n = count()").json()["warnings"])
             self.assertTrue(wait_until(warned), s.get("/v1/exporters").body)
-            self.assertEqual(s.get("/v1/exporters").json()["exporters"][0]["lost"], 10)
+            lost = lambda: s.get("/v1/exporters").json()["exporters"][0]["lost"]
+            self.assertTrue(wait_until(lambda: lost() == 10), lost())
 
     def test_only_allowed_exporters(self):
         with Sluiced("--netflow-allow", "10.0.0.0/8") as s:
@@ -816,8 +816,8 @@ class Packets(unittest.TestCase):
             self.assertTrue(wait_until(lambda: s.metric("sluice_sflow_flows_total") == 7))
             self.assertEqual(s.metric("sluice_sflow_counter_samples_total"), 1)
             self.assertEqual(s.metric("sluice_netflow_flows_total"), 0)
-            exporter = s.get("/v1/exporters").json()["exporters"][0]
-            self.assertEqual((exporter["exporter_ip"], exporter["sender_ip"], exporter["discards"]), ("10.9.8.7", "127.0.0.1", 2))
+            booked = lambda: [(e["exporter_ip"], e["sender_ip"], e["discards"]) for e in s.get("/v1/exporters").json()["exporters"]][:1]
+            self.assertTrue(wait_until(lambda: booked() == [("10.9.8.7", "127.0.0.1", 2)]), booked())
 
     def test_interfaces_that_counters_tell_of(self):
         with Sluiced() as s:

@@ -51,7 +51,10 @@ class Sfprobe(unittest.TestCase):
                     f.write(f"daemonize: false\npcap_savefile: {folder}/in.pcap\nplugins: sfprobe[a]\nsfprobe_receiver: 127.0.0.1:{s.sflow[1]}\n"
                             f"sfprobe_agentip: 10.77.0.1\nsfprobe_agentsubid: 5\nsampling_rate: {self.RATE}\n")
                 done = subprocess.run([pmacctd, "-f", folder + "/pmacctd.conf"], capture_output=True, timeout=120)
-                self.assertEqual(done.returncode, 0, done.stdout[-500:] + done.stderr[-500:])
+                # Its status says nothing: at the end of a capture core and plugin end one another, and the core calls it a lost plugin (1) when that
+                # one was faster. What arrived is checked below.
+                said = (done.stdout + done.stderr).decode(errors="replace")
+                self.assertIn("Sampling at: 1/10", said)
 
                 samples = PACKETS / self.RATE
                 # All is sent: counts that stand still and agree are the last ones.
@@ -61,7 +64,7 @@ class Sfprobe(unittest.TestCase):
                     before, last[0] = last[0], s.count()
                     time.sleep(0.7)
                     return 0 < last[0] == before == s.metric("sluice_sflow_flows_total")
-                self.assertTrue(wait_until(settled, 60), (last, s.metric("sluice_sflow_flows_total")))
+                self.assertTrue(wait_until(settled, 60), (last, s.metric("sluice_sflow_flows_total"), said))
                 self.assertGreater(s.count(), samples * 0.8)
                 self.assertLess(s.count(), samples * 1.2)
                 row = s.query("from flows | stats n = count(), b = sum(bytes), p = sum(packets), sources = dcount(src_ip), agents = dcount(exporter_ip)").rows()[0]
@@ -73,10 +76,8 @@ class Sfprobe(unittest.TestCase):
                 self.assertEqual(s.count("| where exporter_ip == 10.77.0.1 and observation_domain == 5 and source == 'sflow5' and dst_ip == 192.168.0.1 "
                                          "and dst_port == 443 and protocol == tcp and sampling_rate == 10"), row[0])
                 self.assertEqual(s.metric("sluice_sflow_bad_total"), 0)
-                exporters = s.get("/v1/exporters").json()["exporters"]
-                self.assertEqual(len(exporters), 1)
-                e = exporters[0]
-                self.assertEqual((e["exporter_ip"], e["sender_ip"], e["flows"], e["lost"]), ("10.77.0.1", "127.0.0.1", row[0], 0))
+                booked = lambda: [(e["exporter_ip"], e["sender_ip"], e["flows"], e["lost"]) for e in s.get("/v1/exporters").json()["exporters"]]
+                self.assertTrue(wait_until(lambda: booked() == [("10.77.0.1", "127.0.0.1", row[0], 0)]), (booked(), row))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

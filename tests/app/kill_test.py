@@ -65,7 +65,7 @@ class Kill(unittest.TestCase):
                 if round == 0:
                     s.send_packet(netflow9(data=False))
                     self.assertTrue(sluiced.wait_until(lambda: s.query("show exporters | stats n = sum(templates)").rows()[0][0] == 1))
-                    time.sleep(1.5)  # templates are written within a second
+                    time.sleep(3)  # templates are written within a second
                 pushers = [Pusher(s, numbers, acknowledged, doubtful) for _ in range(3)]
                 for p in pushers:
                     p.start()
