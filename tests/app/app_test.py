@@ -737,6 +737,18 @@ to = "2020-02-01T00:00:00Z"
             self.assertTrue(wait_until(lambda: len(s.get("/v1/exporters").json()["interfaces"]) == 2))
 
 
+class Libraries(unittest.TestCase):
+    def test_arrow_is_apart(self):
+        """Arrow's libraries show symbols of simdjson and of a libcrypto: in a server that has not read Parquet they must not be there at all."""
+        with Sluiced() as s:
+            self.assertEqual(s.count(), 0)
+            with open(f"/proc/{s.process.pid}/maps") as f:
+                loaded = f.read()
+        self.assertIn("libsimdjson", loaded)
+        self.assertNotIn("libparquet", loaded)
+        self.assertNotIn("libarrow", loaded)
+
+
 class Packets(unittest.TestCase):
     def test_netflow5_v9_and_ipfix_are_seen_soon(self):
         with Sluiced() as s:
