@@ -20,10 +20,7 @@ if(NOT SLUICE_ARROW STREQUAL "OFF")
     add_library(sluice_arrow INTERFACE)
     # Their libstdc++ is the new ABI's, as ours (wheels of manylinux_2_28).
     target_link_libraries(sluice_arrow INTERFACE ${fetched}/lib/libparquet.so ${fetched}/lib/libarrow.so)
-    # The wheel's libarrow carries simdjson and OpenSSL of versions of its own, and shows their symbols to everybody. Whoever stands first gives
-    # them: ours must, or JSON of strangers is parsed by a library that other headers belong to, which crashes (tests/app/linkage_test.py).
-    # libarrow itself is bound to its own.
-    target_link_options(sluice_arrow INTERFACE LINKER:--push-state,--no-as-needed -lsimdjson -lssl -lcrypto LINKER:--pop-state -Wl,-rpath,${fetched}/lib)
+    target_link_options(sluice_arrow INTERFACE -Wl,-rpath,${fetched}/lib)
     set(sluice_arrow_includes ${fetched}/include)
     message(STATUS "Parquet: Apache Arrow ${version} of scripts/arrow")
   elseif(SLUICE_ARROW STREQUAL "ON")
