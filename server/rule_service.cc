@@ -241,6 +241,7 @@ void RuleService::work() {
     settle_episodes();
     health_.look(stream_.watermarks(), parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
     if (!stopping) ask_what_is_due();
+    if (parts_.lists) labels_.keep(*parts_.lists);
     commit(stopping);
     publish_status();
     if (stopping) {
@@ -347,6 +348,8 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
   dirty_[episode.id] = record_of(episode);
   if (change != EpisodeChange::updated) is_urgent_ = true;
   if (parts_.outbox && !episode.is_silent) parts_.outbox->note(episode, change, parts_.clock.now());
+  if (const auto at = definitions_.find(episode.rule); at != definitions_.end() && at->second.rule && !episode.is_silent && episode.state == EpisodeState::firing)
+    labels_.note(*at->second.rule, episode, parts_.clock.now());
   if (change == EpisodeChange::started) {
     if (const auto at = definitions_.find(episode.rule); at != definitions_.end()) ++at->second.alerts;
     log::info("an alert started", {{"rule", episode.rule}, {"id", episode.id}, {"severity", to_string(episode.severity)}, {"message", episode.message}});
@@ -563,6 +566,7 @@ void RuleService::publish_status() {
       else if (d.failed_answers > 0)
         s.note = std::to_string(d.failed_answers) + " answers have failed so far";
     }
+    if (s.note.empty()) s.note = labels_.trouble(name);
     s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups || d.rule->is_asked ? "running" : "reading";
     s.alerts = d.alerts;
     s.open_alerts = book_.open(name);

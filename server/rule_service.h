@@ -38,6 +38,7 @@
 #include "query/continuous/episode.h"
 #include "query/continuous/stream.h"
 #include "server/alert_changes.h"
+#include "server/alert_labels.h"
 #include "server/auth.h"
 #include "server/delivery/outbox.h"
 #include "server/error_voice.h"
@@ -194,6 +195,7 @@ class RuleService {
   // Of the rules' thread, once it runs.
   query::continuous::Stream stream_;
   query::continuous::EpisodeBook book_;
+  AlertLabels labels_;
   SourceHealth health_;
   std::map<std::string, Definition> definitions_;
   std::map<std::string, std::string> dirty_;  // episodes to be kept: id to record, empty to be erased

@@ -318,6 +318,7 @@ RuleService::Answer RuleService::drop(const std::string& name, const g::Span& sp
   if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
   stream_.remove(name);
   definitions_.erase(name);
+  labels_.forget(name);
   book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
   commit(false);
   publish_status();

@@ -35,6 +35,10 @@ inline constexpr size_t kRuleAnswerRowsMax = 100'000;
 inline constexpr int64_t kRuleAnswersCaughtUpMax = 1'440;
 // Answers of one example. Beyond: the example is wrong.
 inline constexpr int64_t kRuleExampleAnswersMax = 5'000;
+// Labels that a rule's alerts put, and how long one may last at least and at most. Beyond: refused.
+inline constexpr size_t kRuleLabelsMax = 8;
+inline constexpr DurationNs kRuleLabelMin = kMinute;
+inline constexpr DurationNs kRuleLabelMax = 366 * kDay;
 // Windows of a rule that looks at single flows: matches of one key within it are one row.
 inline constexpr DurationNs kRuleRecordWindow = kMinute;
 // How far behind a source's newest flow others of it may come, before a window counts as complete.

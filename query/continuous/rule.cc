@@ -151,7 +151,7 @@ class Compiler {
 
   std::variant<RulePtr, QueryError> run() {
     if (read_head() && read_options(statement_.options) && read_options(statement_.alert_options) && settle_options() && check_stages() && bind() &&
-        resolve_keys() && resolve_message()) {
+        resolve_keys() && resolve_message() && resolve_labels()) {
       if (!rule_->is_asked) find_trend();
       return RulePtr(std::move(rule_));
     }
@@ -271,6 +271,9 @@ class Compiler {
       } else if (key == "severity_when") {
         good = texts(ladder_);
         ladder_span_ = option.span;
+      } else if (key == "label" || key == "labels") {
+        good = texts(label_texts_);
+        labels_span_ = option.span;
       } else if (key == "every") {
         every_span_ = option.span;
         rule_->is_asked = true;
@@ -285,7 +288,7 @@ class Compiler {
       } else {
         constexpr std::string_view kKeys[] = {"severity", "technique", "tags",     "needs", "description", "false_positives", "parameters", "fires", "quiet",
                                               "for",      "suppress",  "keep_firing_for", "grace", "message", "every", "over",
-                                              "mode",     "except",   "overrides", "severity_when", "learn"};
+                                              "mode",     "except",   "overrides", "severity_when", "learn", "label"};
         return fail(option.key.span, "a rule has no option '" + key + "'", g::did_you_mean(key, kKeys));
       }
       if (!good) return false;
@@ -678,6 +681,30 @@ class Compiler {
     return true;
   }
 
+  bool resolve_labels() {
+    if (label_texts_.size() > limits::kRuleLabelsMax) return fail(labels_span_, "a rule puts at most " + std::to_string(limits::kRuleLabelsMax) + " labels");
+    for (const std::string& text : label_texts_) {
+      auto label = read_label(text);
+      if (!label.ok()) return fail(labels_span_, label.error().message);
+      const auto at = output_at(label->column);
+      if (!at) return fail(labels_span_, "the rule's rows have no column '" + label->column + "' to label", outputs());
+      const OutputColumn& column = rule_->plan.output[*at];
+      switch (column.type.logical) {
+        case LogicalType::ip:
+        case LogicalType::uint:
+        case LogicalType::port:
+        case LogicalType::string: break;
+        default: return fail(labels_span_, "what '" + column.name + "' has can't be in a list", "lists hold addresses, numbers and words");
+      }
+      // It would find what it labelled, label what that spoke with, and so on.
+      if (std::find(rule_->lists.begin(), rule_->lists.end(), lower_case(label->list)) != rule_->lists.end())
+        return fail(labels_span_, "a rule can't label into the list '" + label->list + "', which it reads");
+      label->column = column.name;
+      rule_->labels.push_back(std::move(*label));
+    }
+    return true;
+  }
+
   void find_trend() {
     Trends trends;
     const auto name_of = [](const g::NamedExpr& e) {
@@ -730,8 +757,8 @@ class Compiler {
   std::optional<size_t> first_seen_at_;
   g::Span first_seen_span_;
   std::optional<Schema> table_;  // of a source that is not flows
-  std::vector<std::string> exceptions_, override_texts_, ladder_;
-  g::Span exceptions_span_, overrides_span_, ladder_span_;
+  std::vector<std::string> exceptions_, override_texts_, ladder_, label_texts_;
+  g::Span exceptions_span_, overrides_span_, ladder_span_, labels_span_;
   DurationNs every_ = 0, over_ = 0;
   g::Span every_span_, over_span_;
 };

@@ -50,6 +50,13 @@ struct MessagePart {
   std::optional<size_t> column;
 };
 
+// `label ("src_ip in @suspects for 7d")`: while it alerts, what the column has is in the list, and for that long after.
+struct Label {
+  std::string column;  // of the rule's rows, as its output writes it
+  std::string list;
+  DurationNs lifetime = 0;
+};
+
 struct Rule {
   std::string name;
   std::string text;  // the statement in its canonical form
@@ -59,6 +66,7 @@ struct Rule {
   std::vector<std::string> needs;                               // columns or sources without which it says nothing
   std::vector<std::pair<std::string, std::string>> parameters;  // names and values of $name
   std::vector<std::string> fires, quiet;                        // examples: see example.h
+  std::vector<Label> labels;
   bool is_silent = false;      // `mode silent`: its alerts are kept and shown, and sent to nobody
   std::optional<size_t> severity_column;  // in plan.output: a word that says the severity of a row; null or another word: `severity`
 

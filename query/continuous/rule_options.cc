@@ -154,6 +154,21 @@ Result<g::Stage> severity_stage(const std::vector<std::string>& ladder, std::str
   return stage_of("extend", g::ExtendStage{{{g::Name{{std::string(kSeverityColumn)}, false, {}}, g::ExprPtr(g::Expr{std::move(chosen), {}}), {}}}});
 }
 
+Result<Label> read_label(std::string_view text) {
+  const Error shape{ErrorCode::parse, "'" + std::string(text) + "' is no label, as \"src_ip in @suspects for 7d\" is"};
+  const size_t at = text.rfind(" for ");
+  if (at == std::string_view::npos) return shape;
+  SLUICE_ASSIGN(const g::ExprPtr condition, expression(trimmed(text.substr(0, at))));
+  const auto* in = condition->as<g::In>();
+  const auto* column = in ? in->value->as<g::Name>() : nullptr;
+  const auto* list = in && in->items.size() == 1 ? in->items.front()->as<g::ListReference>() : nullptr;
+  const auto lifetime = parse_duration(trimmed(text.substr(at + 5)));
+  if (!column || !list || in->negated || !lifetime) return shape;
+  if (*lifetime < limits::kRuleLabelMin || *lifetime > limits::kRuleLabelMax)
+    return Error{ErrorCode::invalid_argument, "a label lasts from " + format_duration(limits::kRuleLabelMin) + " to " + format_duration(limits::kRuleLabelMax)};
+  return Label{column->text(), list->name, *lifetime};
+}
+
 namespace {
 Replace values_in_place(const std::map<std::string, ParameterValue>& values) {
   return [&values](const g::Expr& expr) -> std::optional<std::vector<g::ExprPtr>> {

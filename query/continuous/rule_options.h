@@ -23,6 +23,8 @@
 
 namespace sluice::query::continuous {
 
+struct Label;
+
 // `COND [until TIME] [-- WHY]` as a stage that leaves out what meets it. Errors: parse, saying what is wrong with the text.
 Result<grammar::Stage> exception_stage(std::string_view text);
 
@@ -37,6 +39,9 @@ grammar::Stage with_overrides(const grammar::Stage& stage, const std::vector<Ove
 
 // `SEVERITY: COND`, several of them. Errors: parse; a word that is no severity, or one that is there twice.
 Result<grammar::Stage> severity_stage(const std::vector<std::string>& ladder, std::string_view otherwise);
+
+// `COLUMN in @LIST for DURATION`. Errors: parse; out_of_range of limits::kRuleLabelMin and Max.
+Result<Label> read_label(std::string_view text);
 
 // The stage with values in place of parameters, for queries that people are shown.
 grammar::Stage with_values(const grammar::Stage& stage, const std::map<std::string, ParameterValue>& values);

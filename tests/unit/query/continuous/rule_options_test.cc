@@ -64,6 +64,34 @@ TEST(Overrides, GiveSomeKeysOtherThresholds) {
   EXPECT_EQ(refused("create rule r parameters (\"limit=5\") overrides (\"limit=6 where dst_ip == 10.0.0.6\")" + body).substr(0, 21), "with its overrides: u");
 }
 
+TEST(Labels, NameAColumnAListAndATime) {
+  const auto rule = rule_of("create rule r label (\"SRC_IP in @Suspects for 7d\", \"dst_port in @ports for 1m\") as dst_port in (22, 23) | stats n = count() by src_ip, dst_port window 1m alert by src_ip");
+  ASSERT_TRUE(rule);
+  ASSERT_EQ(rule->labels.size(), 2u);
+  EXPECT_EQ(rule->labels[0].column, "src_ip");
+  EXPECT_EQ(rule->labels[0].list, "Suspects");
+  EXPECT_EQ(rule->labels[0].lifetime, 7 * kDay);
+  // A rule over single flows, and one that is asked.
+  EXPECT_EQ(refused("create rule r label (\"src_ip in @s for 1d\") as dst_port == 22 alert by src_ip"), "taken");
+  EXPECT_EQ(refused("create rule r label (\"src_ip in @s for 1d\") every 1m as dst_port == 22 | stats n = count() by src_ip alert by src_ip"), "taken");
+
+  const auto label = [](const std::string& text) { return refused("create rule r label (\"" + text + "\") as dst_port == 22 | stats n = count(), m = avg(bytes) by src_ip window 1m alert by src_ip"); };
+  for (const char* wrong : {"src_ip", "src_ip in @s", "src_ip in @s for ever", "src_ip not in @s for 1d", "src_ip in (@s, @t) for 1d", "src_ip in 10.0.0.0/8 for 1d", "src_ip == 10.0.0.1 for 1d", "1 in @s for 1d"})
+    EXPECT_EQ(label(wrong), "'" + std::string(wrong) + "' is no label, as \"src_ip in @suspects for 7d\" is");
+  EXPECT_EQ(label("dst_ip in @s for 1d"), "the rule's rows have no column 'dst_ip' to label");
+  EXPECT_EQ(label("m in @s for 1d"), "what 'm' has can't be in a list");
+  EXPECT_EQ(label("src_ip in @s for 59s"), "a label lasts from 1m to 366d");
+  EXPECT_EQ(label("src_ip in @s for 367d"), "a label lasts from 1m to 366d");
+  EXPECT_EQ(label("src_ip in @s for 366d"), "taken");
+  CompileOptions any;
+  any.any_list = true;
+  EXPECT_EQ(refused("create rule r label (\"src_ip in @Bad for 1d\") as dst_ip in @bad alert by src_ip", any), "a rule can't label into the list 'Bad', which it reads");
+  std::string many = "create rule r label (\"src_ip in @s0 for 1d\"";
+  for (int i = 1; i < 8; ++i) many += ", \"src_ip in @s" + std::to_string(i) + " for 1d\"";
+  EXPECT_EQ(refused(many + ") as dst_port == 22 alert by src_ip"), "taken");
+  EXPECT_EQ(refused(many + ", \"src_ip in @s8 for 1d\") as dst_port == 22 alert by src_ip"), "a rule puts at most 8 labels");
+}
+
 TEST(SeverityWhen, TheHighestThatHoldsWins) {
   const std::string rule = "create rule r severity low severity_when (\"high: n >= 20\", \"critical: n >= 40\", \"medium: n >= 10\") as dst_port == 22 | stats n = count() by src_ip window 1m | where n >= 5 alert by src_ip";
   const auto severity = [&](int flows) {
