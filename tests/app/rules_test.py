@@ -248,6 +248,21 @@ class Rules(unittest.TestCase):
         # It is as if it had never been: the flow is there.
         self.assertTrue(wait_for(lambda: any("10.8.0.1" in a[0] for a in self.alerts("noisy"))))
 
+    def test_alerts_label_for_other_rules(self):
+        error = self.s.query("create rule marks label ('src_ip in @marked for 1s') as dst_port == 7070 alert by src_ip").error
+        self.assertEqual((error["line"], error["column"]), (1, 19))
+        self.s.query("create rule marks label ('src_ip in @marked for 1h') as dst_port == 7070 alert by src_ip suppress 1h").rows()
+        self.s.query("create rule quietly mode silent label ('src_ip in @unmarked for 1h') as dst_port == 7070 alert by src_ip suppress 1h").rows()
+        push(self.s, [flow("10.71.0.1", port=7070)])
+        self.assertTrue(wait_for(lambda: self.s.get("/v1/lists/marked").status == 200))
+        self.assertRegex(self.s.get("/v1/lists/marked").body.decode(), r"^10\.71\.0\.1 until 20\S+\n$")
+        self.assertEqual(self.s.get("/v1/lists/unmarked").status, 404)
+        self.assertEqual(self.s.query("from flows | where src_ip in @marked | stats n = count()").rows(), [[1]])
+        self.s.query("create rule follows as src_ip in @marked and dst_port == 7071 alert by src_ip, dst_ip suppress 1h").rows()
+        push(self.s, [flow("10.71.0.1", port=7071), flow("10.71.0.2", port=7071)])
+        self.assertTrue(wait_for(lambda: self.alerts("follows")))
+        self.assertEqual([a[0] for a in self.alerts("follows")], ["src_ip=10.71.0.1 dst_ip=10.9.0.1"])
+
     def test_a_file_brings_its_lists(self):
         text = "create list mine (10.66.0.1)\n; create rule from_file as dst_ip in @mine alert by dst_ip"
         applied = self.s.post("/v1/rules/apply", text).json()["rules"]
