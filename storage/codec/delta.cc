@@ -80,12 +80,8 @@ struct Header {
   template <typename S, typename T>
   Status sum_up(uint32_t count, uint32_t start, uint32_t from, uint32_t to, uint64_t first, T* out) const {
     S sums[kCodecGranule];
-    // Decoded as 64 bits where a step does not fit in 32: their low halves are what counts.
-    if (Status narrow = packed_codec().decode(steps, count, start, start + to, Out(sums)); !narrow.ok()) {
-      uint64_t wide[kCodecGranule];
-      SLUICE_TRY(packed_codec().decode(steps, count, start, start + to, Out(wide)));
-      for (uint32_t i = 0; i < to; ++i) sums[i] = static_cast<S>(wide[i]);
-    }
+    // Of a step that does not fit in 32 bits its low half, which is what counts.
+    SLUICE_TRY(packed_codec().decode(steps, count, start, start + to, Out(sums)));
     const auto m = static_cast<S>(min), factor = static_cast<S>(scale);
     if (scale == 1) {
       add_up(sums, to, static_cast<S>(first + min));

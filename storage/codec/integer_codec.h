@@ -68,7 +68,8 @@ class IntegerCodec {
   // About how many bytes encode() would append; nullopt: not for these values.
   virtual std::optional<size_t> estimate(std::span<const uint64_t> values, const Shape& shape) const = 0;
   virtual void encode(std::span<const uint64_t> values, const Shape& shape, std::string& out) const = 0;
-  // Values [from, to) of the `count` in the payload. REQUIRES: from <= to <= count <= kStreamValuesMax
+  // Values [from, to) of the `count` in the payload, modulo what `out` holds: a stream may be wider than where it goes.
+  // REQUIRES: from <= to <= count <= kStreamValuesMax
   virtual Status decode(Bytes payload, uint32_t count, uint32_t from, uint32_t to, Out out) const = 0;
   // The values at `rows`, ascending. REQUIRES: rows < count
   virtual Status decode_rows(Bytes payload, uint32_t count, std::span<const uint32_t> rows, Out out) const = 0;

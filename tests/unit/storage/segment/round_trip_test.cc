@@ -157,6 +157,47 @@ TEST_P(RoundTrip, KeepsEveryRow) {
   }
 }
 
+// Where most pairs have one value twice, second rows are kept as what they add to their first; where some pairs then differ widely, and
+// both ways, that is a bit wider than the column itself.
+TEST(PairsFarApart, ComeBackWhateverTheWidth) {
+  Random random(3);
+  FlowBatchBuilder b;
+  constexpr uint32_t kPairs = 30'000;
+  for (uint32_t i = 0; i < kPairs; ++i) {
+    // Pairs of one port stand together, so that those that differ fill granules of their own.
+    const bool apart = i % 6 == 0;
+    const auto ends = [&](uint64_t max) { return apart ? (random() % 2 ? max - random() % (max / 4) : random() % (max / 4)) : max / 3; };
+    for (const bool back : {false, true}) {
+      b.begin_row();
+      b.set_time(ColumnId::flow_end, 1'790'000'000'000'000'000 + i * kMillisecond);
+      const IpAddress client = IpAddress::v4(0x0a000000 + i), server = IpAddress::v4(0xc0a80001);
+      b.set_ip(ColumnId::src_ip, back ? server : client);
+      b.set_ip(ColumnId::dst_ip, back ? client : server);
+      const uint16_t service = apart ? 999 : 80;
+      b.set_uint(ColumnId::src_port, back ? service : 40'000);
+      b.set_uint(ColumnId::dst_port, back ? 40'000 : service);
+      b.set_uint(ColumnId::protocol, 6);
+      b.set_uint(ColumnId::tos, ends(UINT8_MAX));
+      b.set_uint(ColumnId::tcp_flags, ends(UINT16_MAX));
+      b.set_uint(ColumnId::src_as, ends(UINT32_MAX));
+      b.set_uint(ColumnId::raw_bytes, ends(UINT64_MAX));
+    }
+  }
+  const Batch batch = b.finish();
+  testing::TemporaryFolder folder;
+  const std::string path = folder.file("a.seg");
+  ASSERT_TRUE(write_segment(path, 7, 1'000, {&batch, 1}, {.postings = true, .sync = false}).ok());
+  const auto segment = open(path);
+  ASSERT_TRUE(segment);
+  size_t twins = 0;
+  for (const ColumnStats& s : segment->column_stats())
+    if (s.id == ColumnId::tos || s.id == ColumnId::tcp_flags || s.id == ColumnId::src_as) twins += s.codecs.starts_with("twin packed/packed");
+  EXPECT_EQ(twins, 3u) << "the layout in question is chosen";
+  ASSERT_TRUE(segment->verify().ok()) << segment->verify().error().message;
+  EXPECT_EQ(rows_of(blocks_of(*segment)), rows_of({&batch, 1}));
+  expect_parts(*segment, random);
+}
+
 // Under a sanitizer every row costs ten times as much, and the edge of a block is met once.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
