@@ -42,6 +42,11 @@ inline constexpr size_t kListBodyBytesMax = 64u << 20;
 // A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.
 inline constexpr size_t kPushKeyBytesMax = 4'096;
 
+// --- memory ---------------------------------------------------------------------------------------------------------
+// Freed memory that the process keeps for what comes next: less is not worth fetching its pages anew. Beyond: it is given back within
+// seconds.
+inline constexpr size_t kFreedBytesKept = 64u << 20;
+
 // --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
 // Changes that the catalogue did not take (a full disk), per decoder, kept for the next try; their number is bounded as above.
 // Beyond: the change is dropped and counted, the exporter tells again.

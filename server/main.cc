@@ -1,5 +1,4 @@
 // sluiced: the server program. Reads flags and configuration, starts the app, waits for a signal.
-#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "server/app.h"
 #include "server/auth.h"
 #include "server/config.h"
+#include "server/freed_memory.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
@@ -84,13 +84,6 @@ int run_token_command(const Config& config, const std::string& command, const st
                  std::filesystem::absolute(config.data, ec).c_str());
   std::fprintf(stderr, "This is shown once. Use it as: Authorization: Bearer TOKEN\n");
   return 0;
-}
-
-// Columns of a batch are blocks of up to a megabyte that live for seconds. glibc would give each back to the kernel and fetch
-// it anew, page by page, which costs more than decoding into it. Maintenance trims what sealed rows leave behind.
-void keep_freed_blocks() {
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 
 int serve(const Config& config) {

@@ -1,6 +1,5 @@
 #include "server/maintenance.h"
 
-#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "server/error_voice.h"
+#include "server/freed_memory.h"
 #include "server/limits.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
@@ -76,7 +76,7 @@ void Maintenance::look_at_room() {
 void Maintenance::seal() {
   name_thread("seal");
   ErrorVoice voice, books_voice;
-  uint64_t trimmed_at_rows = 0;
+  FreedMemory freed;
   auto trimmed = std::chrono::steady_clock::now(), looked = trimmed - kRoomEvery, booked = trimmed, checked = trimmed;
   while (wait(kSealRoundMs, true)) {
     if (const auto now = std::chrono::steady_clock::now(); now - looked >= kRoomEvery) {
@@ -89,10 +89,7 @@ void Maintenance::seal() {
     }
     if (const auto now = std::chrono::steady_clock::now(); now - trimmed >= kTrimEvery) {
       trimmed = now;
-      // The allocator keeps the pages of sealed rows, whoever had them sealed; nobody else would give them back.
-      const uint64_t rows = store_.stats().sealed_rows;
-      if (rows != trimmed_at_rows) ::malloc_trim(0);
-      trimmed_at_rows = rows;
+      freed.look();
     }
     if (const auto now = std::chrono::steady_clock::now(); keep_books_ && now - booked >= std::chrono::nanoseconds(limits::kSourceTotalsEvery)) {
       booked = now;
