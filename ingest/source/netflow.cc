@@ -482,6 +482,7 @@ bool Impl::load(const std::string& key, const std::string& value) {
       d.algorithm = decoded.algorithm;
       d.system_init_ms = decoded.system_init_ms;
       d.selectors = std::move(decoded.selectors);
+      d.interface_rates = decoded.interface_rates;
       return true;
     }
     case 'n': {

@@ -334,11 +334,18 @@ TEST(Ipfix, SamplingOfAnInterfaceInTheScope) {
   c.send(packet10(Wire().set(3, options_template10(257, 1, {{10, 4}, {305, 4}, {306, 4}})).set(257, Wire().u32(5).u32(1).u32(99))
                       .set(2, template10(256, {{8, 4}, {10, 4}})).set(256, Wire().ip("10.0.0.1").u32(5) + Wire().ip("10.0.0.1").u32(5))));
   EXPECT_EQ(c.rows.at(0)["sampling_rate"], "100");
-  // Kept over a restart.
+  // Kept over a restart, where two interfaces have rates of their own too; what the exporter repeats changes nothing.
+  const Wire of_seven = Wire().set(257, Wire().u32(7).u32(1).u32(199));
+  c.send(packet10(of_seven, 3));
   Collector again;
   EXPECT_EQ(again.decoder.load_state(c.decoder.take_state_changes()), 0u);
-  again.send(packet10(Wire().set(256, Wire().ip("10.0.0.1").u32(5) + Wire().ip("10.0.0.1").u32(6)), 1));
-  EXPECT_EQ(again.rows.at(0)["sampling_rate"], "100");
+  for (const uint64_t sequence : {4, 8}) {
+    again.rows.clear();
+    again.send(packet10(Wire().set(256, Wire().ip("10.0.0.1").u32(5) + Wire().ip("10.0.0.1").u32(6) + Wire().ip("10.0.0.1").u32(7)) + of_seven, sequence));
+    EXPECT_EQ(again.rows.at(0)["sampling_rate"], "100");
+    EXPECT_FALSE(again.rows.at(1).has("sampling_rate"));
+    EXPECT_EQ(again.rows.at(2)["sampling_rate"], "200");
+  }
 }
 
 TEST(NetFlow9, NamesFromOptions) {
