@@ -59,6 +59,9 @@ inline constexpr size_t kFirehoseRecordBytesMax = 1'024'000;
 // --- NetFlow and IPFIX --------------------------------------------------------------------------------------------
 // Fields of one template: a 64 KiB message cannot hold more than 16 k; real ones have below 100.
 inline constexpr size_t kTemplateFieldsMax = 1'024;
+// Fields of length 0 in one template. They say nothing, but each record is walked through them, so that with a thousand of them a
+// datagram of one-byte records costs a hundred times its bytes. Real templates have two or three. Beyond: refused, as above.
+inline constexpr size_t kTemplateEmptyFieldsMax = 32;
 // Templates kept per exporter and over all exporters; the least recently used go first.
 inline constexpr size_t kTemplatesPerExporterMax = 4'096;
 inline constexpr size_t kTemplatesMax = 65'536;
@@ -76,6 +79,9 @@ inline constexpr size_t kDomainsPerExporterMax = 256;
 // Samplers of one observation domain. Beyond: not kept, their flows' rate is not known.
 inline constexpr size_t kSelectorsPerDomainMax = 1'024;
 inline constexpr size_t kSelectorsPerExporterMax = 4'096;
+// How often one packet may have what its exporter's domains agree on made anew; a packet that tells a rate and holds flows needs one.
+// Beyond: what it tells holds for flows without a rate of their own from the next packet on.
+inline constexpr int kSharedRatesPerPacket = 4;
 // Interface, VRF and application names of one exporter, and element descriptions; and their bytes over all. Beyond: not kept.
 inline constexpr size_t kExporterNamesMax = 65'536;
 inline constexpr size_t kExporterElementsMax = 4'096;

@@ -97,6 +97,7 @@ struct PacketDecoder::Impl {
   // Of the packet at hand.
   PacketHeader header;
   PacketCounts counts;
+  int shares_left = 0;  // see limits::kSharedRatesPerPacket
   FlowBatchBuilder* out = nullptr;
   const FlowSink* sink = nullptr;
 

@@ -27,7 +27,8 @@ ElementType type_of_code(uint64_t code) {
 }  // namespace
 
 void Impl::share_rate(Exporter& e) {
-  if (!e.shared_stale) return;
+  if (!e.shared_stale || shares_left == 0) return;
+  --shares_left;
   e.shared_stale = false;
   e.shared_rate.reset();
   e.shared_selectors.clear();

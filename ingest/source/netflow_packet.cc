@@ -142,6 +142,7 @@ Status Impl::decode(std::span<const uint8_t> packet, const PacketSender& sender,
   header = {};
   header.received_at = received_at;
   header.port = sender.port;
+  shares_left = limits::kSharedRatesPerPacket;
   if (is_sflow(packet)) return sflow(packet, sender);
   Exporter& e = exporter(sender, received_at);
   if (std::exchange(e.elements_changed, false)) ++e.generation;

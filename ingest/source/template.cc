@@ -23,6 +23,8 @@ Status check_template(const TemplateDefinition& d) {
   if (d.fields.empty()) return Error{ErrorCode::corrupt, "template without fields"};
   if (d.fields.size() > limits::kTemplateFieldsMax)
     return Error{ErrorCode::too_large, "template with too many fields: " + std::to_string(d.fields.size())};
+  if (const auto empty = static_cast<size_t>(std::ranges::count(d.fields, 0, &TemplateField::length)); empty > limits::kTemplateEmptyFieldsMax)
+    return Error{ErrorCode::too_large, "template with too many empty fields: " + std::to_string(empty)};
   if (d.min_length() == 0) return Error{ErrorCode::corrupt, "template whose records are empty"};
   // A record longer than a message can never come; its template only costs memory.
   if (d.min_length() > limits::kDatagramBytesMax)

@@ -182,6 +182,12 @@ TEST(NetFlow9, UnusableTemplatesAreRefused) {
   EXPECT_EQ(c.send(packet9(Wire().set(1, Wire().u16(260).u16(0xfffc).u16(0xfffc)), 8)).bad, 1u);  // options lengths that wrap
   EXPECT_EQ(c.send(packet9(Wire().set(1, Wire().u16(260).u16(3).u16(4).zeros(8)), 9)).bad, 1u);
   EXPECT_EQ(c.decoder.exporter_stats().at(0).templates, 1u);
+  // Fields of no bytes cost time for each record, and a record may have one byte.
+  std::vector<FieldSpec> empty(limits::kTemplateEmptyFieldsMax, FieldSpec{5, 0});
+  empty.push_back({4, 1});
+  EXPECT_EQ(c.send(packet9(Wire().set(0, template9(261, empty)).set(261, Wire().u8(6)), 10)).flows, 1u);
+  empty.push_back({6, 0});
+  EXPECT_EQ(c.send(packet9(Wire().set(0, template9(262, empty)).set(1, options_template9(263, {{1, 1}}, empty)), 11)).bad, 2u);
 }
 
 TEST(NetFlow9, ZeroLengthFieldsAndZeroScopesAreSkipped) {
@@ -282,6 +288,18 @@ TEST(NetFlow9, SamplingToldInAnotherDomain) {
   c.send(packet9(Wire().set(1, options_template9(257, {{1, 4}}, {{34, 4}})).set(257, Wire().u32(0).u32(64)), 1, 1));
   c.send(packet9(Wire().set(256, flow9()), 2, 300));
   EXPECT_FALSE(c.rows.at(1).has("sampling_rate"));
+}
+
+// What domains agree on is made from all their rates, so a packet of nothing but changes must not have it made again and again.
+TEST(Bounds, SharedRatesOfOnePacket) {
+  Collector c;
+  Wire sets = Wire().set(1, options_template9(257, {{1, 4}}, {{48, 1}, {34, 4}})).set(0, template9(256, {{8, 4}}));
+  constexpr int kMore = limits::kSharedRatesPerPacket + 2;
+  for (int i = 1; i <= kMore; ++i) sets.set(257, Wire().u32(0).u8(9).u32(100 + i)).set(256, Wire().ip("10.0.0.1"));
+  c.send(packet9(sets));
+  for (int i = 1; i <= kMore; ++i) EXPECT_EQ(c.rows.at(i - 1)["sampling_rate"], std::to_string(100 + std::min(i, limits::kSharedRatesPerPacket)));
+  c.send(packet9(Wire().set(256, Wire().ip("10.0.0.1")), 2));
+  EXPECT_EQ(c.rows.back()["sampling_rate"], std::to_string(100 + kMore));
 }
 
 TEST(NetFlow9, RecordsOwnRateBeatsOptionsAndOperatorBeatsAll) {
