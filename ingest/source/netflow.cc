@@ -58,14 +58,16 @@ void PacketDecoder::end_session(const PacketSender& sender) {
   if (const auto it = impl_->by_key.find(key); it != impl_->by_key.end()) impl_->forget(it->second);
 }
 
-void PacketDecoder::expire(TimestampNs now) {
+size_t PacketDecoder::expire(TimestampNs now) {
   auto& pending = impl_->pending;
-  while (!pending.empty() && pending.front().header.received_at + limits::kPendingAge <= now) {
+  size_t dropped = 0;
+  for (; !pending.empty() && pending.front().header.received_at + limits::kPendingAge <= now; ++dropped) {
     ++pending.front().exporter->stats.pending_dropped;
     impl_->error(*pending.front().exporter, pending.front().header.domain, pending.front().template_id, "data whose template never came");
     impl_->drop(pending.begin());
   }
   for (Exporter& e : impl_->exporters) impl_->totals_total -= e.totals.expire(now - limits::kTotalsAge);
+  return dropped;
 }
 
 void PacketDecoder::set_overrides(std::vector<ExporterOverride> overrides) {
@@ -282,6 +284,7 @@ void Impl::forget(Exporter& e, std::list<Domain>::iterator d) {
   while (!d->templates.empty()) forget(e, d->templates.begin()->second);
   while (!d->pending.empty()) {
     ++e.stats.pending_dropped;
+    ++counts.bad;
     drop(d->pending.begin()->second.front());
   }
   changed(e, state::domain_key(e.key, *d), {});
@@ -342,6 +345,7 @@ void Impl::hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain&
   }
   while (pending_bytes + cost > limits::kPendingBytesMax) {
     ++pending.front().exporter->stats.pending_dropped;
+    ++counts.bad;
     drop(pending.begin());
   }
   pending.push_back(PendingSet{&e, &d, id, header, {data.begin(), data.end()}});
@@ -377,9 +381,10 @@ Status Impl::release(uint16_t id, Exporter& e, Domain& d) {
   }
   const auto stored = d.templates.find(id);
   for (const PendingSet& set : ready_sets) {
-    uint64_t ignored = 0;
+    uint64_t count = 0;
+    bool counted = true;
     ++e.stats.pending_decoded;
-    SLUICE_TRY(records(ready(*stored->second, e), set.data, set.header, e, d, ignored));
+    SLUICE_TRY(records(ready(*stored->second, e), set.data, set.header, e, d, count, counted));
   }
   return {};
 }

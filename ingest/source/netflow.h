@@ -42,7 +42,7 @@ struct PacketCounts {
   uint64_t flows = 0;            // rows made, those of data that had waited included
   uint64_t options_records = 0;
   uint64_t templates = 0;        // template records read
-  uint64_t bad = 0;              // packets, sets and records that could not be read
+  uint64_t bad = 0;              // packets, sets and records that could not be read, and sets that waited and had to make room
   uint64_t malformed = 0;        // of those, packets and sets whose lengths do not hold: a stream ends there (RFC 7011 §9.1)
   uint64_t pending_sets = 0;     // data sets put aside until their template comes
   uint64_t clamped_times = 0;
@@ -73,8 +73,8 @@ class PacketDecoder {
   void note_error(const PacketSender& sender, TimestampNs received_at, const char* reason);
   // Forgets a session (TCP connection, file) and its templates.
   void end_session(const PacketSender& sender);
-  // Drops data that has waited too long for a template. Call every minute or so.
-  void expire(TimestampNs now);
+  // Drops data that has waited too long for a template; how many sets. Call every minute or so.
+  size_t expire(TimestampNs now);
 
   // Changes the operator's overrides; templates are compiled anew as needed.
   void set_overrides(std::vector<ExporterOverride> overrides);

@@ -25,10 +25,10 @@ struct PacketDecoder::Impl {
   Status ipfix(std::span<const uint8_t> packet, Exporter& e);
   Status templates9(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates);
   Status templates10(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates);
-  // A data set of a template that is known or not. `records` grows by the records seen; `counted` turns false when it cannot.
+  // A data set of a template that is known or not. `records` grows by the records seen; `counted` turns false when there may be more.
   Status data_set(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d, uint64_t& records, bool& counted);
   Status records(const std::shared_ptr<const Template>& t, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e,
-                 Domain& d, uint64_t& count);
+                 Domain& d, uint64_t& count, bool& counted);
   Status rows(const Template& t, const std::vector<Place>& places, const uint8_t* data, size_t stride, size_t count,
               const PacketHeader& h, Exporter& e, Domain& d);
   void sequence(Exporter& e, Domain& d, uint32_t number, std::optional<uint32_t> count, const char* unit);

@@ -309,7 +309,7 @@ Status Impl::fixed_format(std::span<const uint8_t> packet, Exporter& e) {
 }
 
 Status Impl::records(const std::shared_ptr<const Template>& first_plan, std::span<const uint8_t> data, const PacketHeader& h,
-                     Exporter& e, Domain& d, uint64_t& count) {
+                     Exporter& e, Domain& d, uint64_t& count, bool& counted) {
   std::shared_ptr<const Template> t = first_plan;
   if (t->definition.options) {
     while (data.size() >= t->min_length) {
@@ -318,6 +318,7 @@ Status Impl::records(const std::shared_ptr<const Template>& first_plan, std::spa
         ++e.stats.bad_records;
         ++counts.bad;
         error(e, h.domain, t->definition.id, "options record longer than its set");
+        counted = false;
         break;
       }
       options_record(*t, places, data.data(), e, d);
@@ -345,14 +346,16 @@ Status Impl::records(const std::shared_ptr<const Template>& first_plan, std::spa
     }
     return rows(*t, t->places, data.data(), t->min_length, n, h, e, d);
   }
+  const size_t zero_tail = static_cast<size_t>(std::ranges::find_if(data.rbegin(), data.rend(), [](uint8_t b) { return b != 0; }) - data.rbegin());
   while (data.size() >= t->min_length) {
     // Zeros that fill up a set would read as records of empty strings.
-    if (data.size() < 8 && all_zero(data) && count > 0) break;
+    if ((data.size() < 8 || h.version == 9) && data.size() <= zero_tail && count > 0) break;
     const size_t length = place_fields(t->definition, data, places);
     if (length == 0) {
       ++e.stats.bad_records;
       ++counts.bad;
       error(e, h.domain, t->definition.id, "record longer than its set");
+      counted = false;
       break;
     }
     ++count;
@@ -370,7 +373,7 @@ Status Impl::data_set(uint16_t id, std::span<const uint8_t> data, Exporter& e, D
     return {};
   }
   e.templates.splice(e.templates.begin(), e.templates, stored->second);
-  return records(ready(*stored->second, e), data, header, e, d, record_count);
+  return records(ready(*stored->second, e), data, header, e, d, record_count, counted);
 }
 
 Status Impl::templates9(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates) {

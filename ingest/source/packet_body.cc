@@ -107,8 +107,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
   sender.session = packet_body_kind(body) == PacketBodyKind::ipfix_file ? 1 : 0;
   SLUICE_ASSIGN(DecodeReport report, decode_packet_body(body, context, sink, decoder, sender));
   // Data still waiting now waits in vain.
-  decoder.expire(kTimestampMax);
-  for (const ExporterStats& e : decoder.exporter_stats()) report.rejected += e.pending_dropped;
+  report.rejected += decoder.expire(kTimestampMax);
   for (const PacketError& e : decoder.errors())
     if (e.reason == "data whose template never came" && report.errors.size() < limits::kReportedErrorsMax)
       report.errors.push_back({0, e.reason + ": template " + std::to_string(e.template_id) + " of " + to_string(e.exporter) + ", domain " +

@@ -206,6 +206,13 @@ TEST(NetFlow9, ZeroTailsAreNoFlows) {
   sets.zeros(1'300);
   EXPECT_EQ(c.send(packet9(sets)).flows, 1u);
   EXPECT_EQ(c.total.bad, 0u);
+  // Behind records whose length varies, zeros would read as flows of 0.0.0.0; those of a record are its own.
+  c.rows.clear();
+  const auto named = [](const std::string& ip, const std::string& name) { return Wire().ip(ip).u8(name.size()).text(name).u32(0); };
+  c.send(packet9(Wire().set(0, template9(257, {{8, 4}, {236, 65'535}, {1, 4}})).set(257, named("10.0.0.1", "red") + named("0.0.0.0", "") + named("10.0.0.3", "") + Wire().zeros(200)), 2));
+  ASSERT_EQ(c.rows.size(), 3u);
+  EXPECT_EQ(c.rows.at(1)["src_ip"], "0.0.0.0");
+  EXPECT_EQ(c.rows.at(2)["src_ip"], "10.0.0.3");
 }
 
 TEST(NetFlow9, VariableLengthAndTypeZero) {  // H3C
@@ -852,6 +859,20 @@ TEST(State, HostileEntriesAreSkipped) {
     }
     std::string other_version = value;
     other_version[0] = 99;
+TEST(Loss, ARecordThatCannotBeReadHidesHowManyThereWere) {
+  Collector c;
+  const Wire templates = Wire().set(2, template10(256, {{8, 4}, {236, 65'535}})).set(3, options_template10(257, 1, {{149, 4}, {84, 65'535}}));
+  const Wire broken = Wire().ip("10.0.0.1").u8(1).text("a").ip("10.0.0.2").u8(200).text("cut");
+  c.send(packet10(templates, 0));
+  c.send(packet10(Wire().set(256, broken), 0));
+  c.send(packet10(Wire().set(257, broken), 3));
+  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3").u8(0)), 6));
+  EXPECT_EQ(c.total.bad, 2u);
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 0u);
+  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3").u8(0)), 9));
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 2u);
+}
+
     PacketDecoder d;
     const std::pair<std::string, std::string> entries[] = {{key, other_version}, {key.substr(1), value}, {key + "/1", value}, {"t/xyz", value}, {"", value}};
     EXPECT_EQ(d.load_state(entries), 5u);
