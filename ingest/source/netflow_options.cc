@@ -201,6 +201,13 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
     }
   }
 
+  // Of a file: whose message, or whose session this was (RFC 5655 §8.1). A sender that is known needs no telling.
+  if (e.key.ip == IpAddress{} && (bytes(pen::kIana, 263) || bytes(pen::kIana, 267)))
+    for (const auto& [id, length] : {std::pair<uint16_t, size_t>{130, 4}, {131, 16}})
+      if (const auto address = bytes(pen::kIana, id); address && address->size() == length)
+        if (const IpAddress told = length == 4 ? IpAddress::v4_bytes(address->data()) : IpAddress::v6_bytes(address->data()); told != IpAddress{} && told != IpAddress::v4(0))
+          (bytes(pen::kIana, 267) ? e.reported_by : header.reported_by) = told;
+
   // The exporter about itself.
   if (const auto init = number(160); init && *init > 0 && *init < static_cast<uint64_t>(kTimestampMax / kMillisecond) &&
                                      d.system_init_ms != static_cast<int64_t>(*init)) {

@@ -220,7 +220,7 @@ Status Impl::rows(const Template& t, const std::vector<Place>& at, const uint8_t
   const ExporterOverride* o = e.override;
   RecordContext context;
   context.source = h.source;
-  context.exporter_ip = e.key.ip;
+  context.exporter_ip = e.key.ip != IpAddress{} ? e.key.ip : h.reported_by != IpAddress{} ? h.reported_by : e.reported_by;
   context.exporter_port = h.port;
   context.domain = h.domain;
   context.received_at = h.received_at;

@@ -941,7 +941,7 @@ void RecordWriter::finish_row(const Plan& plan, RowState& row, const RecordConte
   }
   if (row.app_id && !out.is_set(ColumnId::app))
     if (const std::string* name = lookup.application(*row.app_id)) out.set_string(ColumnId::app, *name);
-  if (plan.has_exporter) out.set_ip(ColumnId::exporter_ip, context.exporter_ip);
+  if (plan.has_exporter && context.exporter_ip != IpAddress{}) out.set_ip(ColumnId::exporter_ip, context.exporter_ip);
   if (plan.has_domain) out.set_uint(ColumnId::observation_domain, context.domain);
   if (!row.extra.empty()) out.set_string(ColumnId::extra, row.extra);
   tally.cut_strings += row.cut;
@@ -961,8 +961,8 @@ void RecordWriter::write(const Template& t, const std::vector<Place>& places, co
   out.repeat(ColumnId::source, count, static_cast<uint8_t>(context.source));
   out.repeat(ColumnId::received_at, count, context.received_at);
   if (context.exported_at > 0) out.repeat(ColumnId::exported_at, count, context.exported_at);
-  out.repeat(ColumnId::exporter_port, count, context.exporter_port);
-  if (!plan.has_exporter) out.repeat(ColumnId::exporter_ip, count, context.exporter_ip);
+  if (context.exporter_port != 0) out.repeat(ColumnId::exporter_port, count, context.exporter_port);
+  if (!plan.has_exporter && context.exporter_ip != IpAddress{}) out.repeat(ColumnId::exporter_ip, count, context.exporter_ip);
   if (!plan.has_domain) out.repeat(ColumnId::observation_domain, count, context.domain);
   if (!plan.has_ip_version && plan.has_v4 != plan.has_v6) out.repeat<uint8_t>(ColumnId::ip_version, count, plan.has_v4 ? 4 : 6);
   if (plan.has_tcp_flags) {

@@ -25,8 +25,8 @@ inline constexpr TimestampNs kPlausibleFrom = 946'684'800 * kSecond;
 // What all records of a set share.
 struct RecordContext {
   Source source = Source::unknown;
-  IpAddress exporter_ip;
-  uint16_t exporter_port = 0;
+  IpAddress exporter_ip;       // all zero: not known, as for a file that does not say who exported it
+  uint16_t exporter_port = 0;  // 0: not known
   uint32_t domain = 0;
   TimestampNs received_at = 0;
   TimestampNs exported_at = 0;             // as the header says; 0 when it says nothing

@@ -68,6 +68,7 @@ struct PacketHeader {
   TimestampNs exported_at = 0;
   std::optional<uint32_t> uptime_ms;
   uint16_t port = 0;
+  IpAddress reported_by;  // as the message's own options say (RFC 5655 §8.1); all zero: they do not
 };
 
 struct Exporter;
@@ -130,6 +131,7 @@ struct Exporter {
   ExporterKey key;
   const ExporterOverride* override = nullptr;  // of the decoder's options
   ExporterStats stats;
+  IpAddress reported_by;                    // of a file, as its session's options say (RFC 5655 §8.1)
   std::list<Domain> domains;                // the most recently used first
   std::list<StoredTemplate> templates;      // the most recently used first
   size_t template_fields = 0;

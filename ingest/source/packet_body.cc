@@ -110,7 +110,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
   report.rejected += decoder.expire(kTimestampMax);
   for (const PacketError& e : decoder.errors())
     if (e.reason == "data whose template never came" && report.errors.size() < limits::kReportedErrorsMax)
-      report.errors.push_back({0, e.reason + ": template " + std::to_string(e.template_id) + " of " + to_string(e.exporter) + ", domain " +
+      report.errors.push_back({0, e.reason + ": template " + std::to_string(e.template_id) + (e.exporter == IpAddress{} ? "" : " of " + to_string(e.exporter)) + ", domain " +
                                       std::to_string(e.domain) + ", " + std::to_string(e.count) + " sets"});
   return report;
 }

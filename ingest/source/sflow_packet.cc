@@ -206,8 +206,8 @@ void Impl::sflow_row(const SflowSample& s, Exporter& e, Domain& d) {
 
   // Who speaks.
   row.same<uint8_t>(C::source, static_cast<uint8_t>(Source::sflow5));
-  row.same<IpAddress>(C::exporter_ip, e.key.ip);
-  row.same<uint16_t>(C::exporter_port, header.port);
+  if (e.key.ip != IpAddress{}) row.same<IpAddress>(C::exporter_ip, e.key.ip);
+  if (header.port != 0) row.same<uint16_t>(C::exporter_port, header.port);
   row.same<uint32_t>(C::observation_domain, d.id);
 
   // Volume, as told: one packet of so many bytes. A discarded packet may have been sampled where it came in, and must not count twice.

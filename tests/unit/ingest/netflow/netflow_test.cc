@@ -767,6 +767,60 @@ TEST(Ipfix, LengthsThatLie) {
   EXPECT_EQ(c.rows.size(), 1u);  // the set after a reserved one is read
 }
 
+// --- bodies ---
+
+struct Body {
+  explicit Body(const std::vector<uint8_t>& bytes) {
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    auto decoded = decode_packet_body(text, {kExportSeconds * kSecond, ""}, [&](Batch&& b) -> Status {
+      add_rows(b, rows);
+      return {};
+    });
+    EXPECT_TRUE(decoded.ok());
+    if (decoded.ok()) report = *decoded;
+  }
+  std::vector<Row> rows;
+  DecodeReport report;
+};
+
+TEST(Body, AnExporterThatNobodyNamesIsNull) {
+  const Wire flow = Wire().set(2, template10(256, {{8, 4}})).set(256, Wire().ip("10.0.0.1"));
+  for (const auto& bytes : {packet10(flow), packet9(Wire().set(0, template9(256, {{8, 4}})).set(256, Wire().ip("10.0.0.1"))), packet5({{}})}) {
+    const Body body(bytes);
+    ASSERT_EQ(body.rows.size(), 1u);
+    EXPECT_FALSE(body.rows[0].has("exporter_ip"));
+    EXPECT_FALSE(body.rows[0].has("exporter_port"));
+    EXPECT_TRUE(body.rows[0].has("observation_domain"));
+  }
+  // A record's own word, or zeros in its place.
+  const Body own(packet10(Wire().set(2, template10(256, {{8, 4}, {130, 4}})).set(256, Wire().ip("10.0.0.1").ip("192.0.2.9") + Wire().ip("10.0.0.2").ip("0.0.0.0"))));
+  EXPECT_EQ(own.rows.at(0)["exporter_ip"], "192.0.2.9");
+  EXPECT_FALSE(own.rows.at(1).has("exporter_ip"));
+}
+
+TEST(Body, FilesSayWhoExportedThem) {  // RFC 5655 §8.1: of the session, or of one message
+  const Wire flow = Wire().set(256, Wire().ip("10.0.0.1"));
+  const Wire session = Wire().set(3, options_template10(257, 1, {{267, 1}, {130, 4}, {131, 16}, {217, 2}})).set(257, Wire().u8(0).ip("192.0.2.9").ip("::").u16(4'739));
+  const Wire message = Wire().set(3, options_template10(258, 1, {{263, 1}, {131, 16}})).set(258, Wire().u8(0).ip("2001:db8::9"));
+  Wire file;
+  file.raw(packet10(Wire().set(2, template10(256, {{8, 4}})) + session + flow)).raw(packet10(message + flow, 2)).raw(packet10(flow, 4));
+  const Body body(file.bytes);
+  EXPECT_EQ(body.rows.at(0)["exporter_ip"], "192.0.2.9");
+  EXPECT_EQ(body.rows.at(1)["exporter_ip"], "2001:db8::9");
+  EXPECT_EQ(body.rows.at(2)["exporter_ip"], "192.0.2.9");
+  EXPECT_EQ(body.report.rejected, 0u);
+  // From the network, the sender is who it is.
+  Collector c;
+  c.send(packet10(Wire().set(2, template10(256, {{8, 4}})) + session + flow));
+  EXPECT_EQ(c.rows.at(0)["exporter_ip"], "192.0.2.1");
+}
+
+TEST(Body, DataWithoutTemplateIsRejectedOnce) {
+  Wire many;
+  for (int i = 0; i < 30; ++i) many.raw(packet10(Wire().set(256, Wire().zeros(60'000)), i));
+  EXPECT_EQ(Body(many.bytes).report.rejected, 30u);
+}
+
 // --- loss, state, bounds ---
 
 TEST(Loss, Flows) {
@@ -803,6 +857,20 @@ TEST(Loss, SequenceWrapsAndRestarts) {
   rebooted.send(packet5({{}}, 6'000, 0, 20));  // uptime went back
   EXPECT_EQ(rebooted.decoder.exporter_stats().at(0).lost, 0u);
   EXPECT_EQ(rebooted.decoder.exporter_stats().at(0).restarts, 1u);
+}
+
+TEST(Loss, ARecordThatCannotBeReadHidesHowManyThereWere) {
+  Collector c;
+  const Wire templates = Wire().set(2, template10(256, {{8, 4}, {236, 65'535}})).set(3, options_template10(257, 1, {{149, 4}, {84, 65'535}}));
+  const Wire broken = Wire().ip("10.0.0.1").u8(1).text("a").ip("10.0.0.2").u8(200).text("cut");
+  c.send(packet10(templates, 0));
+  c.send(packet10(Wire().set(256, broken), 0));
+  c.send(packet10(Wire().set(257, broken), 3));
+  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3").u8(0)), 6));
+  EXPECT_EQ(c.total.bad, 2u);
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 0u);
+  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3").u8(0)), 9));
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 2u);
 }
 
 TEST(Loss, EachDomainAndFormatCountsItsOwn) {
@@ -859,20 +927,6 @@ TEST(State, HostileEntriesAreSkipped) {
     }
     std::string other_version = value;
     other_version[0] = 99;
-TEST(Loss, ARecordThatCannotBeReadHidesHowManyThereWere) {
-  Collector c;
-  const Wire templates = Wire().set(2, template10(256, {{8, 4}, {236, 65'535}})).set(3, options_template10(257, 1, {{149, 4}, {84, 65'535}}));
-  const Wire broken = Wire().ip("10.0.0.1").u8(1).text("a").ip("10.0.0.2").u8(200).text("cut");
-  c.send(packet10(templates, 0));
-  c.send(packet10(Wire().set(256, broken), 0));
-  c.send(packet10(Wire().set(257, broken), 3));
-  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3").u8(0)), 6));
-  EXPECT_EQ(c.total.bad, 2u);
-  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 0u);
-  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3").u8(0)), 9));
-  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 2u);
-}
-
     PacketDecoder d;
     const std::pair<std::string, std::string> entries[] = {{key, other_version}, {key.substr(1), value}, {key + "/1", value}, {"t/xyz", value}, {"", value}};
     EXPECT_EQ(d.load_state(entries), 5u);
