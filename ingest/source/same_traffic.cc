@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 #include <mutex>
 #include <unordered_map>
@@ -17,7 +18,7 @@ using C = ColumnId;
 constexpr ColumnId kColumns[] = {C::flow_start,  C::flow_end,    C::src_ip,           C::dst_ip,           C::src_port,     C::dst_port,
                                  C::protocol,    C::icmp_type,   C::icmp_code,        C::raw_reverse_packets, C::action,    C::direction,
                                  C::is_biflow,   C::source,      C::exporter_ip,      C::reporter,         C::duplicate,    C::src_interface_id,
-                                 C::dst_interface_id, C::src_subnet_id, C::dst_subnet_id};
+                                 C::dst_interface_id, C::src_subnet_id, C::dst_subnet_id, C::sampling_rate};
 
 constexpr size_t kWays = 4;           // flows that may stand in one place: two cache lines
 constexpr size_t kFirstKeys = 4'096;  // the table grows from here
@@ -42,6 +43,13 @@ uint64_t hash_text(uint64_t seed, std::string_view text) {
 }
 
 bool is_packet_source(uint8_t source) { return source >= static_cast<uint8_t>(Source::netflow1) && source <= static_cast<uint8_t>(Source::sflow5); }
+
+// A reporter is 56 bits of hash, and how coarsely it sampled the row in the low 8: the power of two of its rate. A rate that is not known
+// may be any, and is the coarsest, as for the stage `dedup`.
+constexpr uint64_t kCoarseness = 0xff;
+uint64_t coarseness_of(uint64_t rate) { return rate == 0 ? kCoarseness : static_cast<uint64_t>(std::bit_width(rate)); }
+bool is_same_reporter(uint64_t a, uint64_t b) { return ((a ^ b) & ~kCoarseness) == 0; }
+bool is_finer(uint64_t a, uint64_t b) { return (a & kCoarseness) < (b & kCoarseness); }
 
 // Who has told of a flow last as the one that counts, and of which time.
 struct Entry {
@@ -124,7 +132,8 @@ struct SameTraffic::Group {
       put({key, row.reporter, row.start, row.end});
       return false;
     }
-    if (entry->reporter == row.reporter) {
+    if (is_same_reporter(entry->reporter, row.reporter)) {
+      entry->reporter = row.reporter;  // at the rate of the row told last
       if (row.start <= entry->end + limits::kSameTrafficGap && row.end >= entry->start - limits::kSameTrafficGap) {
         entry->start = std::min(entry->start, row.start);
         entry->end = std::max(entry->end, row.end);
@@ -135,8 +144,10 @@ struct SameTraffic::Group {
       return false;
     }
     const TimestampNs from = std::max(row.start, entry->start - said.tolerance), to = std::min(row.end, entry->end + said.tolerance);
-    if (from <= to && 2 * (to - from) >= row.end - row.start) return true;
-    if (row.end > entry->end) *entry = {key, row.reporter, row.start, row.end};
+    const bool is_told = from <= to && 2 * (to - from) >= row.end - row.start;
+    // Few packets are no account of all: who counts more of them counts from here on.
+    if (is_told && !is_finer(row.reporter, entry->reporter)) return true;
+    if (is_told || row.end > entry->end) *entry = {key, row.reporter, row.start, row.end};
     return false;
   }
 
@@ -234,7 +245,7 @@ std::vector<std::vector<SameTraffic::Candidate>> SameTraffic::candidates(const R
 
     Candidate c;
     c.row = static_cast<uint32_t>(row);
-    c.reporter = reporter;
+    c.reporter = (reporter & ~kCoarseness) | coarseness_of(rows.number(C::sampling_rate, row));
     c.end = static_cast<TimestampNs>(rows.number(C::flow_end, row));
     if (c.end < kDay || c.end > kTimestampMax - kDay) continue;  // no time that can be compared
     c.start = rows.has(C::flow_start, row) ? static_cast<TimestampNs>(rows.number(C::flow_start, row)) : c.end;

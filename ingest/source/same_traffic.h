@@ -6,7 +6,7 @@
 //
 // Within a group, the reporter that tells of a flow first is the one that counts: its rows stay unmarked for as long as it goes on
 // telling. A row of another reporter, of the same addresses, ports, protocol and action, is marked when that one has told of at least
-// half of the row's time. When the first falls silent, or its time and the other's do not meet, the other's rows count. So of each
+// half of the row's time and does not sample more coarsely. When the first falls silent, or its time and the other's do not meet, the other's rows count. So of each
 // stretch of time one reporter's rows are unmarked, whenever each of them closes its flows. Rows are only ever marked: they stay.
 //
 // A reporter is an exporter and direction (a router that reports what comes in and what goes out says everything twice), or the network

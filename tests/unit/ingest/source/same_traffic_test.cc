@@ -20,6 +20,7 @@ struct Row {
   std::optional<Direction> direction = {};
   Action action = Action::accept;
   uint64_t reverse_packets = 0;
+  uint32_t rate = 1;  // 0: not known
 };
 
 Batch batch_of(const std::vector<Row>& rows) {
@@ -35,6 +36,7 @@ Batch batch_of(const std::vector<Row>& rows) {
     out.set_uint(ColumnId::protocol, 6);
     out.set_enum(ColumnId::source, Source::netflow9);
     out.set_ip(ColumnId::exporter_ip, *parse_ip(row.exporter));
+    if (row.rate > 0) out.set_uint(ColumnId::sampling_rate, row.rate);
     if (row.action != Action::accept) out.set_enum(ColumnId::action, row.action);
     if (row.direction) out.set_enum(ColumnId::direction, *row.direction);
     if (row.reverse_packets > 0) {
@@ -113,6 +115,18 @@ TEST(SameTraffic, AReporterRepeatsItselfFreely) {
   EXPECT_EQ(mark(marker, {{.exporter = kA, .from = 0, .to = 60, .src_port = 1, .direction = Direction::ingress},
                           {.exporter = kA, .from = 0, .to = 60, .src_port = 1, .direction = Direction::egress}}),
             ".D");
+}
+
+TEST(SameTraffic, WhoSamplesMoreDoesNotHideWhoCountsEveryPacket) {
+  // A short flow: one packet in a hundred is told at once, all of them when the flow ends.
+  const auto sampled = [](int from, int to, uint32_t rate) { return Row{.exporter = kA, .from = from, .to = to, .rate = rate}; };
+  for (const uint32_t rate : {100u, 2u, 0u}) {
+    SameTraffic marker({core()}, 1);
+    EXPECT_EQ(mark(marker, {sampled(1, 1, rate), {kB, 0, 8}, sampled(6, 6, rate), {kB, 8, 9}}), "..D.") << rate;
+  }
+  // Of two that sample alike, the first counts; ports of one exporter may have rates of their own.
+  SameTraffic alike({core()}, 1);
+  EXPECT_EQ(mark(alike, {sampled(1, 1, 1'000), {.exporter = kB, .from = 0, .to = 8, .rate = 1'000}, sampled(2, 2, 10), {.exporter = kB, .from = 2, .to = 3, .rate = 100}}), ".D.D");
 }
 
 TEST(SameTraffic, ExportersMayCutFlowsAtDifferentTimes) {
