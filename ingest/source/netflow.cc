@@ -112,7 +112,8 @@ size_t PacketDecoder::shard_of(const PacketSender& sender, size_t workers) {
 
 size_t PacketDecoder::shard_of_state(std::string_view key, size_t workers) {
   const auto parsed = state::parse_key(key);
-  return parsed ? shard_of({parsed->exporter.ip, 0, 0, 0}, workers) : 0;
+  if (!parsed) return 0;
+  return shard_of({parsed->kind == 'f' ? parsed->exporter.sender : parsed->exporter.ip, 0, 0, 0}, workers);
 }
 
 std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
@@ -121,7 +122,7 @@ std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
   for (auto it = impl_->exporters.rbegin(); it != impl_->exporters.rend(); ++it) {
     ExporterStats s = it->stats;
     s.ip = it->key.ip;
-    s.sender = it->persistent() || it->key.sender == IpAddress{} ? it->key.ip : it->key.sender;
+    s.sender = it->is_sflow_agent() ? it->key.sender : it->key.ip;
     s.session = it->key.session;
     s.templates = it->templates.size();
     s.pending_bytes = it->pending_bytes;
@@ -300,7 +301,7 @@ void Impl::forget(std::list<Exporter>::iterator e) {
   if (!e->names.empty()) ++names_version;
   for (const auto& [key, text] : e->names) {
     name_bytes_total -= text.first.size() + text.second.size();
-    changed(*e, state::name_key(e->key, key.first, key.second), {});
+    name_changed(*e, key.first, key.second, {});
   }
   for (const auto& [key, info] : e->elements) {
     name_bytes_total -= info.name.size();
@@ -405,7 +406,14 @@ void Impl::discharge(Exporter& e, size_t bytes) {
 }
 
 void Impl::changed(const Exporter& e, std::string key, std::string value) {
-  if (!options.track_state || !e.persistent()) return;
+  if (options.track_state && e.persistent()) note_change(std::move(key), std::move(value));
+}
+
+void Impl::name_changed(const Exporter& e, uint8_t kind, uint64_t number, std::string value) {
+  if (options.track_state && e.key.session == 0) note_change(state::name_key(e.key, kind, number), std::move(value));
+}
+
+void Impl::note_change(std::string key, std::string value) {
   const auto it = changes.find(key);
   if (it != changes.end())
     it->second = std::move(value);
@@ -494,6 +502,12 @@ bool Impl::load(const std::string& key, const std::string& value) {
       auto text = state::decode_name(value);
       if (!text || k->first > static_cast<uint64_t>(NameKind::application)) return false;
       remember_name(exporter(who), static_cast<NameKind>(k->first), k->second, std::move(text->first), std::move(text->second));
+      return true;
+    }
+    case 'f': {
+      auto text = state::decode_name(value);
+      if (!text || who.sender == IpAddress{} || k->third > UINT32_MAX) return false;
+      remember_name(exporter(who), NameKind::interface, k->third, std::move(text->first), std::move(text->second));
       return true;
     }
     case 'd': {

@@ -66,6 +66,8 @@ struct PacketDecoder::Impl {
   bool charge(Exporter& e, size_t bytes, size_t was = 0);
   void discharge(Exporter& e, size_t bytes);
   void changed(const Exporter& e, std::string key, std::string value);
+  void name_changed(const Exporter& e, uint8_t kind, uint64_t number, std::string value);
+  void note_change(std::string key, std::string value);
   void error(Exporter& e, uint32_t domain, uint16_t template_id, const char* reason);
   void lost(Exporter& e, Domain& d, uint64_t units, const char* unit, const char* how);
   bool load(const std::string& key, const std::string& value);

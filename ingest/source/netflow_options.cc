@@ -97,7 +97,7 @@ void Impl::remember_name(Exporter& e, NameKind kind, uint64_t number, std::strin
     return error(e, 0, 0, "more names than are kept");
   name_bytes_total += bytes - old_bytes;
   ++names_version;
-  changed(e, state::name_key(e.key, key.first, number), state::encode_name(name, description));
+  name_changed(e, key.first, number, state::encode_name(name, description));
   e.names[key] = {std::move(name), std::move(description)};
 }
 

@@ -136,6 +136,8 @@ std::string domain_key(const ExporterKey& e, const Domain& d) {
   return prefix('s', e) + '/' + std::to_string(d.version) + '/' + std::to_string(d.id);
 }
 std::string name_key(const ExporterKey& e, uint8_t kind, uint64_t number) {
+  if (e.sender != IpAddress{})
+    return prefix('f', e) + '/' + std::to_string(e.sender.high()) + '/' + std::to_string(e.sender.low()) + '/' + std::to_string(number);
   return prefix('n', e) + '/' + std::to_string(kind) + '/' + std::to_string(number);
 }
 std::string element_key(const ExporterKey& e, uint32_t pen, uint16_t id) {
@@ -212,13 +214,15 @@ std::optional<Key> parse_key(std::string_view key) {
       rest.remove_prefix(1);
     }
   }
-  static constexpr std::pair<char, size_t> kinds[] = {{'t', 4}, {'s', 3}, {'n', 3}, {'d', 3}, {'p', 1}};
+  static constexpr std::pair<char, size_t> kinds[] = {{'t', 4}, {'s', 3}, {'n', 3}, {'f', 4}, {'d', 3}, {'p', 1}};
   if (std::ranges::find(kinds, std::pair<char, size_t>(k.kind, count)) == std::end(kinds)) return std::nullopt;
   if (parts[0] > 0xffff) return std::nullopt;
   k.exporter.port = static_cast<uint16_t>(parts[0]);
   k.first = parts[1];
   k.second = parts[2];
   k.third = parts[3];
+  if (k.kind == 'f')
+    for (size_t i = 0; i < 16; ++i) k.exporter.sender.bytes[i] = static_cast<uint8_t>((i < 8 ? k.first : k.second) >> (56 - 8 * (i % 8)));
   return k;
 }
 

@@ -153,11 +153,13 @@ struct Exporter {
   bool fortinet = false;
   uint32_t generation = 1;  // goes up when plans must be made anew
 
-  // Streams begin anew, and sFlow agents tell all again with every round of counters.
-  bool persistent() const { return key.session == 0 && key.sender == IpAddress{}; }
+  bool is_sflow_agent() const { return key.sender != IpAddress{}; }
+  // Streams begin anew. Of sFlow agents names alone are kept: the rest comes with each sample.
+  bool persistent() const { return key.session == 0 && !is_sflow_agent(); }
 };
 
-// Keys and values of the kept state. Keys begin with their kind and the exporter: "t/IP32HEX/PORT/…".
+// Keys and values of the kept state. Keys begin with their kind and the exporter: "t/IP32HEX/PORT/…"; an interface of an sFlow agent
+// is "f/AGENT32HEX/PORT/SENDER/SENDER/…", the sender's address as two numbers.
 namespace state {
 std::string template_key(const ExporterKey& e, const Domain& d, uint16_t id);
 std::string domain_key(const ExporterKey& e, const Domain& d);

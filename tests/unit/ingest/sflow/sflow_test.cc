@@ -365,7 +365,36 @@ TEST(Sflow, CountersAreNoFlowsAndTellOfInterfaces) {
   EXPECT_EQ(names[1].name, "");
   EXPECT_EQ(names[1].admin_up, true);
   EXPECT_EQ(names[1].oper_up, false);
-  EXPECT_TRUE(c.decoder.take_state_changes().empty()) << "agents tell it again";
+}
+
+TEST(Sflow, NamesOfInterfacesOutliveARestart) {
+  Collector c;
+  c.send(datagram({counters(3, {generic(3, 10'000'000'000, 3), record(1'005, xdr_text("eth0"))})}));
+  c.send(datagram({counters(3, {generic(3, 10'000'000'000, 3), record(1'005, xdr_text("eth0"))})}, {"2001:db8::5"}));
+  c.sender.ip = *parse_ip("2001:db8::77");
+  c.send(datagram({flow_sample({raw_header(kPacket.bytes)}), counters(3, {generic(3, 1, 3), record(1'005, xdr_text("eth9"))})}));
+  const auto kept = c.decoder.take_state_changes();
+  ASSERT_EQ(kept.size(), 3u) << "and no more: the rest comes with each sample";
+  Collector after;
+  EXPECT_EQ(after.decoder.load_state(kept), 0u);
+  EXPECT_TRUE(after.decoder.take_state_changes().empty());
+  const auto names = after.decoder.names();
+  ASSERT_EQ(names.size(), 3u);
+  EXPECT_EQ(names[0].name + names[1].name + names[2].name, "eth0eth9eth0");
+  const auto stats = after.decoder.exporter_stats();
+  for (size_t i = 0; i < kept.size(); ++i) {
+    // Each goes to the worker that takes the sender's packets.
+    EXPECT_EQ(PacketDecoder::shard_of_state(kept[i].first, 7), PacketDecoder::shard_of({stats[i].sender, 0, 0, 0}, 7));
+    PacketDecoder d;
+    const std::string& key = kept[i].first;
+    const std::pair<std::string, std::string> hostile[] = {{key, kept[i].second.substr(0, 2)}, {key + "/1", kept[i].second}, {key.substr(0, key.rfind('/')), kept[i].second},
+                                                           {key.substr(0, 35) + "0/0/0/3", kept[i].second}, {key + "0000000000", kept[i].second}};
+    EXPECT_EQ(d.load_state(hostile), std::size(hostile));
+  }
+  // What the agent repeats is no change.
+  after.sender.ip = *parse_ip("2001:db8::77");
+  after.send(datagram({counters(3, {generic(3, 1, 3), record(1'005, xdr_text("eth9"))})}));
+  EXPECT_TRUE(after.decoder.take_state_changes().empty());
 }
 
 TEST(Sflow, CountersWithoutAHead) {
