@@ -36,6 +36,7 @@ enum class ElementType : uint8_t {
   octets, number, integer, real, boolean, mac, text, ipv4, ipv6, seconds, milliseconds, microseconds, nanoseconds, basic_list,
   sub_template_list, sub_template_multi_list,
   unknown,  // not in the table: small fields are read as numbers, printable ones as text, others as hex
+  unknown_variable,  // the same, of variable length: no number, however short
 };
 
 // How a field becomes a value.

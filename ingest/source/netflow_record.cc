@@ -239,6 +239,8 @@ std::string format_value(ElementType type, const uint8_t* p, size_t length) {
       break;
     case ElementType::unknown:
       if (small) return std::to_string(load_any(p, length));
+      [[fallthrough]];
+    case ElementType::unknown_variable:
       if (looks_like_text(p, length)) return clean_text({reinterpret_cast<const char*>(p), length});
       break;
     default: break;
@@ -785,7 +787,8 @@ void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> d
       Step s;
       s.convert = e.convert == Convert::structured ? Convert::structured : Convert::none;
       s.type = e.type;
-      s.name = e.name;
+      // A list with a name of its own says what its elements are here: communities of the source, not of the destination.
+      s.name = step.name == "basicList" ? e.name : step.name;
       std::vector<Place> places;
       while (!data.empty()) {
         const size_t taken = place_fields(one, data, places);

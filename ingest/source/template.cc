@@ -152,6 +152,7 @@ ResolvedElement resolve_element(const TemplateField& f, const PlanOptions& optio
       r.name = told->name;
     }
   if (r.name.empty()) r.name = std::to_string(enterprise) + "." + std::to_string(id);
+  if (r.type == ElementType::unknown && f.length == kVariableLength) r.type = ElementType::unknown_variable;
   if (options.post_is_reverse && enterprise == pen::kIana && r.convert == Convert::none) {
     switch (id) {
       case 23: r.convert = Convert::number, r.column = ColumnId::raw_reverse_bytes, r.rank = 3; break;

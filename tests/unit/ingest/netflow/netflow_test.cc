@@ -733,6 +733,31 @@ TEST(Ipfix, StructuredDataFillsWhatIsOpen) {  // YAF
   EXPECT_EQ(r.x("initialTCPFlags"), "2");
 }
 
+TEST(Ipfix, ListsKeepEachElement) {  // RFC 6313
+  const auto values = [](const Row& row, const std::string& name) {
+    std::string all;
+    for (const auto& [key, value] : row.extra)
+      if (key == name) all += value + ";";
+    return all;
+  };
+  const auto list = [](const Wire& content) { return Wire().u8(content.bytes.size()) + content; };
+  Collector c;
+  c.send(packet10(Wire().set(2, template10(300, {{8, 4}, {7, 2}}) + template10(256, {{12, 4}, {291, 65'535}, {292, 65'535}}) + template10(257, {{8, 4}, {484, 65'535}, {485, 65'535}}))
+                      .set(256, Wire().ip("10.0.0.9")
+                                    + list(Wire().u8(3).u16(0x8000 | 5).u16(65'535).u32(9'999).u8(3).text("one").u8(255).u16(2).text("in"))
+                                    + list(Wire().u8(4).u16(300).ip("10.0.0.1").u16(80).ip("10.0.0.2").u16(81)))
+                      .set(257, Wire().ip("10.0.0.1") + list(Wire().u8(3).u16(483).u16(4).u32(65'000u << 16 | 1).u32(65'000u << 16 | 2)) + list(Wire().u8(3).u16(483).u16(4).u32(7)))));
+  ASSERT_EQ(c.rows.size(), 2u);
+  EXPECT_EQ(values(c.rows[0], "9999.5"), "one;in;");
+  EXPECT_EQ(c.rows[0]["src_ip"], "10.0.0.1");
+  EXPECT_EQ(c.rows[0]["src_port"], "80");
+  EXPECT_EQ(values(c.rows[0], "sourceIPv4Address"), "10.0.0.2;");
+  EXPECT_EQ(values(c.rows[0], "sourceTransportPort"), "81;");
+  EXPECT_EQ(values(c.rows[1], "bgpSourceCommunityList"), std::to_string(65'000u << 16 | 1) + ";" + std::to_string(65'000u << 16 | 2) + ";");
+  EXPECT_EQ(values(c.rows[1], "bgpDestinationCommunityList"), "7;");
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).bad_records, 0u);
+}
+
 TEST(Ipfix, StructuredDataIsBounded) {
   Collector c;
   // A list in a list in a list …, deeper than is followed; one of zero-size records; one that lies about its length.
