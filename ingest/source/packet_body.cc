@@ -152,7 +152,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
             return taken;
           },
           counts);
-      report.ignored += counts.packets - ours - counts.snapped - counts.fragments;
+      report.ignored += counts.packets - ours - counts.snapped - counts.fragments - counts.broken;
       auto lost = [&](uint64_t n, const char* why) {
         if (n == 0) return;
         report.rejected += n;
@@ -160,6 +160,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
       };
       lost(counts.snapped, "packets cut short by the capture's snap length");
       lost(counts.fragments, "IP fragments, which are not put together");
+      lost(counts.broken, "packets whose pcapng block does not hold together");
       if (counts.truncated) lost(1, "capture that ends inside a packet");
       if (!status.ok()) {
         // A sink's refusal is the caller's to hear; a capture that breaks off keeps what it gave.

@@ -9,8 +9,9 @@ namespace {
 
 using Bytes = std::span<const uint8_t>;
 
-// Interfaces of one section; a real capture has a handful.
+// Interfaces of one section; a real capture has a handful. Beyond: not kept, and their packets are broken.
 constexpr size_t kInterfacesMax = 4'096;
+constexpr uint32_t kNoLink = UINT32_MAX;  // no link type that there is
 // Capture times beyond this are not times.
 constexpr TimestampNs kLatestTime = 7'258'118'400 * kSecond;  // the year 2200
 
@@ -235,27 +236,37 @@ Status Reader::pcapng(Bytes file) {
     const Bytes body = file.subspan(8, length - 12);
     file = file.subspan(length);
     if (section) continue;
-    auto too_short = [] { return Error{ErrorCode::corrupt, "pcapng block shorter than its kind"}; };
+    // A block's length holds whatever is in it, so what is wrong with one costs only its packet.
+    auto broken = [&] {
+      ++counts_.packets;
+      ++counts_.broken;
+    };
     switch (type) {
       case 1:  // interface description
-        if (body.size() < 8) return too_short();
-        if (interfaces.size() >= kInterfacesMax) return Error{ErrorCode::too_large, "pcapng section with too many interfaces"};
-        interfaces.push_back(interface_of(body, little));
+        // Packets name it by its place, so one that cannot be read still has its own.
+        if (interfaces.size() < kInterfacesMax) interfaces.push_back(body.size() < 8 ? Interface{.link = kNoLink} : interface_of(body, little));
         break;
       case 2:    // packet (obsolete)
       case 6: {  // enhanced packet
-        if (body.size() < 20) return too_short();
+        if (body.size() < 20) {
+          broken();
+          break;
+        }
         const size_t which = read(body, 0, type == 2 ? 2 : 4, little);
         const size_t captured = read(body, 12, 4, little), original = read(body, 16, 4, little);
-        if (captured > body.size() - 20) return too_short();
-        if (which >= interfaces.size()) return Error{ErrorCode::corrupt, "pcapng packet of an interface that was not described"};
+        if (captured > body.size() - 20 || which >= interfaces.size()) {
+          broken();
+          break;
+        }
         const Interface& i = interfaces[which];
         SLUICE_TRY(packet(i.link, i.time(read(body, 4, 4, little), read(body, 8, 4, little)), body.subspan(20, captured), original));
         break;
       }
       case 3: {  // simple packet: of the first interface, without time
-        if (body.size() < 4) return too_short();
-        if (interfaces.empty()) return Error{ErrorCode::corrupt, "pcapng packet of an interface that was not described"};
+        if (body.size() < 4 || interfaces.empty()) {
+          broken();
+          break;
+        }
         const size_t original = read(body, 0, 4, little);
         SLUICE_TRY(packet(interfaces[0].link, std::nullopt, body.subspan(4, std::min(original, body.size() - 4)), original));
         break;

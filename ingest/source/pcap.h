@@ -30,14 +30,15 @@ struct CaptureCounts {
   uint64_t snapped = 0;    // UDP cut short by the capture's snap length
   uint64_t fragments = 0;  // IP fragments, which are not put together
   uint64_t other = 0;      // not UDP over IP, or a link type that is not known
+  uint64_t broken = 0;     // packets of pcapng whose block does not hold together, or that name an interface that was not described
   bool truncated = false;  // the file ends inside a packet or block
 };
 
 bool is_pcap(std::span<const uint8_t> file);
 bool is_pcapng(std::span<const uint8_t> file);
 
-// Hands over each UDP datagram, in the file's order. Fails for a file that is neither, for broken structure (what came
-// before was handed over), and with what `sink` fails with. A file that just ends early is read as far as it goes.
+// Hands over each UDP datagram, in the file's order. Fails for a file that is neither, where nobody can tell where the next block begins
+// (what came before was handed over), and with what `sink` fails with. A file that just ends early is read as far as it goes.
 Status read_capture(std::span<const uint8_t> file, const std::function<Status(const CapturedDatagram&)>& sink, CaptureCounts& counts);
 
 }  // namespace sluice::ingest
