@@ -23,7 +23,37 @@ class HyperLogLog {
   static constexpr size_t kExactMax = 1'024;
 
   void add(uint64_t hash) {
+    ++added_;
     if (!registers_.empty()) return add_register(hash);
+    add_exact(hash);
+  }
+  void merge(const HyperLogLog& o) {
+    added_ += o.added_;
+    if (o.registers_.empty()) {
+      for (uint64_t h : o.hashes_)
+        if (h != 0) registers_.empty() ? add_exact(h) : add_register(h);
+      return;
+    }
+    if (registers_.empty()) to_registers();
+    for (size_t i = 0; i < kRegisters; ++i) registers_[i] = std::max(registers_[i], o.registers_[i]);
+  }
+  bool exact() const { return registers_.empty(); }
+  // Never more than the values that were counted, of which there may be hardly more than distinct ones.
+  uint64_t estimate() const {
+    if (registers_.empty()) return count_;
+    constexpr int q = 64 - kBits;
+    std::array<double, q + 2> histogram{};
+    for (uint8_t r : registers_) ++histogram[r];
+    const double m = kRegisters;
+    double z = m * tau(1 - histogram[q + 1] / m);
+    for (int k = q; k >= 1; --k) z = 0.5 * (z + histogram[static_cast<size_t>(k)]);
+    z += m * sigma(histogram[0] / m);
+    return std::min(added_, static_cast<uint64_t>(std::llround(m * m / (2 * std::log(2.0) * z))));
+  }
+  size_t byte_size() const { return hashes_.capacity() * 8 + registers_.capacity(); }
+
+ private:
+  void add_exact(uint64_t hash) {
     if (hash == 0) hash = 1;  // 0 marks an empty place
     if (hashes_.empty()) hashes_.assign(8, 0);
     for (size_t i = hash & (hashes_.size() - 1);; i = (i + 1) & (hashes_.size() - 1)) {
@@ -33,10 +63,7 @@ class HyperLogLog {
       break;
     }
     if (++count_ > kExactMax) {
-      registers_.assign(kRegisters, 0);
-      for (uint64_t h : hashes_)
-        if (h != 0) add_register(h);
-      hashes_ = {};
+      to_registers();
     } else if (count_ * 2 > hashes_.size()) {
       std::vector<uint64_t> old(hashes_.size() * 2, 0);
       old.swap(hashes_);
@@ -48,35 +75,12 @@ class HyperLogLog {
       }
     }
   }
-  void merge(const HyperLogLog& o) {
-    if (o.registers_.empty()) {
-      for (uint64_t h : o.hashes_)
-        if (h != 0) add(h);
-      return;
-    }
-    if (registers_.empty()) {
-      registers_.assign(kRegisters, 0);
-      for (uint64_t h : hashes_)
-        if (h != 0) add_register(h);
-      hashes_ = {};
-    }
-    for (size_t i = 0; i < kRegisters; ++i) registers_[i] = std::max(registers_[i], o.registers_[i]);
+  void to_registers() {
+    registers_.assign(kRegisters, 0);
+    for (uint64_t h : hashes_)
+      if (h != 0) add_register(h);
+    hashes_ = {};
   }
-  bool exact() const { return registers_.empty(); }
-  uint64_t estimate() const {
-    if (registers_.empty()) return count_;
-    constexpr int q = 64 - kBits;
-    std::array<double, q + 2> histogram{};
-    for (uint8_t r : registers_) ++histogram[r];
-    const double m = kRegisters;
-    double z = m * tau(1 - histogram[q + 1] / m);
-    for (int k = q; k >= 1; --k) z = 0.5 * (z + histogram[static_cast<size_t>(k)]);
-    z += m * sigma(histogram[0] / m);
-    return static_cast<uint64_t>(std::llround(m * m / (2 * std::log(2.0) * z)));
-  }
-  size_t byte_size() const { return hashes_.capacity() * 8 + registers_.capacity(); }
-
- private:
   void add_register(uint64_t hash) {
     const size_t index = hash >> (64 - kBits);
     const uint64_t rest = hash << kBits;
@@ -109,6 +113,7 @@ class HyperLogLog {
   std::vector<uint64_t> hashes_;
   std::vector<uint8_t> registers_;
   size_t count_ = 0;
+  uint64_t added_ = 0;  // values, each as often as it came
 };
 
 class Dcount final : public Aggregate {
