@@ -69,4 +69,12 @@ std::string did_you_mean(std::string_view name, std::span<const std::string_view
   return found ? "did you mean '" + std::string(*found) + "'?" : "";
 }
 
+std::string shown(std::string_view text) {
+  constexpr size_t kMost = 40;
+  if (text.size() <= kMost) return "'" + std::string(text) + "'";
+  size_t cut = kMost;
+  while (cut > 0 && (static_cast<uint8_t>(text[cut]) & 0xc0) == 0x80) --cut;
+  return "'" + std::string(text.substr(0, cut)) + "…'";
+}
+
 }  // namespace sluice::grammar

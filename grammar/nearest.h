@@ -24,4 +24,7 @@ std::optional<std::string_view> nearest(std::string_view name, std::span<const s
 // "did you mean 'src_port'?" or "".
 std::string did_you_mean(std::string_view name, std::span<const std::string_view> candidates);
 
+// What somebody wrote, in quotes for a message: its first 40 bytes, whole characters, with "…" where that is not all.
+std::string shown(std::string_view text);
+
 }  // namespace sluice::grammar

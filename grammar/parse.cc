@@ -224,14 +224,6 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-std::string shown(std::string_view text) {
-  constexpr size_t kMost = 40;
-  if (text.size() <= kMost) return "'" + std::string(text) + "'";
-  size_t cut = kMost;
-  while (cut > 0 && (static_cast<uint8_t>(text[cut]) & 0xc0) == 0x80) --cut;
-  return "'" + std::string(text.substr(0, cut)) + "…'";
-}
-
 // Of `last 15`, `last 1 h`, `every week`: what a word that is no duration may have been meant for.
 std::string duration_hint(const Input& input, size_t at) {
   const std::string word = lower_case(input.text_of(input.tokens[at]));

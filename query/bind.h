@@ -44,7 +44,7 @@ struct ValueSet {
   IpRanges ips;
   std::unordered_set<std::string> words;
   std::vector<double> floats;
-  std::vector<FloatRange> float_ranges;
+  FloatRanges float_ranges;
   std::vector<std::shared_ptr<const Regex>> regexes;
   std::vector<grammar::ExprPtr> computed;  // not constant: compared row by row
 };
@@ -124,6 +124,8 @@ class Binder {
   NodePtr bind_value(const grammar::ExprPtr& expr) { return bind_value(*expr); }
   NodePtr bind_value(const grammar::Expr& expr);
   NodePtr bind_name(const grammar::Name& name);
+  // What arithmetic gives, folded where it is constant; notes what may overflow row by row.
+  NodePtr computed(NodePtr node, bool constant);
   NodePtr bind_call(const grammar::Call& call, const grammar::Span& span);
   NodePtr bind_lookup(const grammar::Call& call, const grammar::Span& span);
   NodePtr bind_host(const grammar::Call& call, const grammar::Span& span);

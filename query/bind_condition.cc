@@ -143,7 +143,7 @@ PredicatePtr Binder::bind_icmp(const g::Expr& right, bool negated, bool with_pro
       each_icmp_type([&](std::string_view n) { known.push_back(n); });
       const std::string word = name ? name->text() : text->value;
       std::string hint = lower_case(word) == "ping" ? "did you mean 'echo_request'?" : g::did_you_mean(word, known);
-      return fail(right.span, "'" + word + "' is not an ICMP type", hint.empty() ? "such as echo_request, unreachable or time_exceeded" : std::move(hint));
+      return fail(right.span, g::shown(word) + " is not an ICMP type", hint.empty() ? "such as echo_request, unreachable or time_exceeded" : std::move(hint));
     }
   } else {
     const auto value = constant_of(right, Type::of(LogicalType::uint));
@@ -229,8 +229,10 @@ PredicatePtr Binder::test_of(NodePtr left, ValueSet set, bool negated, const g::
     }
     default: {
       if (type.physical == PhysicalType::F64) {
-        for (double d : set.floats) set.float_ranges.push_back({d, d, false, false, false});
-        for (const FloatRange& r : set.float_ranges) any.push_back(make_test(left, r));
+        for (const double d : set.floats) set.float_ranges.ranges.emplace_back(d, d);
+        if (set.float_ranges.ranges.empty() && !set.computed.empty()) break;
+        set.float_ranges.normalize();
+        any.push_back(make_test(left, std::move(set.float_ranges)));
         break;
       }
       if (set.ints.ranges.empty() && !set.computed.empty()) break;

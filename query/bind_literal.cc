@@ -207,7 +207,7 @@ bool Binder::add_text(std::string_view text, const Type& type, const g::Span& sp
   }
   std::string hint = word || type.logical == LogicalType::enumeration || type.logical == LogicalType::flags ? word_hint(text, type) : "";
   if (text.empty()) hint = "for what the source did not say, ask 'is null'";
-  fail(span, "'" + std::string(text) + "' is not " + what, std::move(hint));
+  fail(span, g::shown(text) + " is not " + what, std::move(hint));
   return false;
 }
 
@@ -237,7 +237,7 @@ bool Binder::add_list(const g::ListReference& reference, const Type& type, const
       for (const ValueRange& r : list->numbers.ranges) {
         any = true;
         if (type.physical == PhysicalType::F64)
-          set.float_ranges.push_back({static_cast<double>(r.first), static_cast<double>(r.last), false, false, false});
+          set.float_ranges.ranges.emplace_back(static_cast<double>(r.first), static_cast<double>(r.last));
         else if (!is_signed(type) || r.first <= static_cast<uint64_t>(INT64_MAX))
           set.ints.ranges.push_back({r.first, is_signed(type) ? std::min<uint64_t>(r.last, static_cast<uint64_t>(INT64_MAX)) : r.last});
       }
@@ -281,7 +281,7 @@ bool Binder::add_value(const g::Expr& expr, const Type& type, ValueSet& set) {
       return false;
     }
     if (type.physical == PhysicalType::F64)
-      set.float_ranges.push_back({static_cast<double>(range->first), static_cast<double>(range->last), false, false, false});
+      set.float_ranges.ranges.emplace_back(static_cast<double>(range->first), static_cast<double>(range->last));
     else
       set.ints.ranges.push_back({range->first, is_signed(type) ? std::min<uint64_t>(range->last, static_cast<uint64_t>(INT64_MAX)) : range->last});
     return true;
@@ -342,7 +342,7 @@ std::optional<Value> Binder::constant_of(const g::Expr& expr, const Type& type) 
   auto of_text = [&](std::string_view text) -> std::optional<Value> {
     auto value = text_value(text, type);
     if (!value) {
-      fail(expr.span, "'" + std::string(text) + "' is not " + std::string(to_string(class_of(type.logical))), word_hint(text, type));
+      fail(expr.span, g::shown(text) + " is not " + std::string(to_string(class_of(type.logical))), word_hint(text, type));
     }
     return value;
   };

@@ -81,9 +81,10 @@ void test_ints(const IntRanges& test, const Column& column, uint8_t* mask) {
   }
 }
 
-bool in_ranges(const IpRanges& test, const IpAddress& ip) {
-  const auto it = std::upper_bound(test.ranges.begin(), test.ranges.end(), ip, [](const IpAddress& v, const auto& r) { return v < r.first; });
-  return it != test.ranges.begin() && ip <= std::prev(it)->second;
+template <typename T>
+bool in_ranges(const std::vector<std::pair<T, T>>& ranges, const T& value) {
+  const auto it = std::upper_bound(ranges.begin(), ranges.end(), value, [](const T& v, const auto& r) { return v < r.first; });
+  return it != ranges.begin() && value <= std::prev(it)->second;
 }
 
 // Values behind codes are judged once each where that is less work than once a row.
@@ -197,6 +198,19 @@ IpAddress step(const IpAddress& ip, bool up) {
 const IpAddress kLastIp = IpAddress::from_halves(UINT64_MAX, UINT64_MAX);
 }  // namespace
 
+void FloatRanges::normalize() {
+  std::erase_if(ranges, [](const auto& r) { return !(r.first <= r.second); });
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<std::pair<double, double>> joined;
+  for (const auto& r : ranges) {
+    if (!joined.empty() && r.first <= joined.back().second)
+      joined.back().second = std::max(joined.back().second, r.second);
+    else
+      joined.push_back(r);
+  }
+  ranges = std::move(joined);
+}
+
 void IpRanges::normalize() {
   std::sort(ranges.begin(), ranges.end());
   std::vector<std::pair<IpAddress, IpAddress>> joined;
@@ -222,7 +236,7 @@ IpRanges IpRanges::complement() const {
 }
 
 bool TextTest::matches(std::string_view value, WorkMeter& meter) const {
-  if (!meter.spend(value.size() / 16 + 1)) return false;
+  if (!meter.spend(value.size() / 16 + 1 + (kind == Kind::has_item && words.size() > 1 ? words.size() : 0))) return false;
   bool yes = false;
   switch (kind) {
     case Kind::one_of: yes = words.contains(std::string(value)); break;
@@ -304,10 +318,13 @@ void evaluate(const Test& test, const Column& column, const LeafCodes* codes, Wo
   } else if (const auto* floats = std::get_if<FloatRange>(&test)) {
     const auto values = as_doubles(column);
     for (size_t i = 0; i < values.size(); ++i) mask[i] = in_float_range(*floats, values[i]);
+  } else if (const auto* listed = std::get_if<FloatRanges>(&test)) {
+    const auto values = as_doubles(column);
+    for (size_t i = 0; i < values.size(); ++i) mask[i] = in_ranges(listed->ranges, values[i]);
   } else if (const auto* ips = std::get_if<IpRanges>(&test)) {
     test_coded(
-        column, mask, [&](uint32_t c) { return in_ranges(*ips, column.dictionary()->ip_at(c)); },
-        [&](size_t i) { return in_ranges(*ips, column.ip_at(i)); });
+        column, mask, [&](uint32_t c) { return in_ranges(ips->ranges, column.dictionary()->ip_at(c)); },
+        [&](size_t i) { return in_ranges(ips->ranges, column.ip_at(i)); });
   } else if (const auto* text = std::get_if<TextTest>(&test)) {
     test_coded(
         column, mask, [&](uint32_t c) { return text->matches(column.dictionary()->string_at(c), meter); },
@@ -334,6 +351,8 @@ void evaluate(const Predicate& predicate, const Chunk& chunk, EvalContext& conte
       evaluate(*predicate.children[0], chunk, context, facts, mask);
       std::vector<uint8_t> other(rows);
       for (size_t c = 1; c < predicate.children.size(); ++c) {
+        // Ten thousands of comparisons are long for one batch.
+        if (!context.meter.spend(rows)) return;
         evaluate(*predicate.children[c], chunk, context, facts, other.data());
         if (both)
           for (size_t i = 0; i < rows; ++i) mask[i] &= other[i];

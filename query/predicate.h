@@ -33,6 +33,11 @@ struct FloatRange {  // for computed floats
   double low = 0, high = 0;
   bool low_open = false, high_open = false, outside = false;
 };
+// Sorted, disjoint, closed: a list of floats.
+struct FloatRanges {
+  std::vector<std::pair<double, double>> ranges;
+  void normalize();
+};
 // Sorted, disjoint, closed.
 struct IpRanges {
   std::vector<std::pair<IpAddress, IpAddress>> ranges;
@@ -58,7 +63,7 @@ struct FlagsTest {  // (value & mask) == want, or != when negated
 struct NullTest {
   bool want_null = true;
 };
-using Test = std::variant<IntRanges, FloatRange, IpRanges, TextTest, FlagsTest, NullTest>;
+using Test = std::variant<IntRanges, FloatRange, IpRanges, TextTest, FlagsTest, NullTest, FloatRanges>;
 
 struct Predicate;
 using PredicatePtr = std::shared_ptr<const Predicate>;

@@ -33,7 +33,11 @@ std::optional<std::bitset<256>> class_of_escape(char c) {
 // Recursive descent straight to instructions. A fragment is a range of the program; a repeat copies its range.
 class RegexCompiler {
  public:
-  RegexCompiler(std::string_view pattern, bool ignore_case) : text_(pattern), ignore_case_(ignore_case) {}
+  RegexCompiler(std::string_view pattern, bool ignore_case) : text_(pattern), ignore_case_(ignore_case) {
+    if (!text_.starts_with(kIgnoreCase)) return;
+    ignore_case_ = true;
+    at_ = kIgnoreCase.size();
+  }
 
   Result<Regex> compile() {
     emit({Regex::Op::save, 0, 0, 0});
@@ -54,6 +58,7 @@ class RegexCompiler {
  private:
   using Op = Regex::Op;
   using Instruction = Regex::Instruction;
+  static constexpr std::string_view kIgnoreCase = "(?i)";  // as elsewhere; and how `/…/i` travels as text
 
   Error failure() const {
     return Error{ErrorCode::parse, "bad regular expression: " + error_ + " at character " + std::to_string(at_ + 1)};

@@ -27,6 +27,7 @@ class Regex {
   static constexpr size_t kInstructionsMax = 4'096;
   static constexpr size_t kNestingMax = 64;
 
+  // A pattern that begins with (?i) ignores case too.
   static Result<Regex> compile(std::string_view pattern, bool ignore_case);
 
   // Whether the pattern is found anywhere in the text. With a meter that stops: false, which then says nothing.

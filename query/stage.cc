@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "query/limits.h"
 #include "query/words.h"
@@ -54,7 +55,12 @@ const StageSpec* find_stage(std::string_view name) {
 bool StageBinder::expected(std::string_view what) {
   if (failed()) return false;
   const g::SyntaxError error = args.expected(what);
-  return fail(error.span, error.message, std::string(spec_.signature));
+  // A word of the stage's own, mistyped?
+  g::StageArgs ahead = args;
+  const auto word = ahead.any_word();
+  std::string hint;
+  if (word && std::find(spec_.words.begin(), spec_.words.end(), lower_case(word->text)) == spec_.words.end()) hint = g::did_you_mean(word->text, spec_.words);
+  return fail(error.span, error.message, hint.empty() ? std::string(spec_.signature) : std::move(hint));
 }
 
 bool StageBinder::end() { return !failed() && (args.done() || expected("the end of the stage")); }

@@ -34,6 +34,11 @@ bool append_test(std::string& out, const Test& test) {
     out += static_cast<char>(t->low_open + 2 * t->high_open + 4 * t->outside);
     return true;
   }
+  if (const auto* t = std::get_if<FloatRanges>(&test)) {
+    append(out, t->ranges.size());
+    for (const auto& [first, last] : t->ranges) append(out, first), append(out, last);
+    return true;
+  }
   if (const auto* t = std::get_if<IpRanges>(&test)) {
     append(out, t->ranges.size());
     for (const auto& [first, last] : t->ranges) {
