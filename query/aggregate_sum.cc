@@ -88,7 +88,9 @@ class Sum final : public Aggregate {
     }
   }
   bool plain() const override { return true; }
-  Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
+  Column finish(std::span<const uint32_t> groups, EvalContext& context) const override {
+    if constexpr (std::is_same_v<T, double>)
+      if (result_ == PhysicalType::I64) return finish_durations(groups, context);
     std::vector<T> out(groups.size());
     Bitmap valid;
     for (size_t i = 0; i < out.size(); ++i) {
@@ -107,6 +109,21 @@ class Sum final : public Aggregate {
   // Mostly set already: reading is cheaper than writing.
   void see(size_t g) {
     if (!seen(g)) seen_[g / 64] |= uint64_t{1} << (g % 64);
+  }
+  // Durations added up in floats: what is beyond 64 bits of nanoseconds has no value.
+  Column finish_durations(std::span<const uint32_t> groups, EvalContext& context) const {
+    Column out(PhysicalType::I64);
+    out.reserve(groups.size());
+    for (const uint32_t g : groups) {
+      const auto sum = static_cast<double>(sums_[g]);
+      const bool fits = std::fabs(sum) < 9.2e18;
+      context.beyond_time = context.beyond_time || (seen(g) && !fits);
+      if (seen(g) && fits)
+        out.append_uint(static_cast<uint64_t>(static_cast<int64_t>(std::llround(sum))));
+      else
+        out.append_null();
+    }
+    return out;
   }
   template <typename V>
   static void plus(T& sum, V value, bool& overflow) {
@@ -228,7 +245,10 @@ Result<AggregateMake> bind_sum(std::span<const NodePtr> args, bool widen) {
   AggregateMake make;
   if (in.logical == LogicalType::duration) {
     make.result = Type::of(LogicalType::duration);
-    make.make = [] { return std::make_unique<Sum<int64_t>>(PhysicalType::I64); };
+    if (widen)
+      make.make = [] { return std::make_unique<Sum<double>>(PhysicalType::I64); };
+    else
+      make.make = [] { return std::make_unique<Sum<int64_t>>(PhysicalType::I64); };
   } else if (!is_number(in.logical) && in.logical != LogicalType::boolean) {
     return wrong_aggregate_argument("sum", 0, "a number or a duration");
   } else if (in.physical == PhysicalType::F64 || widen) {

@@ -158,9 +158,17 @@ bool Binder::bind_time(const g::Query& query) {
 
 std::optional<Plan> Binder::bind(const g::Query& query) {
   if (!equal_ignoring_case(query.source.name.text(), "flows")) {
-    constexpr std::string_view kSources[] = {"flows"};
-    fail(query.source.name.span, "unknown source '" + query.source.name.text() + "'",
-         g::did_you_mean(query.source.name.text(), kSources).empty() ? "queries read from flows" : "did you mean 'flows'?");
+    // A table of the server's is not bound here: rules and queries in parentheses read flows alone.
+    const std::string name = query.source.name.text();
+    const bool flows_alone = options_.continuous || options_.outer_range;
+    std::vector<std::string_view> sources = {"flows"};
+    if (!flows_alone) sources.insert(sources.end(), g::show_subjects().begin(), g::show_subjects().end());
+    std::string hint = g::did_you_mean(name, sources);
+    if (hint.empty() || std::find(sources.begin(), sources.end(), lower_case(name)) != sources.end())
+      hint = options_.continuous   ? "rules read from flows"
+             : options_.outer_range ? "a query in parentheses reads from flows"
+                                    : "queries read from flows, or from a table of the server's such as alerts";
+    fail(query.source.name.span, "unknown source '" + name + "'", std::move(hint));
     return std::nullopt;
   }
   plan_.reads_flows = true;
@@ -435,7 +443,10 @@ bool Binder::bind_rename(const g::RenameStage& stage) {
       fail(r.to.span, "there is a column '" + to + "' already");
       return false;
     }
-    const auto it = std::find_if(visible_.begin(), visible_.end(), [&](const Visible& v) { return v.slot == node->slot(); });
+    // By its name; else by what the name means. (Two columns may be one slot, as behind `select a = x, b = x`.)
+    const auto named = visible_at(r.from.text());
+    const auto it = named ? visible_.begin() + static_cast<ptrdiff_t>(*named)
+                          : std::find_if(visible_.begin(), visible_.end(), [&](const Visible& v) { return v.slot == node->slot(); });
     if (it == visible_.end()) {
       if (!has_room(visible_.size(), r.to.span)) return false;
       visible_.push_back({to, node->slot(), std::nullopt});

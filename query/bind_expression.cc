@@ -227,8 +227,7 @@ NodePtr Binder::bind_value(const g::Expr& expr) {
             if (!is_number(node->type.logical) && node->type.logical != LogicalType::duration)
               return fail(expr.span, "only numbers and durations can be negated");
             const bool constant = node->constant();
-            NodePtr negated = make_negate(std::move(node), options_.widen);
-            return constant ? fold(std::move(negated)) : negated;
+            return computed(make_negate(std::move(node), options_.widen), constant);
           },
           [&](const g::Arithmetic& a) -> NodePtr {
             NodePtr left = bind_value(*a.left);
@@ -238,9 +237,7 @@ NodePtr Binder::bind_value(const g::Expr& expr) {
             const bool constant = left->constant() && right->constant();
             auto node = make_arithmetic(static_cast<Arithmetic>(a.op), std::move(left), std::move(right), options_.widen);
             if (!node.ok()) return fail(expr.span, node.error().message);
-            if (constant) return fold(std::move(node).value());
-            plan_.may_overflow = plan_.may_overflow || (*node)->type.physical != PhysicalType::F64;
-            return std::move(node).value();
+            return computed(std::move(node).value(), constant);
           },
           [&](const g::Call& c) -> NodePtr { return bind_call(c, expr.span); },
           [&](const g::CidrLiteral&) -> NodePtr { return fail(expr.span, "an address block can only stand beside == or in"); },
@@ -253,6 +250,13 @@ NodePtr Binder::bind_value(const g::Expr& expr) {
           },
       },
       expr.node);
+}
+
+NodePtr Binder::computed(NodePtr node, bool constant) {
+  if (constant) node = fold(std::move(node));
+  // (A constant that is too large was not folded: it meets its overflow when it runs, as any other.)
+  plan_.may_overflow = plan_.may_overflow || (!node->constant() && is_number(node->type.logical) && node->type.physical != PhysicalType::F64);
+  return node;
 }
 
 NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
@@ -323,8 +327,11 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
                 std::string(function->signature));
   auto result = function->bind(args);
   if (!result.ok()) return fail(span, result.error().message, std::string(function->signature));
-  if (name == "bin" && args[0]->type.logical == LogicalType::timestamp)
-    bin_width_ = std::get<int64_t>(args[1]->constant()->data);
+  if (name == "bin" && args[0]->type.logical == LogicalType::timestamp) {
+    // Of several bins a group is what the narrowest spans.
+    const DurationNs width = std::get<int64_t>(args[1]->constant()->data);
+    bin_width_ = std::min(bin_width_.value_or(width), width);
+  }
   return make_call(*function, std::move(args), *result);
 }
 

@@ -1,5 +1,6 @@
 // Stages that group: stats, top, timeseries, distinct.
 #include <algorithm>
+#include <cmath>
 
 #include "grammar/nearest.h"
 #include "grammar/print.h"
@@ -11,7 +12,14 @@
 namespace sluice::query {
 namespace {
 namespace g = grammar;
+
+// How docs/http.md calls so much of a unit in a second; "" for what has no such name.
+std::string_view unit_per_second(std::string_view unit) {
+  if (unit == "bytes") return "bytes/s";
+  if (unit == "packets") return "packets/s";
+  return unit.empty() ? "1/s" : "";
 }
+}  // namespace
 
 bool Binder::has_aggregate(const g::Expr& expr) const {
   if (const auto* call = expr.as<g::Call>()) {
@@ -73,9 +81,11 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
     if (!width || *width <= 0) return fail(span, "rate() needs to know over what time", "give the query a range, such as last 1h, or group by bin(1m)");
     NodePtr inner = bind_value(call.arguments[0]);
     if (!inner) return nullptr;
+    const std::string_view unit = inner->type.unit;
     auto node = make_arithmetic(Arithmetic::divide, std::move(inner),
                                 make_constant(Value::float64(static_cast<double>(*width) / static_cast<double>(kSecond))), options_.widen);
-    return node.ok() ? std::move(node).value() : fail(span, node.error().message);
+    if (!node.ok()) return fail(span, node.error().message);
+    return is_number((*node)->type.logical) ? with_unit(std::move(node).value(), unit_per_second(unit)) : std::move(node).value();
   }
   if (!has_room(group.slots.size(), span)) return nullptr;
   const AggregateSpec* spec = find_aggregate(name);
@@ -85,8 +95,9 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
                           (spec->args_max == spec->args_min ? "" : " to " + std::to_string(spec->args_max)) +
                           (spec->args_max == 1 ? " argument" : " arguments"),
                 std::string(spec->signature));
-  // Arguments are of the rows, not of the groups.
+  // Arguments are of the rows, not of the groups: a bin in them parts no groups.
   group_ = nullptr;
+  const auto bin_width = bin_width_;
   GroupAggregate aggregate;
   bool ok = true;
   const size_t values = spec->base ? given - 1 : given;
@@ -106,6 +117,7 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
     if (ok) aggregate.args.push_back(std::move(time));
   }
   group_ = &group;
+  bin_width_ = bin_width;
   if (!ok || error_) return nullptr;
   auto make = (spec->base ? spec->base : spec)->bind(aggregate.args, options_.widen);
   if (!make.ok()) return fail(span, make.error().message, std::string(spec->signature));
@@ -389,6 +401,15 @@ bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string&
         return false;
       }
       spec->fill_value = v->as_double();
+      for (const auto& a : spec->group.aggregates) {
+        const Type& type = a.make.result;
+        if (!is_number(type.logical) || type.physical == PhysicalType::F64) continue;
+        const bool whole = spec->fill_value == std::floor(spec->fill_value) && std::fabs(spec->fill_value) < 9e18;
+        if (whole && (spec->fill_value >= 0 || type.physical == PhysicalType::I64)) continue;
+        fail((*stage.fill_value)->span, type.physical == PhysicalType::I64 ? "this series is of whole numbers, and its gaps are too" : "this series is of whole numbers from 0 on, and its gaps are too",
+             "fill 0, null or previous; 1.0 * sum(bytes) is a series of floats");
+        return false;
+      }
     }
   }
   if (stage.spread && !bind_spread(*spec, stage.every->span, text)) return false;

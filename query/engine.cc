@@ -90,6 +90,19 @@ TimeRange covered(const TimeRange& asked, const store::Snapshot& snapshot) {
   return out;
 }
 
+// What became of numbers on the way, and what the plan and its operators said.
+void append_warnings(ExecuteReport& report, bool widened, std::vector<std::string>& warnings) {
+  if (widened) warnings.push_back("an integer became too large: integers were computed as floats, which keep about 15 digits");
+  if (report.beyond_time) warnings.push_back("a time or a duration became too large: they go up to 292 years, and what is beyond is null");
+  if (report.beyond_count)
+    warnings.push_back("a count became too large: 18446744073709551615 stands where bytes or packets, scaled or added up, are more than that");
+  for (auto& w : report.warnings) warnings.push_back(std::move(w));
+}
+
+QueryError too_large_behind_rows() {
+  return QueryError{ErrorCode::invalid_argument, "an integer became too large after rows had been sent", "compute with floats: 1.0 * x", std::nullopt, {}};
+}
+
 struct Answer {
   ExecuteReport report;
   TimeRange range;
@@ -117,17 +130,16 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
     if (!status.ok()) return of_status(status.error());
     if (answer.report.overflow && !widen) {
       if (!answer.report.began) continue;
-      return QueryError{ErrorCode::invalid_argument, "an integer became too large after rows had been sent", "compute with floats: 1.0 * x", std::nullopt, {}};
+      return too_large_behind_rows();
     }
     answer.range = covered(plan->scan.range, *context.snapshot);
     summary.range = answer.range;
     summary.render = plan->render;
     summary.warnings.clear();
-    if (widen) summary.warnings.push_back("an integer became too large: integers were computed as floats, which keep about 15 digits");
     if (answer.report.unknown_sampling_rows > 0)
       summary.warnings.push_back(std::to_string(answer.report.unknown_sampling_rows) +
                                  " rows have no known sampling rate: their bytes and packets are as reported");
-    for (auto& w : answer.report.warnings) summary.warnings.push_back(std::move(w));
+    append_warnings(answer.report, widen, summary.warnings);
     // What is missing may lie beyond what is there, so it is held against the range that was asked for.
     const TimeRange asked = plan->scan.range;
     for (const auto& d : context.snapshot->damaged)
@@ -140,8 +152,37 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
   return std::nullopt;
 }
 
-std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
-                                   QuerySummary& summary) {
+// Stages over a table that is there. `timed`: the query whose range is asked of it.
+std::optional<QueryError> run_stages(const Batch& table, const std::vector<g::Stage>& stages, const g::Query* timed, const QueryRequest& request,
+                                     const QueryContext& context, ResultSink& sink, QuerySummary& summary) {
+  const TimestampNs now = context.clock->now();
+  for (const bool widen : {false, true}) {  // as run_query()
+    RunState run(request, context);
+    BindOptions options = bind_options(request, now, &context);
+    options.run = &run;
+    options.widen = widen;
+    Binder binder(options);
+    auto plan = binder.bind_table(*table.schema, stages, timed);
+    if (!plan) return marked(binder.error(), request.text);
+    ExecuteReport report;
+    const Status status = execute_table(*plan, table, run, sink, !widen, report);
+    summary.rows = report.rows;
+    summary.stats.elapsed = context.clock->now() - run.started;
+    if (!status.ok()) return of_status(status.error());
+    if (report.overflow && !widen) {
+      if (!report.began) continue;
+      return too_large_behind_rows();
+    }
+    append_warnings(report, widen, summary.warnings);
+    summary.render = plan->render;
+    if (timed && plan->scan.range != TimeRange{}) summary.range = plan->scan.range;
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// What `show` shows, or why it does not.
+std::variant<Batch, QueryError> shown_table(const g::Show& show, const QueryContext& context, std::string_view text) {
   auto table = system_table(show.subject.text, context);
   if (!table.ok()) {
     QueryError error = of_status(table.error());
@@ -153,25 +194,11 @@ std::optional<QueryError> run_show(const g::Show& show, const QueryRequest& requ
       error.hint = "there are";
       for (size_t i = 0; i < subjects.size(); ++i) error.hint += (i == 0 ? " " : ", ") + std::string(subjects[i]);
     }
-    return marked(std::move(error), request.text);
+    return marked(std::move(error), text);
   }
   if (!show.arguments.empty())
-    return marked(QueryError{ErrorCode::parse, "'show " + show.subject.text + "' takes no arguments here", {}, to_text_span(show.arguments[0].span), {}},
-                  request.text);
-  RunState run(request, context);
-  BindOptions options = bind_options(request, context.clock->now(), &context);
-  options.run = &run;
-  Binder binder(options);
-  auto plan = binder.bind_table(*table->schema, show.stages);
-  if (!plan) return marked(binder.error(), request.text);
-  ExecuteReport report;
-  const Status status = execute_table(*plan, *table, run, sink, report);
-  summary.rows = report.rows;
-  summary.warnings = std::move(report.warnings);
-  summary.render = plan->render;
-  summary.stats.elapsed = context.clock->now() - run.started;
-  if (!status.ok()) return of_status(status.error());
-  return std::nullopt;
+    return marked(QueryError{ErrorCode::parse, "'show " + show.subject.text + "' takes no arguments here", {}, to_text_span(show.arguments[0].span), {}}, text);
+  return std::move(table).value();
 }
 
 // A table of the system's as a source: `from alerts`. nullopt: flows, or nothing known.
@@ -181,24 +208,19 @@ std::optional<Result<Batch>> table_of(const g::Query& query, const QueryContext&
   return context.system_tables(name);
 }
 
-std::optional<QueryError> run_table(const g::Query& query, const Result<Batch>& table, const QueryRequest& request, const QueryContext& context, ResultSink& sink,
-                                    QuerySummary& summary) {
-  if (!table.ok()) return of_status(table.error());
-  RunState run(request, context);
-  BindOptions options = bind_options(request, context.clock->now(), &context);
-  options.run = &run;
+// The plan of a query over flows or over a table, bound to be looked at and not run.
+std::variant<Plan, QueryError> planned(const g::Query& query, const QueryRequest& request, const QueryContext& context, BindOptions options) {
+  auto table = table_of(query, context);
+  if (table && !table->ok()) return of_status(table->error());
+  std::set<ColumnId> present;
+  if (!table && context.snapshot) {
+    present = present_columns(*context.snapshot);
+    options.present = &present;
+  }
   Binder binder(options);
-  auto plan = binder.bind_table(*table->schema, query.stages, &query);
+  auto plan = table ? binder.bind_table(*(*table)->schema, query.stages, &query) : binder.bind(query);
   if (!plan) return marked(binder.error(), request.text);
-  ExecuteReport report;
-  const Status status = execute_table(*plan, *table, run, sink, report);
-  summary.rows = report.rows;
-  summary.warnings = std::move(report.warnings);
-  summary.render = plan->render;
-  if (plan->scan.range != TimeRange{}) summary.range = plan->scan.range;
-  summary.stats.elapsed = context.clock->now() - run.started;
-  if (!status.ok()) return of_status(status.error());
-  return std::nullopt;
+  return std::move(*plan);
 }
 
 }  // namespace
@@ -208,7 +230,10 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
   if (auto* error = std::get_if<QueryError>(&parsed)) return std::move(*error);
   const auto& statement = std::get<g::Statement>(parsed);
   if (const auto* query = statement.as<g::Query>()) {
-    if (auto table = table_of(*query, context)) return run_table(*query, *table, request, context, sink, summary);
+    if (auto table = table_of(*query, context)) {
+      if (!table->ok()) return of_status(table->error());
+      return run_stages(**table, query->stages, query, request, context, sink, summary);
+    }
     QueryContext whole = context;
     store::Snapshot sound;
     for (;;) {
@@ -231,18 +256,21 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
       whole.snapshot = &sound;
     }
   }
-  if (const auto* show = statement.as<g::Show>()) return run_show(*show, request, context, sink, summary);
+  if (const auto* show = statement.as<g::Show>()) {
+    auto table = shown_table(*show, context, request.text);
+    if (auto* error = std::get_if<QueryError>(&table)) return std::move(*error);
+    return run_stages(std::get<Batch>(table), show->stages, nullptr, request, context, sink, summary);
+  }
   if (const auto* explained = statement.as<g::Explain>()) {
     if (!explained->analyze) {
-      RunState state(request, context);
-      const std::set<ColumnId> present = present_columns(*context.snapshot);
-      BindOptions options = bind_options(request, context.clock->now(), &context);
-      options.present = &present;
-      Binder binder(options);
-      auto plan = binder.bind(explained->query);
-      if (!plan) return marked(binder.error(), request.text);
-      return send_plan(*plan, sink, summary);
+      auto plan = planned(explained->query, request, context, bind_options(request, context.clock->now(), &context));
+      if (auto* error = std::get_if<QueryError>(&plan)) return std::move(*error);
+      return send_plan(std::get<Plan>(plan), sink, summary);
     }
+    if (table_of(explained->query, context))
+      return marked(QueryError{ErrorCode::unsupported, "'explain analyze' measures queries over flows, and '" + explained->query.source.name.text() + "' is a table of the server's",
+                               "explain without analyze shows the plan", to_text_span(explained->query.source.name.span), {}},
+                    request.text);
     NullSink nowhere;
     Answer answer;
     if (auto error = run_query(explained->query, request, context, nowhere, summary, true, answer)) return error;
@@ -278,46 +306,44 @@ std::optional<QueryError> explain(const QueryRequest& request, const QueryContex
     return std::nullopt;
   }
   if (!query) return marked(not_run(statement), request.text);
-  std::set<ColumnId> present;
-  BindOptions options = bind_options(request, context.clock ? context.clock->now() : 0, &context);
-  if (context.snapshot) {
-    present = present_columns(*context.snapshot);
-    options.present = &present;
-  }
-  Binder binder(options);
-  auto plan = binder.bind(*query);
-  if (!plan) return marked(binder.error(), request.text);
+  auto plan = planned(*query, request, context, bind_options(request, context.clock ? context.clock->now() : 0, &context));
+  if (auto* error = std::get_if<QueryError>(&plan)) return std::move(*error);
   plan_text.clear();
-  for (const std::string& line : plan_lines(*plan)) plan_text += line + "\n";
+  for (const std::string& line : plan_lines(std::get<Plan>(plan))) plan_text += line + "\n";
   return std::nullopt;
 }
 
-std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists, const TableBook* tables) {
+std::vector<QueryError> validate(const QueryRequest& request, const QueryContext* context) {
   auto parsed = parse(request);
   if (auto* error = std::get_if<QueryError>(&parsed)) return {std::move(*error)};
   const auto& statement = std::get<g::Statement>(parsed);
-  const g::Query* query = statement.as<g::Query>();
-  if (const auto* e = statement.as<g::Explain>()) query = &e->query;
-  if (const auto* rule = statement.as<g::CreateRule>()) query = &rule->query;
-  if (!query) {
-    if (const auto* show = statement.as<g::Show>(); show && show->subject.text == "columns") {
-      Binder binder(bind_options(request, 0));
-      if (!binder.bind_table(*columns_table().schema, show->stages)) return {marked(binder.error(), request.text)};
-    }
+  // Any moment will do for `last 15m`; a day after the epoch keeps ranges from being empty.
+  BindOptions options = bind_options(request, 4'000'000'000 * kSecond, context);
+  options.any_list = context == nullptr;
+  if (const auto* show = statement.as<g::Show>()) {
+    // Without the server's own tables only the language's are known.
+    if (!context && show->subject.text != "columns") return {};
+    const QueryContext nothing;
+    auto table = shown_table(*show, context ? *context : nothing, request.text);
+    if (auto* error = std::get_if<QueryError>(&table)) return {std::move(*error)};
+    Binder binder(options);
+    if (!binder.bind_table(*std::get<Batch>(table).schema, show->stages)) return {marked(binder.error(), request.text)};
     return {};
   }
-  // Any moment will do for `last 15m`; a day after the epoch keeps ranges from being empty.
-  BindOptions options = bind_options(request, 4'000'000'000 * kSecond);
-  options.lists = lists;
-  options.any_list = lists == nullptr;
+  const g::Query* query = statement.as<g::Query>();
+  if (const auto* e = statement.as<g::Explain>()) query = &e->query;
   if (const auto* rule = statement.as<g::CreateRule>()) {
+    query = &rule->query;
     // With `every` it is asked again and again, as any query; without, it runs on a stream.
     options.continuous = std::none_of(rule->options.begin(), rule->options.end(), [](const g::RuleOption& o) { return o.key.text == "every"; });
     options.narrow = TimeRange{3'999'996'400 * kSecond, 4'000'000'000 * kSecond};
   }
-  options.tables = tables;
+  if (!query) return {};
+  std::optional<Result<Batch>> table;
+  if (context && !options.continuous) table = table_of(*query, *context);
+  if (table && !table->ok()) return {of_status(table->error())};
   Binder binder(options);
-  if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
+  if (!(table ? binder.bind_table(*(*table)->schema, query->stages, query) : binder.bind(*query))) return {marked(binder.error(), request.text)};
   return {};
 }
 

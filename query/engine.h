@@ -180,8 +180,9 @@ std::optional<QueryError> run(const QueryRequest& request, const QueryContext& c
 // The plan as text, one line a step; binds but does not scan.
 std::optional<QueryError> explain(const QueryRequest& request, const QueryContext& context, std::string& plan);
 
-// Parses and binds only. Empty: the query is good. Without `lists` every list is taken to exist; tables are those of `tables`.
-std::vector<QueryError> validate(const QueryRequest& request, const ListBook* lists = nullptr, const TableBook* tables = nullptr);
+// Parses and binds only. Empty: the query is good. The context tells what lists and tables there are (of its snapshot nothing is
+// read); without one every list is taken to exist, no context table and no table of the server's.
+std::vector<QueryError> validate(const QueryRequest& request, const QueryContext* context = nullptr);
 
 struct Completion {
   std::string text;    // what to put in place of [replace_offset, replace_offset + replace_length)

@@ -150,6 +150,8 @@ void add_up(ExecuteReport& report, Worker& worker, std::vector<StepCount>& steps
   a.open_rows += b.open_rows;
   report.unknown_sampling_rows += worker.eval.unknown_sampling_rows;
   report.overflow = report.overflow || worker.eval.overflow;
+  report.beyond_time = report.beyond_time || worker.eval.beyond_time;
+  report.beyond_count = report.beyond_count || worker.eval.beyond_count;
   report.warnings.insert(report.warnings.end(), worker.warnings.begin(), worker.warnings.end());
   for (size_t i = 0; i < steps.size(); ++i) {
     steps[i].rows_in += worker.steps[i].rows_in;
@@ -390,6 +392,8 @@ Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow
     a.open_rows += b.open_rows;
     report.unknown_sampling_rows += inner.unknown_sampling_rows;
     report.overflow = report.overflow || inner.overflow;
+    report.beyond_time = report.beyond_time || inner.beyond_time;
+    report.beyond_count = report.beyond_count || inner.beyond_count;
     for (auto& w : inner.warnings)
       if (std::find(report.warnings.begin(), report.warnings.end(), w) == report.warnings.end()) report.warnings.push_back(std::move(w));
     for (StepReport& step : inner.steps) report.steps.push_back({sub.what + ": " + step.name, step.count, std::move(step.detail)});
@@ -507,18 +511,22 @@ Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool sto
   return execute_into(plan, run, &sink, nullptr, timed, stop_on_overflow, report);
 }
 
-Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, ExecuteReport& report) {
-  SLUICE_TRY(prepare_plan(plan, run, false, false, report));
+Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, bool stop_on_overflow, ExecuteReport& report) {
+  SLUICE_TRY(prepare_plan(plan, run, false, stop_on_overflow, report));
+  if (report.overflow && stop_on_overflow) return {};
   Chain chain(plan, run, &sink, false, report);
+  chain.stop_on_overflow = stop_on_overflow;
   Worker worker(run);
   worker.steps.resize(plan.operators.size());
   Chunk chunk;
   chunk.rows = table.rows;
   for (const Column& c : table.columns) chunk.slots.push_back(keep(c, worker.eval));
   SLUICE_TRY(chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit()));
-  SLUICE_TRY(chain.finish(0, worker));
-  report.overflow = worker.eval.overflow;
-  report.warnings.insert(report.warnings.end(), worker.warnings.begin(), worker.warnings.end());
+  if (!worker.eval.overflow || !stop_on_overflow || report.began) SLUICE_TRY(chain.finish(0, worker));
+  std::vector<StepCount> steps(plan.operators.size());
+  add_up(report, worker, steps);
+  if (report.overflow && stop_on_overflow && !report.began) return {};
+  SLUICE_TRY(chain.flush());
   return chain.begin();
 }
 

@@ -21,6 +21,7 @@ struct ExecuteReport {
   uint64_t rows = 0;
   uint64_t unknown_sampling_rows = 0;
   bool overflow = false;  // an integer result was too large
+  bool beyond_time = false, beyond_count = false;  // as in EvalContext
   bool began = false;     // the sink has had its begin()
   std::vector<std::string> warnings;
   std::vector<StepReport> steps;  // when timed
@@ -33,6 +34,6 @@ struct ExecuteReport {
 Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report);
 
 // Runs the operators over rows that are there already.
-Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, ExecuteReport& report);
+Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, bool stop_on_overflow, ExecuteReport& report);
 
 }  // namespace sluice::query

@@ -34,7 +34,7 @@ std::vector<std::string> plan_lines(const Plan& plan) {
     for (std::string& line : plan_lines(*sub.plan)) lines.push_back("  " + std::move(line));
   }
   const ScanPlan& scan = plan.scan;
-  std::string line = "scan flows";
+  std::string line = plan.reads_flows ? "scan flows" : "read the server's table";
   if (scan.range.from != kTimestampMin) line += " from " + format_timestamp(scan.range.from);
   if (scan.range.to != kTimestampMax) line += " to " + format_timestamp(scan.range.to);
   lines.push_back(line);
@@ -53,8 +53,8 @@ std::vector<std::string> plan_lines(const Plan& plan) {
   std::string columns;
   for (size_t i = 0; i < scan.slots.size(); ++i)
     if (scan.output[i]) columns += (columns.empty() ? "" : ", ") + scan.slots[i].name;
-  lines.push_back("  read" + (columns.empty() ? std::string(" no columns: rows are only counted") : " " + columns));
-  bool parallel = true;
+  if (plan.reads_flows) lines.push_back("  read" + (columns.empty() ? std::string(" no columns: rows are only counted") : " " + columns));
+  bool parallel = plan.reads_flows;
   for (const auto& op : plan.operators) {
     lines.push_back(op->describe() + (parallel && !op->stateless() ? "  [partial per worker where it can be, then merged]" : ""));
     if (!op->stateless()) parallel = false;

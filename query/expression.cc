@@ -106,24 +106,25 @@ class ArithmeticNode final : public Node {
   ColumnPtr run(const Chunk& chunk, EvalContext& context) const {
     const ColumnPtr l = left_->eval(chunk, context), r = right_->eval(chunk, context);
     // Unsigned values beyond the signed range cannot take part in signed arithmetic.
-    if constexpr (std::is_same_v<T, int64_t>)
-      for (const auto* c : {l.get(), r.get()})
-        if (c->type() == PhysicalType::U64)
-          for (size_t i = 0; i < c->size(); ++i)
-            if (!c->is_null(i) && c->uint_at(i) > static_cast<uint64_t>(INT64_MAX)) context.overflow = true;
+    const bool l_unsigned = l->type() == PhysicalType::U64, r_unsigned = r->type() == PhysicalType::U64;
+    // Times and durations stay what they are when integers become floats, so one that does not fit has no value.
+    const bool timely = type.logical == LogicalType::timestamp || type.logical == LogicalType::duration;
     const std::vector<T> a = numbers<T>(*l), b = numbers<T>(*r);
     std::vector<T> out(chunk.rows);
     Bitmap valid = both_valid(*l, *r);
     for (size_t i = 0; i < chunk.rows; ++i) {
       if (!valid.empty() && !valid.get(i)) continue;
       bool overflow = false;
-      if (!apply<T>(op_, a[i], b[i], out[i], overflow)) {
-        if (valid.empty()) valid = Bitmap(chunk.rows, true);
-        valid.set(i, false);
+      bool known = apply<T>(op_, a[i], b[i], out[i], overflow);
+      if constexpr (std::is_same_v<T, int64_t>) overflow = overflow || (l_unsigned && a[i] < 0) || (r_unsigned && b[i] < 0);
+      if (overflow) [[unlikely]] {
+        (timely ? context.beyond_time : context.overflow) = true;
+        known = known && !timely;
         out[i] = 0;
       }
-      if (overflow) [[unlikely]] {
-        context.overflow = true;
+      if (!known) {
+        if (valid.empty()) valid = Bitmap(chunk.rows, true);
+        valid.set(i, false);
         out[i] = 0;
       }
     }
@@ -326,6 +327,21 @@ Result<NodePtr> make_arithmetic(Arithmetic op, NodePtr left, NodePtr right, bool
                                      std::string(to_string(b))};
 }
 
+NodePtr with_unit(NodePtr node, std::string_view unit) {
+  class Measured final : public Node {
+   public:
+    Measured(NodePtr of, Type type_and_unit) : Node(std::move(type_and_unit)), node_(std::move(of)) {}
+    ColumnPtr eval(const Chunk& chunk, EvalContext& context) const override { return node_->eval(chunk, context); }
+    void collect_slots(std::vector<size_t>& slots) const override { node_->collect_slots(slots); }
+
+   private:
+    NodePtr node_;
+  };
+  Type type = node->type;
+  type.unit = unit;
+  return std::make_shared<Measured>(std::move(node), std::move(type));
+}
+
 NodePtr make_negate(NodePtr operand, bool widen) {
   Type type = operand->type;
   type.column.reset();
@@ -347,7 +363,7 @@ NodePtr fold(NodePtr node) {
   chunk.rows = 1;
   const ColumnPtr column = node->eval(chunk, context);
   // An overflow is to be met, and reported, when it runs; long work is then under the query's deadline.
-  if (context.overflow || !context.meter.stopped.ok()) return node;
+  if (context.overflow || context.beyond_time || !context.meter.stopped.ok()) return node;
   return make_constant(value_at(*column, node->type, 0), node->type);
 }
 
@@ -379,10 +395,12 @@ ColumnPtr cast_column(ColumnPtr column, const Type& from, const Type& to, EvalCo
     } else if (from_float) {
       const double d = column->float_at(i);
       // What does not fit has no answer.
-      if (!(d > -9.2e18 && d < 9.2e18))
-        out.append_null();
-      else
+      if (d > -9.2e18 && d < 9.2e18) {
         out.append_uint(static_cast<uint64_t>(static_cast<int64_t>(d)));
+      } else {
+        context.beyond_time = true;
+        out.append_null();
+      }
     } else {
       out.append_uint(column->uint_at(i));
     }

@@ -36,6 +36,8 @@ struct Chunk {
 // One per worker; added up afterwards.
 struct EvalContext {
   bool overflow = false;
+  // What floats cannot mend: a time or a duration beyond 64 bits of nanoseconds is null, a count beyond 64 bits the greatest there is.
+  bool beyond_time = false, beyond_count = false;
   uint64_t unknown_sampling_rows = 0;
   const NameBook* names = nullptr;  // what functions may ask; null while constants are folded
   const GeoBook* geo = nullptr;     // the same
@@ -68,6 +70,8 @@ NodePtr make_slot(size_t slot, const Type& type);
 enum class Arithmetic { add, subtract, multiply, divide, modulo };
 // `widen`: integers become floats first (the second try after an overflow). The error is a message without a place.
 Result<NodePtr> make_arithmetic(Arithmetic op, NodePtr left, NodePtr right, bool widen);
+// The same values, said to be of that unit. REQUIRES: `unit` lives as long as the program
+NodePtr with_unit(NodePtr node, std::string_view unit);
 NodePtr make_negate(NodePtr operand, bool widen);
 
 enum class Comparison { equal, not_equal, less, less_equal, greater, greater_equal };

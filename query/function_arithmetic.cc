@@ -52,13 +52,18 @@ extern const FunctionSpec kAbs{
     [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext& context) {
       if (result.physical == PhysicalType::I64) {
         auto values = as_ints(*args[0]);
-        for (int64_t& v : values) {
-          if (v == INT64_MIN)
-            context.overflow = true;
-          else if (v < 0)
-            v = -v;
+        Bitmap valid = args[0]->validity();
+        for (size_t i = 0; i < values.size(); ++i) {
+          int64_t& v = values[i];
+          if (v != INT64_MIN) {
+            v = v < 0 ? -v : v;
+            continue;
+          }
+          (result.logical == LogicalType::duration ? context.beyond_time : context.overflow) = true;
+          if (valid.empty()) valid = Bitmap(values.size(), true);
+          valid.set(i, false);
         }
-        return Column::of<int64_t>(PhysicalType::I64, std::move(values), args[0]->validity());
+        return Column::of<int64_t>(PhysicalType::I64, std::move(values), std::move(valid));
       }
       return round_with(nodes, args[0], result, context, [](double v) { return std::fabs(v); });
     }};
@@ -74,7 +79,14 @@ extern const FunctionSpec kCeil{
     }};
 extern const FunctionSpec kRound{
     "round", "round(x [, digits])", "The nearest number of that many decimal digits, halves away from zero", 1, 2,
-    [](std::span<const NodePtr> args) { return rounding(args, "round"); },
+    [](std::span<const NodePtr> args) -> Result<Type> {
+      Type type;
+      SLUICE_ASSIGN(type, rounding(args, "round"));
+      // Whole numbers are whole already, unless tens or hundreds are to be rounded.
+      const Value* digits = args.size() > 1 ? args[1]->constant() : nullptr;
+      const bool tens = args.size() > 1 && !(digits && !digits->is_null() && digits->as_double() >= 0);
+      return tens ? Type::of(LogicalType::float64) : type;
+    },
     [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t, const Type& result, EvalContext& context) {
       if (result.physical != PhysicalType::F64) return *cast_column(args[0], nodes[0]->type, result, context);
       const auto values = as_doubles(*args[0]);

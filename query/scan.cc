@@ -73,17 +73,15 @@ ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* secon
   std::vector<uint64_t> out = as_uints(*first);
   if (second) {
     const auto rates = second->values<uint32_t>();
-    bool overflow = false;
     for (size_t i = 0; i < rows; ++i) {
       // A rate of 0 is some exporters' way to say none.
       const uint64_t rate = second->is_null(i) || rates[i] == 0 ? 1 : rates[i];
       if (first->is_null(i)) continue;
-      if (__builtin_mul_overflow(out[i], rate, &out[i])) {
-        overflow = true;
+      if (__builtin_mul_overflow(out[i], rate, &out[i])) [[unlikely]] {
+        context.beyond_count = true;
         out[i] = UINT64_MAX;
       }
     }
-    context.overflow |= overflow;
   }
   return keep(Column::of<uint64_t>(PhysicalType::U64, std::move(out), first->validity()), context);
 }

@@ -42,10 +42,13 @@ struct SideSum {
   bool syn_alone = false;
   std::optional<TimestampNs> first;
 
-  void add(std::optional<uint64_t>& sum, std::optional<uint64_t> more, bool& overflow) {
+  void add(std::optional<uint64_t>& sum, std::optional<uint64_t> more, bool& beyond) {
     if (!more) return;
     uint64_t total = sum.value_or(0);
-    overflow = __builtin_add_overflow(total, *more, &total) || overflow;
+    if (__builtin_add_overflow(total, *more, &total)) {
+      beyond = true;
+      total = UINT64_MAX;
+    }
     sum = total;
   }
 };
@@ -222,10 +225,10 @@ class Stitch final : public Operator {
       SideSum &forward = c.sides[from], &back = c.sides[!from];
       const bool both = (!null(kBiflow, row) && part(kBiflow)->uint_at(row) != 0) || number(kReversePackets, row).value_or(0) > 0 ||
                         number(kReverseBytes, row).value_or(0) > 0;
-      forward.add(forward.bytes, number(kBytes, row), worker.eval.overflow);
-      forward.add(forward.packets, number(kPackets, row), worker.eval.overflow);
-      back.add(back.bytes, number(kReverseBytes, row), worker.eval.overflow);
-      back.add(back.packets, number(kReversePackets, row), worker.eval.overflow);
+      forward.add(forward.bytes, number(kBytes, row), worker.eval.beyond_count);
+      forward.add(forward.packets, number(kPackets, row), worker.eval.beyond_count);
+      back.add(back.bytes, number(kReverseBytes, row), worker.eval.beyond_count);
+      back.add(back.packets, number(kReversePackets, row), worker.eval.beyond_count);
       if (const auto f = number(kFlags, row)) {
         forward.flags = static_cast<uint16_t>(forward.flags.value_or(0) | *f);
         forward.syn_alone = forward.syn_alone || ((*f & kSyn) != 0 && (*f & kAck) == 0);

@@ -209,7 +209,9 @@ class Timeseries final : public Operator {
   }
   void fill(Column& column, size_t aggregate, const Column& values, uint32_t previous) const {
     using Fill = TimeseriesSpec::Fill;
-    const bool number = column.type() != PhysicalType::Ip;
+    // Numbers are filled with the number, durations with none at all; what is no amount has no value in a gap.
+    const LogicalType type = spec_->group.aggregates[aggregate].make.result.logical;
+    const bool number = is_number(type) || (type == LogicalType::duration && spec_->fill_value == 0);
     switch (spec_->fill) {
       case Fill::unsaid: return spec_->zero[aggregate] ? append_value(column, Value::uint(0)) : column.append_null();
       case Fill::null: return column.append_null();

@@ -75,6 +75,12 @@ query::CompletionList QueryService::complete(std::string_view text, size_t curso
   return query::complete(text, cursor, context(snapshot, nullptr));
 }
 
+std::vector<query::QueryError> QueryService::validate(const query::QueryRequest& request) {
+  const store::Snapshot nothing;  // whether a query is right does not depend on what is stored
+  const query::QueryContext asked = context(nothing, nullptr);
+  return query::validate(request, &asked);
+}
+
 Status QueryService::cancel(const std::string& id, const Principal& who) {
   std::lock_guard lock(mutex_);
   const auto found = running_.find(id);

@@ -59,14 +59,13 @@ class QueryService {
   // The query over flows that are yet to come.
   std::variant<std::unique_ptr<query::continuous::Tail>, query::QueryError> tail(const query::QueryRequest& request);
   query::CompletionList complete(std::string_view text, size_t cursor);
+  std::vector<query::QueryError> validate(const query::QueryRequest& request);
 
   // An admin may cancel any query, others their own. Errors: not_found, forbidden.
   Status cancel(const std::string& id, const Principal& who);
   void cancel_all();
   std::vector<RunningQuery> running() const;
 
-  std::shared_ptr<const query::ListBook> lists() const { return parts_.lists ? parts_.lists->lists() : nullptr; }
-  std::shared_ptr<const query::TableBook> tables() const { return parts_.context ? parts_.context->tables() : nullptr; }
   TimestampNs now() const { return parts_.clock.now(); }
 
  private:

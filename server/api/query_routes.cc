@@ -150,7 +150,7 @@ void answer_explain(Call& call, server::QueryService& queries, const QueryBounds
 void answer_validate(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
   auto read = read_call(call, queries, bounds);
   if (!read) return;
-  const auto errors = query::validate(read->request, queries.lists().get(), queries.tables().get());
+  const auto errors = queries.validate(read->request);
   std::string body = std::string("{\"valid\":") + (errors.empty() ? "true" : "false") + ",\"errors\":[";
   for (size_t i = 0; i < errors.size(); ++i) body += (i ? "," : "") + error_json(errors[i]);
   call.exchange->respond(json_response(body + "]}"));

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <numeric>
 #include <thread>
 
+#include "query/aggregate.h"
 #include "query/limits.h"
 #include "query/names.h"
 #include "query/sampling.h"
@@ -776,6 +778,102 @@ TEST_F(EngineTest, StatementsOfTheSystem) {
   EXPECT_EQ(list.replace_offset, 9u);
   ASSERT_FALSE(list.items.empty());
   EXPECT_EQ(list.items[0].text, "tcp");
+}
+
+// What the server knows of itself is asked as flows are.
+TEST_F(EngineTest, TablesOfTheServer) {
+  Column rule(PhysicalType::Str), ts(PhysicalType::I64), count(PhysicalType::U64);
+  for (const char* name : {"scan", "beacon"}) {
+    rule.append_string(name);
+    ts.append(kStart);
+    count.append(UINT64_MAX);
+  }
+  const auto field = [](std::string name, LogicalType type, PhysicalType physical) { return Field{std::move(name), type, physical, nullptr, {}, std::nullopt}; };
+  Batch table;
+  table.schema = std::make_shared<Schema>(Schema{field("ts", LogicalType::timestamp, PhysicalType::I64), field("rule", LogicalType::string, PhysicalType::Str),
+                                                 field("n", LogicalType::uint, PhysicalType::U64)});
+  table.rows = 2;
+  table.columns = {ts, rule, count};
+  QueryContext context;
+  context.snapshot = &sealed_;
+  context.clock = &clock_;
+  InlineExecutor executor;
+  context.executor = &executor;
+  context.system_tables = [&](std::string_view name) -> std::optional<Result<Batch>> {
+    if (name != "alerts") return std::nullopt;
+    return Result<Batch>(table);
+  };
+  QueryRequest request;
+  const auto answer = [&](const char* text) {
+    request.text = text;
+    TextSink sink;
+    summary_ = {};
+    const auto error = run(request, context, sink, summary_);
+    EXPECT_FALSE(error) << text << ": " << (error ? error->message : "");
+    return sink.lines;
+  };
+  const std::vector<std::string> sum{"3.689348815e+19"}, sums(2, sum[0]);
+  for (const char* text : {"from alerts | stats s = sum(n)", "show alerts | stats s = sum(n)"}) {
+    EXPECT_EQ(answer(text), sum) << text;
+    ASSERT_EQ(summary_.warnings.size(), 1u) << text;
+    EXPECT_NE(summary_.warnings[0].find("floats"), std::string::npos);
+  }
+  EXPECT_EQ(answer("from alerts | select x = n + n"), sums);
+  const auto plan = answer("explain from alerts | stats c = count() by rule");
+  ASSERT_FALSE(plan.empty());
+  EXPECT_EQ(plan[0], "read the server's table");
+  request.text = "explain analyze from alerts";
+  TextSink sink;
+  const auto refused = run(request, context, sink, summary_);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, ErrorCode::unsupported);
+
+  for (const char* text : {"from alerts | where rule == 'scan'", "from alerts last 1h | stats c = count() by rule", "show alerts | where n > 1", "explain from alerts", "from flows"}) {
+    request.text = text;
+    EXPECT_TRUE(validate(request, &context).empty()) << text;
+  }
+  for (const auto& [text, hint] : {std::pair{"from alerts | where rul == 'scan'", "did you mean 'rule'?"}, {"show alerts | where rul == 'scan'", "did you mean 'rule'?"},
+                                   {"show alrts", "did you mean 'alerts'?"}, {"from alrts", "did you mean 'alerts'?"}, {"join semi (from alerts) on src_ip", "a query in parentheses reads from flows"}}) {
+    request.text = text;
+    const auto errors = validate(request, &context);
+    ASSERT_EQ(errors.size(), 1u) << text;
+    EXPECT_EQ(errors[0].hint, hint) << text;
+    EXPECT_FALSE(errors[0].caret.empty()) << text;
+  }
+}
+
+TEST_F(EngineTest, SaysWhatBecameOfNumbersThatDoNotFit) {
+  ask("where src_port == 40001 | select t = ts + 100000d");
+  ASSERT_EQ(summary_.warnings.size(), 1u);
+  EXPECT_NE(summary_.warnings[0].find("292 years"), std::string::npos) << summary_.warnings[0];
+  ask("where src_port == 40001 | select t = ts + 1d");
+  EXPECT_TRUE(summary_.warnings.empty());
+}
+
+TEST(Dcount, IsNeverMoreThanWhatWasCounted) {
+  const AggregateSpec* spec = find_aggregate("dcount");
+  ASSERT_NE(spec, nullptr);
+  const auto make = spec->bind({}, false);
+  ASSERT_TRUE(make.ok());
+  const uint32_t group = 0;
+  for (uint64_t n = 1'025; n < 60'000; n += 1'741) {
+    // All values differ: half of them in each of two parts.
+    EvalContext context;
+    const auto part = [&](uint64_t from, uint64_t to) {
+      std::vector<uint64_t> values(to - from);
+      std::iota(values.begin(), values.end(), from * 7'919);
+      const ColumnPtr column = std::make_shared<Column>(Column::of<uint64_t>(PhysicalType::U64, std::move(values)));
+      auto aggregate = make->make();
+      aggregate->resize(1);
+      aggregate->update(nullptr, {&column, 1}, to - from, context);
+      return aggregate;
+    };
+    auto whole = part(0, n / 2);
+    whole->merge(*part(n / 2, n), {&group, 1}, context);
+    const uint64_t counted = whole->finish({&group, 1}, context).uint_at(0);
+    EXPECT_LE(counted, n);
+    EXPECT_GE(counted, n - n / 25) << n;
+  }
 }
 
 TEST_F(EngineTest, PrunesWhatCannotMatch) {
