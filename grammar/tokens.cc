@@ -615,11 +615,11 @@ class Tokenizer {
     open(TokenKind::kLeftParen, FrameKind::kParen, i);
   }
 
-  // Whether the '(' at i holds a query: the first one of a join always does, others say so by `from`.
+  // Whether the '(' at i holds a query: the first one of a join and that of `expected by` always do, others say so by `from`.
   bool opens_subquery(size_t i) {
     const Frame& f = frames_.back();
     if (!f.generic || position_ == Position::kStage || position_ == Position::kStatement) return false;
-    if (f.join_paren) return true;
+    if (f.join_paren || (f.stage == "absent" && last_kind() == TokenKind::kBy)) return true;
     const size_t inside = skip_blank(i + 1);
     return word_at(inside) == "from" && begins_name(skip_blank(word_end(inside)));
   }
