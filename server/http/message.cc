@@ -96,10 +96,23 @@ std::optional<std::string> percent_decode(std::string_view text, bool plus_is_sp
 }
 
 bool parse_target(std::string_view target, Request& request) {
-  if (target.empty() || target.front() != '/') return false;
+  bool is_url = false;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!equal_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+    is_url = true;
+    target.remove_prefix(scheme.size());
+    const std::string_view authority = target.substr(0, target.find_first_of("/?#"));
+    if (authority.empty() || authority.find('@') != std::string_view::npos) return false;
+    target.remove_prefix(authority.size());
+    std::erase_if(request.headers, [](const auto& header) { return header.first == "host"; });
+    request.headers.emplace_back("host", authority);
+    break;
+  }
+  if (!is_url && (target.empty() || target.front() != '/')) return false;
   if (const size_t hash = target.find('#'); hash != std::string_view::npos) target = target.substr(0, hash);
   const size_t question = target.find('?');
-  const std::string_view path = target.substr(0, question);
+  std::string_view path = target.substr(0, question);
+  if (path.empty()) path = "/";  // http://host?q=…
   request.path = path;
   std::string_view rest = path.substr(1);
   while (!rest.empty()) {

@@ -94,7 +94,8 @@ class Handler {
 
 // "a%20b+c" -> "a b+c", or with plus_is_space "a b c". nullopt for a broken escape or an encoded NUL.
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space = false);
-// Splits a request target into path, segments and query. False: not a path, or a broken escape.
+// Splits a request target into path, segments and query. A whole URL, as proxies are asked (RFC 9112, 3.2.2), is as good as its path,
+// and its host stands for the Host header. False: neither, or a broken escape.
 bool parse_target(std::string_view target, Request& request);
 
 // The best of `offered` for an Accept header, by q-value, then by order of `offered`; empty: nothing fits. An absent

@@ -1,5 +1,5 @@
-// The only file of the server that includes Boost.Beast and Asio. Requests are parsed by Beast; answers are framed here,
-// because an answer is either one string or a stream of chunks whose sender must be held back.
+// With request_parser.h the only file of the server that includes Boost.Beast and Asio. Requests are parsed by Beast; answers are framed
+// here, because an answer is either one string or a stream of chunks whose sender must be held back.
 #include "server/http/server.h"
 
 #include <atomic>
@@ -12,11 +12,8 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/error.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -24,6 +21,8 @@
 #include <random>
 #include <set>
 #include <thread>
+
+#include "server/http/request_parser.h"
 
 namespace sluice::http {
 namespace {
@@ -318,11 +317,10 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
 
   void read_head() {
     busy_ = true;
-    head_parser_.emplace();
-    head_parser_->header_limit(static_cast<uint32_t>(shared_.options.header_bytes_max));
-    head_parser_->body_limit(boost::none);
+    request_ = Request{};
+    parser_.emplace(request_, shared_.options.header_bytes_max);
     arm(shared_.options.head_timeout);
-    bhttp::async_read_header(stream_, buffer_, *head_parser_, [self = this->shared_from_this()](ErrorCodeSys error, size_t) {
+    bhttp::async_read_header(stream_, buffer_, *parser_, [self = this->shared_from_this()](ErrorCodeSys error, size_t) {
       if (error) return self->on_head_error(error);
       self->on_head();
     });
@@ -353,35 +351,25 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
 
   void on_head() {
     ++shared_.counters.requests;
-    const auto& head = head_parser_->get();
-    request_ = Request{};
     request_.peer = peer_;
     request_.is_tls = IsTls<Stream>::value;
-    request_.method = std::string(head.method_string());
-    version_11_ = head.version() >= 11;
+    version_11_ = parser_->is_http_11();
     chunked_ = version_11_;
-    is_head_request_ = head.method() == bhttp::verb::head;
-    keep_alive_ = head.keep_alive() && !input_ended_;
+    is_head_request_ = request_.method == "HEAD";
+    keep_alive_ = parser_->keep_alive() && !input_ended_;
     linger_ = false;
     queued_bytes_ = 0;
-    bool expects_continue = false;
-    for (const auto& field : head) {
-      std::string name(field.name_string());
-      for (char& c : name)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-      if (name == "expect" && beast::iequals(field.value(), "100-continue")) expects_continue = true;
-      request_.headers.emplace_back(std::move(name), std::string(field.value()));
-    }
     const std::string_view client_id = request_.header("x-request-id");
     request_.id = is_good_request_id(client_id) ? std::string(client_id) : next_id();
 
     std::optional<uint64_t> length;
-    if (const auto declared = head_parser_->content_length())
+    if (const auto declared = parser_->content_length())
       length = *declared;
-    else if (!head_parser_->chunked())
+    else if (!parser_->chunked())
       length = 0;
-    if (!parse_target(std::string_view(head.target().data(), head.target().size()), request_))
-      return refuse({.status = 400, .body = error_body("bad_request", "the request target is not a path, or has a broken percent escape")}, length);
+    if (auto refusal = ambiguous()) return refuse(std::move(*refusal), std::nullopt);
+    if (!parse_target(parser_->target(), request_))
+      return refuse({.status = 400, .body = error_body("bad_request", "the request target is no path or URL of this server, or has a broken percent escape")}, length);
 
     Admission admission = shared_.handler->admit(request_, length);
     if (admission.refusal) return refuse(std::move(*admission.refusal), length);
@@ -389,13 +377,11 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     ticket_ = std::move(admission.ticket);
     body_bytes_max_ = admission.body_bytes_max;
 
-    body_parser_.emplace(std::move(*head_parser_));
-    head_parser_.reset();
-    body_parser_->body_limit(body_bytes_max_);
-    if (body_parser_->is_done() || (length && *length == 0)) return on_body();
+    parser_->body_limit(body_bytes_max_);
+    if (parser_->is_done() || (length && *length == 0)) return on_body();
     body_started_ = std::chrono::steady_clock::now();
     body_deadline_ = body_started_ + shared_.options.body_timeout;
-    if (expects_continue && buffer_.size() == 0 && version_11_) {
+    if (beast::iequals(request_.header("expect"), "100-continue") && buffer_.size() == 0 && version_11_) {
       static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       arm(shared_.options.send_stall_timeout);
       asio::async_write(stream_, asio::buffer(kContinue), [self = this->shared_from_this()](ErrorCodeSys error, size_t) {
@@ -405,6 +391,21 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
       return;
     }
     read_body();
+  }
+
+  // What proxies and servers have read in different ways, so that one saw a request where the other saw a body (RFC 9112, 3.2, 6.1 and
+  // 11.2): none of it is guessed at, and the connection ends with it.
+  std::optional<Response> ambiguous() const {
+    size_t hosts = 0;
+    std::string codings;
+    for (const auto& [name, value] : request_.headers) {
+      hosts += name == "host";
+      if (name == "transfer-encoding") codings.append(codings.empty() ? "" : ", ").append(value);
+    }
+    if (hosts > 1 || (hosts == 0 && version_11_)) return Response{.status = 400, .body = error_body("bad_request", "a request has one Host header")};
+    if (codings.empty() || (beast::iequals(codings, "chunked") && version_11_)) return std::nullopt;
+    if (version_11_ && parser_->chunked()) return Response{.status = 501, .body = error_body("unsupported", "the only Transfer-Encoding known here is chunked")};
+    return Response{.status = 400, .body = error_body("bad_request", "where the body ends cannot be told: its Transfer-Encoding is not chunked")};
   }
 
   static Response too_large(size_t limit) {
@@ -419,8 +420,8 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
       linger_ = true;
     }
     ticket_.reset();
-    head_parser_.reset();
-    body_parser_.reset();
+    parser_.reset();
+    std::string().swap(request_.body);
     disarm();
     auto exchange = std::make_shared<ConnectionExchange>(this->shared_from_this(), std::move(request_), nullptr);
     exchange->respond(std::move(response));
@@ -433,13 +434,13 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
       return close();
     }
     arm(std::min(left, shared_.options.body_stall_timeout));
-    bhttp::async_read_some(stream_, buffer_, *body_parser_, [self = this->shared_from_this()](ErrorCodeSys error, size_t) {
+    bhttp::async_read_some(stream_, buffer_, *parser_, [self = this->shared_from_this()](ErrorCodeSys error, size_t) {
       if (error == bhttp::error::body_limit) return self->refuse(too_large(self->body_bytes_max_), std::nullopt);
       if (error == bhttp::error::end_of_stream || error == bhttp::error::partial_message || self->closed_) return self->close();
       if (is_http_error(error))
         return self->refuse({.status = 400, .body = error_body("bad_request", "broken body framing: " + error.message())}, std::nullopt);
       if (error) return self->close();
-      if (self->body_parser_->is_done()) return self->on_body();
+      if (self->parser_->is_done()) return self->on_body();
       if (self->is_body_too_slow()) {
         ++self->shared_.counters.timeouts;
         return self->refuse({.status = 408, .body = error_body("too_slow", "the body comes too slowly: fewer than " +
@@ -454,13 +455,12 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
   bool is_body_too_slow() {
     const std::chrono::duration<double> counted = std::chrono::steady_clock::now() - body_started_ - shared_.options.body_grace;
     return counted.count() > 0 &&
-           static_cast<double>(body_parser_->get().body().size()) < counted.count() * static_cast<double>(shared_.options.body_bytes_per_second_min);
+           static_cast<double>(request_.body.size()) < counted.count() * static_cast<double>(shared_.options.body_bytes_per_second_min);
   }
 
   void on_body() {
     disarm();
-    request_.body = std::move(body_parser_->get().body());
-    body_parser_.reset();
+    parser_.reset();
     auto exchange = std::make_shared<ConnectionExchange>(this->shared_from_this(), std::move(request_), std::move(ticket_));
     if (buffer_.size() == 0 && !input_ended_) watch();
     shared_.handler->handle(std::move(exchange));
@@ -633,9 +633,8 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
   std::string peer_;
 
   beast::flat_buffer buffer_{512u << 10};
-  std::optional<bhttp::request_parser<bhttp::empty_body>> head_parser_;
-  std::optional<bhttp::request_parser<bhttp::string_body>> body_parser_;
   Request request_;
+  std::optional<RequestParser> parser_;  // into request_, until it is handed on
   std::shared_ptr<void> ticket_;
   size_t body_bytes_max_ = 0;
   SteadyTime body_started_{}, body_deadline_{}, drain_deadline_{};

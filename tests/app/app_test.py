@@ -55,6 +55,13 @@ class Routes(unittest.TestCase):
                     self.assertEqual(refused.status, 405, (method, path))
                     self.assertIn("allow", refused.headers)
 
+    def test_heads_that_nobody_has_room_for_cost_only_themselves(self):
+        for headers, status in (({"Authorization": "Bearer " + "x" * 100_000}, 200), ({"A": "a" * 200_000}, 431), ({f"A{i}": "a" * 1_000 for i in range(90)}, 200)):
+            self.assertEqual(self.s.get("/v1/queries", headers=headers).status, status, str(headers)[:60])
+        refused = self.s.post("/v1/query", b"limit 1", headers={"Transfer-Encoding": "gzip"})
+        self.assertEqual((refused.status, refused.error["code"]), (400, "bad_request"))
+        self.assertEqual(self.s.get("/healthz").status, 200)
+
     def test_unknown_route_names_the_nearest(self):
         answer = self.s.post("/v1/qurey")
         self.assertEqual(answer.status, 404)

@@ -24,10 +24,24 @@ TEST(ParseTarget, SplitsPathAndQuery) {
   EXPECT_EQ(r.query_value("x"), "");
   EXPECT_EQ(r.query_value("y"), "1=2");
   EXPECT_FALSE(r.query_value("z"));
-  for (const char* bad : {"", "v1", "*", "http://h/v1", "/%", "/a?b=%1"}) {
+  for (const char* bad : {"", "v1", "*", "h:80", "ftp://h/v1", "http://", "http:///v1", "http://u@h/v1", "/%", "/a?b=%1"}) {
     Request request;
     EXPECT_FALSE(parse_target(bad, request)) << bad;
   }
+  for (const char* url : {"http://h:80/v1?q=1", "HTTPS://h:80/v1?q=1"}) {
+    Request request;
+    request.headers = {{"host", "other"}, {"accept", "a"}};
+    ASSERT_TRUE(parse_target(url, request)) << url;
+    EXPECT_EQ(request.path, "/v1");
+    EXPECT_EQ(request.query_value("q"), "1");
+    EXPECT_EQ(request.header("host"), "h:80");
+    EXPECT_EQ(request.header("accept"), "a");
+  }
+  Request root;
+  ASSERT_TRUE(parse_target("http://h?q=1", root));
+  EXPECT_EQ(root.path, "/");
+  EXPECT_TRUE(root.segments.empty());
+  EXPECT_EQ(root.query_value("q"), "1");
 }
 
 TEST(Negotiate, TakesTheBestOffer) {

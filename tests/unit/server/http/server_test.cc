@@ -214,18 +214,63 @@ TEST_F(HttpServer, RefusesNonsense) {
   const std::pair<std::string, std::string> cases[] = {
       {"\x16\x03\x01 TLS?\r\n\r\n", "400"},
       {"GET\r\n\r\n", "400"},
-      {"GET http://x/ HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
+      {"GET ftp://x/ HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
+      {"GET / HTTP/1.1\r\n\r\n", "400"},
+      {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400"},
       {"GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
       {"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
       {"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", "400"},
-      {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"},
-      {"GET / HTTP/1.1\r\nA: " + std::string(limits::kHttpHeaderBytesMax, 'a') + "\r\n\r\n", "431"},
+      {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"},
+      {"GET / HTTP/1.1\r\nHost: h\r\nA: " + std::string(limits::kHttpHeaderBytesMax, 'a') + "\r\n\r\n", "431"},
+      // Where the body ends must be beyond doubt, or what follows is taken for a request.
+      {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\nGET /echo HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
+      {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, gzip\r\n\r\nGET /echo HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
+      {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "400"},
+      {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501"},
+      {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "501"},
+      {"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
   };
   for (const auto& [request, status] : cases) {
     Client c(server->port());
     c.send(request);
-    EXPECT_EQ(c.read_until("\r\n\r\n").substr(0, 12), "HTTP/1.1 " + status) << request.substr(0, 80);
+    const std::string all = c.read_all(500);
+    EXPECT_EQ(all.substr(0, 12), "HTTP/1.1 " + status) << request.substr(0, 80);
+    EXPECT_EQ(all.find("HTTP/1.1", 12), std::string::npos) << "what followed was taken for a request: " << request.substr(0, 80);
   }
+}
+
+TEST_F(HttpServer, TakesLargeFieldsUpToTheBoundOfTheHead) {
+  start();
+  // Any stranger can send a field that a parser has no room for: beyond 64 KiB, in one field and in many, at the bound and one past.
+  const std::string begin = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n";
+  const size_t left = limits::kHttpHeaderBytesMax - begin.size();
+  for (const size_t more : {0u, 1u}) {
+    Client one(server->port());
+    one.send(begin + "A: " + std::string(left - 5 + more, 'a') + "\r\n\r\nok");
+    EXPECT_EQ(one.read_all().substr(0, 12), more ? "HTTP/1.1 431" : "HTTP/1.1 200");
+    Client many(server->port());
+    std::string fields;
+    while (fields.size() + 12 <= left) fields += "B: c\r\n";
+    fields += "D: " + std::string(left - fields.size() - 5 + more, 'd') + "\r\n";
+    many.send(begin + fields + "\r\nok");
+    EXPECT_EQ(many.read_all().substr(0, 12), more ? "HTTP/1.1 431" : "HTTP/1.1 200");
+  }
+  Client name(server->port());
+  name.send(begin + std::string(100'000, 'n') + ": a\r\n\r\nok");
+  EXPECT_EQ(name.read_all().substr(0, 12), "HTTP/1.1 200");
+  // Lines behind the last chunk are bounded with the head, and nothing of them is kept.
+  for (const size_t size : {100'000u, 140'000u}) {
+    Client c(server->port());
+    c.send("POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nT: " + std::string(size, 't') + "\r\n\r\n");
+    EXPECT_EQ(c.read_all().substr(0, 12), size == 100'000 ? "HTTP/1.1 200" : "HTTP/1.1 400");
+  }
+}
+
+TEST_F(HttpServer, TakesAWholeUrlForAPath) {
+  start();
+  Client c(server->port());
+  c.send("POST http://other/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+  EXPECT_TRUE(c.read_all().ends_with("\r\n\r\nhi"));
 }
 
 TEST_F(HttpServer, CutsSlowHeadsAndSlowBodies) {
@@ -234,7 +279,7 @@ TEST_F(HttpServer, CutsSlowHeadsAndSlowBodies) {
   o.body_stall_timeout = 200ms;
   o.idle_timeout = 300ms;
   start(o);
-  for (const char* partial : {"", "GET /echo HT", "POST /echo HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"}) {
+  for (const char* partial : {"", "GET /echo HT", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"}) {
     Client c(server->port());
     c.send(partial);
     c.read_all(3000);
