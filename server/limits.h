@@ -111,6 +111,10 @@ inline constexpr size_t kIngestInFlightBytesMax = 512u << 20;
 // line that can carry flow logs does; a slower one is answered 408, so that a few trickling senders cannot keep all others out.
 inline constexpr size_t kHttpBodyBytesPerSecondMin = 16u << 10;
 inline constexpr DurationNs kHttpBodyGrace = 20 * kSecond;
+// Bytes of answers that wait for their clients to read them, all together. Beyond: a whole answer beyond 64 KiB (a table, a list) becomes
+// 503 with Retry-After; streams hold their own queries back. Or a few hundred clients that ask for a large table and do not read it
+// would each hold a copy.
+inline constexpr size_t kHttpAnswersWaitingBytesMax = 512u << 20;
 // Time for what is left of an answer once the query behind it is done: its client holds a connection and up to a send buffer.
 // Beyond: the connection is cut.
 inline constexpr DurationNs kHttpAnswerDrain = 2 * kMinute;

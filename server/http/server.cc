@@ -36,6 +36,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 // Bytes that may arrive while an answer is being made (pipelined requests); beyond, the socket is left unread.
 constexpr size_t kReadAheadBytes = 8u << 10;
+// Answers of this size are made for everybody, however many bytes wait: errors, health, small tables.
+constexpr size_t kSmallAnswerBytes = 64u << 10;
 // After a refusal the client may still be sending: so long its bytes are read and thrown away, for it to see the answer.
 constexpr std::chrono::milliseconds kLingerTime{3'000};
 
@@ -57,6 +59,7 @@ struct Shared {
   Handler* handler = nullptr;
   Counters counters;
   std::atomic<bool> stopping{false};
+  std::atomic<uint64_t> answer_bytes{0};  // of all connections, waiting to be sent
   std::atomic<uint64_t> next_id{1};
   uint64_t id_prefix = 0;
 
@@ -117,6 +120,7 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     ++shared_.counters.open;
   }
   ~Connection() override {
+    shared_.answer_bytes -= waiting_bytes_;
     std::lock_guard lock(shared_.mutex);
     shared_.connections.erase(this);
     --shared_.counters.open;
@@ -169,6 +173,11 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     std::string take_body() override { return std::move(request_.body); }
 
     void respond(Response response) override {
+      const Shared& shared = connection_->shared_;
+      if (response.body.size() > kSmallAnswerBytes && shared.answer_bytes + response.body.size() > shared.options.answer_bytes_max) {
+        response = Response{.status = 503, .headers = {{"Retry-After", "5"}}};
+        response.body = error_body("full", "too many bytes of answers wait for clients that have not read them yet");
+      }
       std::string out = connection_->head_of(response, request_.id, response.body.size());
       status_ = response.status;
       if (!connection_->is_head_request_) out += response.body;
@@ -509,6 +518,7 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
       std::lock_guard lock(send_mutex_);
       if (failed_) return;
       waiting_bytes_ += bytes.size();
+      shared_.answer_bytes += bytes.size();
     }
     queued_bytes_ += bytes.size();
     asio::post(executor_, [self = this->shared_from_this(), bytes = std::move(bytes)]() mutable { self->push(std::move(bytes)); });
@@ -565,6 +575,7 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
     {
       std::lock_guard lock(send_mutex_);
       waiting_bytes_ -= count;
+      shared_.answer_bytes -= count;
     }
     can_send_.notify_all();
     if (sent_of_front_ == send_queue_.front().size()) {
@@ -598,7 +609,12 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
   void on_exchange_sent() {
     exchange_ended_ = false;
     if (closed_) return;
-    if (abandon_) return close();
+    if (abandon_) {
+      // The end of the connection is the end of an answer to HTTP/1.0: only a reset tells that it is none.
+      ErrorCodeSys ignored;
+      if (!chunked_) raw().set_option(asio::socket_base::linger(true, 0), ignored);
+      return close();
+    }
     if (linger_) return linger();
     await_request();
   }

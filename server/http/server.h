@@ -25,6 +25,7 @@ struct ServerOptions {
   size_t connections_max = limits::kHttpConnectionsMax;
   size_t header_bytes_max = limits::kHttpHeaderBytesMax;
   size_t send_buffer_bytes = 1u << 20;                  // bytes waiting per streamed answer before write() blocks
+  size_t answer_bytes_max = limits::kHttpAnswersWaitingBytesMax;  // waiting on all connections; beyond, a large whole answer is 503
   std::chrono::milliseconds head_timeout{10'000};       // from the first byte of a head to its last (slowloris)
   std::chrono::milliseconds idle_timeout{75'000};       // between requests
   std::chrono::milliseconds body_stall_timeout{30'000}; // without a byte of a body

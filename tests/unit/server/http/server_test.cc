@@ -64,11 +64,12 @@ class Client {
     }
     char buffer[65536];
     const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
+    was_reset = n < 0 && errno == ECONNRESET;
     if (n <= 0) return false;
     got_.append(buffer, static_cast<size_t>(n));
     return true;
   }
-  bool timed_out = false;
+  bool timed_out = false, was_reset = false;
 
  private:
   int fd_ = -1;
@@ -93,6 +94,11 @@ class Echo final : public Handler {
   }
   void handle(std::shared_ptr<Exchange> exchange) override {
     if (exchange->request().path == "/drop") return;
+    if (exchange->request().path == "/large") {
+      Response r;
+      r.body.assign(answer_bytes, 'l');
+      return exchange->respond(std::move(r));
+    }
     if (exchange->request().path == "/echo") {
       Response r;
       r.body = exchange->take_body();
@@ -124,6 +130,7 @@ class Echo final : public Handler {
   std::mutex mutex;
   std::vector<std::thread> threads;
   std::atomic<bool> give_up{false};
+  std::atomic<size_t> answer_bytes{0};
   std::atomic<int> pieces{3}, written{0}, write_failures{0}, disconnects{0}, tickets_back{0}, last_status{0};
 };
 
@@ -334,6 +341,12 @@ TEST_F(HttpServer, CutAnswersLackTheirEnd) {
   const std::string all = c.read_all();
   EXPECT_FALSE(c.timed_out);
   EXPECT_FALSE(all.ends_with("0\r\n\r\n"));
+  // Where the end of the connection is the end of the answer, a reset says that it is none.
+  Client old(server->port());
+  old.send("GET /cut HTTP/1.0\r\n\r\n");
+  old.read_all();
+  EXPECT_FALSE(old.timed_out);
+  EXPECT_TRUE(old.was_reset);
 }
 
 TEST_F(HttpServer, ASlowReaderHoldsTheWriterBack) {
@@ -351,6 +364,37 @@ TEST_F(HttpServer, ASlowReaderHoldsTheWriterBack) {
   c.hang_up();
   for (int i = 0; i < 300 && echo.write_failures == 0; ++i) std::this_thread::sleep_for(10ms);
   EXPECT_EQ(echo.write_failures, 1);
+}
+
+TEST_F(HttpServer, BoundsWhatWaitsForClientsThatDoNotRead) {
+  ServerOptions o;
+  o.answer_bytes_max = 32u << 20;
+  start(o);
+  echo.answer_bytes = 16u << 20;
+  std::vector<std::unique_ptr<Client>> deaf;
+  for (int i = 0; i < 6; ++i) {
+    deaf.push_back(std::make_unique<Client>(server->port(), 4 << 10));
+    deaf.back()->send("GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  }
+  const auto ask = [&] {
+    Client c(server->port());
+    c.send("GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    return c.read_all();
+  };
+  // The kernel takes some of each, which then waits no more.
+  for (int i = 0; i < 300 && server->stats().requests < 6; ++i) std::this_thread::sleep_for(10ms);
+  std::string refused = ask();
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 503")) << refused.substr(0, 100);
+  EXPECT_NE(refused.find("Retry-After: "), std::string::npos);
+  // What is small is answered all the same.
+  Client small(server->port());
+  small.send("GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(small.read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
+  // Once they have read, or are gone, there is room again.
+  EXPECT_GT(deaf.front()->read_all().size(), 16u << 20);
+  deaf.clear();
+  for (int i = 0; i < 300 && server->stats().open > 1; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_GT(ask().size(), 16u << 20);
 }
 
 TEST_F(HttpServer, AWriterWhoseClientDoesNotReadCanGiveUp) {
