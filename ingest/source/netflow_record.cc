@@ -18,6 +18,8 @@ constexpr int64_t kNoTime = kTimestampMin;
 // Elements of one record's structured data, however nested: a 64 KiB message holds no more in earnest.
 constexpr int kStructuredElementsMax = 4'096;
 constexpr uint8_t kRawStart = 1, kRawEnd = 2;
+// Of two bytes of TCP control bits; the four above are the header's length and must be ignored (RFC 7125 §3).
+constexpr uint64_t kTcpFlags = 0x0fff;
 
 template <int W>
 inline uint64_t load(const uint8_t* p) {
@@ -311,8 +313,14 @@ void RecordWriter::write_columns(const Template& t, const std::vector<Place>& pl
     const uint8_t* p = data + places[s.field].offset;
     Column& column = out.ahead(s.column);
     switch (s.convert) {
-      case Convert::number:
       case Convert::flags:
+        if (s.width == 2) {
+          uint16_t* flags = column.extend<uint16_t>(count);
+          for (size_t i = 0; i < count; ++i, p += stride) flags[i] = static_cast<uint16_t>(load<2>(p) & kTcpFlags);
+          break;
+        }
+        [[fallthrough]];
+      case Convert::number:
         switch (column.type()) {
           case PhysicalType::U8: copy_numbers<1, uint8_t>(column, p, stride, count); break;
           case PhysicalType::U16: copy_numbers<uint16_t>(column, s.width, p, stride, count); break;
@@ -661,10 +669,10 @@ void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowStat
     case Convert::flags:
       if (length == 0 || length > 8) break;
       if (s.column == ColumnId::tcp_flags) out.set_enum(ColumnId::flags_quality, FlagsQuality::all);
-      return out.set_uint(s.column, load_any(p, length) & 0xffff);
+      return out.set_uint(s.column, load_any(p, length) & kTcpFlags);
     case Convert::flags_part: {
       if (length == 0 || length > 8) break;
-      const auto v = static_cast<uint16_t>(load_any(p, length));
+      const auto v = static_cast<uint16_t>(load_any(p, length) & kTcpFlags);
       if (s.column == ColumnId::tcp_flags) {
         row.flags |= v;
         row.has_flags = true;

@@ -462,6 +462,18 @@ TEST(Ipfix, MillisecondsAndReverse) {
   EXPECT_EQ(r.x("reverseIpClassOfService"), "4");
 }
 
+TEST(Ipfix, FlagsWithoutTheHeadersLength) {  // RFC 7125
+  Collector c;
+  c.send(packet10(Wire().set(2, template10(256, {{8, 4}, {6, 2}, {6, 2, 29'305}}) + template10(257, {{8, 4}, {6, 65'535}}))
+                      .set(256, Wire().ip("10.0.0.1").u16(0x5012).u16(0xa102) + Wire().ip("10.0.0.2").u16(0x0fff).u16(0))
+                      .set(257, Wire().ip("10.0.0.3").u8(2).u16(0x8018) + Wire().ip("10.0.0.4").u8(1).u8(0xff))));
+  EXPECT_EQ(c.rows.at(0)["tcp_flags"], std::to_string(0x012));
+  EXPECT_EQ(c.rows.at(0)["reverse_tcp_flags"], std::to_string(0x102));
+  EXPECT_EQ(c.rows.at(1)["tcp_flags"], std::to_string(0xfff));
+  EXPECT_EQ(c.rows.at(2)["tcp_flags"], std::to_string(0x018));
+  EXPECT_EQ(c.rows.at(3)["tcp_flags"], std::to_string(0x0ff));
+}
+
 TEST(Ipfix, NtpMicroseconds) {
   Collector c;
   const uint64_t ntp = (uint64_t{kExportSeconds} - 1 + 2'208'988'800u) << 32 | 0x8000'0000u;
