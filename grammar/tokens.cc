@@ -138,6 +138,11 @@ bool is_infix_word(std::string_view word) {
 bool is_negatable_word(std::string_view word) {
   return is_infix_word(word) && word != "and" && word != "or" && word != "is";
 }
+// Those that are functions too, where a value may begin: `contains(x, "a")` beside `x contains "a"`.
+bool is_infix_function(std::string_view word) {
+  static constexpr std::string_view kWords[] = {"has", "contains", "matches", "starts_with", "ends_with"};
+  return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords);
+}
 
 bool takes_named_items(std::string_view stage) {
   static constexpr std::string_view kStages[] = {"extend", "select", "stats", "timeseries", "distinct",
@@ -669,10 +674,42 @@ class Tokenizer {
     if (word == "not") return is_negatable_word(word_at(skip_blank(i + 3)));
     return is_infix_word(word);
   }
+  // Whether the call of a function that is also an operator stands at i, perhaps behind `not`: `where contains(x, "a")`, where
+  // a column called `where` would be compared with one value, and a call has several.
+  bool infix_call_at(size_t i) const {
+    while (word_at(i) == "not" || (at(i) == '!' && at(i + 1) != '=' && at(i + 1) != '~')) i = skip_blank(at(i) == '!' ? i + 1 : i + 3);
+    if (!is_infix_function(word_at(i))) return false;
+    const size_t open = skip_blank(word_end(i));
+    return at(open) == '(' && has_comma_inside(open);
+  }
+  // Whether the parenthesis at i holds several values: a comma before it is closed, outside of quotes and of parentheses inside.
+  // Looks a bounded way ahead, so that reading stays linear.
+  bool has_comma_inside(size_t i) const {
+    const size_t end = std::min(text_.size(), i + kMaxRegexBytes);
+    char quote = 0;
+    size_t depth = 0;
+    for (; i < end; ++i) {
+      const char c = text_[i];
+      if (quote != 0) {
+        if (c == '\\') ++i;
+        if (c == quote) quote = 0;
+      } else if (is_quote(c) || c == '`') {
+        quote = c;
+      } else if (c == '(') {
+        ++depth;
+      } else if (c == ')') {
+        if (--depth == 0) return false;
+      } else if (c == ',' && depth == 1) {
+        return true;
+      }
+    }
+    return false;
+  }
   // The same behind a stage's name, where `in` may also be a column (`sort in desc`, `where has == 1`): an operator has
   // something to its right that is not an operator itself.
   bool operator_behind_stage(size_t i, bool either) const {
     if (!operator_at(i, either)) return false;
+    if (!either && infix_call_at(i)) return false;
     const std::string word = word_at(i);
     const bool star = at(i) == '*';  // `select *` is an error of its own, not a product
     if (!is_infix_word(word) && !star) return true;
