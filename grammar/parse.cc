@@ -249,7 +249,8 @@ class Explanation {
     if (end) error.span.length = 0;
     if (at == 0) {
       error.message = end ? "the query is empty" : "a query can't begin with " + shown(input_.text_of(found));
-      error.hint = "a query begins with a filter such as dst_port == 53, or with 'from flows'";
+      error.hint = found.kind == TokenKind::kPipe ? "a '|' stands between two stages: leave this one out, or put 'from flows' or 'last 1h' before it"
+                                                  : "a query begins with a filter such as dst_port == 53, or with 'from flows'";
       error.expected = {"a query"};
       return error;
     }
@@ -386,7 +387,6 @@ class Explanation {
     const Token& before = input_.tokens[at - 1];
     const std::string word = lower_case(input_.text_of(found));
     const std::string word_before = lower_case(input_.text_of(before));
-    if (word_before == "last" && !duration_unit_of(word).empty()) return "did you mean 'last 1" + std::string(duration_unit_of(word)) + "'?";
     if (before.kind == TokenKind::kLiteral && found.kind == TokenKind::kWord) {
       if (const std::string hint = unit_hint(word_before, word); !hint.empty()) return hint;
     }

@@ -905,7 +905,10 @@ class Tokenizer {
       frame().stage = "from";
       return true;
     }
-    if (const auto kind = time_word(word, after)) {
+    auto kind = time_word(word, after);
+    // `last xyz`: a column named so stands before an operator; this is a range with a duration that is none.
+    if (!kind && word == "last" && (is_quote(at(after)) || (is_letter(at(after)) && !operator_at(after, true)))) kind = TokenKind::kLast;
+    if (kind) {
       push_time_word(*kind, start, end);
       frame().stage = "from";
       return true;
