@@ -10,6 +10,7 @@
 #include "query/geo.h"
 #include "query/limits.h"
 #include "query/words.h"
+#include "storage/model/counted.h"
 
 namespace sluice::query {
 namespace {
@@ -321,9 +322,7 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     args.push_back(std::move(node));
   }
   if (args.size() < function->args_min || args.size() > function->args_max)
-    return fail(span, name + "() takes " + std::to_string(function->args_min) +
-                          (function->args_max == function->args_min ? "" : " to " + std::to_string(function->args_max)) +
-                          (function->args_max == 1 ? " argument" : " arguments"),
+    return fail(span, name + "() takes " + (function->args_max == function->args_min ? "" : std::to_string(function->args_min) + " to ") + counted(function->args_max, "argument"),
                 std::string(function->signature));
   auto result = function->bind(args);
   if (!result.ok()) return fail(span, result.error().message, std::string(function->signature));

@@ -8,6 +8,7 @@
 #include "query/function.h"
 #include "query/spread.h"
 #include "query/words.h"
+#include "storage/model/counted.h"
 
 namespace sluice::query {
 namespace {
@@ -91,9 +92,7 @@ NodePtr Binder::bind_aggregate(const g::Call& call, const g::Span& span) {
   const AggregateSpec* spec = find_aggregate(name);
   const size_t given = call.arguments.size();
   if (given < spec->args_min || given > spec->args_max)
-    return fail(span, name + "() takes " + std::to_string(spec->args_min) +
-                          (spec->args_max == spec->args_min ? "" : " to " + std::to_string(spec->args_max)) +
-                          (spec->args_max == 1 ? " argument" : " arguments"),
+    return fail(span, name + "() takes " + (spec->args_max == spec->args_min ? "" : std::to_string(spec->args_min) + " to ") + counted(spec->args_max, "argument"),
                 std::string(spec->signature));
   // Arguments are of the rows, not of the groups: a bin in them parts no groups.
   group_ = nullptr;

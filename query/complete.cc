@@ -10,6 +10,7 @@
 #include "query/stage.h"
 #include "query/watch_list.h"
 #include "query/words.h"
+#include "storage/model/counted.h"
 
 namespace sluice::query {
 namespace {
@@ -163,7 +164,7 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
   const bool of_list = start < text.size() && text[start] == '@';
   if ((last == "in" || of_list) && context.lists)
     for (const auto& [name, watch_list] : context.lists->lists())
-      out.add("@" + watch_list->name, "value", "a list of " + std::to_string(watch_list->items.size()));
+      out.add("@" + watch_list->name, "value", "a list of " + counted(watch_list->items.size(), "item"));
   if (of_list || (!column.empty() && add_values(out, column))) return list;
 
   auto stages = [&] {
@@ -202,7 +203,7 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
       if (std::find(before.begin(), before.end(), word) == before.end() || word == "then" || word == "min") out.add(word, "keyword", spec->signature);
     if (before[0] == "baseline") add_aggregates(out);
     if (last == "lookup" && context.tables)
-      for (const auto& [name, table] : context.tables->tables()) out.add(table->name(), "value", std::to_string(table->rows()) + " rows, by " + table->key_name());
+      for (const auto& [name, table] : context.tables->tables()) out.add(table->name(), "value", counted(table->rows(), "row") + ", by " + table->key_name());
   }
   const bool grouping = before[0] == "stats" || before[0] == "top" || before[0] == "timeseries";
   const bool keys = std::find(before.begin(), before.end(), "by") != before.end();

@@ -9,6 +9,7 @@
 #include "query/limits.h"
 #include "query/table_batch.h"
 #include "query/words.h"
+#include "storage/model/counted.h"
 
 namespace sluice::query {
 namespace {
@@ -187,7 +188,7 @@ struct ContextTable::Reader {
       if (fields.size() == 1 && fields[0].empty()) continue;  // an empty line
       const size_t line = csv.line();
       if (fields.size() != header.size())
-        return at_line(line, "there are " + std::to_string(fields.size()) + " fields, and the first line has " + std::to_string(header.size()));
+        return at_line(line, counted(fields.size(), "field") + ", and the first line has " + std::to_string(header.size()));
       if (lines.size() == limits::kContextRowsMax) return at_line(line, "more rows than the limit: " + std::to_string(limits::kContextRowsMax), ErrorCode::too_large);
       if (cells.size() + fields.size() > limits::kContextFieldsMax)
         return at_line(line, "more fields in all than the limit: " + std::to_string(limits::kContextFieldsMax), ErrorCode::too_large);

@@ -11,6 +11,7 @@
 #include "server/message_bodies.h"
 #include "server/scattered_append.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 #include "storage/store/rows.h"
@@ -192,7 +193,7 @@ Result<PieceResult> FeedIntake::take_counted(Work& work) {
 
   // Set aside: named, counted, and passed by for good. Its key stays unknown, so that a whole one may come under it.
   std::string reason = std::move(status).error().message;
-  if (work.rows > 0) reason += " (" + std::to_string(work.rows) + " rows before that place were kept)";
+  if (work.rows > 0) reason += " (" + counted(work.rows, "row before that place was", "rows before that place were") + " kept)";
   log::warn("an object of a feed cannot be read and is set aside", {{"feed", identity_.name}, {"object", piece.object}, {"reason", reason}});
   std::string value;
   append_extra(value, "at", std::to_string(work.context.received_at));

@@ -10,6 +10,7 @@
 #include "server/message_bodies.h"
 #include "server/scattered_append.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 #include "storage/store/rows.h"
 
@@ -149,8 +150,8 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
       outcome.duplicate = known.has_value();
       if (outcome.duplicate) return outcome;
     }
-    return Error{ErrorCode::invalid_argument, "none of " + std::to_string(report.rejected) + " records can be read" +
-                                                  (report.errors.empty() ? std::string() : "; the first: " + report.errors.front().reason)};
+    return Error{ErrorCode::invalid_argument, (report.rejected == 1 ? "the only record cannot be read" : "none of " + counted(report.rejected, "record") + " can be read") +
+                                                  (report.errors.empty() ? std::string() : (report.rejected == 1 ? ": " : "; the first: ") + report.errors.front().reason)};
   }
   if (!batches.empty() || !options.object_key.empty()) {
     SLUICE_ASSIGN(const store::AppendResult appended, append(batches, options, messages.bytes));

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "server/limits.h"
+#include "storage/model/counted.h"
 #include "storage/model/flow_schema.h"
 #include "storage/model/text_list.h"
 
@@ -114,7 +115,8 @@ std::vector<std::string> LossBook::over(const query::LossQuestion& question) con
   std::vector<std::string> out;
   for (auto& [who, stretches] : told) {
     if (out.size() == limits::kLossWarningsMax) {
-      out.push_back(std::to_string(told.size() - out.size()) + " more known losses concern this answer and are not listed; `show losses` lists all");
+      out.push_back(counted(told.size() - out.size(), "more known loss concerns this answer and is", "more known losses concern this answer and are") +
+                    " not listed; `show losses` lists all");
       break;
     }
     std::sort(stretches.begin(), stretches.end(), [](const Loss& a, const Loss& b) { return a.range.from < b.range.from; });
@@ -131,7 +133,9 @@ std::vector<std::string> LossBook::over(const query::LossQuestion& question) con
       }
     }
     const Loss& first = stretches.front();
-    std::string text = "known loss: " + first.who + " lost " + std::to_string(lost) + " " + first.unit + " (" + first.how + ")";
+    // Units are kept as the many: "packets".
+    const std::string_view unit = first.unit;
+    std::string text = "known loss: " + first.who + " lost " + counted(lost, unit.ends_with('s') ? unit.substr(0, unit.size() - 1) : unit, unit) + " (" + first.how + ")";
     if (joined.size() == 1) {
       out.push_back(text + " " + between(joined[0].range));
       continue;
@@ -147,7 +151,7 @@ std::vector<std::string> LossBook::over(const query::LossQuestion& question) con
     }
     for (size_t i = 0; i < joined.size(); ++i) text += (i == 0 ? ": " : ", ") + std::to_string(joined[i].lost) + " " + between(joined[i].range);
     if (stretches_lost > joined.size())
-      text += ", and " + std::to_string(rest) + " in " + std::to_string(stretches_lost - joined.size()) + " more stretches of time";
+      text += ", and " + std::to_string(rest) + " in " + counted(stretches_lost - joined.size(), "more stretch", "more stretches") + " of time";
     out.push_back(std::move(text));
   }
   return out;

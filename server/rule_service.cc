@@ -11,6 +11,7 @@
 #include "server/system_tables.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 #include "storage/store/rows.h"
 
@@ -562,9 +563,9 @@ void RuleService::publish_status() {
       if (!d.answer_trouble.empty())
         s.note = "its last answer failed: " + d.answer_trouble;
       else if (d.skipped_answers > 0)
-        s.note = std::to_string(d.skipped_answers) + " answers were left out after long whiles without the server";
+        s.note = counted(d.skipped_answers, "answer was left out after a long while", "answers were left out after long whiles") + " without the server";
       else if (d.failed_answers > 0)
-        s.note = std::to_string(d.failed_answers) + " answers have failed so far";
+        s.note = counted(d.failed_answers, "answer has", "answers have") + " failed so far";
     }
     if (s.note.empty()) s.note = labels_.trouble(name);
     s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups || d.rule->is_asked ? "running" : "reading";

@@ -10,6 +10,7 @@
 #include "ingest/receive/digest.h"
 #include "ingest/receive/limits.h"
 #include "ingest/receive/object_notice.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 
 namespace sluice::ingest {
@@ -107,15 +108,15 @@ void BucketFeed::note_backlog(std::string note) {
   now.objects += troubles_.size();
   for (const auto& [id, trouble] : troubles_)
     if (now.oldest == 0 || trouble.since < now.oldest) now.oldest = trouble.since;
-  const auto add = [&](uint64_t count, std::string_view what) {
-    if (count > 0) note += (note.empty() ? "" : "; ") + std::to_string(count) + " " + std::string(what);
+  const auto add = [&](uint64_t count, std::string_view one, std::string_view more, const std::string& rest = "") {
+    if (count > 0) note += (note.empty() ? "" : "; ") + counted(count, one, more) + rest;
   };
-  if (!troubles_.empty()) add(troubles_.size(), "objects could not be fetched yet, the last: " + troubles_.begin()->second.reason);
-  add(gone_, "objects were gone when they were fetched");
-  add(rewritten_, "blobs were written anew and read again from their start");
-  add(damaged_, "damaged places were passed by in blobs that grow");
-  add(foreign_, "notices of objects that are not asked for");
-  add(bad_messages_, "messages that are no notices");
+  if (!troubles_.empty()) add(troubles_.size(), "object", "objects", " could not be fetched yet, the last: " + troubles_.begin()->second.reason);
+  add(gone_, "object was gone when it was fetched", "objects were gone when they were fetched");
+  add(rewritten_, "blob was written anew and read again from its start", "blobs were written anew and read again from their start");
+  add(damaged_, "damaged place was passed by in blobs that grow", "damaged places were passed by in blobs that grow");
+  add(foreign_, "notice of an object that is not asked for", "notices of objects that are not asked for");
+  add(bad_messages_, "message that is no notice", "messages that are no notices");
   now.note = std::move(note);
   std::lock_guard lock(mutex_);
   backlog_ = std::move(now);

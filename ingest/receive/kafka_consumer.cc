@@ -1,5 +1,6 @@
 #include "ingest/receive/kafka_consumer.h"
 #include "ingest/receive/limits.h"
+#include "storage/model/counted.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -175,7 +176,7 @@ class Consumer final : public KafkaConsumer {
       if (++told > kNotesTold) break;
       out += (out.empty() ? "" : "; ") + place.first + "/" + std::to_string(place.second) + " " + note;
     }
-    if (notes_.size() > kNotesTold) out += "; and so for " + std::to_string(notes_.size() - kNotesTold) + " more partitions";
+    if (notes_.size() > kNotesTold) out += "; and so for " + counted(notes_.size() - kNotesTold, "more partition");
     return out;
   }
 
@@ -250,7 +251,7 @@ class Consumer final : public KafkaConsumer {
           notes_[{p.topic, p.partition}] = "is read again from " + std::to_string(*stored) + ", where the flows kept here end, although it had been read to " + std::to_string(group);
         } else {
           next = group;
-          notes_[{p.topic, p.partition}] = "goes on at " + std::to_string(group) + ": another member of the group has read " + std::to_string(group - *stored) + " records from " + std::to_string(*stored) + " on";
+          notes_[{p.topic, p.partition}] = "goes on at " + std::to_string(group) + ": another member of the group has read " + counted(static_cast<uint64_t>(group - *stored), "record") + " from " + std::to_string(*stored) + " on";
         }
       }
       if (next < 0) {

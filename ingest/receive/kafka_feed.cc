@@ -8,6 +8,7 @@
 #include "ingest/receive/kafka_settings.h"
 #include "ingest/receive/limits.h"
 #include "ingest/receive/raw_flow.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 
 namespace sluice::ingest {
@@ -190,9 +191,9 @@ void KafkaFeed::note_backlog() {
   }
   // The oldest record that waits came after the newest that is durable.
   if (now.objects > 0) now.oldest = last_time_;
-  now.note = std::to_string(now.watched) + (now.watched == 1 ? " partition" : " partitions");
+  now.note = counted(now.watched, "partition");
   if (unknown > 0) now.note += ", the end of " + std::to_string(unknown) + " not known yet";
-  if (unreadable_ > 0) now.note += "; " + std::to_string(unreadable_) + " records are no RawFlow messages";
+  if (unreadable_ > 0) now.note += "; " + counted(unreadable_, "record is no RawFlow message", "records are no RawFlow messages");
   if (const std::string note = consumer_->note(); !note.empty()) now.note += "; " + note;
   std::lock_guard lock(mutex_);
   backlog_ = std::move(now);

@@ -22,6 +22,7 @@
 #include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
 #include "ingest/source/text_value.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"
 
@@ -587,7 +588,7 @@ bool Decoder::read_tuple(std::string_view line, Tuple& t, std::string& extra) {
   const size_t count = split_at_commas(line, f);
   const bool vnet = facts_.source == Source::azure_vnet;
   if (vnet ? count != kVnetFields : count != kNsg1Fields && count != kNsg2Fields) {
-    report_.reject(number_, "tuple " + std::to_string(tuple_number_) + " has " + std::to_string(count) + " fields, not " +
+    report_.reject(number_, "tuple " + std::to_string(tuple_number_) + " has " + counted(count, "field") + ", not " +
                                 (vnet ? "13" : "8 or 13") + ": " + quoted(line));
     return false;
   }

@@ -8,6 +8,7 @@
 #include "ingest/source/json_body.h"
 #include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
+#include "storage/model/counted.h"
 
 namespace sluice::ingest {
 namespace {
@@ -136,7 +137,7 @@ class Decoder {
       // JSON that is broken inside one record: its neighbours are found by their brackets, each read by itself.
       SLUICE_TRY(one_by_one(text, readable_end, seen));
     } else if (header_.count && seen < *header_.count) {
-      report_.reject(++number_, "flow_logs has " + std::to_string(seen) + " records, number_of_flow_logs says " + std::to_string(*header_.count));
+      report_.reject(++number_, "flow_logs has " + counted(seen, "record") + ", number_of_flow_logs says " + std::to_string(*header_.count));
     } else if (seen == 0) {
       ++report_.no_data;
     }

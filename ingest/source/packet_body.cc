@@ -6,6 +6,7 @@
 #include "ingest/source/limits.h"
 #include "ingest/source/pcap.h"
 #include "ingest/source/sflow.h"
+#include "storage/model/counted.h"
 
 namespace sluice::ingest {
 namespace {
@@ -111,7 +112,7 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
   for (const PacketError& e : decoder.errors())
     if (e.reason == "data whose template never came" && report.errors.size() < limits::kReportedErrorsMax)
       report.errors.push_back({0, e.reason + ": template " + std::to_string(e.template_id) + (e.exporter == IpAddress{} ? "" : " of " + to_string(e.exporter)) + ", domain " +
-                                      std::to_string(e.domain) + ", " + std::to_string(e.count) + " sets"});
+                                      std::to_string(e.domain) + ", " + counted(e.count, "set")});
   return report;
 }
 

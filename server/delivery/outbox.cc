@@ -10,6 +10,7 @@
 #include "server/error_voice.h"
 #include "server/feed_runner.h"
 #include "server/worker_pool.h"
+#include "storage/model/counted.h"
 
 namespace sluice::delivery {
 
@@ -405,7 +406,7 @@ void Outbox::deliver(Post& post) {
         told.alert.start = told.alert.fired_at = post.drops_since;
         told.alert.end = told.at;
         told.alert.matches = post.dropped - post.told_drops;
-        told.alert.message = std::to_string(told.alert.matches) + " notices of alerts were not kept for this target, because " + std::to_string(limits::kNoticesWaitingMax) +
+        told.alert.message = counted(told.alert.matches, "notice of an alert was", "notices of alerts were") + " not kept for this target, because " + std::to_string(limits::kNoticesWaitingMax) +
                              " waited for it already; the alerts are in `from alerts`";
         told.alert.query = "from alerts between " + format_timestamp(post.drops_since) + " and " + format_timestamp(told.at);
         told.id = notice_id(told.alert, told.event);

@@ -129,7 +129,22 @@ class Routes(unittest.TestCase):
         self.assertEqual(self.s.query(text, params={"port": 443}, **{"from": "2026-01-01T00:00:00Z"}).rows(), [[0]])
         cut = self.s.query("from flows", limit=7).json()
         self.assertEqual(len(cut["rows"]), 7)
-        self.assertIn("7", cut["warnings"][-1])
+        self.assertEqual(cut["warnings"][-1], "the answer is cut at 7 rows, as the request's limit says")
+        self.assertEqual(cut["stats"]["rows"], 7)
+
+    def test_a_cut_answer_says_all_that_it_would_say_whole(self):
+        text = "between 2020-01-01 and 2030-01-01 | stats n = count() by src_port"
+        whole = self.s.query(text, params={"prot": "tcp"}).json()
+        self.assertGreater(len(whole["rows"]), 1)
+        self.assertEqual(whole["warnings"], ["the parameter 'prot' is not used: the query has no $prot"])
+        cut = self.s.query(text, params={"prot": "tcp"}, limit=1).json()
+        self.assertEqual(cut["warnings"], whole["warnings"] + ["the answer is cut at 1 row, as the request's limit says"])
+        self.assertEqual((cut["range"], cut["rows"]), (whole["range"], whole["rows"][:1]))
+        self.assertEqual(self.s.query(text, limit=len(whole["rows"])).json()["warnings"], [])
+        csv = self.s.post("/v1/query?format=csv", json.dumps({"query": text, "limit": 1}), headers={"Content-Type": "application/json"})
+        summary = json.loads(csv.headers["x-sluice-summary"])
+        self.assertEqual((summary["range"], summary["warnings"]), (whole["range"], cut["warnings"][-1:]))
+        self.assertEqual(len(self.s.query("show columns", limit=3).rows()), 3)
 
     def test_context_tables(self):
         csv = "ip,owner,rack\n10.20.0.0/16,ops,7\n10.20.1.1,db,\n"

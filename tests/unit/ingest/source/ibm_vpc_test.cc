@@ -122,7 +122,7 @@ TEST(IbmVpc, WhatIsMissingIsSaid) {
   const Decoded fewer = run(decode_ibm_vpc, delivery(record(), 3));
   EXPECT_EQ(fewer.rows.size(), 1u);
   ASSERT_EQ(fewer.report->rejected, 1u);
-  EXPECT_EQ(fewer.report->errors[0].reason, "flow_logs has 1 records, number_of_flow_logs says 3");
+  EXPECT_EQ(fewer.report->errors[0].reason, "flow_logs has 1 record, number_of_flow_logs says 3");
   for (const char* body : {R"({"a":1})", R"({"flow_logs":7})", R"({"flow_logs":[],"capture_start_time":"then"})"}) {
     const Decoded d = run(decode_ibm_vpc, body);
     ASSERT_TRUE(d.report.ok()) << body;
