@@ -5,6 +5,7 @@
 #include "grammar/nearest.h"
 #include "grammar/parse.h"
 #include "grammar/print.h"
+#include "grammar/tokens.h"
 #include "grammar/words.h"
 #include "query/bind.h"
 #include "query/define.h"
@@ -15,6 +16,7 @@
 #include "query/show.h"
 #include "query/watch_list.h"
 #include "query/words.h"
+#include "storage/model/counted.h"
 
 namespace sluice::query {
 namespace {
@@ -137,8 +139,9 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
     summary.render = plan->render;
     summary.warnings.clear();
     if (answer.report.unknown_sampling_rows > 0)
-      summary.warnings.push_back(std::to_string(answer.report.unknown_sampling_rows) +
-                                 " rows have no known sampling rate: their bytes and packets are as reported");
+      summary.warnings.push_back(
+          counted(answer.report.unknown_sampling_rows, "row has no known sampling rate: its bytes and packets", "rows have no known sampling rate: their bytes and packets") +
+          " are as reported");
     append_warnings(answer.report, widen, summary.warnings);
     // What is missing may lie beyond what is there, so it is held against the range that was asked for.
     const TimeRange asked = plan->scan.range;
@@ -345,6 +348,21 @@ std::vector<QueryError> validate(const QueryRequest& request, const QueryContext
   Binder binder(options);
   if (!(table ? binder.bind_table(*(*table)->schema, query->stages, query) : binder.bind(*query))) return {marked(binder.error(), request.text)};
   return {};
+}
+
+std::vector<std::string> unused_parameters(const QueryRequest& request) {
+  if (request.parameters.empty()) return {};
+  const g::Tokens tokens = g::tokenize(request.text);
+  if (tokens.error) return {};
+  std::vector<std::string> unused;
+  for (const auto& [name, value] : request.parameters) {
+    const bool used = std::any_of(tokens.values.begin(), tokens.values.end(), [&](const g::Expr::Node& node) {
+      const auto* parameter = std::get_if<g::Parameter>(&node);
+      return parameter && parameter->name == name;
+    });
+    if (!used) unused.push_back(name);
+  }
+  return unused;
 }
 
 }  // namespace sluice::query

@@ -136,6 +136,9 @@ class ResultSink {
   virtual ~ResultSink() = default;
   virtual Status begin(const Schema& columns) = 0;
   virtual Status batch(const Batch& rows) = 0;  // Status error (a gone client): the query stops with it
+  // Asked after each batch. True: no further row is wanted. The query reads no more and ends as if it were complete, with its range,
+  // warnings and account.
+  virtual bool has_enough() const { return false; }
 };
 
 // Where lost rows came from, as far as that is known: an exporter's address, or that they had none.
@@ -183,6 +186,9 @@ std::optional<QueryError> explain(const QueryRequest& request, const QueryContex
 // Parses and binds only. Empty: the query is good. The context tells what lists and tables there are (of its snapshot nothing is
 // read); without one every list is taken to exist, no context table and no table of the server's.
 std::vector<QueryError> validate(const QueryRequest& request, const QueryContext* context = nullptr);
+
+// Of the values given with a request, those that its text has no `$name` for; empty also when the text cannot be read.
+std::vector<std::string> unused_parameters(const QueryRequest& request);
 
 struct Completion {
   std::string text;    // what to put in place of [replace_offset, replace_offset + replace_length)

@@ -69,6 +69,7 @@ class Chain {
 
   Status deliver(Chunk chunk) {
     if (into_) return keep(chunk);
+    if (has_enough()) return enough();
     if (report_.rows + chunk.rows > run_.limits.rows_max)
       return Error{ErrorCode::too_large, "the answer has more rows than the limit: rows_max = " + std::to_string(run_.limits.rows_max)};
     report_.rows += chunk.rows;
@@ -93,7 +94,10 @@ class Chain {
 
   // What was held back.
   Status flush() {
-    for (Chunk& chunk : held_) SLUICE_TRY(send(std::move(chunk)));
+    for (Chunk& chunk : held_) {
+      if (has_enough()) break;
+      SLUICE_TRY(send(std::move(chunk)));
+    }
     held_.clear();
     return {};
   }
@@ -112,8 +116,13 @@ class Chain {
     return sink_->batch(batch);
   }
 
-  // No operator from `from` on wants more rows.
+  // Whether whoever asked has all rows that are wanted. What operators still hold ends with enough(), which is no failure.
+  bool has_enough() const { return !into_ && report_.began && sink_->has_enough(); }
+  static Status enough() { return Error{ErrorCode::cancelled, "no more rows are wanted"}; }
+
+  // No operator from `from` on wants more rows, or nobody does.
   bool done(size_t from) const {
+    if (has_enough()) return true;
     for (size_t i = from; i < plan_.operators.size(); ++i)
       if (plan_.operators[i]->done()) return true;
     return false;
@@ -457,7 +466,8 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
   };
   // Here most queries have said nothing yet, and can be run again without the file.
   if (status.ok() && !report.began) status = check_files();
-  if (status.ok() && !again) status = e.chain.finish(e.split, *e.workers[0]);
+  if (status.ok() && !again && !e.chain.has_enough()) status = e.chain.finish(e.split, *e.workers[0]);
+  if (e.chain.has_enough()) status = {};
 
   std::vector<StepCount> steps(plan.operators.size());
   for (const auto& w : e.workers) add_up(report, *w, steps);
@@ -521,8 +531,10 @@ Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& 
   Chunk chunk;
   chunk.rows = table.rows;
   for (const Column& c : table.columns) chunk.slots.push_back(keep(c, worker.eval));
-  SLUICE_TRY(chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit()));
-  if (!worker.eval.overflow || !stop_on_overflow || report.began) SLUICE_TRY(chain.finish(0, worker));
+  Status status = chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit());
+  const bool goes_on = !chain.has_enough() && (!worker.eval.overflow || !stop_on_overflow || report.began);
+  if (status.ok() && goes_on) status = chain.finish(0, worker);
+  if (!chain.has_enough()) SLUICE_TRY(status);
   std::vector<StepCount> steps(plan.operators.size());
   add_up(report, worker, steps);
   if (report.overflow && stop_on_overflow && !report.began) return {};

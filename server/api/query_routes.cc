@@ -1,19 +1,21 @@
 #include "server/api/json_text.h"
 #include "server/api/result_writer.h"
 #include "server/api/routes.h"
+#include "storage/model/counted.h"
 
 namespace sluice::api {
 namespace {
 
 constexpr size_t kSummaryHeaderBytesMax = 8u << 10;
+constexpr size_t kUnusedTold = 5;  // a request may have a thousand parameters, and all of them for another query
 
 // What NDJSON and CSV have no place for in their rows: range, warnings and account, as a header of small answers and a
 // trailer of streamed ones. Control bytes cannot occur in it, because JSON escapes them.
 std::string summary_header(const query::QuerySummary& summary) {
   std::string text = "{\"range\":" + range_json(summary.range) + ",\"warnings\":" + warnings_json(summary.warnings) + ",\"stats\":" + stats_json(summary) + "}";
   if (text.size() > kSummaryHeaderBytesMax)
-    text = "{\"range\":" + range_json(summary.range) + ",\"warnings\":[\"" + std::to_string(summary.warnings.size()) +
-           " warnings do not fit here; ask for JSON\"],\"stats\":" + stats_json(summary) + "}";
+    text = "{\"range\":" + range_json(summary.range) + ",\"warnings\":[\"" +
+           counted(summary.warnings.size(), "warning does", "warnings do") + " not fit here; ask for JSON\"],\"stats\":" + stats_json(summary) + "}";
   return text;
 }
 
@@ -35,6 +37,7 @@ class StreamedAnswer final : public query::ResultSink {
     return {};
   }
   Status batch(const Batch& rows) override {
+    if (is_cut_) return {};
     size_t count = rows.rows;
     if (limit_ && writer_.rows_written() + count > *limit_) {
       count = static_cast<size_t>(*limit_ - writer_.rows_written());
@@ -44,15 +47,16 @@ class StreamedAnswer final : public query::ResultSink {
       SLUICE_TRY(stopped_());
       return Error{ErrorCode::cancelled, "the client is gone"};
     }
-    if (is_cut_) return Error{ErrorCode::cancelled, "the limit of the request is reached"};
     return {};
   }
-
-  // The request's `limit` ended the query, which is no error.
-  bool is_cut() const { return is_cut_; }
+  // There are more rows than the request's `limit`.
+  bool has_enough() const override { return is_cut_; }
 
   void finish(query::QuerySummary& summary) {
-    if (is_cut_) summary.warnings.push_back("the answer is cut at " + std::to_string(*limit_) + " rows, as the request's limit says");
+    if (is_cut_) {
+      summary.rows = writer_.rows_written();
+      summary.warnings.push_back("the answer is cut at " + counted(*limit_, "row") + ", as the request's limit says");
+    }
     if (!writer_.begun()) writer_.begin({});  // a statement without columns
     writer_.finish(summary);
     const bool has_header = format_ != AnswerFormat::json;
@@ -131,10 +135,12 @@ void answer_query(Call& call, server::QueryService& queries, const QueryBounds& 
   });
   query::QuerySummary summary;
   const auto error = queries.run(call.request.id, call.principal, read->request, cancel, answer, summary, call.request.method != "GET");
-  if (error && !answer.is_cut())
-    answer.fail(*error);
-  else
-    answer.finish(summary);
+  if (error) return answer.fail(*error);
+  const auto unused = query::unused_parameters(read->request);
+  for (size_t i = 0; i < unused.size() && i < kUnusedTold; ++i)
+    summary.warnings.push_back("the parameter '" + unused[i] + "' is not used: the query has no $" + unused[i]);
+  if (unused.size() > kUnusedTold) summary.warnings.push_back("and " + counted(unused.size() - kUnusedTold, "more parameter is", "more parameters are") + " not used");
+  answer.finish(summary);
 }
 
 void answer_explain(Call& call, server::QueryService& queries, const QueryBounds& bounds) {

@@ -159,7 +159,7 @@ class Routes(unittest.TestCase):
         self.assertEqual(listed["assets"]["columns"], "owner:string, rack:string")
         self.assertEqual(self.s.query('show tables | where name == "assets" | select rows').rows(), [[2]])
         bad = self.s.ask("PUT", "/v1/tables/odd", "ip,owner\n10.0.0.1\n", {"Content-Type": "text/csv"})
-        self.assertEqual((bad.status, bad.error["message"]), (400, "line 2 of the CSV: there are 1 fields, and the first line has 2"))
+        self.assertEqual((bad.status, bad.error["message"]), (400, "line 2 of the CSV: 1 field, and the first line has 2"))
         self.assertEqual(self.s.ask("PUT", "/v1/tables/odd", "<x/>", {"Content-Type": "text/xml"}).status, 415)
         self.assertEqual(self.s.ask("PUT", "/v1/tables/odd", "x", {"Content-Type": "text/csv", "Content-Encoding": "gzip"}).status, 415)
         self.assertEqual(self.s.get("/v1/tables/odd").status, 404)
@@ -1069,6 +1069,9 @@ class Lives(unittest.TestCase):
             answer = s.query("from flows | stats n = count()").json()
             self.assertEqual(answer["rows"][0][0], 50_000 - verify["damaged"][0]["rows"])
             self.assertTrue(answer["warnings"])
+            cut = s.query("from flows | select src_ip", limit=1).json()
+            self.assertEqual([w for w in cut["warnings"] if "is damaged" in w], [w for w in answer["warnings"] if "is damaged" in w])
+            self.assertEqual(cut["range"], answer["range"])
             self.assertEqual(s.metric("sluice_damaged_segments"), 1)
 
 

@@ -32,7 +32,7 @@ class TwoThreads final : public Executor {
   }
 };
 
-class TextSink final : public ResultSink {
+class TextSink : public ResultSink {
  public:
   Status begin(const Schema& columns) override {
     ++begins;
@@ -405,6 +405,52 @@ TEST_F(EngineTest, SaysWhatIsAnEstimate) {
   EXPECT_EQ(warnings("timeseries dcount(src_port) every 1m"), dcount);
   EXPECT_EQ(warnings("where proto == 1 | timeseries dcount(src_port) every 1m"), "");
   EXPECT_EQ(warnings("stats count_distinct(src_port), count()"), "");
+}
+
+// Has enough after the first batch.
+class OneBatchSink final : public TextSink {
+ public:
+  Status batch(const Batch& rows) override {
+    EXPECT_FALSE(has_enough()) << "more rows came than were wanted";
+    return TextSink::batch(rows);
+  }
+  bool has_enough() const override { return !lines.empty(); }
+};
+
+TEST_F(EngineTest, AnAnswerThatIsEnoughEndsAsIfItWereComplete) {
+  // Where rows pass by, are sorted, are grouped, come out of a table, and are held back because integers may overflow.
+  for (const char* text : {"select src_ip, bytes", "sort bytes desc", "stats sum(bytes), dcount(dst_port) by src_ip, dst_ip", "extend b = bytes * 2 | select b",
+                           "join (stats n = count() by src_ip) on src_ip | select src_ip, n, bytes"}) {
+    SCOPED_TRACE(text);
+    store::Snapshot damaged = sealed_;
+    damaged.damaged.push_back({damaged.segments[0]->info(), "its checksum is wrong"});
+    damaged.damaged.back().info.id = 22;
+    QueryRequest request;
+    request.text = std::string("between 2025-11-01 and 2026-01-01 | ") + text;
+    request.options.batch_rows = 7;
+    TextSink whole;
+    ASSERT_FALSE(run_on(damaged, request, whole));
+    const QuerySummary all = summary_;
+    ASSERT_EQ(all.warnings.size(), 2u);
+    OneBatchSink some;
+    ASSERT_FALSE(run_on(damaged, request, some));
+    EXPECT_FALSE(some.lines.empty());
+    EXPECT_EQ(summary_.range, all.range);
+    ASSERT_EQ(summary_.warnings.size(), 2u);
+    EXPECT_NE(summary_.warnings[0].find("no known sampling rate"), std::string::npos) << summary_.warnings[0];
+    EXPECT_EQ(summary_.warnings[1], "segment 22 is damaged, its rows are missing: its checksum is wrong");
+  }
+}
+
+TEST_F(EngineTest, ParametersThatNothingAsksFor) {
+  QueryRequest request;
+  request.text = "dst_port == $port and src_ip in $net -- $other\n| where app != \"$text\"";
+  for (const char* name : {"port", "net", "other", "text", "prot"}) request.parameters[name] = {{"1"}, false};
+  EXPECT_EQ(unused_parameters(request), (std::vector<std::string>{"other", "prot", "text"}));
+  request.text = "dst_port == ";
+  EXPECT_EQ(unused_parameters(request).size(), 5u);
+  request.text = "dst_port == \"";
+  EXPECT_TRUE(unused_parameters(request).empty());
 }
 
 TEST_F(EngineTest, Parameters) {
