@@ -1,6 +1,7 @@
 // quantile and its short forms.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "query/aggregate.h"
@@ -31,6 +32,8 @@ class QuantileSketch {
     if (!sketched_) to_buckets();
     for (auto [index, count] : o.buckets_) buckets_[index] += count;
     count_ += o.count_;
+    least_ = std::min(least_, o.least_);
+    greatest_ = std::max(greatest_, o.greatest_);
   }
   // The value of rank ceil(q · n). nullopt without values.
   std::optional<double> quantile(double q) const {
@@ -41,13 +44,17 @@ class QuantileSketch {
       return sorted[rank(q, sorted.size()) - 1];
     }
     uint64_t left = rank(q, count_);
+    if (left == 1) return least_;
+    if (left == count_) return greatest_;
     for (auto [index, count] : buckets_) {
-      if (left <= count) return value_of(index);
+      // A bucket's middle may lie beyond the values that are in it.
+      if (left <= count) return std::clamp(value_of(index), least_, greatest_);
       left -= count;
     }
     return std::nullopt;
   }
-  bool exact() const { return !sketched_; }
+  // The least and the greatest value are always known.
+  bool exact(double q) const { return !sketched_ || rank(q, count_) == 1 || rank(q, count_) == count_; }
   size_t byte_size() const { return values_.capacity() * 8 + buckets_.size() * 64; }
 
  private:
@@ -73,6 +80,8 @@ class QuantileSketch {
   void bucket(double value, uint64_t count) {
     buckets_[index_of(value)] += count;
     count_ += count;
+    least_ = std::min(least_, value);
+    greatest_ = std::max(greatest_, value);
   }
   void to_buckets() {
     sketched_ = true;
@@ -84,6 +93,7 @@ class QuantileSketch {
   std::vector<double> values_;
   std::map<int, uint64_t> buckets_;
   uint64_t count_ = 0;
+  double least_ = std::numeric_limits<double>::infinity(), greatest_ = -std::numeric_limits<double>::infinity();  // of what is in buckets
 };
 
 class Quantile final : public Aggregate {
@@ -125,7 +135,7 @@ class Quantile final : public Aggregate {
     return out;
   }
   bool estimates(std::span<const uint32_t> groups) const override {
-    return std::any_of(groups.begin(), groups.end(), [&](uint32_t g) { return !groups_[g].exact(); });
+    return std::any_of(groups.begin(), groups.end(), [&](uint32_t g) { return !groups_[g].exact(q_); });
   }
   size_t byte_size() const override { return bytes_ + groups_.capacity() * sizeof(QuantileSketch); }
 
@@ -154,7 +164,7 @@ Result<AggregateMake> bind_quantile(std::string_view name, std::span<const NodeP
 }  // namespace
 
 extern const AggregateSpec kQuantile{
-    "quantile", "quantile(x, q)", "The value of rank ceil(q · n), within 0.5 % above 512 values", 2, 2, nullptr, false,
+    "quantile", "quantile(x, q)", "The value of rank ceil(q · n), within 0.5 % above 512 values; 0 is min, 1 is max", 2, 2, nullptr, false,
     [](std::span<const NodePtr> args, bool) -> Result<AggregateMake> {
       const Value* q = args[1]->constant();
       if (!q || !q->is_number() || q->as_double() < 0 || q->as_double() > 1) return wrong_aggregate_argument("quantile", 1, "a share from 0 to 1");

@@ -405,6 +405,19 @@ TEST_F(EngineTest, SaysWhatIsAnEstimate) {
   EXPECT_EQ(warnings("timeseries dcount(src_port) every 1m"), dcount);
   EXPECT_EQ(warnings("where proto == 1 | timeseries dcount(src_port) every 1m"), "");
   EXPECT_EQ(warnings("stats count_distinct(src_port), count()"), "");
+  // The ends are known whatever the number of values, also where they lie beside the middles of their buckets.
+  for (const char* set_up : {"stats", "where proto == 0 | stats", "where raw_bytes > 998 and raw_bytes < 3778 | stats"}) {
+    QueryRequest request;
+    request.text = std::string(set_up) + " quantile(raw_bytes, 0) - min(raw_bytes), quantile(raw_bytes, 1) - max(raw_bytes), quantile(0 - raw_bytes, 0) + max(raw_bytes)";
+    for (const bool threads : {false, true}) {
+      TextSink sink;
+      const auto error = run_on(many, request, sink, threads);
+      ASSERT_FALSE(error) << error->message;
+      EXPECT_EQ(sink.lines, std::vector<std::string>{"0 0 0"}) << request.text;
+    }
+  }
+  EXPECT_EQ(warnings("stats quantile(raw_bytes, 0), quantile(raw_bytes, 1)"), "");
+  EXPECT_EQ(warnings("stats quantile(raw_bytes, 0), quantile(raw_bytes, 0.001)"), quantile);
 }
 
 // Has enough after the first batch.
