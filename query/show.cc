@@ -1,7 +1,7 @@
 #include "query/show.h"
 
 #include <algorithm>
-#include <map>
+#include <array>
 
 #include "query/aggregate.h"
 #include "query/context_table.h"
@@ -81,77 +81,83 @@ Batch columns_table() {
 }
 
 Batch segments_table(const store::Snapshot& snapshot) {
-  Column id(PhysicalType::U64), state(PhysicalType::Str), partition(PhysicalType::I64), first(PhysicalType::I64), last(PhysicalType::I64),
-      rows(PhysicalType::U64), bytes(PhysicalType::U64), per_row(PhysicalType::F64), path(PhysicalType::Str);
-  auto row = [&](const segment::SegmentInfo& s, const std::string& what) {
+  Column id(PhysicalType::U64), partition(PhysicalType::I64), rows(PhysicalType::U64), first(PhysicalType::I64), last(PhysicalType::I64),
+      bytes(PhysicalType::U64), per_flow(PhysicalType::F64), damaged(PhysicalType::U8), reason(PhysicalType::Str), path(PhysicalType::Str);
+  const auto row = [&](const segment::SegmentInfo& s, const std::string* why) {
     id.append(s.id);
-    state.append_string(what);
     partition.append(s.partition_start);
+    rows.append(s.rows);
     first.append(s.first);
     last.append(s.last);
-    rows.append(s.rows);
     bytes.append(s.file_bytes);
     if (s.rows > 0)
-      per_row.append(static_cast<double>(s.file_bytes) / static_cast<double>(s.rows));
+      per_flow.append(static_cast<double>(s.file_bytes) / static_cast<double>(s.rows));
     else
-      per_row.append_null();
+      per_flow.append_null();
+    damaged.append_uint(why != nullptr);
+    if (why)
+      reason.append_string(*why);
+    else
+      reason.append_null();
     path.append_string(s.path);
   };
-  for (const auto& s : snapshot.segments) row(s->info(), "sealed");
-  for (const auto& d : snapshot.damaged) row(d.info, "damaged: " + d.reason);
+  for (const auto& s : snapshot.segments) row(s->info(), nullptr);
+  for (const auto& d : snapshot.damaged) row(d.info, &d.reason);
   TableBuilder table;
   table.add("id", LogicalType::uint, std::move(id));
-  table.add("state", LogicalType::string, std::move(state));
-  table.add("partition", LogicalType::timestamp, std::move(partition));
+  table.add("partition_start", LogicalType::timestamp, std::move(partition));
+  table.add("rows", LogicalType::uint, std::move(rows));
   table.add("first", LogicalType::timestamp, std::move(first));
   table.add("last", LogicalType::timestamp, std::move(last));
-  table.add("rows", LogicalType::uint, std::move(rows));
   table.add("bytes", LogicalType::uint, std::move(bytes), "bytes");
-  table.add("bytes_per_row", LogicalType::float64, std::move(per_row), "bytes");
+  table.add("bytes_per_flow", LogicalType::float64, std::move(per_flow), "bytes");
+  table.add("damaged", LogicalType::boolean, std::move(damaged));
+  table.add("reason", LogicalType::string, std::move(reason));
   table.add("path", LogicalType::string, std::move(path));
   return table.take();
 }
 
 Batch storage_table(const store::Snapshot& snapshot) {
   struct Sum {
-    uint64_t segments = 0, data = 0, dictionary = 0, posting = 0, distinct = 0, rows = 0;
-    std::string codecs;
+    uint64_t data = 0, dictionary = 0, posting = 0, distinct_max = 0, segments = 0;
   };
-  std::map<ColumnId, Sum> sums;
-  for (const auto& s : snapshot.segments)
+  std::array<Sum, kColumnCount> sums{};
+  uint64_t flows = 0;
+  for (const auto& s : snapshot.segments) {
+    flows += s->rows();
     for (const auto& c : s->column_stats()) {
-      Sum& sum = sums[c.id];
-      ++sum.segments;
-      sum.rows += s->info().rows;
+      Sum& sum = sums[static_cast<size_t>(c.id)];
       sum.data += c.data_bytes;
       sum.dictionary += c.dictionary_bytes;
       sum.posting += c.posting_bytes;
-      sum.distinct = std::max(sum.distinct, c.distinct);
-      if (sum.codecs.empty()) sum.codecs = c.codecs;
+      sum.distinct_max = std::max(sum.distinct_max, c.distinct);
+      ++sum.segments;
     }
-  Column name(PhysicalType::Str), segments(PhysicalType::U64), rows(PhysicalType::U64), data(PhysicalType::U64), dictionary(PhysicalType::U64),
-      posting(PhysicalType::U64), per_row(PhysicalType::F64), distinct(PhysicalType::U64), codecs(PhysicalType::Str);
-  for (const auto& [column, sum] : sums) {
-    name.append_string(column_spec(column).name);
-    segments.append(sum.segments);
-    rows.append(sum.rows);
+  }
+  Column name(PhysicalType::Str), bytes(PhysicalType::U64), data(PhysicalType::U64), dictionary(PhysicalType::U64), posting(PhysicalType::U64),
+      per_flow(PhysicalType::F64), distinct(PhysicalType::U64), segments(PhysicalType::U64);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const Sum& sum = sums[i];
+    if (sum.segments == 0) continue;
+    const uint64_t all = sum.data + sum.dictionary + sum.posting;
+    name.append_string(column_spec(static_cast<ColumnId>(i)).name);
+    bytes.append(all);
     data.append(sum.data);
     dictionary.append(sum.dictionary);
     posting.append(sum.posting);
-    per_row.append(static_cast<double>(sum.data + sum.dictionary + sum.posting) / static_cast<double>(std::max<uint64_t>(1, sum.rows)));
-    distinct.append(sum.distinct);
-    codecs.append_string(sum.codecs);
+    per_flow.append(static_cast<double>(all) / static_cast<double>(std::max<uint64_t>(1, flows)));
+    distinct.append(sum.distinct_max);
+    segments.append(sum.segments);
   }
   TableBuilder table;
   table.add("column", LogicalType::string, std::move(name));
-  table.add("segments", LogicalType::uint, std::move(segments));
-  table.add("rows", LogicalType::uint, std::move(rows));
+  table.add("bytes", LogicalType::uint, std::move(bytes), "bytes");
   table.add("data_bytes", LogicalType::uint, std::move(data), "bytes");
   table.add("dictionary_bytes", LogicalType::uint, std::move(dictionary), "bytes");
   table.add("posting_bytes", LogicalType::uint, std::move(posting), "bytes");
-  table.add("bytes_per_row", LogicalType::float64, std::move(per_row), "bytes");
+  table.add("bytes_per_flow", LogicalType::float64, std::move(per_flow), "bytes");
   table.add("distinct_max", LogicalType::uint, std::move(distinct));
-  table.add("codecs", LogicalType::string, std::move(codecs));
+  table.add("segments", LogicalType::uint, std::move(segments));
   return table.take();
 }
 

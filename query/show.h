@@ -11,8 +11,9 @@ namespace sluice::query {
 Result<Batch> system_table(std::string_view subject, const QueryContext& context);
 
 Batch columns_table();
+// These two are also what /v1/segments and /v1/storage say.
 Batch segments_table(const store::Snapshot& snapshot);
-// Bytes by column over all segments.
+// Bytes per column, and per flow, over all segments.
 Batch storage_table(const store::Snapshot& snapshot);
 
 }  // namespace sluice::query

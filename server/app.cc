@@ -266,7 +266,6 @@ class AppImpl final : public App {
     if (name == "feeds") return Result<Batch>(feeds_table(feeds_->status()));
     if (name == "feed_errors") return Result<Batch>(feed_errors_table(feeds_->set_aside()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
-    if (name == "storage") return Result<Batch>(columns_table(store_->snapshot()));
     if (name == "rules") return Result<Batch>(rules_->rules_table());
     if (name == "targets") return Result<Batch>(targets_table(outbox_->status()));
     if (name == "forwards") return Result<Batch>(forwards_table(forwarder_->status()));

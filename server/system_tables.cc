@@ -1,6 +1,5 @@
 #include "server/system_tables.h"
 
-#include <array>
 #include <map>
 #include <set>
 
@@ -321,50 +320,6 @@ Batch alerts_table(const std::vector<query::continuous::Episode>& alerts) {
     a.key.empty() ? table.null() : table.text(a.key);
     table.text(a.message).time(a.end).time(a.fired_at).time(a.ended_at).set(a.matches).text(a.techniques).text(a.tags).text(a.values).text(a.id).text(a.query).flag(a.is_silent);
   }
-  return table.finish();
-}
-
-Batch columns_table(const store::Snapshot& snapshot) {
-  struct Sum {
-    uint64_t data = 0, dictionary = 0, posting = 0, distinct_max = 0, segments = 0;
-  };
-  std::array<Sum, kColumnCount> sums{};
-  uint64_t rows = 0;
-  for (const auto& segment : snapshot.segments) {
-    rows += segment->rows();
-    for (const auto& column : segment->column_stats()) {
-      Sum& sum = sums[static_cast<size_t>(column.id)];
-      sum.data += column.data_bytes;
-      sum.dictionary += column.dictionary_bytes;
-      sum.posting += column.posting_bytes;
-      sum.distinct_max = std::max(sum.distinct_max, column.distinct);
-      ++sum.segments;
-    }
-  }
-  TableWriter table{{"column", L::string},          {"bytes", L::uint, "bytes"},         {"data_bytes", L::uint, "bytes"}, {"dictionary_bytes", L::uint, "bytes"},
-                    {"posting_bytes", L::uint, "bytes"}, {"bytes_per_flow", L::float64, "bytes"}, {"distinct_max", L::uint},       {"segments", L::uint}};
-  for (size_t i = 0; i < sums.size(); ++i) {
-    const Sum& sum = sums[i];
-    if (sum.segments == 0) continue;
-    const uint64_t bytes = sum.data + sum.dictionary + sum.posting;
-    table.row();
-    table.text(column_spec(static_cast<ColumnId>(i)).name).set(bytes).set(sum.data).set(sum.dictionary).set(sum.posting);
-    table.number(rows ? static_cast<double>(bytes) / static_cast<double>(rows) : 0).set(sum.distinct_max).set(sum.segments);
-  }
-  return table.finish();
-}
-
-Batch segments_table(const store::Snapshot& snapshot) {
-  TableWriter table{{"id", L::uint},          {"partition_start", L::timestamp}, {"rows", L::uint},    {"first", L::timestamp}, {"last", L::timestamp},
-                    {"bytes", L::uint, "bytes"}, {"bytes_per_flow", L::float64, "bytes"}, {"damaged", L::boolean}, {"reason", L::string}};
-  const auto add = [&](const segment::SegmentInfo& info, const std::string* reason) {
-    table.row();
-    table.set(info.id).time(info.partition_start).set(info.rows).time(info.first).time(info.last).set(info.file_bytes);
-    table.number(info.rows ? static_cast<double>(info.file_bytes) / static_cast<double>(info.rows) : 0).flag(reason != nullptr);
-    reason ? table.text(*reason) : table.null();
-  };
-  for (const auto& segment : snapshot.segments) add(segment->info(), nullptr);
-  for (const auto& damaged : snapshot.damaged) add(damaged.info, &damaged.reason);
   return table.finish();
 }
 

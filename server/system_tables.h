@@ -49,9 +49,6 @@ Batch targets_table(const std::vector<delivery::TargetStatus>& targets);
 Batch forwards_table(const std::vector<delivery::ForwardStatus>& forwards);
 Batch examples_table(const std::vector<query::continuous::ExampleResult>& results);
 Batch alerts_table(const std::vector<query::continuous::Episode>& alerts);
-// Bytes per column, and per flow, over all segments.
-Batch columns_table(const store::Snapshot& snapshot);
-Batch segments_table(const store::Snapshot& snapshot);
 // One row: counts and bytes of the whole store.
 Batch storage_table(const store::StoreStats& stats, uint64_t catalog_bytes);
 

@@ -1,3 +1,4 @@
+#include "query/show.h"
 #include "server/api/json_text.h"
 #include "server/api/result_writer.h"
 #include "server/api/routes.h"
@@ -122,12 +123,12 @@ void answer_storage(Call& call, store::Store& store) {
   const std::string totals = objects_json(server::storage_table(store.stats(), store.catalog().stats().disk_bytes));
   // The one row's members, and the columns next to them.
   std::string out = totals.substr(1, totals.size() - 3);
-  out += ",\"columns\":" + objects_json(server::columns_table(store.snapshot())) + "}";
+  out += ",\"columns\":" + objects_json(query::storage_table(store.snapshot())) + "}";
   call.exchange->respond(json_response(std::move(out)));
 }
 
 void answer_segments(Call& call, store::Store& store) {
-  call.exchange->respond(json_response("{\"segments\":" + objects_json(server::segments_table(store.snapshot())) + "}"));
+  call.exchange->respond(json_response("{\"segments\":" + objects_json(query::segments_table(store.snapshot())) + "}"));
 }
 
 }  // namespace sluice::api

@@ -1073,7 +1073,22 @@ class Lives(unittest.TestCase):
             self.assertEqual([w for w in cut["warnings"] if "is damaged" in w], [w for w in answer["warnings"] if "is damaged" in w])
             self.assertEqual(cut["range"], answer["range"])
             self.assertEqual(s.metric("sluice_damaged_segments"), 1)
+            listed = s.get("/v1/segments").json()["segments"]
+            self.assertEqual(sorted(x["damaged"] for x in listed), [False] * (len(listed) - 1) + [True])
+            self.assertEqual([x["reason"] is not None for x in listed], [x["damaged"] for x in listed])
 
+    def test_segments_are_told_alike_by_route_and_query(self):
+        with Sluiced(data=self.data) as s:
+            s.post(AWS, aws_lines(10, start=3_600))  # of the partition that begins when time does
+            s.post(AWS, aws_lines(10))
+            s.post("/v1/admin/flush")
+            listed = s.get("/v1/segments").json()["segments"]
+            shown = s.query("show segments").json()
+            self.assertEqual([dict(zip([c["name"] for c in shown["columns"]], row)) for row in shown["rows"]], listed)
+            self.assertEqual(listed[0]["partition_start"], "1970-01-01T00:00:00Z")
+            self.assertEqual([round(x["bytes_per_flow"] * 10) for x in listed], [x["bytes"] for x in listed])
+            columns = s.query("show storage").json()
+            self.assertEqual([dict(zip([c["name"] for c in columns["columns"]], row)) for row in columns["rows"]], s.get("/v1/storage").json()["columns"])
 
     def test_a_segment_cut_short_while_it_is_open_leaves_the_rest(self):
         for cut in (8192, 9001):
