@@ -15,6 +15,7 @@
 
 #include "client/repl/answer.h"
 #include "client/repl/line_editor.h"
+#include "client/repl/typed_text.h"
 
 namespace sluice::client {
 namespace {
@@ -348,33 +349,6 @@ class Repl {
 };
 
 }  // namespace
-
-bool continues(const std::string& text) {
-  int depth = 0;
-  char quote = 0;
-  char last = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quote != 0) {
-      if (c == '\\')
-        ++i;
-      else if (c == quote)
-        quote = 0;
-      last = c;
-      continue;
-    }
-    // Comments reach to the end of the line.
-    if ((c == '-' && i + 1 < text.size() && text[i + 1] == '-') || (c == '/' && i + 1 < text.size() && text[i + 1] == '/')) {
-      while (i < text.size() && text[i] != '\n') ++i;
-      continue;
-    }
-    if (c == '"' || c == '\'' || c == '`') quote = c;
-    if (c == '(' || c == '[') ++depth;
-    if (c == ')' || c == ']') --depth;
-    if (c != ' ' && c != '\t' && c != '\n') last = c;
-  }
-  return quote != 0 || depth > 0 || last == '|' || last == ',';
-}
 
 std::string one_line(const std::string& text) {
   std::string out;

@@ -20,8 +20,6 @@ int run_query(Http& http, const std::string& text, const QueryOptions& options);
 // `sluice` with no command. Exit code 0, or 3 when the server is not there at the start.
 int run_repl(Http& http);
 
-// Whether a query goes on in the next line: open brackets or quotes, or a `|` or `,` at the end.
-bool continues(const std::string& text);
 // A query of several lines as one that means the same, for the history. Comments that end with their line are left out.
 std::string one_line(const std::string& text);
 

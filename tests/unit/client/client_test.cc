@@ -203,12 +203,6 @@ TEST_F(ClientTest, PointsAtTheMistake) {
   EXPECT_EQ(read_error("<html>", 502).message, "the server answered 502: <html>");
 }
 
-TEST_F(ClientTest, KnowsWhenAQuestionGoesOn) {
-  for (const char* open : {"from flows |", "where src_ip in (1,", "stats count(", "where a == 'x", "stats a = count(),"}) EXPECT_TRUE(continues(open)) << open;
-  for (const char* done : {"from flows", "dst_port == 53 last 1h | top 10 src_ip", "where a == \"x(\"", "last 1h -- comment ("})
-    EXPECT_FALSE(continues(done)) << done;
-}
-
 TEST_F(ClientTest, TheHistoryKeepsAQueryInOneLine) {
   EXPECT_EQ(one_line("from flows |\nwhere dst_port == 53"), "from flows | where dst_port == 53");
   // A comment must not swallow what was the next line.
