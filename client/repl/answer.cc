@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
+
+#include "client/repl/limits.h"
 
 namespace sluice::client {
 namespace {
@@ -54,10 +57,11 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
   } else if (value.is_string()) {
     cell.text = printable(value.get_ref<const std::string&>());
   } else if (value.is_number() && column.type == "duration") {
-    cell.text = duration_text(value.get<double>());
+    cell.number = value.get<double>();
+    cell.text = duration_text(cell.number);
   } else if (value.is_number_float()) {
     char buffer[40];
-    const double d = value.get<double>();
+    const double d = cell.number = value.get<double>();
     // Whole floats (averages that come out even, widened sums) without an exponent as far as they are exact.
     std::snprintf(buffer, sizeof buffer, std::floor(d) == d && std::fabs(d) < 9e15 ? "%.0f" : "%.6g", d);
     cell.text = buffer;
@@ -72,6 +76,7 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
       cell.text += printable(k + "=" + (v.is_string() ? v.get<std::string>() : v.dump()));
     }
   } else {
+    if (value.is_number()) cell.number = value.get<double>();
     cell.text = printable(value.dump());
   }
   return cell;
@@ -83,35 +88,55 @@ bool is_measure(const AnswerColumn& column) {
 
 constexpr size_t kBarCells = 24;
 
-// A share from 0 to 1 as a bar, to an eighth of a cell.
-std::string bar_of(double share) {
-  constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const auto eighths = static_cast<size_t>(std::lround(std::clamp(share, 0.0, 1.0) * 8 * kBarCells));
-  std::string out;
-  for (size_t i = 0; i < eighths / 8; ++i) out += "█";
-  return out + kEighths[eighths % 8];
+std::string byte_text(double v) { return v < 0 ? "-" + human_bytes(static_cast<uint64_t>(-v)) : human_bytes(static_cast<uint64_t>(std::min(v, 1e19))); }
+
+std::vector<AnswerColumn> columns_of(const json& j) {
+  std::vector<AnswerColumn> columns;
+  for (const auto& c : j.at("columns")) columns.push_back({printable(text_of(c, "name")), text_of(c, "type"), text_of(c, "unit")});
+  return columns;
 }
 
+std::vector<std::vector<Cell>> rows_of(const json& j, const std::vector<AnswerColumn>& columns) {
+  std::vector<std::vector<Cell>> rows;
+  for (const auto& r : j.at("rows")) {
+    std::vector<Cell> row;
+    for (size_t i = 0; i < columns.size(); ++i) row.push_back(cell_of(r.at(i), columns[i]));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string not_understood(const std::exception& e) { return std::string("the answer is not what a Sluice server says: ") + printable(e.what()); }
+
 }  // namespace
+
+bool read_columns(std::string_view text, std::vector<AnswerColumn>& columns, std::string& why) {
+  try {
+    columns = columns_of(json::parse(text));
+    return true;
+  } catch (const std::exception& e) {
+    why = not_understood(e);
+    return false;
+  }
+}
+
+bool read_rows(std::string_view text, const std::vector<AnswerColumn>& columns, std::vector<std::vector<Cell>>& rows, std::string& why) {
+  try {
+    rows = rows_of(json::parse(text), columns);
+    return true;
+  } catch (const std::exception& e) {
+    why = not_understood(e);
+    return false;
+  }
+}
 
 std::optional<Answer> read_answer(std::string_view text, std::string& why) {
   try {
     const json j = json::parse(text);
     Answer a;
-    for (const auto& c : j.at("columns")) a.columns.push_back({printable(text_of(c, "name")), text_of(c, "type"), text_of(c, "unit")});
-    for (const auto& r : j.at("rows")) {
-      std::vector<Cell> row;
-      for (size_t i = 0; i < a.columns.size(); ++i) row.push_back(cell_of(r.at(i), a.columns[i]));
-      a.rows.push_back(std::move(row));
-    }
+    a.columns = columns_of(j);
+    a.rows = rows_of(j, a.columns);
     a.render = text_of(j, "render");
-    if (a.render == "timechart" || a.render == "barchart") {
-      std::optional<size_t> measured;
-      for (size_t i = 0; i < a.columns.size(); ++i)
-        if (is_measure(a.columns[i]) && (!measured || *measured == 0)) measured = i;
-      if (measured)
-        for (const auto& r : j.at("rows")) a.measure.push_back(r.at(*measured).is_number() ? r.at(*measured).get<double>() : 0);
-    }
     // An error that came after rows had begun to stream.
     if (j.contains("error")) {
       why = printable(text_of(j["error"], "message"));
@@ -136,7 +161,7 @@ std::optional<Answer> read_answer(std::string_view text, std::string& why) {
     }
     return a;
   } catch (const std::exception& e) {
-    why = std::string("the answer is not what a Sluice server says: ") + e.what();
+    why = not_understood(e);
     return std::nullopt;
   }
 }
@@ -197,16 +222,85 @@ std::string describe(const ServerError& error, std::string_view query, bool colo
   return out;
 }
 
-std::string draw(const Answer& answer, const TableStyle& style) {
+std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour) {
+  const std::string_view red = colour ? "\x1b[31m" : "", bold = colour ? "\x1b[1m" : "", off = colour ? "\x1b[0m" : "";
+  std::string out = std::string(caret, ' ') + std::string(red) + "^" + std::string(std::max<size_t>(cells, 1) - 1, '~') + std::string(off) + "\n";
+  out += std::string(red) + "error" + std::string(off) + ": " + std::string(bold) + error.message + std::string(off) + "\n";
+  if (!error.hint.empty()) out += error.hint + "\n";
+  return out;
+}
+
+std::optional<size_t> measure_of(const Answer& answer, const std::optional<Grouping>& grouping) {
+  const size_t first = grouping ? grouping->keys + (grouping->by_time ? 1 : 0) : 1;
+  for (size_t i = first; i < answer.columns.size(); ++i)
+    if (is_measure(answer.columns[i])) return i;
+  if (!grouping && !answer.columns.empty() && is_measure(answer.columns[0])) return 0;
+  return std::nullopt;
+}
+
+std::string draw(const Answer& answer, const TableStyle& style, bool bars, const std::optional<Grouping>& grouping) {
   std::vector<TableColumn> columns;
   for (const auto& c : answer.columns)
     columns.push_back({c.name, is_measure(c)});
-  if (answer.measure.size() != answer.rows.size() || answer.rows.empty()) return draw_table(columns, answer.rows, style);
-  const double most = *std::max_element(answer.measure.begin(), answer.measure.end());
+  const auto measure = bars ? measure_of(answer, grouping) : std::nullopt;
+  if (!measure || answer.rows.empty()) return draw_table(columns, answer.rows, style);
+  double most = 0;
+  for (const auto& row : answer.rows) most = std::max(most, row[*measure].number);
   columns.push_back({"", false});
   std::vector<std::vector<Cell>> rows = answer.rows;
-  for (size_t i = 0; i < rows.size(); ++i) rows[i].push_back({most > 0 ? bar_of(answer.measure[i] / most) : "", false});
+  const size_t cells = style.width > 0 ? std::clamp<size_t>(style.width / 4, 4, kBarCells) : kBarCells;
+  for (auto& row : rows) row.push_back({most > 0 ? bar_of(row[*measure].number / most, cells) : "", false});
   return draw_table(columns, rows, style);
+}
+
+std::string draw_over_time(const Answer& answer, size_t width, const std::optional<Grouping>& grouping) {
+  size_t time = 0;
+  while (time < answer.columns.size() && answer.columns[time].type != "timestamp") ++time;
+  if (time == answer.columns.size() || answer.rows.empty() || answer.rows.size() > limits::kChartPoints) return {};
+  // What names a series: the keys where they are known, else all that is no number.
+  std::vector<size_t> keys, measures;
+  for (size_t i = 0; i < answer.columns.size(); ++i) {
+    if (i == time) continue;
+    const bool known = grouping && grouping->by_time && time == 0;
+    if (known ? i <= grouping->keys : !is_measure(answer.columns[i]))
+      keys.push_back(i);
+    else if (is_measure(answer.columns[i]))
+      measures.push_back(i);
+  }
+  TimeChart frame;
+  std::vector<std::optional<int64_t>> times;
+  std::vector<int64_t> bins;
+  for (const auto& row : answer.rows) {
+    times.push_back(row[time].null ? std::nullopt : time_of(row[time].text));
+    if (times.back()) bins.push_back(*times.back());
+  }
+  if (bins.empty()) return {};
+  std::sort(bins.begin(), bins.end());
+  bins.erase(std::unique(bins.begin(), bins.end()), bins.end());
+  frame.from_ms = bins.front();
+  frame.to_ms = bins.back();
+  for (size_t i = 1; i < bins.size(); ++i) frame.every_ms = frame.every_ms == 0 ? bins[i] - bins[i - 1] : std::min(frame.every_ms, bins[i] - bins[i - 1]);
+  std::string out;
+  for (const size_t m : measures) {
+    TimeChart chart = frame;
+    chart.title = answer.columns[m].name;
+    const AnswerColumn& column = answer.columns[m];
+    if (!column.unit.empty() && column.unit != "bytes" && column.type != "duration") chart.title += ", " + printable(column.unit);
+    std::map<std::string, size_t> place;
+    for (size_t r = 0; r < answer.rows.size(); ++r) {
+      const auto& row = answer.rows[r];
+      if (!times[r] || row[m].null) continue;
+      std::string name;
+      for (const size_t k : keys) name += (name.empty() ? "" : ", ") + (row[k].null ? std::string("-") : row[k].text);
+      const auto [it, is_new] = place.try_emplace(name, chart.series.size());
+      if (is_new) chart.series.push_back({name, {}});
+      chart.series[it->second].points.push_back({*times[r], row[m].number});
+    }
+    if (chart.series.empty()) continue;
+    if (chart.series.size() == 1 && !chart.series[0].name.empty()) chart.title += " of " + chart.series[0].name;
+    out += (out.empty() ? "" : "\n") + draw_time_chart(chart, width, column.type == "duration" ? duration_text : column.unit == "bytes" ? byte_text : short_number);
+  }
+  return out;
 }
 
 std::string describe_verify(std::string_view text, uint64_t& damaged) {

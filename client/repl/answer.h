@@ -7,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "client/repl/chart.h"
 #include "client/repl/table.h"
+#include "client/repl/typed_text.h"
 
 namespace sluice::client {
 
@@ -21,8 +23,8 @@ struct Answer {
   std::vector<std::string> warnings;
   std::string range_from, range_to;  // empty: the answer covers no range
   std::string render;                // the query's hint: "timechart", "barchart", "table", "graph" or empty
-  std::vector<double> measure;       // of each row, where `render` asks for bars: the first number behind the first column; 0 where there is none
-  double elapsed_ms = 0;
+  double elapsed_ms = 0;             // at the server
+  double total_ms = 0;               // with the way there and back; set by who asked
   uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0, segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0;
 };
 
@@ -33,13 +35,24 @@ struct ServerError {
 
 // The body of a 200 to /v1/query. nullopt: not such a body; `why` says how.
 std::optional<Answer> read_answer(std::string_view json, std::string& why);
+// Columns and rows alone, as events of a stream have them ({"columns":[…]}, {"rows":[…]}). False: not such a text; `why` says how.
+bool read_columns(std::string_view json, std::vector<AnswerColumn>& columns, std::string& why);
+bool read_rows(std::string_view json, const std::vector<AnswerColumn>& columns, std::vector<std::vector<Cell>>& rows, std::string& why);
 // The body of an error answer; whatever it holds, something readable comes out.
 ServerError read_error(std::string_view json, long status);
 // The message with the offending line of `query` and a caret under its place.
 std::string describe(const ServerError& error, std::string_view query, bool colour);
+// The same right below the line that was typed: the caret in the terminal's column `caret`, then the message. `cells`: how many it may underline.
+std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour);
 
-// A table; with bars beside the rows where the answer has a measure.
-std::string draw(const Answer& answer, const TableStyle& style);
+// The column of numbers that a picture is of: the first aggregate where `grouping` says which that is, else the first number behind the
+// first column. nullopt: there is none.
+std::optional<size_t> measure_of(const Answer& answer, const std::optional<Grouping>& grouping);
+
+// A table; with bars of its measure beside the rows where it has one and `bars` says so.
+std::string draw(const Answer& answer, const TableStyle& style, bool bars = false, const std::optional<Grouping>& grouping = std::nullopt);
+// A chart of each measure over the answer's time. Empty: it has no column of times, no numbers, or more than limits::kChartPoints rows.
+std::string draw_over_time(const Answer& answer, size_t width, const std::optional<Grouping>& grouping);
 // "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped"
 std::string account(const Answer& answer);
 

@@ -25,6 +25,7 @@ struct Request {
   std::string path;  // "/v1/query", with its query string
   std::vector<std::string> headers;
   std::string_view body;  // must live until send() returns
+  long silence_seconds = 0;  // give up when so long nothing came; 0: wait
 };
 
 struct Response {

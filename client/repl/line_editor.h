@@ -1,38 +1,41 @@
-// One line from a person: editing, history in a file, completion by TAB. Over libedit (BSD licence).
+// A question from a person: editing of several lines, colours while typing, completion by TAB, and a history with search.
+//
+// libedit (BSD licence) knows the keys, in the manner of emacs or vi and with the user's ~/.editrc, and keeps text and history. What is seen
+// this draws itself (line_view.h), since libedit has no colours: it is asked for a key with the text as it is by then, which is the moment to draw.
+// On a terminal that can't move its cursor (TERM=dumb, or output that is no terminal) it reads lines as they come.
 //
 // Thread rule: one editor a process, used from one thread.
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "client/repl/completion_list.h"
 
 namespace sluice::client {
 
-struct CompletionItem {
-  std::string text, kind, detail;
-};
-struct CompletionAnswer {
-  size_t replace_offset = 0, replace_length = 0;  // bytes of the text asked about
-  std::vector<CompletionItem> items;
-};
-// Text so far (with the lines above of a multi-line query) and the cursor's place in it.
-using Completer = std::function<CompletionAnswer(std::string_view text, size_t cursor)>;
-
 class LineEditor {
  public:
-  LineEditor(std::string history_file, Completer completer);
+  struct Hooks {
+    // What may come at the cursor, a byte of the text.
+    std::function<CompletionAnswer(std::string_view text, size_t cursor)> complete;
+    // Whether Enter ends the text; else it begins a new line.
+    std::function<bool(std::string_view text)> finished;
+  };
+
+  // `history_file` empty: the history is not kept.
+  LineEditor(std::string history_file, Hooks hooks, bool colour);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;
 
-  enum class Outcome { line, interrupted, end };
-  // `above`: the lines of the query typed before this one.
-  Outcome read(const std::string& prompt, const std::string& above, std::string& line);
-  // Keeps a whole query in the history. REQUIRES: one line
+  enum class Outcome { text, interrupted, end };
+  // `more` is the prompt of the lines after the first. The text has no line end behind it.
+  Outcome read(const std::string& prompt, const std::string& more, std::string& text);
+  // Keeps a question in the history, lines and all.
   void remember(const std::string& text);
+  bool has_history() const;
 
  private:
   struct State;

@@ -11,7 +11,9 @@
 #include <string>
 
 #include "client/repl/answer.h"
+#include "client/repl/export.h"
 #include "client/repl/http.h"
+#include "client/repl/question.h"
 #include "client/repl/rule_files.h"
 #include "client/repl/session.h"
 #include "client/repl/target_test.h"
@@ -72,9 +74,18 @@ int main(int argc, char** argv) {
   query->add_option("--format", query_options.format, "How to print the answer")
       ->check(CLI::IsMember({"table", "json", "ndjson", "csv"}))
       ->capture_default_str();
-  query->add_option("--from", query_options.from, "Nothing before this time");
-  query->add_option("--to", query_options.to, "Nothing at or after this time");
-  query->add_option("--param", parameters, "name=value, for $name in the question")->allow_extra_args(false);
+
+  ExportOptions export_options;
+  auto* exported = app.add_subcommand("export", "Write all rows of a question into a file, however many");
+  exported->add_option("flowql", query_text, "The question; - reads it from standard input")->required();
+  exported->add_option("-o,--output", export_options.path, "The file, which is there once it is whole; - is standard output")->required();
+  exported->add_option("--format", export_options.format, "csv or ndjson, where the file's name does not say it")->check(CLI::IsMember({"csv", "ndjson"}));
+  exported->add_flag("--quiet", export_options.quiet, "No progress");
+  for (auto* asks : {query, exported}) {
+    asks->add_option("--from", query_options.from, "Nothing before this time");
+    asks->add_option("--to", query_options.to, "Nothing at or after this time");
+    asks->add_option("--param", parameters, "name=value, for $name in the question")->allow_extra_args(false);
+  }
 
   UploadOptions upload_options;
   auto* ingest_command = app.add_subcommand("ingest", "Send files to the server");
@@ -126,7 +137,7 @@ int main(int argc, char** argv) {
   }
 
   Http http(server);
-  if (*query) {
+  if (*query || *exported) {
     if (query_text == "-") query_text.assign(std::istreambuf_iterator<char>(std::cin), {});
     for (const auto& p : parameters) {
       const size_t equals = p.find('=');
@@ -136,7 +147,7 @@ int main(int argc, char** argv) {
       }
       query_options.parameters[p.substr(0, equals)] = p.substr(equals + 1);
     }
-    return run_query(http, query_text, query_options);
+    return *exported ? export_query(http, query_text, query_options, export_options, nullptr) : run_query(http, query_text, query_options);
   }
   if (*ingest_command) return ingest(http, upload_options);
   if (*sources) return show(http, "sources", show_format);

@@ -1,20 +1,28 @@
 #include "client/repl/session.h"
 
-#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include "client/repl/answer.h"
+#include "client/repl/commands.h"
+#include "client/repl/export.h"
+#include "client/repl/follow.h"
+#include "client/repl/limits.h"
 #include "client/repl/line_editor.h"
+#include "client/repl/question.h"
+#include "client/repl/terminal.h"
 #include "client/repl/typed_text.h"
 
 namespace sluice::client {
@@ -22,130 +30,9 @@ namespace {
 
 using nlohmann::json;
 
-struct Terminal {
-  bool is_terminal = isatty(STDOUT_FILENO) != 0;
-  size_t width = 0, height = 0;
+constexpr std::string_view kPrompt = "sluice> ", kMore = "     -> ";
 
-  Terminal() {
-    winsize size{};
-    if (is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
-      width = size.ws_col;
-      height = size.ws_row;
-    }
-  }
-  bool colour() const {
-    const char* term = std::getenv("TERM");
-    return is_terminal && std::getenv("NO_COLOR") == nullptr && (term == nullptr || std::string_view(term) != "dumb");
-  }
-};
-
-std::string_view accept_of(const std::string& format) {
-  if (format == "csv") return "text/csv";
-  if (format == "ndjson") return "application/x-ndjson";
-  return "application/json";
-}
-
-// The values of a JSON text that came from outside never break out of it.
-std::string query_body(const std::string& text, const QueryOptions& options) {
-  json body{{"query", text}};
-  if (!options.from.empty()) body["from"] = options.from;
-  if (!options.to.empty()) body["to"] = options.to;
-  if (!options.parameters.empty()) body["params"] = options.parameters;
-  return body.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-void explain_unreachable(const Http& http, const Response& response) {
-  std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
-}
-
-// Warnings of answers that stream: a header, or a trailer once the rows are through.
-void print_warnings(const Response& response) {
-  const auto it = response.headers.find("x-sluice-summary");
-  if (it == response.headers.end()) return;
-  const json summary = json::parse(it->second, nullptr, false);
-  if (!summary.is_object() || !summary.contains("warnings") || !summary["warnings"].is_array()) return;
-  for (const auto& w : summary["warnings"])
-    if (w.is_string()) std::fprintf(stderr, "warning: %s\n", printable(w.get<std::string>()).c_str());
-}
-
-// Its answer is to be read rather than to be compared: no word of it is cut.
-bool explains(std::string_view text) {
-  const size_t from = std::min(text.size(), text.find_first_not_of(" \t\n"));
-  const size_t to = std::min(text.size(), text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", from));
-  std::string word(text.substr(from, to - from));
-  for (char& c : word) c = static_cast<char>(c | 0x20);
-  return word == "explain" || word == "show";
-}
-
-enum class Wish { print, page };
-
-int ask(Http& http, const std::string& text, const QueryOptions& options, bool timing, Wish wish) {
-  const std::string body = query_body(text, options);
-  Request request{"POST", "/v1/query", {"Content-Type: application/json", "Accept: " + std::string(accept_of(options.format))}, body};
-  const bool table = options.format == "table";
-  const Terminal terminal;
-  const auto started = std::chrono::steady_clock::now();
-  const Response response = table ? http.send(request) : http.send(request, [](std::string_view piece) {
-    return std::fwrite(piece.data(), 1, piece.size(), stdout) == piece.size();
-  });
-  switch (response.failure) {
-    case Response::Failure::none: break;
-    case Response::Failure::cancelled:
-      Http::clear_interrupt();
-      std::fprintf(stderr, "cancelled\n");
-      return 1;
-    default:
-      explain_unreachable(http, response);
-      return 3;
-  }
-  if (!response.ok()) {
-    std::fputs(describe(read_error(response.body, response.status), text, isatty(STDERR_FILENO) && terminal.colour()).c_str(), stderr);
-    return 1;
-  }
-  if (!table) {
-    if (options.format == "json") std::fputc('\n', stdout);
-    std::fflush(stdout);
-    print_warnings(response);
-    return 0;
-  }
-  // Before the pager: how long a person reads is not how long the answer took.
-  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
-  std::string why;
-  const auto answer = read_answer(response.body, why);
-  if (!answer) {
-    std::fprintf(stderr, "error: %s\n", why.c_str());
-    return 1;
-  }
-  // What a pipe gets is rows: two lines of a heading above none would be counted as such.
-  const bool nothing = answer->columns.empty() || (answer->rows.empty() && !terminal.is_terminal);
-  const std::string drawn = nothing ? "" : draw(*answer, {terminal.width, terminal.colour(), explains(text)});
-  const size_t lines = static_cast<size_t>(std::count(drawn.begin(), drawn.end(), '\n'));
-  FILE* out = stdout;
-  if (wish == Wish::page && terminal.is_terminal && terminal.height > 0 && lines + 3 > terminal.height) {
-    const char* pager = std::getenv("PAGER");
-    if (FILE* p = popen(pager != nullptr && *pager ? pager : "less -SRFX", "w")) out = p;
-  }
-  std::fputs(drawn.c_str(), out);
-  if (out != stdout) pclose(out);
-  Http::clear_interrupt();  // Ctrl-C in the pager was meant for the pager
-  std::fflush(stdout);
-  for (const auto& w : answer->warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
-  if (timing) {
-    // A script that reads the table from standard output is not bothered with how long it took.
-    FILE* timing_out = terminal.is_terminal ? stdout : stderr;
-    const std::string_view dim = terminal.colour() ? "\x1b[2m" : "", off = terminal.colour() ? "\x1b[0m" : "";
-    char all[40];
-    std::snprintf(all, sizeof all, ms < 100 ? " · %.1f ms in all" : " · %.0f ms in all", ms);
-    const std::string line = account(*answer) + all;
-    std::fputs(dim.data(), timing_out);
-    for (const std::string& part : terminal.width > 20 ? wrapped_facts(line, terminal.width) : std::vector<std::string>{line})
-      std::fprintf(timing_out, "%s\n", part.c_str());
-    std::fputs(off.data(), timing_out);
-  }
-  return 0;
-}
-
-CompletionAnswer complete_at(Http& http, std::string_view text, size_t cursor) {
+CompletionAnswer complete_question(Http& http, std::string_view text, size_t cursor) {
   CompletionAnswer answer;
   const std::string body = json{{"query", text}, {"cursor", cursor}}.dump(-1, ' ', false, json::error_handler_t::replace);
   const Response response = http.send({"POST", "/v1/query/complete", {"Content-Type: application/json"}, body});
@@ -155,11 +42,12 @@ CompletionAnswer complete_at(Http& http, std::string_view text, size_t cursor) {
   try {
     answer.replace_offset = j.at("replace").at("offset").get<size_t>();
     answer.replace_length = j.at("replace").at("length").get<size_t>();
-    for (const auto& item : j.at("items"))
-      answer.items.push_back({item.at("text").get<std::string>(), item.value("kind", ""), item.value("detail", "")});
+    for (const auto& item : j.at("items")) answer.items.push_back({item.at("text").get<std::string>(), item.value("kind", ""), item.value("detail", "")});
   } catch (const json::exception&) {
     answer.items.clear();
   }
+  // Text that would act on a terminal or end the line is nothing to put into it.
+  std::erase_if(answer.items, [](const CompletionItem& item) { return printable(item.text) != item.text; });
   return answer;
 }
 
@@ -185,122 +73,202 @@ std::string trimmed(std::string_view s) {
   return std::string(s);
 }
 
-constexpr std::string_view kHelp =
-    "Type a question and press Enter; after `|`, `,` or an open bracket it goes on in\n"
-    "the next line.\n"
-    "  dst_port == 53 last 1h | top 10 src_ip by sum(bytes)\n"
-    "  ip == 10.0.0.5 last 30d\n"
-    "  timeseries sum(bytes) every 1h by protocol\n"
-    "  show columns | where name contains \"ip\"\n"
-    "\n"
-    "  \\d [TEXT]          columns (with TEXT in their names)\n"
-    "  \\d TABLE           sources, exporters, segments, storage or queries\n"
-    "  \\format FORMAT     table, json, ndjson or csv\n"
-    "  \\set NAME VALUE    a parameter, $NAME in a question; \\set alone lists them\n"
-    "  \\unset NAME        forgets one\n"
-    "  \\from T  \\to T     narrow every question; empty takes it back\n"
-    "  \\time on|off       show how long each answer took\n"
-    "  \\watch 5s [QUERY]  ask (the last question) again and again; Ctrl-C ends it\n"
-    "  \\explain QUERY     how a question would be answered\n"
-    "  \\pager on|off      long answers through less\n"
-    "  \\help  \\quit\n"
-    "TAB completes; Ctrl-R searches what you typed before; Ctrl-C cancels.\n";
+// An empty line ends a question that looks unfinished, so that nobody is caught in one; a command is one line.
+bool is_finished(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\n");
+  if (first == std::string_view::npos || text[first] == '\\' || !continues(text)) return true;
+  const size_t end = text.rfind('\n');
+  return end != std::string_view::npos && text.find_first_not_of(" \t", end) == end && text.find_first_not_of(" \t\n", end) == std::string_view::npos;
+}
+
+// To standard output, or through the pager where it does not fit.
+void print(const std::string& text, const Terminal& terminal, bool page) {
+  const auto lines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+  if (page && terminal.is_terminal && terminal.moves && terminal.height > 0 && lines + 3 > terminal.height) {
+    const char* pager = std::getenv("PAGER");
+    std::fflush(stdout);
+    if (FILE* p = popen(pager != nullptr && *pager ? pager : "less -SRFX", "w")) {
+      std::fputs(text.c_str(), p);
+      const int status = pclose(p);
+      Http::clear_interrupt();  // Ctrl-C in the pager was meant for the pager
+      if (!WIFEXITED(status) || WEXITSTATUS(status) != 127) return;  // else the shell did not find it
+    }
+  }
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
 
 class Repl {
  public:
   explicit Repl(Http& http)
-      : http_(http), editor_(history_path(), [this](std::string_view text, size_t cursor) { return complete_at(http_, text, cursor); }) {}
+      : http_(http),
+        editor_(history_path(), {[this](std::string_view text, size_t cursor) { return complete(text, cursor); }, is_finished}, Terminal().colour) {}
 
   int run() {
     const Response hello = http_.send({"GET", "/healthz", {}, {}});
     if (hello.failure != Response::Failure::none) {
-      explain_unreachable(http_, hello);
+      say_unreachable(http_, hello);
       return 3;
     }
-    std::printf("Sluice at %s\n\\help tells what can be asked, TAB completes, Ctrl-D leaves.\n", http_.server().url.c_str());
+    greet();
     std::string text;
     while (true) {
-      std::string line;
-      const auto outcome = editor_.read(text.empty() ? "sluice> " : "     -> ", text.empty() ? "" : text + "\n", line);
+      const auto outcome = editor_.read(std::string(kPrompt), std::string(kMore), text);
       if (outcome == LineEditor::Outcome::end) break;
-      if (outcome == LineEditor::Outcome::interrupted) {
-        text.clear();
-        continue;
-      }
-      text += (text.empty() ? "" : "\n") + line;
-      // An empty line ends a question that looks unfinished, so that nobody is caught in one.
-      if (!line.empty() && trimmed(text).starts_with("\\") == false && continues(text)) continue;
+      if (outcome == LineEditor::Outcome::interrupted) continue;
       const std::string whole = trimmed(text);
-      text.clear();
       if (whole.empty()) continue;
-      editor_.remember(one_line(whole));
+      editor_.remember(whole);
       if (whole == "exit" || whole == "quit") break;
+      // Where in what was typed the question stands, for the carets of errors.
+      typed_ = text;
+      while (!typed_.empty() && (typed_.back() == '\n' || typed_.back() == ' ' || typed_.back() == '\t')) typed_.pop_back();
+      const auto start = static_cast<std::ptrdiff_t>(typed_.find(whole));
+      // An empty line that ended the question lies between it and the cursor.
+      const bool in_place = text.find('\n', typed_.size()) == std::string::npos;
       if (whole[0] == '\\' || whole == "help") {
-        if (!command(whole == "help" ? "\\help" : whole)) break;
+        if (!command(whole == "help" ? "\\help" : whole, in_place ? start : -1)) break;
       } else {
         last_ = whole;
-        ask(http_, whole, options_, timing_, paging_ ? Wish::page : Wish::print);
+        const TypedPlace place{kPrompt, kMore, typed_, start};
+        ask(whole, options_, timing_, in_place ? &place : nullptr, false);
       }
     }
     return 0;
   }
 
  private:
-  // False: leave.
-  bool command(const std::string& text) {
+  // What a newcomer wants to know: what is there, what to type, and how to learn more. Others get two lines.
+  void greet() {
+    std::printf("Sluice at %s\n", printable(http_.server().url).c_str());
+    if (editor_.has_history()) {
+      std::printf("\\help tells what can be asked, TAB completes, Ctrl-D leaves.\n");
+      return;
+    }
+    const Response response = http_.send({"GET", "/v1/storage", {}, {}});
+    const json storage = json::parse(response.body, nullptr, false);
+    if (response.status == 401 || response.status == 403) {
+      std::printf("It wants a token to answer: leave, and start again with SLUICE_TOKEN set.\n");
+    } else if (response.ok() && storage.is_object() && storage.contains("flows") && storage["flows"].is_number_unsigned()) {
+      const uint64_t flows = storage["flows"].get<uint64_t>();
+      const auto day = [&](const char* key) { return storage.contains(key) && storage[key].is_string() ? printable(storage[key].get<std::string>().substr(0, 16)) : std::string("?"); };
+      if (flows == 0) {
+        std::printf(
+            "It has no flows yet. Send it some, from another terminal:\n"
+            "  sluice ingest --source aws_vpc FILE…     (`sluice sources` lists the formats)\n"
+            "or point a router's NetFlow, IPFIX or sFlow at it.\n");
+      } else {
+        std::printf("%s\n", for_locale("It has " + with_thousands(flows) + " flows, from " + day("oldest") + " to " + day("newest") + " UTC. You might ask:").c_str());
+        // Of old flows the last hour would show nothing.
+        const auto newest = storage.contains("newest") && storage["newest"].is_string() ? time_of(storage["newest"].get<std::string>()) : std::nullopt;
+        const bool fresh = newest && std::time(nullptr) - *newest / 1000 < 3000;
+        std::printf(
+            "  top 10 src_ip by sum(bytes)%s\n"
+            "  timeseries sum(bytes) every 1h by protocol | render timechart\n"
+            "  dst_port == 22 and action == reject\n"
+            "  show columns\n",
+            fresh ? "         (`last 1h |` in front asks of the last hour)" : "");
+      }
+    }
+    std::printf("TAB completes, \\help tells more, Ctrl-D leaves.\n\n");
+  }
+
+  CompletionAnswer complete(std::string_view text, size_t cursor) {
+    size_t question = 0;
+    if (text.starts_with("\\")) {
+      CompletionAnswer answer = complete_command(text, cursor, question);
+      if (question == SIZE_MAX) return answer;
+    }
+    CompletionAnswer answer = complete_question(http_, text.substr(question), cursor - question);
+    answer.replace_offset += question;
+    return answer;
+  }
+
+  int ask(const std::string& text, const QueryOptions& options, bool timing, const TypedPlace* typed, bool chart) {
+    if (options.format != "table" && !chart) return stream(http_, text, options, typed);
+    int code = 0;
+    auto answer = fetch(http_, text, options, typed, code);
+    if (!answer) return code;
+    const Terminal terminal;
+    show(*answer, text, terminal, chart);
+    for (const auto& w : answer->warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
+    if (timing) std::fputs(draw_account(*answer, terminal).c_str(), stdout);
+    kept_.reset();
+    if (answer->rows.size() <= limits::kAnswerRowsKept) {
+      kept_ = std::move(answer);
+      kept_question_ = text;
+    }
+    return 0;
+  }
+
+  void show(const Answer& answer, const std::string& text, const Terminal& terminal, bool chart) {
+    if (chart && !measure_of(answer, grouping_of(text))) std::printf("There are no numbers to draw in this answer; `stats`, `top` and `timeseries` make some.\n");
+    print(draw_answer(answer, text, terminal, chart), terminal, paging_);
+  }
+
+  // False: leave. `start`: of the command in what was typed; -1: not on the screen's last line.
+  bool command(const std::string& text, std::ptrdiff_t start) {
     const size_t space = text.find(' ');
     const std::string name = text.substr(0, space), rest = space == std::string::npos ? "" : trimmed(text.substr(space + 1));
-    if (name == "\\quit" || name == "\\q") return false;
-    if (name == "\\help" || name == "\\h" || name == "\\?") {
-      std::fwrite(kHelp.data(), 1, kHelp.size(), stdout);
-    } else if (name == "\\time" || name == "\\timing") {
+    const PromptCommand* known = find_prompt_command(name);
+    if (known == nullptr) {
+      const std::string_view near = nearest_prompt_command(name);
+      std::printf("unknown command %s; %s\n", printable(name).c_str(), near.empty() ? "\\help lists them" : ("did you mean " + std::string(near) + "?").c_str());
+      return true;
+    }
+    // Of the rest, which is the end of what was typed.
+    const auto place = [&](const std::string& question, size_t put_in_front) {
+      return TypedPlace{kPrompt, kMore, typed_, static_cast<std::ptrdiff_t>(typed_.size() - question.size()) - static_cast<std::ptrdiff_t>(put_in_front)};
+    };
+    const std::string_view which = known->name;
+    if (which == "\\quit") return false;
+    if (which == "\\help") {
+      const Terminal terminal;
+      print(for_locale(prompt_help(terminal.width)), terminal, paging_);
+    } else if (which == "\\time") {
       toggle(rest, timing_, "timing");
-    } else if (name == "\\pager") {
+    } else if (which == "\\pager") {
       toggle(rest, paging_, "pager");
-    } else if (name == "\\format") {
+    } else if (which == "\\format") {
       if (rest == "table" || rest == "json" || rest == "ndjson" || rest == "csv")
         options_.format = rest;
       else
         std::printf("format is %s; it can be table, json, ndjson or csv\n", options_.format.c_str());
-    } else if (name == "\\from" || name == "\\to") {
-      (name == "\\from" ? options_.from : options_.to) = rest;
-      std::printf("questions are about %s to %s\n", options_.from.empty() ? "the beginning" : options_.from.c_str(),
-                  options_.to.empty() ? "now" : options_.to.c_str());
-    } else if (name == "\\set") {
-      const size_t gap = rest.find_first_of(" =");
-      if (rest.empty()) {
-        for (const auto& [k, v] : options_.parameters) std::printf("$%s = %s\n", k.c_str(), v.c_str());
-        if (options_.parameters.empty()) std::printf("no parameters; \\set NAME VALUE makes one\n");
-      } else if (gap == std::string::npos) {
-        std::printf("\\set NAME VALUE\n");
-      } else {
-        std::string parameter = rest.substr(0, gap);
-        if (parameter.starts_with("$")) parameter.erase(0, 1);
-        options_.parameters[parameter] = trimmed(rest.substr(gap + 1));
+    } else if (which == "\\from" || which == "\\to") {
+      (which == "\\from" ? options_.from : options_.to) = rest;
+      std::printf("questions are about %s to %s\n", options_.from.empty() ? "the beginning" : printable(options_.from).c_str(), options_.to.empty() ? "now" : printable(options_.to).c_str());
+    } else if (which == "\\set") {
+      set(rest);
+    } else if (which == "\\unset") {
+      const std::string parameter = rest.starts_with("$") ? rest.substr(1) : rest;
+      if (options_.parameters.erase(parameter) == 0) std::printf("there is no parameter $%s\n", printable(parameter).c_str());
+    } else if (which == "\\explain") {
+      if (const std::string question = or_last(rest, "\\explain QUERY"); !question.empty()) {
+        const TypedPlace at = place(question, 8);
+        QueryOptions plain = options_;
+        plain.format = "table";
+        ask("explain " + question, plain, false, start >= 0 && !rest.empty() ? &at : nullptr, false);
       }
-    } else if (name == "\\unset") {
-      options_.parameters.erase(rest.starts_with("$") ? rest.substr(1) : rest);
-    } else if (name == "\\explain") {
-      ask(http_, "explain " + (rest.empty() ? last_ : rest), options_, false, Wish::print);
-    } else if (name == "\\d") {
-      static constexpr std::string_view kTables[] = {"sources", "exporters", "segments", "storage", "queries", "tables", "rules"};
-      QueryOptions plain;
-      bool table = false;
-      for (auto t : kTables) table = table || rest == t;
-      if (table) {
-        ask(http_, "show " + rest, plain, false, Wish::page);
-      } else if (rest.empty()) {
-        ask(http_, "show columns | select name, type, doc", plain, false, Wish::page);
-      } else {
-        plain.parameters["text"] = rest;
-        ask(http_, "show columns | where name contains $text | select name, type, doc", plain, false, Wish::page);
-      }
-    } else if (name == "\\watch") {
-      watch(rest);
-    } else {
-      std::printf("unknown command %s; \\help lists them\n", printable(name).c_str());
+    } else if (which == "\\chart") {
+      chart(rest, start >= 0 ? std::optional(place(rest, 0)) : std::nullopt);
+    } else if (which == "\\d") {
+      describe(rest);
+    } else if (which == "\\watch") {
+      watch(rest, start >= 0);
+    } else if (which == "\\tail") {
+      const TypedPlace at = place(rest, 0);
+      follow(http_, rest, options_, start >= 0 && !rest.empty() ? &at : nullptr);
+    } else if (which == "\\export") {
+      save(rest, start >= 0);
     }
     return true;
+  }
+
+  // The question of a command, or the last one asked; empty, and said, where there is neither.
+  std::string or_last(const std::string& rest, const char* usage) {
+    if (!rest.empty()) last_ = rest;
+    if (last_.empty()) std::printf("%s, or ask something first\n", usage);
+    return last_;
   }
 
   void toggle(const std::string& word, bool& value, const char* what) {
@@ -312,73 +280,144 @@ class Repl {
     std::printf("%s is %s\n", what, value ? "on" : "off");
   }
 
-  void watch(const std::string& rest) {
+  void set(const std::string& rest) {
+    const size_t gap = rest.find_first_of(" =");
+    if (rest.empty()) {
+      for (const auto& [k, v] : options_.parameters) std::printf("$%s = %s\n", printable(k).c_str(), printable(v).c_str());
+      if (options_.parameters.empty()) std::printf("no parameters; \\set NAME VALUE makes one\n");
+    } else if (gap == std::string::npos) {
+      std::printf("\\set NAME VALUE\n");
+    } else {
+      std::string parameter = rest.substr(0, gap);
+      if (parameter.starts_with("$")) parameter.erase(0, 1);
+      options_.parameters[parameter] = trimmed(rest.substr(gap + 1));
+    }
+  }
+
+  void describe(const std::string& rest) {
+    QueryOptions plain;
+    std::string_view tables = find_prompt_command("\\d")->words;
+    bool table = false;
+    while (!tables.empty()) {
+      const size_t end = std::min(tables.size(), tables.find(' '));
+      table = table || tables.substr(0, end) == rest;
+      tables.remove_prefix(std::min(tables.size(), end + 1));
+    }
+    if (table) {
+      ask("show " + rest, plain, false, nullptr, false);
+    } else if (rest.empty()) {
+      ask("show columns | select name, type, doc", plain, false, nullptr, false);
+    } else {
+      plain.parameters["text"] = rest;
+      ask("show columns | where name contains $text | select name, type, doc", plain, false, nullptr, false);
+    }
+  }
+
+  void chart(const std::string& question, const std::optional<TypedPlace>& at) {
+    if (question.empty() && kept_) {
+      show(*kept_, kept_question_, Terminal(), true);
+      return;
+    }
+    if (const std::string text = or_last(question, "\\chart QUERY"); !text.empty()) ask(text, options_, timing_, at && !question.empty() ? &*at : nullptr, true);
+  }
+
+  void save(const std::string& rest, bool in_place) {
+    // The file's name may be in quotes.
+    std::string path, question;
+    if (rest.starts_with("\"") && rest.find('"', 1) != std::string::npos) {
+      const size_t end = rest.find('"', 1);
+      path = rest.substr(1, end - 1);
+      question = trimmed(rest.substr(end + 1));
+    } else {
+      const size_t end = std::min(rest.size(), rest.find(' '));
+      path = rest.substr(0, end);
+      question = trimmed(rest.substr(end));
+    }
+    if (path.empty()) {
+      std::printf("\\export FILE.csv or FILE.ndjson: the rows of the last question, or of one behind the name\n");
+      return;
+    }
+    if (path.starts_with("~/"))
+      if (const char* home = std::getenv("HOME")) path = home + path.substr(1);
+    const bool own = !question.empty();
+    question = or_last(question, "\\export FILE QUERY");
+    if (question.empty()) return;
+    const TypedPlace at{kPrompt, kMore, typed_, static_cast<std::ptrdiff_t>(typed_.size()) - static_cast<std::ptrdiff_t>(question.size())};
+    export_query(http_, question, options_, {path, "", false}, in_place && own ? &at : nullptr);
+  }
+
+  void watch(const std::string& rest, bool in_place) {
     double seconds = 2;
     std::string query = rest;
     char* end = nullptr;
     const double n = std::strtod(rest.c_str(), &end);
-    if (end != rest.c_str()) {
-      const std::string unit(end, std::min<size_t>(std::string(end).find(' '), std::string(end).size()));
+    if (end != rest.c_str() && *rest.c_str() >= '0' && *rest.c_str() <= '9') {
+      const std::string behind = end, unit = behind.substr(0, behind.find(' '));
       const double scale = unit == "ms" ? 0.001 : unit == "m" ? 60 : unit == "h" ? 3600 : unit.empty() || unit == "s" ? 1 : 0;
-      if (scale > 0) {
-        seconds = std::max(0.2, n * scale);
-        query = trimmed(std::string(end).substr(unit.size()));
+      if (scale > 0 && std::isfinite(n)) {
+        seconds = std::clamp(n * scale, limits::kWatchSecondsMin, limits::kWatchSecondsMax);
+        query = trimmed(behind.substr(unit.size()));
       }
     }
-    if (query.empty()) query = last_;
-    if (query.empty()) {
-      std::printf("\\watch 5s QUERY, or ask something first\n");
-      return;
-    }
-    last_ = query;
-    while (!Http::interrupted()) {
-      if (isatty(STDOUT_FILENO)) std::printf("\x1b[H\x1b[2J");
-      std::printf("every %gs, Ctrl-C ends it: %s\n\n", seconds, printable(query).c_str());
-      if (ask(http_, query, options_, true, Wish::print) != 0) break;
+    const bool own = !query.empty();
+    query = or_last(query, "\\watch 5s QUERY");
+    if (query.empty()) return;
+    const TypedPlace at{kPrompt, kMore, typed_, static_cast<std::ptrdiff_t>(typed_.size()) - static_cast<std::ptrdiff_t>(query.size())};
+    for (bool first = true; !Http::interrupted(); first = false) {
+      int code = 0;
+      const auto answer = fetch(http_, query, options_, first && in_place && own ? &at : nullptr, code);
+      // A server that is started anew comes back; a question that is wrong stays so.
+      if (!answer && (code != 3 || first)) break;
+      const Terminal terminal;
+      if (answer) draw_frame(*answer, query, seconds, terminal, first);
       for (int i = 0; i < static_cast<int>(seconds * 20) && !Http::interrupted(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     Http::clear_interrupt();
     std::printf("\n");
   }
 
+  // An answer over the one before, line by line, so that nothing flickers.
+  void draw_frame(const Answer& answer, const std::string& query, double seconds, const Terminal& terminal, bool first) {
+    char clock[80];
+    const std::time_t now = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&now, &local);
+    std::snprintf(clock, sizeof clock, "every %gs · %02d:%02d:%02d · Ctrl-C ends it", seconds, local.tm_hour, local.tm_min, local.tm_sec);
+    const size_t width = terminal.width > 0 ? terminal.width : 80;
+    std::string text = for_locale(cut(clock, width)) + "\n" + for_locale(cut(printable(query), width)) + "\n\n" + draw_answer(answer, query, terminal, false) + draw_account(answer, terminal);
+    if (!terminal.moves) {
+      std::fputs((text + "\n").c_str(), stdout);
+      std::fflush(stdout);
+      return;
+    }
+    std::string out = first ? "\x1b[2J\x1b[H" : "\x1b[H";
+    size_t lines = 0;
+    for (size_t i = 0; i < text.size();) {
+      const size_t end = text.find('\n', i);
+      // The last line is left for the cursor; what has no room says so.
+      const bool full = terminal.height > 0 && lines + 2 >= terminal.height && end + 1 < text.size();
+      out += full ? for_locale("…") : text.substr(i, end - i);
+      out += "\x1b[K\n";
+      if (full) break;
+      ++lines;
+      i = end + 1;
+    }
+    out += "\x1b[J";
+    std::fwrite(out.data(), 1, out.size(), stdout);
+    std::fflush(stdout);
+  }
+
   Http& http_;
   LineEditor editor_;
   QueryOptions options_;
   bool timing_ = true, paging_ = true;
-  std::string last_;
+  std::string last_;   // the last question
+  std::string typed_;  // what was typed last, as it stands on the screen
+  std::optional<Answer> kept_;
+  std::string kept_question_;
 };
 
 }  // namespace
-
-std::string one_line(const std::string& text) {
-  std::string out;
-  char quote = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i], next = i + 1 < text.size() ? text[i + 1] : 0;
-    if (quote == 0 && ((c == '-' && next == '-') || (c == '/' && next == '/'))) {
-      const size_t end = text.find('\n', i);
-      if (end == std::string::npos) return out + text.substr(i);
-      i = end - 1;
-      continue;
-    }
-    if (quote != 0 && c == '\\' && next != 0) {
-      out += c;
-      out += next == '\n' ? ' ' : next;
-      ++i;
-      continue;
-    }
-    if (quote == c)
-      quote = 0;
-    else if (quote == 0 && (c == '"' || c == '\'' || c == '`'))
-      quote = c;
-    out += c == '\n' ? ' ' : c;
-  }
-  return out;
-}
-
-int run_query(Http& http, const std::string& text, const QueryOptions& options) {
-  return ask(http, text, options, true, Wish::print);
-}
 
 int run_repl(Http& http) { return Repl(http).run(); }
 

@@ -13,6 +13,7 @@ namespace sluice::client {
 struct Cell {
   std::string text;
   bool null = false;
+  double number = 0;  // of a numeric column, durations in milliseconds
 };
 
 struct TableColumn {

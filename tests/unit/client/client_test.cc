@@ -4,8 +4,8 @@
 
 #include "client/repl/answer.h"
 #include "client/repl/header_lines.h"
-#include "client/repl/session.h"
 #include "client/repl/table.h"
+#include "client/repl/typed_text.h"
 
 namespace sluice::client {
 namespace {
@@ -162,30 +162,43 @@ TEST_F(ClientTest, ReadsAnswers) {
   EXPECT_EQ(why, "deadline");
 }
 
-TEST_F(ClientTest, DrawsBarsWhereTheQueryHintsAtAPicture) {
+TEST_F(ClientTest, DrawsBarsOfTheFirstAggregate) {
   std::string why;
-  const auto read = [&](const std::string& render) {
-    return read_answer(R"({"columns":[{"name":"asn","type":"uint"},{"name":"b","type":"uint"},{"name":"n","type":"uint"}],)"
-                       R"("rows":[[64500,400,1],[64501,100,9],[64502,null,5]],"render":")" + render + "\"}", why);
-  };
-  const auto bars = read("barchart");
-  ASSERT_TRUE(bars) << why;
-  EXPECT_EQ(bars->render, "barchart");
-  EXPECT_EQ(bars->measure, (std::vector<double>{400, 100, 0}));  // not the first column, which is what the rows are about
-  const std::string drawn = draw(*bars, {0, false, false});
+  const auto read = [&](const std::string& columns, const std::string& rows) { return read_answer("{\"columns\":[" + columns + "],\"rows\":[" + rows + "],\"render\":\"barchart\"}", why); };
+  const auto answer = read(R"({"name":"asn","type":"uint"},{"name":"b","type":"uint"},{"name":"n","type":"uint"})", "[64500,400,1],[64501,100,9],[64502,null,5]");
+  ASSERT_TRUE(answer) << why;
+  EXPECT_EQ(answer->render, "barchart");
+  const std::string drawn = draw(*answer, {0, false, false}, true);
   std::string full, quarter;
   for (int i = 0; i < 24; ++i) full += "█";
   for (int i = 0; i < 6; ++i) quarter += "█";
   EXPECT_NE(drawn.find(full), std::string::npos) << drawn;
   EXPECT_EQ(drawn.find(full + "█"), std::string::npos) << drawn;
   EXPECT_NE(drawn.find("9  " + quarter + "\n"), std::string::npos) << drawn;
-  for (const char* render : {"table", "graph", ""}) EXPECT_EQ(draw(*read(render), {0, false, false}).find("█"), std::string::npos) << render;
-  const auto only = read_answer(R"({"columns":[{"name":"n","type":"float"},{"name":"s","type":"string"}],"rows":[[0.5,"x"],[-1,"y"]],"render":"timechart"})", why);
-  ASSERT_TRUE(only) << why;
-  EXPECT_EQ(only->measure, (std::vector<double>{0.5, -1}));
-  const auto none = read_answer(R"({"columns":[{"name":"s","type":"string"}],"rows":[["x"]],"render":"timechart"})", why);
-  ASSERT_TRUE(none) << why;
-  EXPECT_TRUE(none->measure.empty());
+  EXPECT_EQ(draw(*answer, {0, false, false}).find("█"), std::string::npos);
+  // Keys may be numbers: what the query groups by is not its measure.
+  EXPECT_EQ(measure_of(*answer, std::nullopt), 1u);
+  EXPECT_EQ(measure_of(*answer, grouping_of("stats n = count() by asn, b")), 2u);
+  EXPECT_EQ(measure_of(*read(R"({"name":"n","type":"float"},{"name":"s","type":"string"})", R"([0.5,"x"])"), std::nullopt), 0u);
+  EXPECT_EQ(measure_of(*read(R"({"name":"s","type":"string"})", R"(["x"])"), std::nullopt), std::nullopt);
+}
+
+TEST_F(ClientTest, DrawsSeriesOverTime) {
+  std::string why;
+  const auto a = read_answer(R"({"columns":[{"name":"ts","type":"timestamp"},{"name":"dst_port","type":"uint"},{"name":"b","type":"uint","unit":"bytes"}],"rows":[)"
+                             R"(["2025-11-20T00:00:00Z",443,5000],["2025-11-20T00:00:00Z",53,10],["2025-11-20T01:00:00Z",443,2500],["2025-11-20T01:00:00Z",53,null],["2025-11-20T04:00:00Z",53,20]]})", why);
+  ASSERT_TRUE(a) << why;
+  const std::string drawn = draw_over_time(*a, 60, grouping_of("timeseries b = sum(bytes) every 1h by dst_port"));
+  EXPECT_NE(drawn.find("443  ████▄▄▄▄               5.0 kB  2.5 kB"), std::string::npos) << drawn;
+  EXPECT_NE(drawn.find("every 1h"), std::string::npos) << drawn;
+  // One series is drawn large; a hostile name does not reach the terminal.
+  const auto one = read_answer(R"({"columns":[{"name":"ts","type":"timestamp"},{"name":"app","type":"string"},{"name":"n","type":"uint"}],"rows":[["2025-11-20T00:00:00Z","\u001b[2J",7]]})", why);
+  ASSERT_TRUE(one) << why;
+  const std::string large = draw_over_time(*one, 60, std::nullopt);
+  EXPECT_NE(large.find("n of \\x1b[2J"), std::string::npos) << large;
+  EXPECT_EQ(large.find('\x1b'), std::string::npos);
+  const auto none = read_answer(R"({"columns":[{"name":"a","type":"string"},{"name":"n","type":"uint"}],"rows":[["x",7]]})", why);
+  EXPECT_EQ(draw_over_time(*none, 60, std::nullopt), "");
 }
 
 TEST_F(ClientTest, PointsAtTheMistake) {
@@ -195,20 +208,13 @@ TEST_F(ClientTest, PointsAtTheMistake) {
             "  | where src_prt == 53\n"
             "          ^~~~~~~\n"
             "did you mean 'src_port'?\n");
+  EXPECT_EQ(describe_below(e, 10, 7, false), "          ^~~~~~~\nerror: unknown column 'src_prt'\ndid you mean 'src_port'?\n");
   // Columns count characters, and a long line keeps its place in view.
   const auto far = read_error(R"({"error":{"message":"m","line":1,"column":301}})", 400);
   const std::string shown = describe(far, std::string(300, 'y') + "!" + std::string(300, 'z'), false);
   EXPECT_NE(shown.find("!zzz"), std::string::npos);
   EXPECT_LT(shown.size(), 400u);
   EXPECT_EQ(read_error("<html>", 502).message, "the server answered 502: <html>");
-}
-
-TEST_F(ClientTest, TheHistoryKeepsAQueryInOneLine) {
-  EXPECT_EQ(one_line("from flows |\nwhere dst_port == 53"), "from flows | where dst_port == 53");
-  // A comment must not swallow what was the next line.
-  EXPECT_EQ(one_line("from flows -- all\n| limit 1 // one\n| limit 1"), "from flows  | limit 1  | limit 1");
-  EXPECT_EQ(one_line("limit 1 -- last"), "limit 1 -- last");
-  EXPECT_EQ(one_line("app == \"a -- b\" or\napp == 'c // \\' d'"), "app == \"a -- b\" or app == 'c // \\' d'");
 }
 
 TEST_F(ClientTest, WritesNumbersForPeople) {

@@ -1,0 +1,35 @@
+// Flows as they come in (/v1/tail), a line each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/repl/answer.h"
+#include "client/repl/http.h"
+#include "client/repl/question.h"
+#include "client/repl/terminal.h"
+
+namespace sluice::client {
+
+// Lines of a table that has no end: a column is as wide as its widest value so far.
+class EndlessTable {
+ public:
+  // `width` 0: as wide as it needs.
+  EndlessTable(const std::vector<AnswerColumn>& columns, size_t width, bool colour);
+  std::string head() const;
+  std::string line(const std::vector<Cell>& row);
+
+ private:
+  std::string fit(std::string line) const;
+
+  std::vector<AnswerColumn> columns_;
+  std::vector<size_t> widths_;
+  const size_t width_;
+  const bool colour_;
+};
+
+// Prints flows that meet `filter` (stages that read one flow at a time; empty: all) until Ctrl-C. A connection that breaks is asked for
+// again where it was. Exit code as run_query().
+int follow(Http& http, const std::string& filter, const QueryOptions& options, const TypedPlace* typed);
+
+}  // namespace sluice::client

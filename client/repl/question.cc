@@ -1,0 +1,184 @@
+#include "client/repl/question.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "client/repl/limits.h"
+#include "client/repl/line_view.h"
+
+namespace sluice::client {
+namespace {
+
+using nlohmann::json;
+
+// Its answer is to be read rather than to be compared: no word of it is cut.
+bool explains(std::string_view text) {
+  const auto tokens = tokens_of(text);
+  if (tokens.empty() || tokens[0].kind != TypedKind::stage) return false;
+  const std::string_view word = text.substr(tokens[0].offset, tokens[0].length);
+  return (word.size() == 7 && (word[0] | 0x20) == 'e') || (word.size() == 4 && (word[0] | 0x20) == 's' && (word[1] | 0x20) == 'h');
+}
+
+// The byte that the server's line and column name; both count from 1, columns count characters. SIZE_MAX: not in the text.
+size_t offset_of(std::string_view text, uint32_t line, uint32_t column) {
+  size_t at = 0;
+  for (uint32_t l = 1; l < line; ++l) {
+    at = text.find('\n', at);
+    if (at == std::string_view::npos) return SIZE_MAX;
+    ++at;
+  }
+  for (uint32_t c = 1; c < column && at < text.size() && text[at] != '\n'; ++c)
+    do ++at;
+    while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
+  return at;
+}
+
+// What a person sees of it is drawn without the pager's or the pipe's help.
+bool answered(const Http& http, const Response& response, std::string_view text, const TypedPlace* typed, int& code) {
+  code = 0;
+  switch (response.failure) {
+    case Response::Failure::none: break;
+    case Response::Failure::cancelled:
+      Http::clear_interrupt();
+      std::fprintf(stderr, "cancelled\n");
+      code = 1;
+      return false;
+    default:
+      say_unreachable(http, response);
+      code = 3;
+      return false;
+  }
+  if (!response.ok()) {
+    say_error(read_error(response.body, response.status), text, typed);
+    code = 1;
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string_view accept_of(std::string_view format) {
+  if (format == "csv") return "text/csv";
+  if (format == "ndjson") return "application/x-ndjson";
+  return "application/json";
+}
+
+// The values of a JSON text that came from outside never break out of it.
+std::string query_body(const std::string& text, const QueryOptions& options) {
+  json body{{"query", text}};
+  if (!options.from.empty()) body["from"] = options.from;
+  if (!options.to.empty()) body["to"] = options.to;
+  if (!options.parameters.empty()) body["params"] = options.parameters;
+  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+void say_unreachable(const Http& http, const Response& response) { std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr); }
+
+void say_warnings(const Response& response) {
+  const auto it = response.headers.find("x-sluice-summary");
+  if (it == response.headers.end()) return;
+  const json summary = json::parse(it->second, nullptr, false);
+  if (!summary.is_object() || !summary.contains("warnings") || !summary["warnings"].is_array()) return;
+  for (const auto& w : summary["warnings"])
+    if (w.is_string()) std::fprintf(stderr, "warning: %s\n", printable(w.get<std::string>()).c_str());
+}
+
+void say_error(const ServerError& error, std::string_view question, const TypedPlace* typed) {
+  const Terminal terminal;
+  const bool to_terminal = isatty(STDERR_FILENO) != 0, colour = to_terminal && terminal.colour;
+  const size_t offset = error.line > 0 ? offset_of(question, error.line, error.column) : SIZE_MAX;
+  if (typed != nullptr && offset != SIZE_MAX && to_terminal && terminal.moves && static_cast<std::ptrdiff_t>(offset) + typed->shift >= 0) {
+    const auto at = static_cast<size_t>(static_cast<std::ptrdiff_t>(offset) + typed->shift);
+    const size_t end = typed->text.rfind('\n'), last = end == std::string_view::npos ? 0 : end + 1;
+    const std::string_view line = typed->text.substr(last), prompt = last == 0 ? typed->prompt : typed->more;
+    if (at >= last && at <= typed->text.size()) {
+      const size_t caret = column_of(prompt, line, at - last, terminal.width), behind = offset_of(line.substr(at - last), 1, error.length + 1);
+      if (caret != SIZE_MAX && caret < terminal.width) {
+        const size_t cells = column_of("", line.substr(at - last), behind, terminal.width);
+        std::fputs(describe_below(error, caret, cells == SIZE_MAX ? 1 : cells, colour).c_str(), stderr);
+        return;
+      }
+    }
+  }
+  std::fputs(describe(error, question, colour).c_str(), stderr);
+}
+
+std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code) {
+  const std::string body = query_body(text, options);
+  const auto started = std::chrono::steady_clock::now();
+  const Response response = http.send({"POST", "/v1/query", {"Content-Type: application/json", "Accept: application/json"}, body});
+  if (!answered(http, response, text, typed, code)) return std::nullopt;
+  std::string why;
+  auto answer = read_answer(response.body, why);
+  if (!answer) {
+    std::fprintf(stderr, "error: %s\n", why.c_str());
+    code = 1;
+    return std::nullopt;
+  }
+  answer->total_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
+  return answer;
+}
+
+int stream(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed) {
+  const std::string body = query_body(text, options);
+  const bool to_terminal = isatty(STDOUT_FILENO) != 0;
+  TerminalText clean;
+  const auto put = [](std::string_view piece) { return std::fwrite(piece.data(), 1, piece.size(), stdout) == piece.size(); };
+  const Response response = http.send({"POST", "/v1/query", {"Content-Type: application/json", "Accept: " + std::string(accept_of(options.format))}, body},
+                                      [&](std::string_view piece) { return put(to_terminal ? clean.take(piece) : piece); });
+  put(clean.finish());
+  int code = 0;
+  if (!answered(http, response, text, typed, code)) return code;
+  if (options.format == "json") std::fputc('\n', stdout);
+  std::fflush(stdout);
+  say_warnings(response);
+  return 0;
+}
+
+std::string draw_answer(const Answer& answer, std::string_view query, const Terminal& terminal, bool chart) {
+  // What a pipe gets is rows: two lines of a heading above none would be counted as such.
+  if (answer.columns.empty() || (answer.rows.empty() && !terminal.is_terminal)) return {};
+  const auto grouping = grouping_of(query);
+  if (chart || (answer.render == "timechart" && terminal.is_terminal)) {
+    std::string drawn = draw_over_time(answer, terminal.width > 0 ? terminal.width : 80, grouping);
+    if (!drawn.empty()) return for_locale(std::move(drawn));
+  }
+  const bool bars = chart || answer.render == "timechart" || answer.render == "barchart";
+  return for_locale(draw(answer, {terminal.width, terminal.colour, explains(query)}, bars, grouping));
+}
+
+std::string draw_account(const Answer& answer, const Terminal& terminal) {
+  char all[40];
+  std::snprintf(all, sizeof all, answer.total_ms < 100 ? " · %.1f ms in all" : " · %.0f ms in all", answer.total_ms);
+  const std::string line = account(answer) + all;
+  std::string out;
+  for (const std::string& part : terminal.width > 20 ? wrapped_facts(line, terminal.width) : std::vector<std::string>{line}) {
+    if (terminal.colour) out += "\x1b[2m";
+    out += part;
+    if (terminal.colour) out += "\x1b[0m";
+    out += '\n';
+  }
+  return for_locale(std::move(out));
+}
+
+int run_query(Http& http, const std::string& text, const QueryOptions& options) {
+  if (options.format != "table") return stream(http, text, options, nullptr);
+  int code = 0;
+  const auto answer = fetch(http, text, options, nullptr, code);
+  if (!answer) return code;
+  const Terminal terminal;
+  std::fputs(draw_answer(*answer, text, terminal, false).c_str(), stdout);
+  std::fflush(stdout);
+  for (const auto& w : answer->warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
+  // A script that reads the table from standard output is not bothered with how long it took.
+  std::fputs(draw_account(*answer, terminal).c_str(), terminal.is_terminal ? stdout : stderr);
+  return 0;
+}
+
+}  // namespace sluice::client
