@@ -202,6 +202,14 @@ Status check_open_room(const std::string& path) {
   return {};
 }
 
+// Whether a log is there. An open database has one from its first moment on, be it empty, and keeps one when it is closed.
+bool has_log(const std::string& path) {
+  std::error_code ec;
+  for (fs::directory_iterator it(path, ec), last; !ec && it != last; it.increment(ec))
+    if (it->path().extension() == ".log") return true;
+  return false;
+}
+
 uint64_t free_bytes(const std::string& path) {
   struct statvfs s {};
   if (::statvfs(path.c_str(), &s) != 0) return UINT64_MAX;
@@ -399,6 +407,8 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
     }
   }
 
+  // RocksDB takes a database without its log for one that had nothing in it.
+  const bool log_gone = existed && !has_log(database);
   const auto opened = open_database(database, impl->cache, impl->database, impl->damage, impl->tail_cut);
   if (!opened.ok()) {
     const std::string text = opened.ToString();
@@ -412,6 +422,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   const auto got = raw->Get(rocksdb::ReadOptions(), small, slice(stored_key(Keyspace::settings, kFormatKey)), &format);
   if (got.ok()) {
     SLUICE_TRY(check_format(format, directory));
+    if (log_gone) impl->damage = "its files *.log are gone from " + database;
   } else if (got.IsNotFound()) {
     if (existed && raw->GetLatestSequenceNumber() != 0) return foreign_error(database);
     rocksdb::WriteOptions synced;

@@ -101,7 +101,7 @@ class Catalog {
   const std::string& directory() const;
   // True when this open made the catalogue.
   bool created() const;
-  // Not empty: the log was damaged in its middle (not just cut off by a crash), and the changes after that place are lost.
+  // Not empty: the log was damaged in its middle (not just cut off by a crash), or is gone, and the changes after that place are lost.
   // Found at open or when the catalogue was opened anew after a failed write; stays until destruction.
   std::string damage() const;
   // True when a log ended within a record when this was opened. A power cut does that to what was never acknowledged, but a

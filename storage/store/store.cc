@@ -33,6 +33,16 @@ Result<std::optional<uint64_t>> get_number(const catalog::Catalog& catalog, std:
   return std::optional<uint64_t>(number);
 }
 
+// The number in a segment file's name.
+std::optional<uint64_t> number_of(const fs::path& path) {
+  const std::string name = path.stem().string();
+  uint64_t number = 0;
+  if (!name.starts_with("seg-")) return std::nullopt;
+  const auto [end, error] = std::from_chars(name.data() + 4, name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
 }  // namespace
 
 SegmentFile::~SegmentFile() {
@@ -210,9 +220,11 @@ Status StoreImpl::remove_orphans() {
   for (const auto& [start, partition] : partitions_)
     for (const SegmentEntry& e : partition.segments) known.insert(e.file->info().path);
   // A catalogue that lost changes does not know all segments that are good. Nothing is deleted on its word then; where its log
-  // merely ends within a record, as after a crash, a file goes if its rows are elsewhere.
+  // merely ends within a record, as after a crash, a file goes if its rows are elsewhere. The same of a number that the catalogue has
+  // not given out, as far as it knows: a crash before the publishing leaves one, but so does a catalogue that was put back from
+  // a backup of before.
   const bool damaged = !catalog_->damage().empty();
-  const bool doubtful = damaged || catalog_->tail_cut();
+  const uint64_t first_unheard = next_segment_.load();
   std::error_code ec;
   std::vector<fs::path> folders;
   for (fs::directory_iterator it(segments_folder_, ec), last; !ec && it != last; it.increment(ec)) {
@@ -228,6 +240,10 @@ Status StoreImpl::remove_orphans() {
     if (ec) return Error::from_errno("cannot list " + folder.string(), ec.value());
     for (const fs::path& orphan : orphans) {
       std::error_code failed;
+      const auto number = number_of(orphan);
+      const bool unheard = number && *number >= first_unheard;
+      if (unheard) next_segment_ = std::max(next_segment_.load(), *number + 1);  // it stays that file's
+      const bool doubtful = damaged || catalog_->tail_cut() || unheard;
       if (doubtful && orphan.extension() == ".slc" && (damaged || !is_superfluous(orphan.string())))
         SLUICE_TRY(set_aside(orphan.string()));
       else if (fs::remove(orphan, failed))
@@ -301,8 +317,8 @@ void StoreImpl::list_set_aside() {
   }
   std::sort(found.begin(), found.end(), [](const DamagedSegment& a, const DamagedSegment& b) { return a.info.path < b.info.path; });
   const std::string reason = "set aside, one of " + std::to_string(found.size()) + " segment files in " + folder +
-                             ": the catalogue's log was damaged and no longer names them, so their flows may be missing from "
-                             "answers. Restore the data directory from a backup, or delete the folder once its flows are not needed";
+                             ": the catalogue does not name them (its log was damaged, or it is older than they are), so their flows may be "
+                             "missing from answers. Restore the data directory from a backup, or delete the folder once its flows are not needed";
   for (DamagedSegment& entry : found) {
     entry.reason = reason;
     damaged_entries_.push_back(std::move(entry));

@@ -203,6 +203,42 @@ TEST(Catalog, ALogCutOffByACrashIsNoDamage) {
   EXPECT_FALSE(must_open(whole.path)->tail_cut());
 }
 
+// As who tidies up everything that is called *.log would leave it.
+TEST(Catalog, ALogThatIsGoneIsSaid) {
+  const auto remove_logs = [](const std::string& path) {
+    std::vector<fs::path> logs;
+    for (const auto& e : fs::directory_iterator(path + "/catalog"))
+      if (e.path().extension() == ".log") logs.push_back(e.path());
+    for (const fs::path& log : logs) fs::remove(log);
+    return logs.size();
+  };
+  Folder f;
+  {
+    auto c = must_open(f.path);
+    ASSERT_TRUE(c->put(Keyspace::lists, "early", "1", Sync::yes).ok());
+    // A log that is worth it is written to sorted files.
+    ASSERT_TRUE(c->put(Keyspace::journal, "rows", std::string(4u << 20, 'r'), Sync::yes).ok());
+    ASSERT_TRUE(c->erase(Keyspace::journal, "rows", Sync::yes).ok());
+    ASSERT_TRUE(c->reclaim_journal(0).ok());
+  }
+  EXPECT_EQ(must_open(f.path)->damage(), "");
+  { ASSERT_TRUE(must_open(f.path)->put(Keyspace::lists, "late", "1", Sync::yes).ok()); }
+  ASSERT_GT(remove_logs(f.path), 0u);
+  {
+    auto c = must_open(f.path);
+    EXPECT_NE(c->damage().find("*.log"), std::string::npos) << c->damage();
+    EXPECT_EQ(keys(*c, Keyspace::lists), std::vector<std::string>{"early"});
+  }
+  EXPECT_EQ(must_open(f.path)->damage(), "") << "said once: there is a log again";
+  // A first start that was cut off before it wrote anything.
+  Folder young;
+  { must_open(young.path); }
+  ASSERT_GT(remove_logs(young.path), 0u);
+  auto c = must_open(young.path);
+  EXPECT_TRUE(c->created());
+  EXPECT_EQ(c->damage(), "");
+}
+
 TEST(Catalog, RefusesAFolderThatCannotBe) {
   auto c = Catalog::open("/proc/no/such/place");
   ASSERT_FALSE(c.ok());

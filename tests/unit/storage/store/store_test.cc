@@ -415,16 +415,74 @@ TEST(Store, RemovesOrphansAndNothingElse) {
     ASSERT_EQ(*store->flush(), 1u);
   }
   const std::string folder = fs::directory_iterator(f.path + "/segments")->path().string();
-  std::ofstream(folder + "/seg-77.slc") << "half";
+  fs::copy(folder + "/seg-1.slc", folder + "/seg-77.slc");  // its rows are elsewhere
+  std::ofstream(folder + "/seg-0.slc") << "half";           // a number of before
   std::ofstream(folder + "/seg-78.slc.tmp") << "half";
   std::ofstream(folder + "/notes.txt") << "mine";
   fs::create_directory(f.path + "/segments/empty");
   auto store = must_open(options_for(f), clock);
-  EXPECT_EQ(store->stats().orphan_files_removed, 2u);
+  EXPECT_EQ(store->stats().orphan_files_removed, 3u);
   EXPECT_FALSE(fs::exists(folder + "/seg-77.slc"));
   EXPECT_TRUE(fs::exists(folder + "/notes.txt"));
   EXPECT_FALSE(fs::exists(f.path + "/segments/empty"));
-  EXPECT_EQ(numbers(store->snapshot()), range(0, 100));
+  const Snapshot s = store->snapshot();
+  EXPECT_EQ(numbers(s), range(0, 100));
+  EXPECT_TRUE(s.damaged.empty());
+}
+
+// The catalogue of a backup beside segments that came after it, and one whose log is gone.
+TEST(Store, ACatalogueOfBeforeCostsNoSegment) {
+  for (const bool log_gone : {false, true}) {
+    SCOPED_TRACE(log_gone);
+    Folder f;
+    ManualClock clock(kStart);
+    const std::string catalog = f.path + "/catalog";
+    {
+      auto store = must_open(options_for(f), clock);
+      must_append(*store, rows(0, 20));
+      ASSERT_EQ(*store->flush(), 1u);
+      // Written to sorted files, so that nothing of it is in the log any more.
+      ASSERT_TRUE(store->catalog().put(Keyspace::journal, "z", std::string(4u << 20, 'r'), Sync::yes).ok());
+      ASSERT_TRUE(store->catalog().erase(Keyspace::journal, "z", Sync::yes).ok());
+      ASSERT_TRUE(store->catalog().reclaim_journal(0).ok());
+    }
+    fs::copy(catalog, f.path + "/backup", fs::copy_options::recursive);
+    {
+      auto store = must_open(options_for(f), clock);
+      must_append(*store, rows(20, 20, kStart + kHour));
+      ASSERT_EQ(*store->flush(), 1u);
+      must_append(*store, rows(40, 20));
+      ASSERT_EQ(*store->flush(), 1u);
+      must_append(*store, rows(60, 10));
+    }
+    if (log_gone) {
+      std::vector<fs::path> logs;
+      for (const auto& e : fs::directory_iterator(catalog))
+        if (e.path().extension() == ".log") logs.push_back(e.path());
+      for (const fs::path& log : logs) fs::remove(log);
+    } else {
+      fs::remove_all(catalog);
+      fs::rename(f.path + "/backup", catalog);
+    }
+    for (int start = 0; start < 2; ++start) {
+      auto store = must_open(options_for(f), clock);
+      const Snapshot s = store->snapshot();
+      EXPECT_EQ(numbers(s), range(0, 20));
+      EXPECT_EQ(segment_files(f.path), 3u);
+      EXPECT_EQ(store->stats().orphan_files_removed, 0u);
+      std::set<uint64_t> aside;
+      for (const auto& d : s.damaged)
+        if (auto kept = segment::Segment::open(d.info.path); kept.ok())
+          for (const uint64_t n : numbers({{*kept}, {}, {}})) aside.insert(n);
+      EXPECT_EQ(aside.size(), 40u);
+      EXPECT_EQ(s.damaged.size(), log_gone && start == 0 ? 3u : 2u) << "the log that is gone, and two segments";
+    }
+    // Numbers that are taken are not given out again.
+    auto store = must_open(options_for(f), clock);
+    must_append(*store, rows(100, 10));
+    ASSERT_EQ(*store->flush(), 1u);
+    EXPECT_EQ(segment_files(f.path), 4u);
+  }
 }
 
 TEST(Store, ADamagedSegmentDoesNotKeepTheOthersDown) {
