@@ -1,5 +1,6 @@
 #include "query/execute.h"
 #include "query/limits.h"
+#include "storage/model/counted.h"
 #include "storage/model/limits.h"
 
 #include <algorithm>
@@ -504,11 +505,11 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
     s.granules_pruned -= before.granules_pruned;
     s.open_rows -= before.open_rows;
     StepReport scan{"scan flows", {s.rows_scanned, s.rows_matched, e.scan_time.load()}, {}};
-    scan.detail = std::to_string(s.segments) + " segments (" + std::to_string(prunes.segments_by_time) + " pruned by time, " +
-                  std::to_string(prunes.segments_by_values) + " by dictionary or posting), " + std::to_string(s.blocks) + " blocks (" +
+    scan.detail = counted(s.segments, "segment") + " (" + std::to_string(prunes.segments_by_time) + " pruned by time, " +
+                  std::to_string(prunes.segments_by_values) + " by dictionary or posting), " + counted(s.blocks, "block") + " (" +
                   std::to_string(s.blocks_pruned) + " pruned; " + std::to_string(prunes.blocks_by_zone) + " by zone, " +
-                  std::to_string(prunes.blocks_by_posting) + " by posting), " + std::to_string(s.granules_pruned) +
-                  " more granules pruned by posting, " + std::to_string(s.open_rows) + " open rows, " + std::to_string(s.bytes_read) + " bytes read";
+                  std::to_string(prunes.blocks_by_posting) + " by posting), " + counted(s.granules_pruned, "more granule") +
+                  " pruned by posting, " + counted(s.open_rows, "open row") + ", " + counted(s.bytes_read, "byte") + " read";
     report.steps.push_back(std::move(scan));
     for (size_t i = 0; i < plan.operators.size(); ++i) report.steps.push_back({plan.operators[i]->describe(), steps[i], {}});
   }
