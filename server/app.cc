@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "ingest/source/limits.h"
+#include "query/show.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
 #include "server/context_keeper.h"
@@ -266,6 +267,7 @@ class AppImpl final : public App {
     if (name == "feeds") return Result<Batch>(feeds_table(feeds_->status()));
     if (name == "feed_errors") return Result<Batch>(feed_errors_table(feeds_->set_aside()));
     if (name == "losses") return Result<Batch>(losses_table(losses_->all()));
+    if (name == "storage") return Result<Batch>(query::storage_table(store_->snapshot()));
     if (name == "rules") return Result<Batch>(rules_->rules_table());
     if (name == "targets") return Result<Batch>(targets_table(outbox_->status()));
     if (name == "forwards") return Result<Batch>(forwards_table(forwarder_->status()));

@@ -1079,7 +1079,7 @@ class Lives(unittest.TestCase):
 
     def test_segments_are_told_alike_by_route_and_query(self):
         with Sluiced(data=self.data) as s:
-            s.post(AWS, aws_lines(10, start=3_600))  # of the partition that begins when time does
+            s.post(AWS, aws_lines(10, start=600))  # of the partition that begins when time does
             s.post(AWS, aws_lines(10))
             s.post("/v1/admin/flush")
             listed = s.get("/v1/segments").json()["segments"]
