@@ -89,9 +89,17 @@ ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* secon
 ColumnPtr BatchColumns::stored(ColumnId id) const {
   const auto at = batch_->find(id);
   if (!at) return nullptr;
+  asked_.set(static_cast<size_t>(id));
   // Shares the batch's column; it keeps the batch alive.
   if (some_.empty()) return ColumnPtr(batch_, &batch_->columns[*at]);
   return keep(batch_->columns[*at].gather(some_), context_);
+}
+
+uint64_t BatchColumns::bytes_read() const {
+  uint64_t bytes = 0;
+  for (size_t c = 0; c < asked_.size(); ++c)
+    if (asked_[c]) bytes += batch_->columns[*batch_->find(static_cast<ColumnId>(c))].byte_size();
+  return bytes;
 }
 
 Result<ColumnPtr> BatchColumns::rates() {
@@ -457,6 +465,7 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
     if (plan_.scales) {
       SLUICE_ASSIGN(rates, columns.rates());
     }
+    if (from == 0) worker.stats.bytes_read += columns.bytes_read();  // every piece reads the same columns
     std::vector<uint8_t> mask(chunk.rows, 1), one(chunk.rows);
     for (const Conjunct& c : plan_.conjuncts) {
       evaluate(*c.predicate, chunk, worker.eval, nullptr, one.data());

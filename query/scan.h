@@ -6,6 +6,7 @@
 // prepared before any of its units is scanned.
 #pragma once
 
+#include <bitset>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -83,6 +84,8 @@ class BatchColumns {
   Result<ColumnPtr> load(const ScanSource& source, const Type& type);
   // The sampling rates, corrected once for all columns that they scale. nullptr: none is known.
   Result<ColumnPtr> rates();
+  // Bytes in memory of all rows of the columns that were asked for, each column once.
+  uint64_t bytes_read() const;
 
  private:
   const std::shared_ptr<const Batch> batch_;
@@ -90,6 +93,7 @@ class BatchColumns {
   const SamplingRules* const rules_;
   EvalContext& context_;
   std::optional<ColumnPtr> rates_;
+  mutable std::bitset<kColumnCount> asked_;
 };
 
 // raw × rate for derived columns; rate null or column absent: 1.

@@ -132,7 +132,7 @@ void Metrics::write(MetricsText& out) const {
   out.counter("sluice_queries_cancelled_total", "Queries cancelled by a request or a client that went away", static_cast<double>(queries_cancelled.load()));
   out.counter("sluice_queries_refused_total", "Queries refused because too many ran and waited", static_cast<double>(queries_refused.load()));
   out.counter("sluice_query_rows_scanned_total", "Rows that queries looked at", static_cast<double>(query_rows_scanned.load()));
-  out.counter("sluice_query_bytes_read_total", "Encoded bytes that queries read", static_cast<double>(query_bytes_read.load()));
+  out.counter("sluice_query_bytes_read_total", "Bytes that queries read: of segments encoded, of rows that are not sealed yet as they lie in memory", static_cast<double>(query_bytes_read.load()));
   query_seconds.write(out, "sluice_query_seconds", "Duration of queries");
 }
 

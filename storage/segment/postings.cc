@@ -148,10 +148,7 @@ class Reader {
     if (e.offset > streams_.size() || e.length > streams_.size() - e.offset) return corrupt("postings: a stream beyond the chunk");
     const Bytes stream = streams_.subspan(e.offset, e.length);
     if (verify_ && checksum_of(stream) != e.checksum) return corrupt("postings: checksum does not match");
-    if (stats_) {
-      stats_->bytes_read += e.length;
-      ++stats_->chunks_read;
-    }
+    if (stats_) stats_->count(stream);
     const uint32_t count = std::min(left, kStream);
     if (to > count) return corrupt("postings: counts do not agree");
     return codec::decode_integers(stream, count, from, to, out);

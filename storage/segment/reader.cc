@@ -338,11 +338,7 @@ class MappedSegment final : public Segment {
     const Bytes bytes = mapping_->bytes().subspan(e.offset, e.length);
     const auto slot = static_cast<uint32_t>(index * block_count() + block);
     if (!intact(slot, bytes, e.checksum)) return damaged(index, block, "checksum does not match");
-    if (stats && std::find(stats->counted.begin(), stats->counted.end(), slot) == stats->counted.end()) {
-      stats->bytes_read += e.length;
-      ++stats->chunks_read;
-      stats->counted.push_back(slot);
-    }
+    if (stats) stats->count(bytes);
     return bytes;
   }
 
@@ -353,10 +349,7 @@ class MappedSegment final : public Segment {
     const Bytes chunk = mapping_->bytes().subspan(e.chunk.offset, e.chunk.length);
     if (!intact(chunks_.size() + dictionaries_.size() + which, chunk.first(e.head_bytes), e.chunk.checksum))
       return bad("postings of column " + name_of(index) + ": checksum does not match");
-    if (stats) {
-      stats->bytes_read += e.head_bytes;
-      ++stats->chunks_read;
-    }
+    if (stats) stats->count(chunk.first(e.head_bytes));
     return chunk;
   }
 
@@ -373,10 +366,7 @@ class MappedSegment final : public Segment {
       if (mapping_->lost()) return lost();
       if (!opened.ok()) return bad("dictionary of column " + name_of(index) + ": " + opened.error().message);
       d = std::move(opened).value();
-      if (stats) {
-        stats->bytes_read += e.chunk.length;
-        ++stats->chunks_read;
-      }
+      if (stats) stats->count(bytes);
     }
     return d;
   }

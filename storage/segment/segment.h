@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "storage/model/batch.h"
@@ -65,7 +66,14 @@ struct ColumnStats {
 struct ReadStats {
   uint64_t bytes_read = 0;  // encoded bytes of chunks, dictionaries and postings touched
   uint64_t chunks_read = 0;
-  std::vector<uint32_t> counted;  // chunks that are in the numbers above: many reads of a block count each of its chunks once
+  std::unordered_set<const void*> counted;  // where the pieces that are in the numbers above lie in the mapped file
+
+  // However often a piece of the file is read, it counts once.
+  void count(std::span<const uint8_t> piece) {
+    if (piece.empty() || !counted.insert(piece.data()).second) return;
+    bytes_read += piece.size();
+    ++chunks_read;
+  }
 };
 
 class Segment {

@@ -455,6 +455,33 @@ TEST_F(EngineTest, AnAnswerThatIsEnoughEndsAsIfItWereComplete) {
   }
 }
 
+TEST_F(EngineTest, WhatIsReadCountsOnce) {
+  uint64_t files = 0;
+  for (const auto& s : sealed_.segments) files += s->info().file_bytes;
+  store::Snapshot without_open = sealed_;
+  without_open.open.clear();
+  QueryRequest request;
+  request.text = "where src_ip == 10.0.0.1";
+  for (int i = 0; i < 2'000; ++i) request.text += " or (ip == 10.0.0." + std::to_string(i % 10) + " and dst_port == " + std::to_string(i) + ")";
+  request.text += " | stats count() by src_ip, dst_ip";
+  TextSink sink;
+  ASSERT_FALSE(run_on(without_open, request, sink));
+  EXPECT_GT(summary_.stats.bytes_read, 0u);
+  EXPECT_LE(summary_.stats.bytes_read, files);
+  // Open rows are read too, whatever the pieces.
+  uint64_t bytes = 0;
+  for (const auto& batch : open_.open) bytes += batch->columns[*batch->find(ColumnId::src_ip)].byte_size() + batch->columns[*batch->find(ColumnId::raw_bytes)].byte_size();
+  for (const size_t piece : {0, 7}) {
+    request.text = "select src_ip, raw_bytes, again = raw_bytes + 1";
+    request.options.batch_rows = piece;
+    ASSERT_FALSE(run_on(open_, request, sink));
+    EXPECT_GE(summary_.stats.bytes_read, bytes);
+    EXPECT_LT(summary_.stats.bytes_read, 3 * bytes);
+    if (piece == 0) bytes = summary_.stats.bytes_read;
+    EXPECT_EQ(summary_.stats.bytes_read, bytes);
+  }
+}
+
 TEST_F(EngineTest, ParametersThatNothingAsksFor) {
   QueryRequest request;
   request.text = "dst_port == $port and src_ip in $net -- $other\n| where app != \"$text\"";
