@@ -1,5 +1,7 @@
 #include "bench/generate/flow_batch.h"
 
+#include "bench/generate/aws_objects.h"
+
 namespace sluice::generate {
 
 void append_row(const Flow& flow, const Reporters& reporters, FlowBatchBuilder& out) {
@@ -22,8 +24,10 @@ void append_row(const Flow& flow, const Reporters& reporters, FlowBatchBuilder& 
   out.set_uint(ip_version, flow.src.is_v4() ? 4 : 6);
   out.set_uint(raw_bytes, flow.bytes);
   out.set_uint(raw_packets, flow.packets);
-  out.set_uint(tcp_flags, flow.tcp_flags);
-  if (flow.cloud_interface != kNoInterface) {
+  const bool is_cloud = flow.cloud_interface != kNoInterface;
+  out.set_uint(tcp_flags, is_cloud ? aws_tcp_flags(flow) : flow.tcp_flags);
+  out.set_enum(flags_quality, is_cloud ? FlagsQuality::syn_fin_rst_only : FlagsQuality::all);
+  if (is_cloud) {
     const CloudInterface& interface = reporters.interfaces[flow.cloud_interface];
     out.set_enum(source, Source::aws_vpc);
     out.set_enum(action, flow.action == FlowAction::accept ? Action::accept : Action::reject);

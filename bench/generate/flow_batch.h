@@ -1,4 +1,4 @@
-// Generated flows as a batch of flow columns, as the NetFlow v5 decoder would make them: for tests and benchmarks of what
+// Generated flows as a batch of flow columns, as the decoders of NetFlow and of AWS flow logs would make them: for tests and benchmarks of what
 // comes after decoding.
 #pragma once
 
