@@ -50,6 +50,19 @@ class Completer {
       tokens_ = tokens_.subspan(i + 1);
       break;
     }
+    // And only the query in parentheses that it is in.
+    size_t closed = 0;
+    for (size_t i = tokens_.size(); i-- > 0;) {
+      const TokenKind kind = tokens_[i].kind;
+      if (kind == TokenKind::kRightParen || kind == TokenKind::kRightBracket) ++closed;
+      if (kind != TokenKind::kLeftParen && kind != TokenKind::kListParen && kind != TokenKind::kLeftBracket && kind != TokenKind::kSubquery) continue;
+      if (closed > 0) {
+        --closed;
+      } else if (kind == TokenKind::kSubquery) {
+        tokens_ = tokens_.subspan(i + 1);
+        break;
+      }
+    }
   }
 
   std::vector<Suggestion> run() {

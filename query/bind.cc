@@ -515,9 +515,9 @@ std::optional<Plan> Binder::finish() {
   return std::move(plan_);
 }
 
-std::vector<OutputColumn> Binder::visible_columns() const {
-  std::vector<OutputColumn> out;
-  for (const Visible& v : visible_) out.push_back({v.name, v.slot.value_or(0), {}});
+std::vector<std::string> Binder::visible_names() const {
+  std::vector<std::string> out;
+  for (const Visible& v : visible_) out.push_back(v.name);
   return out;
 }
 

@@ -69,8 +69,10 @@ class Binder {
   // What an aggregate or function is called where nothing names it.
   static std::string default_name(const grammar::Call& call);
 
-  // For completion: the columns in scope behind the stages bound so far.
-  std::vector<OutputColumn> visible_columns() const;
+  // For completion, also where bind() gave nothing: the columns in scope behind the stages bound so far, and whether any column of
+  // flows can be named beside them.
+  std::vector<std::string> visible_names() const;
+  bool any_flow_column() const { return flows_ && !closed_; }
 
  private:
   friend class StageBinder;  // stage.h: what stages in files of their own may ask

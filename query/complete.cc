@@ -1,91 +1,111 @@
-// Completion: what may stand at the cursor, from the words before it. It works on text that does not parse yet, so it
-// looks at words, not at a tree.
+// Completion: what may stand at the cursor. The grammar says what kinds fit (grammar/complete.h), from words alone, so that it works on
+// text that does not parse yet; here are the columns, functions and names that there are of each kind.
 #include <algorithm>
+#include <set>
 
+#include "grammar/complete.h"
+#include "grammar/parse.h"
+#include "grammar/tokens.h"
 #include "grammar/words.h"
 #include "query/aggregate.h"
+#include "query/bind.h"
 #include "query/context_table.h"
 #include "query/engine.h"
 #include "query/function.h"
+#include "query/limits.h"
+#include "query/show.h"
 #include "query/stage.h"
 #include "query/watch_list.h"
 #include "query/words.h"
 #include "storage/model/counted.h"
+#include "storage/model/text_list.h"
 
 namespace sluice::query {
 namespace {
 
+namespace g = grammar;
+using g::TokenKind;
+
 constexpr size_t kItemsMax = 200;
-
-bool in_word(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || c == '@' || c == '$';
-}
-
-// The words and signs of the stage that the cursor is in, without the word being typed.
-std::vector<std::string> tokens_before(std::string_view text, bool& stage_start) {
-  std::vector<std::string> tokens;
-  char quote = 0;
-  for (size_t i = 0; i < text.size();) {
-    const char c = text[i];
-    if (quote) {
-      if (c == '\\') ++i;
-      if (c == quote) quote = 0;
-      ++i;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-      tokens.push_back("''");
-      ++i;
-    } else if (c == '|' && !(i + 1 < text.size() && text[i + 1] == '|')) {
-      tokens.clear();
-      stage_start = true;
-      ++i;
-    } else if (in_word(c)) {
-      size_t end = i;
-      while (end < text.size() && in_word(text[end])) ++end;
-      tokens.push_back(lower_case(text.substr(i, end - i)));
-      i = end;
-    } else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
-      ++i;
-    } else {
-      size_t end = i + 1;
-      while (end < text.size() && std::string_view("=!<>~&|").find(text[end]) != std::string_view::npos &&
-             std::string_view("=!<>~&|").find(c) != std::string_view::npos)
-        ++end;
-      tokens.emplace_back(text.substr(i, end - i));
-      i = end;
-    }
-  }
-  return tokens;
-}
 
 class Collector {
  public:
   Collector(CompletionList& list, std::string_view prefix) : list_(list), prefix_(lower_case(prefix)) {}
   void add(std::string_view text, std::string_view kind, std::string_view detail) {
-    if (list_.items.size() >= kItemsMax || !lower_case(text).starts_with(prefix_)) return;
-    for (const Completion& c : list_.items)
-      if (c.text == text) return;
+    if (list_.items.size() >= kItemsMax || !lower_case(text).starts_with(prefix_) || !seen_.insert(std::string(text)).second) return;
     list_.items.push_back({std::string(text), std::string(kind), std::string(detail)});
   }
+  bool is_dotted() const { return prefix_.find('.') != std::string::npos; }
+  bool empty() const { return list_.items.empty(); }
 
  private:
   CompletionList& list_;
   std::string prefix_;
+  std::set<std::string> seen_;
 };
 
-void add_columns(Collector& out) {
+template <typename F>
+void each_word(std::string_view words, F fn) {
+  while (!words.empty()) {
+    const size_t space = words.find(' ');
+    fn(words.substr(0, space));
+    words.remove_prefix(space == std::string_view::npos ? words.size() : space + 1);
+  }
+}
+
+void add_flow_columns(Collector& out) {
   for (const ColumnSpec& c : flow_columns()) out.add(c.name, "column", c.doc);
   for (const DerivedSpec& d : derived_columns()) out.add(d.name, "column", d.doc);
   for (const EitherSpec& e : either_columns())
     out.add(e.name, "column", std::string(column_spec(e.src).name) + " or " + std::string(column_spec(e.dst).name));
+}
+
+// Other names of the same columns: short ones, and `source.ip` and its like once somebody types such a name.
+void add_aliases(Collector& out) {
+  const auto add = [&](const auto& c, std::string_view words) {
+    each_word(words, [&](std::string_view name) {
+      if (out.is_dotted() || name.find('.') == std::string_view::npos) out.add(name, "column", "is " + std::string(c.name) + ": " + std::string(c.doc));
+    });
+  };
   for (const ColumnSpec& c : flow_columns()) {
-    std::string_view words = c.aliases;
-    while (!words.empty()) {
-      const size_t space = words.find(' ');
-      out.add(words.substr(0, space), "column", "short for " + std::string(c.name));
-      if (space == std::string_view::npos) break;
-      words.remove_prefix(space + 1);
+    add(c, c.aliases);
+    if (out.is_dotted()) add(c, c.ecs), add(c, c.ocsf);
+  }
+  for (const DerivedSpec& d : derived_columns()) {
+    add(d, d.aliases);
+    if (out.is_dotted()) add(d, d.ecs), add(d, d.ocsf);
+  }
+}
+
+// `extra.NAME` of what the newest rows have.
+void add_extra_keys(Collector& out, const QueryContext& context) {
+  if (!context.snapshot) return;
+  const auto take = [&](const Column& extra) {
+    const size_t rows = std::min<size_t>(extra.size(), limits::kCompletionExtraRowsMax);
+    for (size_t r = extra.size() - rows; r < extra.size(); ++r) {
+      if (extra.is_null(r)) continue;
+      for (const auto& [key, value] : extra_items(extra.string_at(r))) {
+        const bool plain = !key.empty() && key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == std::string::npos &&
+                           !(key[0] >= '0' && key[0] <= '9');
+        std::string quoted = "extra.\"";
+        for (const char c : key) quoted += (c == '"' || c == '\\' ? "\\" : "") + std::string(1, c);
+        out.add(plain ? "extra." + key : quoted + '"', "column", "what the source said and no column holds");
+      }
     }
+  };
+  for (size_t i = context.snapshot->open.size(); i-- > 0;)
+    if (const auto at = context.snapshot->open[i]->find(ColumnId::extra)) {
+      take(context.snapshot->open[i]->columns[*at]);
+      break;
+    }
+  for (size_t i = context.snapshot->segments.size(); i-- > 0;) {
+    const segment::Segment& s = *context.snapshot->segments[i];
+    if (!s.has(ColumnId::extra) || s.block_count() == 0) continue;
+    const uint32_t block = s.block_count() - 1, rows = s.block_rows(block);
+    const uint32_t from = rows - static_cast<uint32_t>(std::min<size_t>(rows, limits::kCompletionExtraRowsMax));
+    // One that is damaged has nothing to propose.
+    if (const auto extra = s.read(ColumnId::extra, block, from, rows, nullptr); extra.ok()) take(*extra);
+    break;
   }
 }
 
@@ -97,6 +117,19 @@ void add_functions(Collector& out) {
 void add_aggregates(Collector& out) {
   for (const AggregateSpec* a : aggregates()) out.add(a->name, "aggregate", std::string(a->signature) + ": " + std::string(a->doc));
   out.add("rate", "aggregate", "rate(sum(x)): per second of the bin or range");
+}
+
+void add_stages(Collector& out) {
+  for (const auto name : g::stage_names()) {
+    for (const PlainStage& plain : plain_stages())
+      if (plain.name == name) out.add(name, "stage", std::string(plain.signature) + ": " + std::string(plain.doc));
+    if (const StageSpec* spec = find_stage(name)) out.add(name, "stage", std::string(spec->signature) + ": " + std::string(spec->doc));
+  }
+}
+
+void add_lists(Collector& out, const QueryContext& context) {
+  if (!context.lists) return;
+  for (const auto& [name, list] : context.lists->lists()) out.add("@" + list->name, "value", "a list of " + counted(list->items.size(), "item"));
 }
 
 // What stands beside a column: names of protocols, services, flags, codes.
@@ -128,99 +161,164 @@ bool add_values(Collector& out, std::string_view column) {
   return false;
 }
 
-bool is_operator(const std::string& token) {
-  constexpr std::string_view kOperators[] = {"==", "=", "!=", "<", "<=", ">", ">=", "has", "in", "contains", "starts_with", "ends_with", "matches", "=~"};
-  return std::find(std::begin(kOperators), std::end(kOperators), token) != std::end(kOperators);
+// The stages of the query that the cursor is in, up to the '|' before it; in its first stage only its source, empty if that is not said.
+std::string_view stages_before(std::string_view text, const g::Tokens& tokens) {
+  size_t end = 0, closed = 0;
+  bool piped = false;
+  for (size_t i = tokens.tokens.size(); i-- > 0;) {
+    const g::Token& token = tokens.tokens[i];
+    const size_t behind = token.span.offset + token.span.length;
+    switch (token.kind) {
+      case TokenKind::kRightParen:
+      case TokenKind::kRightBracket: ++closed; break;
+      case TokenKind::kLeftParen:
+      case TokenKind::kListParen:
+      case TokenKind::kLeftBracket:
+        if (closed > 0) --closed;
+        break;
+      case TokenKind::kSubquery:
+        if (closed == 0) return piped ? text.substr(behind, end - behind) : std::string_view();
+        --closed;
+        break;
+      case TokenKind::kPipe:
+        if (closed == 0 && !piped) {
+          piped = true;
+          end = token.span.offset;
+        }
+        break;
+      case TokenKind::kFrom:
+        if (closed == 0 && !piped && i + 2 < tokens.tokens.size()) {
+          const g::Span& name = tokens.tokens[i + 1].span;
+          return text.substr(token.span.offset, name.offset + name.length - token.span.offset);
+        }
+        break;
+      case TokenKind::kSemicolon:
+      case TokenKind::kExplain:
+      case TokenKind::kAnalyze: return piped ? text.substr(behind, end - behind) : std::string_view();
+      case TokenKind::kAs:  // of a rule; others have no query behind them
+        if (closed == 0 && piped && tokens.tokens[0].kind == TokenKind::kCreate) {
+          const std::string_view query = text.substr(behind, end - behind);
+          if (std::holds_alternative<g::Statement>(g::parse(query))) return query;
+        }
+        break;
+      default: break;
+    }
+  }
+  return piped ? text.substr(0, end) : std::string_view();
+}
+
+struct Scope {
+  std::vector<std::string> names;  // columns that the stages before made
+  bool flows = true;               // any column of flows can be named
+};
+
+// The columns in scope behind some stages. What cannot be read or bound leaves all columns of flows.
+Scope scope_behind(std::string_view stages, const QueryContext& context) {
+  if (stages.empty() || stages.size() > limits::kCompletionBoundBytesMax) return {};
+  auto parsed = g::parse(stages);
+  const auto* statement = std::get_if<g::Statement>(&parsed);
+  if (!statement) return {};
+  BindOptions options;
+  options.now = context.clock ? context.clock->now() : 0;
+  options.lists = context.lists.get();
+  options.tables = context.tables.get();
+  options.geo = context.geo.get();
+  options.any_list = true;
+  Binder binder(options);
+  if (const auto* show = statement->as<g::Show>()) {
+    const auto table = system_table(show->subject.text, context);
+    if (!table.ok()) return {};
+    binder.bind_table(*table->schema, show->stages);
+  } else if (const auto* query = statement->as<g::Query>()) {
+    std::optional<Result<Batch>> table;
+    if (const std::string source = lower_case(query->source.name.text()); source != "flows" && context.system_tables) table = context.system_tables(source);
+    if (table && !table->ok()) return {};
+    if (table)
+      binder.bind_table(*(*table)->schema, query->stages, query);
+    else
+      binder.bind(*query);
+  } else {
+    return {};
+  }
+  return {binder.visible_names(), binder.any_flow_column()};
+}
+
+// Tables that `from` takes beside flows: those that the server knows, and not the language's own.
+void add_sources(Collector& out) {
+  out.add("flows", "keyword", "all flows");
+  constexpr std::string_view kOfTheLanguage[] = {"columns", "functions", "stages", "lists", "tables", "segments"};
+  for (const auto subject : g::show_subjects())
+    if (std::find(std::begin(kOfTheLanguage), std::end(kOfTheLanguage), subject) == std::end(kOfTheLanguage)) out.add(subject, "keyword", "a table of the server's");
+}
+
+std::string_view detail_of(std::string_view keyword) {
+  constexpr std::string_view kTimes[] = {"last", "since", "between", "at", "active between"};
+  return std::find(std::begin(kTimes), std::end(kTimes), keyword) == std::end(kTimes) ? "" : "time range";
 }
 
 }  // namespace
 
 CompletionList complete(std::string_view text, size_t cursor, const QueryContext& context) {
+  const g::Completion asked = g::complete(text, cursor);
   CompletionList list;
-  cursor = std::min(cursor, text.size());
-  size_t start = cursor;
-  while (start > 0 && in_word(text[start - 1])) --start;
-  size_t end = cursor;
-  while (end < text.size() && in_word(text[end])) ++end;
-  list.replace_offset = start;
-  list.replace_length = end - start;
-  Collector out(list, text.substr(start, cursor - start));
+  list.replace_offset = asked.replace.offset;
+  list.replace_length = asked.replace.length;
+  Collector out(list, asked.prefix);
+  const std::string_view before = text.substr(0, asked.replace.offset);
+  const g::Tokens tokens = g::tokenize(before);
 
-  bool piped = false;
-  std::vector<std::string> before = tokens_before(text.substr(0, start), piped);
-  const std::string last = before.empty() ? "" : before.back();
-
-  // The column that a value is compared with: `proto == `, `dst_port in (22, `.
-  std::string column;
-  if (is_operator(last) && before.size() >= 2) {
-    column = before[before.size() - 2] == "not" && before.size() >= 3 ? before[before.size() - 3] : before[before.size() - 2];
-  } else if (last == "(" || last == ",") {
-    for (size_t i = before.size(); i-- > 0 && before[i] != ")";)
-      if (before[i] == "(" && i >= 2 && before[i - 1] == "in") {
-        column = before[i - 2] == "not" && i >= 3 ? before[i - 3] : before[i - 2];
-        break;
-      }
-  }
-  const bool of_list = start < text.size() && text[start] == '@';
-  if ((last == "in" || of_list) && context.lists)
-    for (const auto& [name, watch_list] : context.lists->lists())
-      out.add("@" + watch_list->name, "value", "a list of " + counted(watch_list->items.size(), "item"));
-  if (of_list || (!column.empty() && add_values(out, column))) return list;
-
-  auto stages = [&] {
-    for (auto s : grammar::stage_names()) {
-      const StageSpec* spec = find_stage(s);
-      for (const PlainStage& plain : plain_stages())
-        if (plain.name == s) out.add(s, "stage", std::string(plain.signature) + ": " + std::string(plain.doc));
-      if (spec) out.add(s, "stage", std::string(spec->signature) + ": " + std::string(spec->doc));
-    }
+  const auto wants = [&](g::Suggest kind) {
+    return std::any_of(asked.suggestions.begin(), asked.suggestions.end(), [&](const g::Suggestion& s) { return s.kind == kind; });
   };
-  if (before.empty()) {
-    if (piped) {
-      stages();
-    } else {
-      for (std::string_view k : {"from flows", "show", "explain", "where"}) out.add(k, "keyword", "");
-      stages();
+  // Where a column has names for its values, nothing else is meant.
+  for (const auto& s : asked.suggestions)
+    if (s.kind == g::Suggest::kValue && add_values(out, lower_case(s.text)) && !out.empty()) {
+      if (wants(g::Suggest::kList)) add_lists(out, context);
+      return list;
     }
-    add_columns(out);
-    add_functions(out);
-    return list;
+
+  const auto keywords = [&] {
+    for (const auto& s : asked.suggestions)
+      if (s.kind == g::Suggest::kKeyword) out.add(s.text == "from" && tokens.position != g::Position::kOperand ? "from flows" : s.text, "keyword", detail_of(s.text));
+    // Words of a stage that is in a file of its own.
+    if (tokens.position == g::Position::kOperand || tokens.position == g::Position::kOperator)
+      if (const StageSpec* spec = find_stage(tokens.stage))
+        for (const std::string_view word : spec->words) out.add(word, "keyword", spec->signature);
+  };
+  const bool operand = tokens.position == g::Position::kOperand;
+  for (const auto& s : asked.suggestions) switch (s.kind) {
+      case g::Suggest::kAggregate: add_aggregates(out); break;
+      case g::Suggest::kList: add_lists(out, context); break;
+      case g::Suggest::kSource: add_sources(out); break;
+      case g::Suggest::kTable:
+        if (context.tables)
+          for (const auto& [name, table] : context.tables->tables()) out.add(table->name(), "value", counted(table->rows(), "row") + ", by " + table->key_name());
+        break;
+      case g::Suggest::kDuration:
+        for (const std::string_view duration : {"5m", "15m", "1h", "6h", "1d", "7d"}) out.add(duration, "value", "duration");
+        break;
+      case g::Suggest::kTimestamp:
+        if (context.clock) out.add(format_timestamp(context.clock->now() / kDay * kDay), "value", "today");
+        out.add("now()", "value", "such as now() - 1h");
+        break;
+      default: break;
+    }
+  if (!operand) keywords();
+  if (wants(g::Suggest::kStage)) add_stages(out);
+  // Behind a '|' a bare condition may stand too.
+  const bool columns = wants(g::Suggest::kColumn) || wants(g::Suggest::kStage);
+  Scope scope;
+  if (columns) {
+    scope = scope_behind(stages_before(before, tokens), context);
+    if (asked.prefix.starts_with("extra.") && scope.flows) add_extra_keys(out, context);
+    // A flow's columns have their own sentences.
+    for (const auto& name : scope.names)
+      if (!scope.flows || !find_column(name)) out.add(name, "column", "");
+    if (scope.flows) add_flow_columns(out);
   }
-  if (last == "show") {
-    for (auto s : grammar::show_subjects()) out.add(s, "keyword", "");
-    return list;
-  }
-  if (last == "from") {
-    out.add("flows", "keyword", "all flows");
-    return list;
-  }
-  if (last == "render") {
-    for (std::string_view k : render_kinds()) out.add(k, "value", "");
-    return list;
-  }
-  if (const StageSpec* spec = find_stage(before[0])) {
-    for (std::string_view word : spec->words)
-      if (std::find(before.begin(), before.end(), word) == before.end() || word == "then" || word == "min") out.add(word, "keyword", spec->signature);
-    if (before[0] == "baseline") add_aggregates(out);
-    if (last == "lookup" && context.tables)
-      for (const auto& [name, table] : context.tables->tables()) out.add(table->name(), "value", counted(table->rows(), "row") + ", by " + table->key_name());
-  }
-  const bool grouping = before[0] == "stats" || before[0] == "top" || before[0] == "timeseries";
-  const bool keys = std::find(before.begin(), before.end(), "by") != before.end();
-  if (grouping && (before[0] == "top" ? keys : !keys)) add_aggregates(out);
-  add_columns(out);
-  add_functions(out);
-  if (!is_operator(last) && last != "(" && last != ",") {
-    for (std::string_view k : {"and", "or", "not", "in", "has", "contains", "starts_with", "ends_with", "matches", "between", "is null"}) out.add(k, "keyword", "");
-    for (std::string_view k : {"last", "since", "between", "at"})
-      if (!piped) out.add(k, "keyword", "time range");
-    if (grouping) out.add("by", "keyword", "");
-    if (before[0] == "timeseries")
-      for (std::string_view k : {"every", "limit", "fill", "spread"}) out.add(k, "keyword", "");
-    if (before[0] == "top") out.add("with others", "keyword", "");
-    if (before[0] == "sort")
-      for (std::string_view k : {"desc", "asc"}) out.add(k, "keyword", "");
-  }
+  if (operand) keywords();
+  if (wants(g::Suggest::kFunction) || wants(g::Suggest::kStage)) add_functions(out);
+  if (columns && scope.flows) add_aliases(out);
   return list;
 }
 

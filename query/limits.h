@@ -43,6 +43,10 @@ inline constexpr uint64_t kBaselineBinsMax = 1u << 20;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
+// Completion binds the stages before the cursor to know their columns while their text is no longer than people type, and reads so many
+// newest rows for the keys of `extra`. Beyond: all columns are offered, and keys that only older rows have are not.
+inline constexpr size_t kCompletionBoundBytesMax = 64u << 10;
+inline constexpr size_t kCompletionExtraRowsMax = 1'024;
 // Watch-lists: how many, the items of one, their bytes as text over all (in memory twice: as text and as ranges), and a name. A threat
 // feed has some hundred thousand addresses. Beyond: the list is refused.
 inline constexpr size_t kListsMax = 1'024;

@@ -96,6 +96,18 @@ TEST(Complete, Stages) {
   EXPECT_TRUE(offers_word(at_mark("create rule r severity ^"), "high"));
 }
 
+TEST(Complete, QueriesInParentheses) {
+  const Completion join = at_mark("from flows last 1h | join ^");
+  for (const char* word : {"inner", "left", "semi", "anti", "("}) EXPECT_TRUE(offers_word(join, word)) << word;
+  const Completion inside = at_mark("from flows last 1h | join semi (^");
+  EXPECT_TRUE(offers_word(inside, "from"));
+  EXPECT_TRUE(offers_word(inside, "last"));
+  EXPECT_TRUE(offers(inside, Suggest::kColumn));
+  EXPECT_TRUE(offers_word(at_mark("last 1h | join (dst_port == 53 ^"), "last"));
+  EXPECT_FALSE(offers_word(at_mark("last 1h | join (last 2h | where dst_port == 53 ^"), "last"));
+  EXPECT_TRUE(offers_word(at_mark("last 1h | join (last 2h | stats count() by src_ip) ^"), "on"));
+}
+
 TEST(Complete, SurvivesEveryCutOfATextAndAnyCursor) {
   const std::string text = "from flows last 5m | where a in (1, 'x') and \xc3\xa9 | stats n = count() by bin(5m) | sort n desc; show x";
   for (size_t i = 0; i <= text.size() + 2; ++i) {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "query/beacon_score.h"
 #include "query/key_index.h"
 #include "query/limits.h"
@@ -219,6 +222,66 @@ TEST_F(StageTest, CompletionKnowsStagesAndLists) {
   EXPECT_TRUE(has("src_ip in ", "@tor_exits"));
   EXPECT_TRUE(has("src_ip in @t", "@tor_exits"));
   EXPECT_FALSE(has("src_ip in @x", "@tor_exits"));
+}
+
+TEST_F(StageTest, CompletionKnowsThePlace) {
+  FlowBatchBuilder b;
+  b.begin_row();
+  b.set_string(ColumnId::extra, "tgw-id=tgw-1\nnote=x");
+  store::Snapshot snapshot;
+  snapshot.open.push_back(std::make_shared<const Batch>(b.finish()));
+  QueryContext context;
+  context.snapshot = &snapshot;
+  Column rule(PhysicalType::Str);
+  context.system_tables = [&](std::string_view name) -> std::optional<Result<Batch>> {
+    if (name != "alerts") return std::nullopt;
+    Batch table;
+    table.schema = std::make_shared<Schema>(Schema{Field{"rule", LogicalType::string, PhysicalType::Str, nullptr, {}, std::nullopt}});
+    table.columns = {rule};
+    return Result<Batch>(std::move(table));
+  };
+  // The cursor stands at the end of the text, or at "^".
+  const auto offers = [&](std::string text) {
+    const size_t cursor = std::min(text.find('^'), text.size());
+    if (cursor < text.size()) text.erase(cursor, 1);
+    std::set<std::string> out;
+    for (const Completion& c : complete(text, cursor, context).items) out.insert(c.text);
+    return out;
+  };
+  using Words = std::set<std::string>;
+  EXPECT_EQ(offers("las"), (Words{"last"}));
+  EXPECT_TRUE(offers("").contains("from flows"));
+  EXPECT_TRUE(offers("").contains("stats"));
+
+  const Words sorted = offers("last 1h | stats b = sum(bytes) by dst_port | sort ");
+  EXPECT_TRUE(sorted.contains("b") && sorted.contains("dst_port"));
+  EXPECT_FALSE(sorted.contains("src_ip") || sorted.contains("bytes"));
+  EXPECT_EQ(offers("last 1h | stats b = sum(bytes) by dst_port | where dst_"), (Words{"dst_port"}));
+  EXPECT_EQ(offers("last 1h | stats b = sum(bytes) by dst_port | sort ds^ desc"), (Words{"dst_port"}));
+  EXPECT_TRUE(offers("last 1h | extend twice = 2 * bytes | where tw").contains("twice"));
+  EXPECT_EQ(offers("last 1h | select src_ip, n = bytes | where s").count("src_port"), 0u);
+  // A stage that does not bind leaves what was there before it.
+  EXPECT_TRUE(offers("last 1h | stats n = count() by src_ip | where nothing == 1 | sort ").contains("n"));
+  EXPECT_TRUE(offers("explain last 1h | stats n = count() by src_ip | sort ").contains("n"));
+  EXPECT_TRUE(offers("create rule r as from flows | stats n = count() by src_ip window 5m | where ").contains("n"));
+  EXPECT_TRUE(offers("show columns | where ty").contains("type"));
+  EXPECT_EQ(offers("from alerts | where ru"), (Words{"rule"}));
+  EXPECT_EQ(offers("from alerts where ru"), (Words{"rule"}));
+  EXPECT_TRUE(offers("from a").contains("alerts"));
+
+  EXPECT_TRUE(offers("last 1h | join ").contains("("));
+  EXPECT_TRUE(offers("last 1h | join semi (").contains("from flows"));
+  EXPECT_TRUE(offers("last 1h | stats n = count() by src_ip | join (last 2h | stats m = count() by dst_ip | sort ").contains("m"));
+  EXPECT_FALSE(offers("last 1h | stats n = count() by src_ip | join (last 2h | stats m = count() by dst_ip | sort ").contains("n"));
+  EXPECT_TRUE(offers("last 1h | stats n = count() by src_ip | join (last 2h | stats m = count() by src_ip) on src_ip | sort ").contains("m"));
+
+  const Words done = offers("from flows | where dst_port == 53 ");
+  for (const char* word : {"and", "or", "|"}) EXPECT_TRUE(done.contains(word)) << word;
+  EXPECT_FALSE(done.contains("src_ip") || done.contains("=="));
+
+  EXPECT_TRUE(offers("source.").contains("source.ip"));
+  EXPECT_FALSE(offers("sour").contains("source.ip"));
+  EXPECT_EQ(offers("where extra."), (Words{"extra.note", "extra.\"tgw-id\""}));
 }
 
 TEST(WatchListTest, ReadsItemsAndRefusesWhatMakesNoSense) {
