@@ -139,7 +139,7 @@ const Case kCases[] = {
     {"from flows | where not has(flags, syn) and starts_with(upper(a), \"x\")",
      "from flows | where (not has(flags, syn) and starts_with(upper(a), \"x\"))"},
     {"where ! ends_with (a, 'x')", "from flows | where (not ends_with(a, \"x\"))"},
-    {"where not not has(a, b) or c == 1", "from flows | where (not not has(a, b) or c == 1)"},
+    {"where not not has(a, b) or c == 1", "from flows | where not not has(a, b) or c == 1"},
     {"where contains ('a') | where has (f(x, y))", "from flows | where where contains \"a\" | where where has f(x, y)"},
     {"from flows | sort end desc, last, by asc | drop in, from, where | select stats, limit = top",
      "from flows | sort end desc, last, by | drop in, from, where | select stats, limit = top"},
