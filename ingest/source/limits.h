@@ -79,6 +79,9 @@ inline constexpr size_t kDomainsPerExporterMax = 256;
 // Samplers of one observation domain. Beyond: not kept, their flows' rate is not known.
 inline constexpr size_t kSelectorsPerDomainMax = 1'024;
 inline constexpr size_t kSelectorsPerExporterMax = 4'096;
+// A sampling rate: one packet in this many at most. Devices reach some 65,536, and what is beyond 31 bits is a negative number or was never
+// set. Beyond: as if the exporter had not said it; counted where it stands in options.
+inline constexpr uint64_t kSamplingRateMax = INT32_MAX;
 // How often one packet may have what its exporter's domains agree on made anew; a packet that tells a rate and holds flows needs one.
 // Beyond: what it tells holds for flows without a rate of their own from the next packet on.
 inline constexpr int kSharedRatesPerPacket = 4;

@@ -145,7 +145,11 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
     }
     if (p > 1e-9 && p <= 1) rate = static_cast<uint64_t>(1 / p + 0.5);
   }
-  if (rate) {
+  if (rate && *rate > limits::kSamplingRateMax) {
+    ++e.stats.bad_records;
+    ++counts.bad;
+    error(e, d.id, definition.id, "sampling rate that can be none");
+  } else if (rate) {
     const auto algorithm = static_cast<uint8_t>(number(304).value_or(number(35).value_or(number(49).value_or(0))));
     auto selector = number(302);
     if (!selector) selector = number(48);

@@ -564,17 +564,21 @@ void RecordWriter::write_sampling(const Template& t, const std::vector<Place>& p
       rate = *of_interface.forced;
     } else if (context.forced_rate) {
       rate = *context.forced_rate;
-    } else if (const auto interval = field(plan.interval, i)) {
-      rate = std::max<uint64_t>(*interval, 1);
-    } else if (const auto taken = field(plan.packets, i); taken && *taken > 0) {
-      const uint64_t skipped = field(plan.space, i).value_or(0);
-      rate = std::max<uint64_t>(1, (std::min<uint64_t>(*taken, UINT32_MAX) + std::min<uint64_t>(skipped, UINT32_MAX)) / *taken);
-    } else if (const auto selector = field(plan.selector, i)) {
-      if (selector != last_selector) {
-        last_selector = selector;
-        last_rate = lookup.rate_of(*selector);
+    } else {
+      if (const auto interval = field(plan.interval, i)) {
+        rate = std::max<uint64_t>(*interval, 1);
+      } else if (const auto taken = field(plan.packets, i); taken && *taken > 0) {
+        const uint64_t skipped = field(plan.space, i).value_or(0);
+        rate = std::max<uint64_t>(1, (std::min<uint64_t>(*taken, UINT32_MAX) + std::min<uint64_t>(skipped, UINT32_MAX)) / *taken);
       }
-      if (last_rate) rate = *last_rate;
+      if (rate && *rate > limits::kSamplingRateMax) rate.reset();
+      if (const auto selector = rate ? std::nullopt : field(plan.selector, i)) {
+        if (selector != last_selector) {
+          last_selector = selector;
+          last_rate = lookup.rate_of(*selector);
+        }
+        if (last_rate) rate = *last_rate;
+      }
     }
     for (const auto& next : {of_interface.told, context.sampling_rate, of_interface.operator_rate, context.operator_rate})
       if (!rate && next) rate = *next;

@@ -145,7 +145,7 @@ void Impl::sflow_follow(const SflowSample& s, Exporter& e, Domain& d) {
     e.stats.lost_samples += v.lost;
     e.stats.lost_samples -= std::min(e.stats.lost_samples, v.recovered);
   }
-  source.rate = s.sampling_rate;
+  source.rate = s.sampling_rate <= limits::kSamplingRateMax ? s.sampling_rate : 0;
   const auto step = static_cast<int32_t>(s.sequence - source.number);
   if (source.known && step <= 0 && !v.restart) return;  // an old one that came late
   if (source.known && !v.restart && step < limits::kSequenceGapMax) {
@@ -227,8 +227,9 @@ void Impl::sflow_row(const SflowSample& s, Exporter& e, Domain& d) {
       row.same<uint8_t>(C::byte_basis, static_cast<uint8_t>(s.basis));
     }
     const RateOverride* o = e.override ? operator_rate(*e.override, d.id, s) : nullptr;
-    const bool by_operator = o && (o->force || s.sampling_rate == 0);
-    if (const uint32_t rate = by_operator ? o->rate : s.sampling_rate; rate > 0) row.same<uint32_t>(C::sampling_rate, rate);
+    const uint32_t told = s.sampling_rate <= limits::kSamplingRateMax ? s.sampling_rate : 0;
+    const bool by_operator = o && (o->force || told == 0);
+    if (const uint32_t rate = by_operator ? o->rate : told; rate > 0) row.same<uint32_t>(C::sampling_rate, rate);
   }
   if (s.reason) {
     row.set<uint8_t>(C::action, static_cast<uint8_t>(Action::drop));

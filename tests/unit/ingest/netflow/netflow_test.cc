@@ -297,6 +297,19 @@ TEST(NetFlow9, SamplingToldInAnotherDomain) {
   EXPECT_FALSE(c.rows.at(1).has("sampling_rate"));
 }
 
+TEST(NetFlow9, RatesThatCanBeNoneAreNotTold) {  // negative numbers, memory that was never set
+  Collector c;
+  const auto options = options_template9(257, {{1, 4}}, {{34, 4}});
+  c.send(packet9(Wire().set(1, options).set(257, Wire().u32(0).u32(limits::kSamplingRateMax + 1)).set(0, template9(256, {{8, 4}})).set(256, Wire().ip("10.0.0.1"))));
+  EXPECT_FALSE(c.rows.at(0).has("sampling_rate"));
+  EXPECT_FALSE(c.decoder.exporter_stats().at(0).sampling_known);
+  EXPECT_EQ(c.total.bad, 1u);
+  c.send(packet9(Wire().set(257, Wire().u32(0).u32(100) + Wire().u32(0).u32(0xffffffff)).set(0, template9(258, {{8, 4}, {34, 8}}))
+                     .set(258, Wire().ip("10.0.0.1").u64(~uint64_t{0}) + Wire().ip("10.0.0.1").u64(limits::kSamplingRateMax)), 2));
+  EXPECT_EQ(c.rows.at(1)["sampling_rate"], "100");
+  EXPECT_EQ(c.rows.at(2)["sampling_rate"], std::to_string(limits::kSamplingRateMax));
+}
+
 // What domains agree on is made from all their rates, so a packet of nothing but changes must not have it made again and again.
 TEST(Bounds, SharedRatesOfOnePacket) {
   Collector c;

@@ -55,6 +55,10 @@ TEST(Sflow, RateZeroIsNotKnown) {
   EXPECT_FALSE(row_of({raw_header(kPacket.bytes)}, h).has("sampling_rate"));
 }
 
+TEST(Sflow, ARateThatCanBeNoneIsNotKnown) {
+  EXPECT_FALSE(one_row(datagram({flow_sample({raw_header(kPacket.bytes)}, {.rate = 0xffffffff})})).has("sampling_rate"));
+}
+
 TEST(Sflow, TheOperatorsRate) {
   PacketDecoderOptions options;
   ExporterOverride override;
