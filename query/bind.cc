@@ -493,6 +493,7 @@ std::optional<Plan> Binder::finish() {
   for (Visible& v : visible_) {
     const NodePtr node = slot_of(v);
     plan_.output.push_back({v.name, *node->slot(), slots()[*node->slot()].type});
+    if (std::find(group_keys_.begin(), group_keys_.end(), *node->slot()) != group_keys_.end()) plan_.keys.push_back(v.name);
   }
   plan_.scan.slots = scan_slots_;
   plan_.scan.output.assign(scan_slots_.size(), false);

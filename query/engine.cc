@@ -137,6 +137,7 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
     answer.range = covered(plan->scan.range, *context.snapshot);
     summary.range = answer.range;
     summary.render = plan->render;
+    summary.keys = std::move(plan->keys);
     summary.warnings.clear();
     if (answer.report.unknown_sampling_rows > 0)
       summary.warnings.push_back(
@@ -178,6 +179,7 @@ std::optional<QueryError> run_stages(const Batch& table, const std::vector<g::St
     }
     append_warnings(report, widen, summary.warnings);
     summary.render = plan->render;
+    summary.keys = std::move(plan->keys);
     if (timed && plan->scan.range != TimeRange{}) summary.range = plan->scan.range;
     return std::nullopt;
   }

@@ -128,6 +128,7 @@ struct QuerySummary {
   ScanStats stats;
   uint64_t rows = 0;
   std::string render;  // the query's hint to clients: "", "timechart", …
+  std::vector<std::string> keys;  // columns of the answer that are keys of its last grouping: who, where the others say how much
 };
 
 // Receives the answer on the thread that called run(). begin() comes once, before the first batch, also for empty answers.

@@ -87,6 +87,7 @@ struct Plan {
   ScanPlan scan;
   std::vector<OperatorPtr> operators;
   std::vector<OutputColumn> output;
+  std::vector<std::string> keys;  // of the answer's columns those that are keys of its last grouping
   std::string render;
   std::vector<std::string> warnings;  // of what is not known here, whatever the rows say
   std::optional<PlanWindow> window;  // rules only: BindOptions::continuous

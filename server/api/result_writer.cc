@@ -326,7 +326,11 @@ void ResultWriter::finish(const query::QuerySummary& summary) {
     buffer_ += ",\"render\":";
     append_json_string(buffer_, summary.render);
   }
-  buffer_ += "}";
+  for (size_t i = 0; i < summary.keys.size(); ++i) {
+    buffer_ += i ? "," : ",\"keys\":[";
+    append_json_string(buffer_, summary.keys[i]);
+  }
+  buffer_ += summary.keys.empty() ? "}" : "]}";
 }
 
 bool ResultWriter::fail(const query::QueryError& error) {

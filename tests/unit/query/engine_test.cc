@@ -928,6 +928,20 @@ TEST_F(EngineTest, TablesOfTheServer) {
   }
 }
 
+TEST_F(EngineTest, TellsTheKeysOfTheLastGrouping) {
+  const auto keys = [&](const char* text) {
+    ask(text);
+    return summary_.keys;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(keys("select src_ip, dst_port"), Names());
+  EXPECT_EQ(keys("stats n = count() by dst_port, action"), (Names{"dst_port", "action"}));
+  EXPECT_EQ(keys("top 3 dst_port by sum(bytes) | rename door = dst_port | extend twice = door"), Names{"door"});
+  EXPECT_EQ(keys("stats n = count() by dst_port, action | select n, action"), Names{"action"});
+  EXPECT_EQ(keys("timeseries n = count() every 1h by protocol"), (Names{"ts", "protocol"}));
+  EXPECT_EQ(keys("stats n = count() by dst_port | stats m = max(n)"), Names());
+}
+
 TEST_F(EngineTest, SaysWhatBecameOfNumbersThatDoNotFit) {
   ask("where src_port == 40001 | select t = ts + 100000d");
   ASSERT_EQ(summary_.warnings.size(), 1u);

@@ -188,7 +188,7 @@ var keysEnd = map[string]bool{"limit": true, "fill": true, "every": true, "sprea
 	"within": true, "seasonal": true, "min": true, "for": true, "lookback": true, "expected": true}
 
 // Keys are the names of the grouping keys of a query's last grouping stage, as the answer calls its columns: as they are written, or
-// what stands before "=". The answer itself does not tell a key that is a number (a port) from a value.
+// what stands before "=". Only for answers that do not tell their keys: a query that renames them behind has none here.
 func Keys(s string) []string {
 	tokens := scan(s)
 	depth, from := 0, 0

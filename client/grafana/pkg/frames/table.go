@@ -14,7 +14,7 @@ import (
 
 // How Grafana calls the units of columns (docs/http.md). Sizes are decimal in FlowQL (10KB is 10,000 bytes), so they are here.
 var units = map[string]string{
-	"bytes": "decbytes", "packets": "short", "ms": "ms", "s": "s", "bytes/s": "Bps", "packets/s": "pps", "bits/s": "bps",
+	"bytes": "decbytes", "packets": "short", "ms": "ms", "s": "s", "bytes/s": "Bps", "packets/s": "pps", "bits/s": "bps", "1/s": "cps",
 }
 
 func config(c *sluice.Column) *data.FieldConfig {

@@ -148,6 +148,14 @@ func (d *Datasource) answerQuery(ctx context.Context, asked backend.DataQuery) b
 	return backend.DataResponse{Frames: shown, Status: backend.StatusOK}
 }
 
+// The keys of the answer's last grouping; of an answer that does not tell them, those of the text.
+func keysOf(answer *sluice.Answer, text string) []string {
+	if answer.Keys != nil {
+		return answer.Keys
+	}
+	return flowql.Keys(text)
+}
+
 func draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
 	one := func(frame *data.Frame, err error) (data.Frames, error) {
 		if err != nil {
@@ -157,7 +165,7 @@ func draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
 	}
 	switch q.QueryType {
 	case TimeSeries:
-		series := frames.Series(answer, flowql.Keys(text), q.Legend)
+		series := frames.Series(answer, keysOf(answer, text), q.Legend)
 		for _, field := range series.Fields {
 			if field.Type().Numeric() && field.Config != nil && field.Config.Unit == "" {
 				field.Config.Unit = q.Unit
@@ -171,7 +179,7 @@ func draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
 	case LogsVolume:
 		return frames.Volume(answer), nil
 	case NodeGraph:
-		return frames.Graph(answer, flowql.Keys(text))
+		return frames.Graph(answer, keysOf(answer, text))
 	case Geomap:
 		return one(frames.Places(answer))
 	case Alerts:

@@ -101,6 +101,7 @@ type Answer struct {
 	Warnings []string
 	Stats    map[string]json.Number
 	Render   string
+	Keys     []string // columns that are keys of the query's last grouping; nil where the answer does not say
 }
 
 // Column by its name, or nil.
@@ -165,6 +166,8 @@ func ReadAnswer(r io.Reader) (*Answer, error) {
 			err = decoder.Decode(&answer.Stats)
 		case "render":
 			err = decoder.Decode(&answer.Render)
+		case "keys":
+			err = decoder.Decode(&answer.Keys)
 		case "error":
 			told := &Error{}
 			if err = decoder.Decode(told); err == nil {

@@ -209,6 +209,7 @@ std::string written(AnswerFormat format, const Batch& batch, bool failed = false
   summary.range = TimeRange{0, kSecond};
   summary.warnings = {"mind \"this\""};
   summary.stats.rows_scanned = 9;
+  summary.keys = {"big", "a \"key\""};
   if (failed) {
     query::QueryError e;
     e.code = ErrorCode::deadline;
@@ -230,6 +231,7 @@ TEST(ResultWriter, WritesJson) {
   EXPECT_EQ(j["range"]["to"], "1970-01-01T00:00:01Z");
   EXPECT_EQ(j["warnings"][0], "mind \"this\"");
   EXPECT_EQ(j["stats"]["rows_scanned"], 9);
+  EXPECT_EQ(j["keys"], json::array({"big", "a \"key\""}));
 }
 
 TEST(ResultWriter, AnErrorAfterRowsIsInTheAnswer) {
