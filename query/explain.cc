@@ -5,16 +5,37 @@
 namespace sluice::query {
 namespace {
 
-// How a conjunct can be decided without reading rows.
-void ways_of(const Predicate& p, std::set<std::string>& ways) {
-  if (p.kind == Predicate::Kind::test && p.column) {
-    const ColumnSpec& spec = column_spec(*p.column);
-    if (*p.column == ColumnId::flow_end) ways.insert("segment times");
-    if (std::holds_alternative<IpRanges>(p.test) || std::holds_alternative<TextTest>(p.test)) ways.insert("dictionary");
-    if ((spec.index == IndexKind::postings || spec.index == IndexKind::address) && !std::holds_alternative<NullTest>(p.test)) ways.insert("postings");
-    ways.insert("zones");
+// How a conjunct can be decided without reading rows. Whole segments are left out by their times for the query's range alone.
+std::set<std::string> ways_of(const Predicate& p, const TimeRange& range) {
+  std::set<std::string> ways;
+  switch (p.kind) {
+    case Predicate::Kind::test: {
+      if (!p.column) break;
+      const ColumnSpec& spec = column_spec(*p.column);
+      if (const auto* times = std::get_if<IntRanges>(&p.test); times && *p.column == ColumnId::flow_end && range != TimeRange{} && times->ranges.size() == 1 &&
+                                                               static_cast<TimestampNs>(times->ranges[0].first) == range.from)
+        ways.insert("segment times");
+      if (std::holds_alternative<IpRanges>(p.test) || std::holds_alternative<TextTest>(p.test)) ways.insert("dictionary");
+      if ((spec.index == IndexKind::postings || spec.index == IndexKind::address) && !std::holds_alternative<NullTest>(p.test)) ways.insert("postings");
+      ways.insert("zones");
+      break;
+    }
+    case Predicate::Kind::conjunction:
+      for (const auto& c : p.children) ways.merge(ways_of(*c, range));
+      break;
+    case Predicate::Kind::disjunction:  // one that has to be read decides for all
+      for (const auto& c : p.children) {
+        auto more = ways_of(*c, range);
+        if (more.empty()) return {};
+        ways.merge(more);
+      }
+      break;
+    case Predicate::Kind::negation:  // where a zone says that all rows meet what is negated
+      if (ways_of(*p.children[0], range).contains("zones")) ways.insert("zones");
+      break;
+    default: break;
   }
-  for (const auto& c : p.children) ways_of(*c, ways);
+  return ways;
 }
 
 std::optional<QueryError> send(Batch batch, ResultSink& sink, QuerySummary& summary) {
@@ -39,8 +60,7 @@ std::vector<std::string> plan_lines(const Plan& plan) {
   if (scan.range.to != kTimestampMax) line += " to " + format_timestamp(scan.range.to);
   lines.push_back(line);
   for (const Conjunct& c : scan.conjuncts) {
-    std::set<std::string> ways;
-    ways_of(*c.predicate, ways);
+    const std::set<std::string> ways = ways_of(*c.predicate, scan.range);
     line = "  filter in scan: " + c.text;
     if (!ways.empty()) {
       line += "  [prunes by";

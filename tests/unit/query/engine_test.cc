@@ -928,6 +928,25 @@ TEST_F(EngineTest, TablesOfTheServer) {
   }
 }
 
+// What the plan says of pruning is what the scan can do.
+TEST_F(EngineTest, ExplainsWhatPrunes) {
+  const auto filter = [&](const std::string& text) {
+    TextSink sink;
+    QueryRequest request;
+    request.text = "explain " + text + " | stats n = count()";
+    EXPECT_FALSE(run_on(sealed_, request, sink)) << text;
+    for (const std::string& line : sink.lines)
+      if (line.find("filter in scan") != std::string::npos) return line.find('[') == std::string::npos ? std::string() : line.substr(line.find('['));
+    return std::string("no filter");
+  };
+  EXPECT_EQ(filter("where src_ip == 10.0.0.1"), "[prunes by dictionary, postings, zones]");
+  EXPECT_EQ(filter("where src_ip == 10.0.0.1 or dst_port == 5"), "[prunes by dictionary, postings, zones]");
+  EXPECT_EQ(filter("where src_ip == 10.0.0.1 or src_port + dst_port == 5"), "");
+  EXPECT_EQ(filter("where not (src_ip == 10.0.0.1)"), "[prunes by zones]");
+  EXPECT_EQ(filter("where ts > 2025-11-21T08:00Z"), "[prunes by zones]");
+  EXPECT_EQ(filter("since 2025-11-21"), "[prunes by segment times, zones]");
+}
+
 TEST_F(EngineTest, TellsTheKeysOfTheLastGrouping) {
   const auto keys = [&](const char* text) {
     ask(text);
