@@ -155,7 +155,9 @@ NodePtr Binder::unknown_name(const g::Name& name, std::string_view what) {
   const std::string word = lower_case(name.text());
   std::string hint;
   // A word that means something, but not as a column.
-  if (const AggregateSpec* aggregate = find_aggregate(word))
+  if (dropped_.contains(word))
+    hint = "a stage before dropped it, or gave it another name";
+  else if (const AggregateSpec* aggregate = find_aggregate(word))
     hint = "an aggregate stands in a stage: stats " + (word == "count" ? std::string("count()") : std::string(aggregate->signature));
   else if (word == "flows" && flows_ && !closed_)
     hint = "did you mean 'from flows'?";
@@ -163,7 +165,7 @@ NodePtr Binder::unknown_name(const g::Name& name, std::string_view what) {
     hint = "did you mean the stage '" + std::string(stage) + "'?";
   else
     hint = g::did_you_mean(name.text(), views);
-  if (hint.empty() && !flows_ && !visible_.empty() && visible_.size() <= 12) {
+  if (hint.empty() && (!flows_ || closed_) && !visible_.empty() && visible_.size() <= 12) {
     hint = "there are";
     for (size_t i = 0; i < known.size(); ++i) hint += (i == 0 ? " " : ", ") + known[i];
   }
