@@ -37,6 +37,10 @@ inline constexpr size_t kFeedSetAsideMax = 1'000;
 // --- watch-lists
 // A list as a document: a million indicators as STIX, which spends half a kilobyte on each, come in several. Beyond: 413.
 inline constexpr size_t kListBodyBytesMax = 64u << 20;
+// Values of such a document as JSON, and how deep they lie: its tree takes about a hundred bytes for each, so that 64 MiB of empty ones would
+// be gigabytes. An indicator has some fifteen, an attribute of MISP some twenty. Beyond: 413.
+inline constexpr size_t kListJsonValuesMax = 4'000'000;
+inline constexpr size_t kListJsonDepthMax = 64;
 
 // --- pushes: what clouds send ---------------------------------------------------------------------------------------
 // A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "query/words.h"
+#include "server/limits.h"
 #include "storage/model/ip.h"
 
 namespace sluice::server {
@@ -390,6 +391,50 @@ Status read_misp(const json& document, Reader& reader) {
   return {};
 }
 
+// --- JSON as a whole
+
+// A document becomes a tree in memory, a hundred bytes and more a value, which may be two bytes of text. So it is counted before.
+class BoundsReader final : public nlohmann::json_sax<json> {
+ public:
+  const char* beyond = nullptr;
+
+  bool null() override { return value(); }
+  bool boolean(bool) override { return value(); }
+  bool number_integer(int64_t) override { return value(); }
+  bool number_unsigned(uint64_t) override { return value(); }
+  bool number_float(double, const std::string&) override { return value(); }
+  bool string(std::string&) override { return value(); }
+  bool binary(json::binary_t&) override { return value(); }
+  bool key(std::string&) override { return true; }
+  bool start_object(size_t) override { return value() && down(); }
+  bool start_array(size_t) override { return value() && down(); }
+  bool end_object() override { return up(); }
+  bool end_array() override { return up(); }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  bool value() {
+    if (++values_ > limits::kListJsonValuesMax) beyond = "the document has more values than the limit; send it in parts";
+    return !beyond;
+  }
+  bool down() {
+    if (++depth_ > limits::kListJsonDepthMax) beyond = "the document is nested too deep";
+    return !beyond;
+  }
+  bool up() {
+    --depth_;
+    return true;
+  }
+  size_t values_ = 0, depth_ = 0;
+};
+
+Status check_bounds(std::string_view text) {
+  BoundsReader bounds;
+  if (json::sax_parse(text, &bounds)) return {};
+  if (bounds.beyond) return Error{ErrorCode::too_large, bounds.beyond};
+  return Error{ErrorCode::parse, "the body is not JSON"};
+}
+
 }  // namespace
 
 std::optional<ListFormat> list_format_of(std::string_view word) {
@@ -420,6 +465,7 @@ Result<ReadList> read_list(ListFormat format, std::string_view text) {
   } else if (format == ListFormat::csv) {
     read_csv(text, reader);
   } else {
+    SLUICE_TRY(check_bounds(text));
     const json document = json::parse(text, nullptr, false);
     if (document.is_discarded()) return Error{ErrorCode::parse, "the body is not JSON"};
     SLUICE_TRY(format == ListFormat::stix ? read_stix(document, reader) : read_misp(document, reader));

@@ -37,7 +37,7 @@ struct ReadList {
   std::map<std::string, uint64_t> left_out;  // why, how many
 };
 
-// Errors: parse, where the document as a whole is not what it should be.
+// Errors: parse, where the document as a whole is not what it should be; too_large, where its tree would take too much memory.
 Result<ReadList> read_list(ListFormat format, std::string_view text);
 
 }  // namespace sluice::server

@@ -28,6 +28,14 @@ http::Response ingest_error_response(const Error& error) {
 
 }  // namespace
 
+void admit_share(http::Admission& admission, std::optional<uint64_t> content_length, server::IngestService& ingest) {
+  if (content_length && *content_length > admission.body_bytes_max) return;  // 413, said by the server
+  admission.ticket = ingest.reserve(static_cast<size_t>(content_length.value_or(admission.body_bytes_max)));
+  if (admission.ticket) return;
+  admission.refusal = error_response(503, "full", "too many bytes of bodies are being ingested");
+  admission.refusal->headers.emplace_back("Retry-After", "1");
+}
+
 http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest, size_t body_bytes_max) {
   http::Admission admission;
   admission.body_bytes_max = body_bytes_max;
@@ -40,13 +48,7 @@ http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> 
     admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message, "gzip and zstd are known");
     return admission;
   }
-  if (content_length && *content_length > body_bytes_max) return admission;  // 413, said by the server
-  // A chunked body may grow to the limit, so it takes that much of the budget.
-  admission.ticket = ingest.reserve(content_length ? static_cast<size_t>(*content_length) : body_bytes_max);
-  if (!admission.ticket) {
-    admission.refusal = error_response(503, "full", "too many bytes of bodies are being ingested");
-    admission.refusal->headers.emplace_back("Retry-After", "1");
-  }
+  admit_share(admission, content_length, ingest);
   return admission;
 }
 

@@ -2,10 +2,22 @@
 #include "query/words.h"
 #include "server/api/json_text.h"
 #include "server/api/routes.h"
+#include "server/limits.h"
 #include "server/list_format.h"
 #include "server/list_keeper.h"
 
 namespace sluice::api {
+
+http::Admission admit_list(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest) {
+  http::Admission admission;
+  admission.body_bytes_max = limits::kListBodyBytesMax;
+  if (const auto encoding = head.header("content-encoding"); !encoding.empty() && encoding != "identity") {
+    admission.refusal = error_response(415, "unsupported", "a list comes as it is, not compressed");
+    return admission;
+  }
+  admit_share(admission, content_length, ingest);
+  return admission;
+}
 
 void answer_lists(Call& call, const server::ListKeeper& lists) {
   call.exchange->respond(json_response("{\"lists\":" + objects_json(query::lists_table(*lists.lists())) + "}"));

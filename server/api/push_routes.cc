@@ -212,13 +212,7 @@ http::Admission admit_push(const http::Request& head, std::optional<uint64_t> co
     admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message, "gzip and zstd are known");
     return admission;
   }
-  if (content_length && *content_length > admission.body_bytes_max) return admission;  // 413, said by the server
-  // What is taken out of it is counted as it is (PushBody).
-  admission.ticket = ingest.reserve(static_cast<size_t>(content_length.value_or(admission.body_bytes_max)));
-  if (!admission.ticket) {
-    admission.refusal = error_response(503, "full", "too many bytes of bodies are being ingested");
-    admission.refusal->headers.emplace_back("Retry-After", "1");
-  }
+  admit_share(admission, content_length, ingest);  // what is taken out of it is counted as it is (PushBody)
   return admission;
 }
 

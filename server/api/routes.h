@@ -59,6 +59,9 @@ void answer_queries(Call& call, server::QueryService& queries);
 void answer_cancel(Call& call, server::QueryService& queries);
 
 // ingest_routes.cc
+// Takes the body's share of the bytes that all bodies have together, for as long as it is here; 503 where there is none. A chunked body may
+// grow to the limit, so it takes that much.
+void admit_share(http::Admission& admission, std::optional<uint64_t> content_length, server::IngestService& ingest);
 http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest, size_t body_bytes_max);
 void answer_ingest(Call& call, server::IngestService& ingest);
 
@@ -101,6 +104,7 @@ void answer_tail(Call& call, server::QueryService& queries, server::FlowTail& ta
 void answer_alert_stream(Call& call, server::RuleService& rules, const server::Auth& auth);
 
 // list_routes.cc
+http::Admission admit_list(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest);
 void answer_lists(Call& call, const server::ListKeeper& lists);
 void answer_list(Call& call, const server::ListKeeper& lists);
 void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, bool replaces);

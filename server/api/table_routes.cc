@@ -30,12 +30,7 @@ http::Admission admit_table(const http::Request& head, std::optional<uint64_t> c
     admission.refusal = error_response(415, "unsupported", "a table comes as it is, not compressed");
     return admission;
   }
-  if (content_length && *content_length > admission.body_bytes_max) return admission;  // 413, said by the server
-  admission.ticket = ingest.reserve(static_cast<size_t>(content_length.value_or(admission.body_bytes_max)));
-  if (!admission.ticket) {
-    admission.refusal = error_response(503, "full", "too many bytes of bodies are being ingested");
-    admission.refusal->headers.emplace_back("Retry-After", "1");
-  }
+  admit_share(admission, content_length, ingest);
   return admission;
 }
 

@@ -166,6 +166,16 @@ class Routes(unittest.TestCase):
         self.assertEqual(self.s.ask("DELETE", "/v1/tables/assets").json(), {"removed": True})
         self.assertEqual(self.s.ask("DELETE", "/v1/tables/assets").status, 404)
 
+    def test_lists_and_tables_that_make_no_sense_cost_only_themselves(self):
+        put = lambda path, body, **headers: self.s.ask("PUT", path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+        self.assertEqual(put("/v1/lists/odd", gzip.compress(b"10.0.0.1\n"), Content_Encoding="gzip").status, 415)
+        for body in (b"[" * 10_000_000, b'{"objects":[' + b"{}," * 5_000_000 + b"{}]}"):
+            refused = put("/v1/lists/odd", body, Content_Type="application/json")
+            self.assertEqual((refused.status, refused.error["code"]), (413, "too_large"))
+        self.assertEqual(self.s.get("/v1/lists/odd").status, 404)
+        many = b'{"k":1' + b"".join(b',"m%d":1' % i for i in range(1_000_000)) + b"}"
+        self.assertEqual(put("/v1/tables/odd", many, Content_Type="application/x-ndjson").status, 413)
+
     def test_places_without_a_database(self):
         answer = self.s.query("limit 1 | select c = country(10.0.0.1), n = asn(10.0.0.1), o = as_name(10.0.0.1) | render table").json()
         self.assertEqual(answer["render"], "table")

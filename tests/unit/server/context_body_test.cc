@@ -33,6 +33,20 @@ TEST(ContextBodyTest, WhatIsWrongIsNamedByItsLine) {
   for (size_t i = 0; i < limits::kContextColumnsMax; ++i) wide += (i ? ",\"m" : "\"m") + std::to_string(i) + "\":1";
   EXPECT_TRUE(csv_of_ndjson(wide + "}").ok());
   EXPECT_EQ(csv_of_ndjson(wide + ",\"more\":1}").error().code, ErrorCode::too_large);
+  for (const char* bad : {"3", "\"a\"", "null", "[]", "{\"a\":1} x", "{\"a\":1e999}", "{\"a\":[1]}"}) EXPECT_EQ(csv_of_ndjson(bad).error().code, ErrorCode::parse) << bad;
+  EXPECT_EQ(*csv_of_ndjson("{\"a\":1,\"a\":2.50}"), "a\n2.5\n") << "the last one, as everywhere";
+}
+
+// One line of three million members, or of as many brackets, once took a core for hours, or gigabytes.
+TEST(ContextBodyTest, ALineCostsNoMoreThanItsBytes) {
+  std::string members = "{\"k\":1";
+  for (int i = 0; i < 1'000'000; ++i) members += ",\"m" + std::to_string(i) + "\":1";
+  EXPECT_EQ(csv_of_ndjson(members + "}").error().code, ErrorCode::too_large);
+  EXPECT_EQ(csv_of_ndjson("{\"k\":" + std::string(10'000'000, '[')).error().code, ErrorCode::parse);
+  EXPECT_EQ(csv_of_ndjson(std::string(10'000'000, '[')).error().code, ErrorCode::parse);
+  std::string again = "{\"k\":1";
+  for (int i = 0; i < 1'000'000; ++i) again += ",\"k\":1";
+  EXPECT_EQ(*csv_of_ndjson(again + "}"), "k\n1\n");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "server/limits.h"
+
 namespace sluice::server {
 namespace {
 
@@ -90,6 +92,22 @@ TEST(ListFormat, IsGuessed) {
   EXPECT_EQ(guess_list_format("application/json", bundle(indicator("[ipv4-addr:value = '198.51.100.1']"))), ListFormat::stix);
   EXPECT_EQ(guess_list_format("application/json", "{\"Event\":{\"Attribute\":[]}}"), ListFormat::misp);
   EXPECT_EQ(guess_list_format("", "10.0.0.1\n"), ListFormat::plain);
+}
+
+// A tree takes a hundred bytes for what is two bytes of text: at the bounds it is read, one past it is refused before it is made.
+TEST(ListFormat, TheTreeOfADocumentIsBounded) {
+  const auto values = [](size_t count) {  // the object, its list, and as many numbers as are left
+    std::string text = "{\"objects\":[";
+    for (size_t i = 2; i < count; ++i) text += i > 2 ? ",0" : "0";
+    return text + "]}";
+  };
+  EXPECT_TRUE(read_list(ListFormat::stix, values(limits::kListJsonValuesMax)).ok());
+  EXPECT_EQ(read_list(ListFormat::stix, values(limits::kListJsonValuesMax + 1)).error().code, ErrorCode::too_large);
+  const auto nested = [](size_t depth) { return "{\"objects\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}"; };
+  EXPECT_TRUE(read_list(ListFormat::stix, nested(limits::kListJsonDepthMax)).ok());
+  EXPECT_EQ(read_list(ListFormat::stix, nested(limits::kListJsonDepthMax + 1)).error().code, ErrorCode::too_large);
+  EXPECT_EQ(read_list(ListFormat::misp, std::string(10'000'000, '[')).error().code, ErrorCode::too_large);
+  EXPECT_EQ(read_list(ListFormat::misp, "{\"a\":").error().code, ErrorCode::parse);
 }
 
 }  // namespace
