@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
 #include <thread>
 
 #include "client/repl/event_reader.h"
@@ -66,7 +68,11 @@ std::string EndlessTable::line(const std::vector<Cell>& row) {
 
 int follow(Http& http, const std::string& filter, const QueryOptions& options, const TypedPlace* typed) {
   const Terminal terminal;
-  const std::string question = filter.empty() ? "from flows" : filter;
+  constexpr std::string_view kAll = "from flows ";
+  const bool stages_alone = filter.empty() || filter.starts_with("|");
+  const std::string question = stages_alone ? std::string(kAll) + filter : filter;
+  std::optional<TypedPlace> place;
+  if (typed != nullptr) place = TypedPlace{typed->prompt, typed->more, typed->text, typed->shift - (stages_alone ? static_cast<std::ptrdiff_t>(kAll.size()) : 0)};
   std::string path = "/v1/tail?q=" + url_encode(question);
   for (const auto& [name, value] : options.parameters) path += "&param." + url_encode(name) + "=" + url_encode(value);
   std::string last_id, why;
@@ -75,7 +81,6 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
   uint64_t flows = 0;
   int failures = 0;
   bool ended = false;
-  note(terminal, "flows as they come in; Ctrl-C ends it");
   while (true) {
     EventReader reader(limits::kEventBytes);
     Request request{"GET", path, {"Accept: text/event-stream"}, {}, limits::kStreamSilenceSeconds};
@@ -91,6 +96,7 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
         if (!table) {
           columns = now;
           table.emplace(columns, terminal.width, terminal.colour);
+          note(terminal, "flows as they come in; Ctrl-C ends it");
           std::printf("%s\n", for_locale(table->head()).c_str());
         }
       } else if (event.name == "rows" && table) {
@@ -128,7 +134,7 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
     if (response.failure == Response::Failure::none && !response.ok()) {
       // 503: as many follow as the server lets; others are told why at once.
       if (response.status != 503 || failures == 0) {
-        say_error(read_error(response.body, response.status), question, typed);
+        say_error(read_error(response.body, response.status), question, place ? &*place : nullptr);
         return 1;
       }
       why = read_error(response.body, response.status).message;

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "client/repl/limits.h"
 #include "client/repl/line_view.h"
@@ -86,7 +87,13 @@ void say_warnings(const Response& response) {
   const json summary = json::parse(it->second, nullptr, false);
   if (!summary.is_object() || !summary.contains("warnings") || !summary["warnings"].is_array()) return;
   for (const auto& w : summary["warnings"])
-    if (w.is_string()) std::fprintf(stderr, "warning: %s\n", printable(w.get<std::string>()).c_str());
+    if (w.is_string()) say_warning(w.get<std::string>());
+}
+
+void say_warning(const std::string& warning) {
+  const Terminal terminal;
+  const std::string text = "warning: " + printable(warning);
+  for (const std::string& line : isatty(STDERR_FILENO) && terminal.width > 20 ? wrapped(text, terminal.width, 2) : std::vector<std::string>{text}) std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 void say_error(const ServerError& error, std::string_view question, const TypedPlace* typed) {
@@ -175,7 +182,7 @@ int run_query(Http& http, const std::string& text, const QueryOptions& options) 
   const Terminal terminal;
   std::fputs(draw_answer(*answer, text, terminal, false).c_str(), stdout);
   std::fflush(stdout);
-  for (const auto& w : answer->warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
+  for (const auto& w : answer->warnings) say_warning(w);
   // A script that reads the table from standard output is not bothered with how long it took.
   std::fputs(draw_account(*answer, terminal).c_str(), terminal.is_terminal ? stdout : stderr);
   return 0;

@@ -46,6 +46,8 @@ std::string draw_account(const Answer& answer, const Terminal& terminal);
 // Says what the server had against a question: under the place in what was typed where that is the last line on the screen, else with the line again.
 void say_error(const ServerError& error, std::string_view question, const TypedPlace* typed);
 void say_unreachable(const Http& http, const Response& response);
+// On standard error, in lines that fit.
+void say_warning(const std::string& warning);
 // Warnings of answers that stream: a header, or a trailer once the rows are through.
 void say_warnings(const Response& response);
 

@@ -140,37 +140,38 @@ class Repl {
  private:
   // What a newcomer wants to know: what is there, what to type, and how to learn more. Others get two lines.
   void greet() {
-    std::printf("Sluice at %s\n", printable(http_.server().url).c_str());
+    std::vector<std::string> lines{"Sluice at " + printable(http_.server().url)};
     if (editor_.has_history()) {
-      std::printf("\\help tells what can be asked, TAB completes, Ctrl-D leaves.\n");
-      return;
+      lines.push_back("\\help tells what can be asked, TAB completes, Ctrl-D leaves.");
+    } else {
+      introduce(lines);
+      lines.push_back("TAB completes, \\help tells more, Ctrl-D leaves.");
     }
+    const Terminal terminal;
+    for (const std::string& line : lines)
+      for (const std::string& part : terminal.width > 20 ? wrapped(line, terminal.width, 2) : std::vector<std::string>{line}) std::printf("%s\n", for_locale(part).c_str());
+  }
+
+  void introduce(std::vector<std::string>& lines) {
     const Response response = http_.send({"GET", "/v1/storage", {}, {}});
     const json storage = json::parse(response.body, nullptr, false);
     if (response.status == 401 || response.status == 403) {
-      std::printf("It wants a token to answer: leave, and start again with SLUICE_TOKEN set.\n");
-    } else if (response.ok() && storage.is_object() && storage.contains("flows") && storage["flows"].is_number_unsigned()) {
-      const uint64_t flows = storage["flows"].get<uint64_t>();
-      const auto day = [&](const char* key) { return storage.contains(key) && storage[key].is_string() ? printable(storage[key].get<std::string>().substr(0, 16)) : std::string("?"); };
-      if (flows == 0) {
-        std::printf(
-            "It has no flows yet. Send it some, from another terminal:\n"
-            "  sluice ingest --source aws_vpc FILE…     (`sluice sources` lists the formats)\n"
-            "or point a router's NetFlow, IPFIX or sFlow at it.\n");
-      } else {
-        std::printf("%s\n", for_locale("It has " + with_thousands(flows) + " flows, from " + day("oldest") + " to " + day("newest") + " UTC. You might ask:").c_str());
-        // Of old flows the last hour would show nothing.
-        const auto newest = storage.contains("newest") && storage["newest"].is_string() ? time_of(storage["newest"].get<std::string>()) : std::nullopt;
-        const bool fresh = newest && std::time(nullptr) - *newest / 1000 < 3000;
-        std::printf(
-            "  top 10 src_ip by sum(bytes)%s\n"
-            "  timeseries sum(bytes) every 1h by protocol | render timechart\n"
-            "  dst_port == 22 and action == reject\n"
-            "  show columns\n",
-            fresh ? "         (`last 1h |` in front asks of the last hour)" : "");
-      }
+      lines.push_back("It wants a token to answer: leave, and start again with SLUICE_TOKEN set.");
+      return;
     }
-    std::printf("TAB completes, \\help tells more, Ctrl-D leaves.\n\n");
+    if (!response.ok() || !storage.is_object() || !storage.contains("flows") || !storage["flows"].is_number_unsigned()) return;
+    const uint64_t flows = storage["flows"].get<uint64_t>();
+    if (flows == 0) {
+      for (const char* line : {"It has no flows yet. Send it some, from another terminal:", "  sluice ingest --source aws_vpc FILE…", "or point a router's NetFlow, IPFIX or sFlow at it. `show sources` lists what it reads."}) lines.emplace_back(line);
+      return;
+    }
+    const auto time = [&](const char* key) { return storage.contains(key) && storage[key].is_string() ? storage[key].get<std::string>() : std::string(); };
+    const std::string oldest = time("oldest"), newest = time("newest");
+    lines.push_back("It has " + with_thousands(flows) + (flows == 1 ? " flow" : " flows") + ", from " + printable(oldest.substr(0, 16)) + " to " + printable(newest.substr(0, 16)) + " UTC. You might ask:");
+    for (const char* line : {"  top 10 src_ip by sum(bytes)", "  timeseries sum(bytes) every 1h by protocol | render timechart", "  dst_port == 22 and action == reject"}) lines.emplace_back(line);
+    // Of old flows the last hour would show nothing.
+    if (const auto at = time_of(newest); at && std::time(nullptr) - *at / 1000 < 3000) lines.push_back("  last 1h | stats flows = count(), sum(bytes) by dst_port | sort flows desc");
+    lines.push_back("  show columns");
   }
 
   CompletionAnswer complete(std::string_view text, size_t cursor) {
@@ -191,7 +192,7 @@ class Repl {
     if (!answer) return code;
     const Terminal terminal;
     show(*answer, text, terminal, chart);
-    for (const auto& w : answer->warnings) std::fprintf(stderr, "warning: %s\n", w.c_str());
+    for (const auto& w : answer->warnings) say_warning(w);
     if (timing) std::fputs(draw_account(*answer, terminal).c_str(), stdout);
     kept_.reset();
     if (answer->rows.size() <= limits::kAnswerRowsKept) {
