@@ -134,7 +134,7 @@ async function open(query, { what = 'query', run = true, range = day } = {}) {
   }
 }
 
-const settled = () => page.getByText(/^Panel \((Done|Error|Streaming)\)$/).waitFor({ timeout: 20000 });
+const settled = () => page.getByText(/^Panel \((Done|Error|Streaming)\)$/).waitFor();
 const saved = () => page.evaluate(() => window.host.query());
 const panel = () => page.getByTestId('panel');
 
@@ -168,9 +168,9 @@ async function main() {
   const browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox', '--disable-gpu'] });
   children.push({ kill: () => browser.close().catch(() => undefined) });
   page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-  page.setDefaultTimeout(20000); // of a machine that has other things to do
+  page.setDefaultTimeout(60000); // of a machine that has other things to do
   page.on('pageerror', (error) => problems.push(error.message));
-  await page.goto(url);
+  await page.goto(url, { timeout: 120000 });
   await page.waitForFunction(() => window.host || document.getElementById('broken'), null, { timeout: 60000 });
   const broken = await page.evaluate(() => document.getElementById('broken')?.textContent);
   assert.equal(broken, undefined, `the plugin could not be loaded: ${broken}`);
@@ -215,13 +215,13 @@ async function main() {
   await step('code: completion of a column and of a value that flows have', async () => {
     await open({ mode: 'code', queryType: 'table', expr: '' }, { run: false });
     const editor = page.getByTestId('flowql-editor');
-    await editor.locator('.monaco-editor').first().waitFor({ timeout: 20000 });
+    await editor.locator('.monaco-editor').first().waitFor();
     await editor.locator('.view-lines').click();
     await page.keyboard.type('src_vpc', { delay: 30 });
-    await page.locator('.suggest-widget .monaco-list-row').filter({ hasText: 'src_vpc_id' }).first().waitFor({ timeout: 10000 });
+    await page.locator('.suggest-widget .monaco-list-row').filter({ hasText: 'src_vpc_id' }).first().waitFor();
     await page.keyboard.press('Tab');
     await page.keyboard.type(' == ', { delay: 30 });
-    await page.locator('.suggest-widget .monaco-list-row').filter({ hasText: 'vpc-0a20c0ffee0000001' }).first().waitFor({ timeout: 10000 });
+    await page.locator('.suggest-widget .monaco-list-row').filter({ hasText: 'vpc-0a20c0ffee0000001' }).first().waitFor();
     await shot('completion');
     await page.keyboard.press('Tab');
     await page.keyboard.type('\n| top 5 src_ip by sum(bytes)', { delay: 5 });
@@ -234,7 +234,7 @@ async function main() {
 
   await step('code: what is wrong is marked and said while typing', async () => {
     await open({ mode: 'code', queryType: 'table', expr: 'from flows\n| where $__timeFilter and src_prt == 443\n| top 5 src_ip by sum(bytes)' }, { run: false });
-    await page.getByTestId('flowql-editor').getByRole('alert').filter({ hasText: "unknown column 'src_prt'" }).waitFor({ timeout: 15000 });
+    await page.getByTestId('flowql-editor').getByRole('alert').filter({ hasText: "unknown column 'src_prt'" }).waitFor();
     await page.getByText("did you mean 'src_port'?").first().waitFor();
     await page.locator('.squiggly-error').first().waitFor();
     await shot('squiggle');
@@ -343,7 +343,7 @@ async function main() {
         await page.waitForTimeout(300);
       }
     }
-    await panel().getByText(/TCP 10\.66\.0\.1(:\d+)? → 10\.66\.0\.3:6666/).first().waitFor({ timeout: 15000 });
+    await panel().getByText(/TCP 10\.66\.0\.1(:\d+)? → 10\.66\.0\.3:6666/).first().waitFor();
     await shot('tail');
     await open({ queryType: 'table', mode: 'code', expr: 'from flows | stats count()' });
     assert.equal(await panel().getByText('10.66.0.3').count(), 0);
