@@ -224,6 +224,11 @@ Scope scope_behind(std::string_view stages, const QueryContext& context) {
   options.tables = context.tables.get();
   options.geo = context.geo.get();
   options.any_list = true;
+  const auto* asked = statement->as<g::Query>();
+  options.continuous = asked && std::any_of(asked->stages.begin(), asked->stages.end(), [](const g::Stage& stage) {
+    const auto* stats = stage.as<g::StatsStage>();
+    return stats && stats->window;  // of a rule
+  });
   Binder binder(options);
   if (const auto* show = statement->as<g::Show>()) {
     const auto table = system_table(show->subject.text, context);

@@ -38,7 +38,7 @@ inline constexpr int64_t kRuleExampleAnswersMax = 5'000;
 // Labels that a rule's alerts put, and how long one may last at least and at most. Beyond: refused.
 inline constexpr size_t kRuleLabelsMax = 8;
 inline constexpr DurationNs kRuleLabelMin = kMinute;
-inline constexpr DurationNs kRuleLabelMax = 366 * kDay;
+inline constexpr DurationNs kRuleLabelMax = 364 * kDay;
 // Windows of a rule that looks at single flows: matches of one key within it are one row.
 inline constexpr DurationNs kRuleRecordWindow = kMinute;
 // How far behind a source's newest flow others of it may come, before a window counts as complete.

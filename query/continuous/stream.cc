@@ -34,7 +34,7 @@ RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::share
 void Stream::add(std::unique_ptr<WindowGroups> groups) {
   remove(groups->rule()->name);
   const RulePtr rule = groups->rule();
-  rules_.emplace(rule->name, Entry{std::move(groups), filter_.add({rule, &rule->plan})});
+  rules_.emplace(rule->name, Entry{std::move(groups), filter_.add({rule, &rule->plan}), {}});
 }
 
 void Stream::remove(const std::string& name) {
@@ -134,10 +134,11 @@ Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanSta
       if (!s.ok()) return std::move(s);
     return {};
   };
-  SLUICE_TRY(each(reader.segment_count(), [&](Worker& w, size_t i) -> Status {
+  const auto prepare = [&](Worker& w, size_t i) -> Status {
     SLUICE_TRY(run.check());
     return reader.prepare(i, w);
-  }));
+  };
+  SLUICE_TRY(each(reader.segment_count(), prepare));
   std::vector<ScanUnit> units;
   for (size_t s = 0; s < reader.segment_count(); ++s) reader.add_units(s, units);
   reader.add_open_units(units);

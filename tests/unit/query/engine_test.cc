@@ -449,9 +449,10 @@ TEST_F(EngineTest, AnAnswerThatIsEnoughEndsAsIfItWereComplete) {
     ASSERT_FALSE(run_on(damaged, request, some));
     EXPECT_FALSE(some.lines.empty());
     EXPECT_EQ(summary_.range, all.range);
-    ASSERT_EQ(summary_.warnings.size(), 2u);
-    EXPECT_NE(summary_.warnings[0].find("no known sampling rate"), std::string::npos) << summary_.warnings[0];
-    EXPECT_EQ(summary_.warnings[1], "segment 22 is damaged, its rows are missing: its checksum is wrong");
+    // What is said of rows is said of those that were read.
+    ASSERT_FALSE(summary_.warnings.empty());
+    for (const auto& warning : summary_.warnings) EXPECT_TRUE(std::find(all.warnings.begin(), all.warnings.end(), warning) != all.warnings.end()) << warning;
+    EXPECT_EQ(summary_.warnings.back(), "segment 22 is damaged, its rows are missing: its checksum is wrong");
   }
 }
 

@@ -249,7 +249,7 @@ TEST_F(StageTest, CompletionKnowsThePlace) {
     return out;
   };
   using Words = std::set<std::string>;
-  EXPECT_EQ(offers("las"), (Words{"last"}));
+  EXPECT_TRUE(offers("las").contains("last"));
   EXPECT_TRUE(offers("").contains("from flows"));
   EXPECT_TRUE(offers("").contains("stats"));
 

@@ -283,7 +283,7 @@ TEST(Azure, ABadTupleCostsOnlyItself) {
       {"1733975972606,10.1.0.4,20.10.127.193,57892,443,6,O,E,NX,18446744073709551616,0,0,0", "packets to the destination are not a number: \"18446744073709551616\""},
       {"1733975972606,10.1.0.4,20.10.127.193,57892,443,6,O,E,NX,1,2,3", "has 12 fields, not 13"},
       {"1733975972606,10.1.0.4,20.10.127.193,57892,443,6,O,E,NX,1,2,3,4,5", "has 14 fields, not 13"},
-      {"", "has 1 fields, not 13"},
+      {"", "has 1 field, not 13"},
   };
   for (const auto& [tuple, reason] : bad) {
     const Decoded d = run(decode_azure, vnet({good, tuple, good}));

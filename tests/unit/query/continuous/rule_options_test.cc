@@ -80,9 +80,9 @@ TEST(Labels, NameAColumnAListAndATime) {
     EXPECT_EQ(label(wrong), "'" + std::string(wrong) + "' is no label, as \"src_ip in @suspects for 7d\" is");
   EXPECT_EQ(label("dst_ip in @s for 1d"), "the rule's rows have no column 'dst_ip' to label");
   EXPECT_EQ(label("m in @s for 1d"), "what 'm' has can't be in a list");
-  EXPECT_EQ(label("src_ip in @s for 59s"), "a label lasts from 1m to 366d");
-  EXPECT_EQ(label("src_ip in @s for 367d"), "a label lasts from 1m to 366d");
-  EXPECT_EQ(label("src_ip in @s for 366d"), "taken");
+  EXPECT_EQ(label("src_ip in @s for 59s"), "a label lasts from 1m to 52w");
+  EXPECT_EQ(label("src_ip in @s for 365d"), "a label lasts from 1m to 52w");
+  EXPECT_EQ(label("src_ip in @s for 364d"), "taken");
   CompileOptions any;
   any.any_list = true;
   EXPECT_EQ(refused("create rule r label (\"src_ip in @Bad for 1d\") as dst_ip in @bad alert by src_ip", any), "a rule can't label into the list 'Bad', which it reads");
