@@ -196,6 +196,11 @@ class MappedSegment final : public Segment {
 
   void forget_checks() const override {
     for (size_t i = 0; i < seen_words(); ++i) seen_[i].store(0, std::memory_order_relaxed);
+    // Texts are copies of the file's, so that those of all segments that a question went through would stay in memory. Only
+    // load_dictionary hands them out, under the lock: one that nobody else holds now is nobody's.
+    std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < dictionaries_.size(); ++i)
+      if (loaded_[i] && loaded_[i]->type() == PhysicalType::Str && loaded_[i].use_count() == 1) loaded_[i].reset();
   }
 
   Status intact(bool look_at_length) const override { return mapping_->intact(look_at_length); }

@@ -121,7 +121,8 @@ class Segment {
   // Looking at the file's length is a system call, and finds what a lost page does not: the rest of the last page of a file cut
   // short reads as zeros. Error: corrupt.
   virtual Status intact(bool look_at_length = true) const = 0;
-  // From now on each chunk is verified again when it is next read: a disk may have changed what was read in from it.
+  // From now on each chunk is verified again when it is next read: a disk may have changed what was read in from it. Lets go of the text
+  // dictionaries that nobody uses.
   virtual void forget_checks() const = 0;
 };
 

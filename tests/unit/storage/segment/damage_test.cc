@@ -258,6 +258,22 @@ TEST_F(Damage, WhatADiskDoesLaterIsFoundAtTheNextCheck) {
   EXPECT_FALSE((*segment)->verify().ok());
 }
 
+TEST_F(Damage, TextsThatNobodyUsesGoWithTheChecks) {
+  write(3'000, false);
+  auto segment = Segment::open(path_);
+  ASSERT_TRUE(segment.ok());
+  auto used = (*segment)->dictionary(ColumnId::src_instance_id);
+  ASSERT_TRUE(used.ok() && *used);
+  const std::weak_ptr<const Dictionary> watched = *used;
+  (*segment)->forget_checks();
+  EXPECT_EQ((*segment)->dictionary(ColumnId::dst_instance_id)->get(), used->get()) << "one for both sides, and in use";
+  *used = nullptr;
+  EXPECT_FALSE(watched.expired());
+  (*segment)->forget_checks();
+  EXPECT_TRUE(watched.expired());
+  EXPECT_GT((*(*segment)->dictionary(ColumnId::src_instance_id))->size(), 0u);
+}
+
 TEST_F(Damage, ANewerFormatSaysSo) {
   write(10, false);
   std::string newer = good_;
