@@ -23,6 +23,26 @@ constexpr uint64_t kDiskReserveBytes = 256u << 20;
 constexpr size_t kJoinCount = 32;
 constexpr uint64_t kSmallRows[] = {64, 2'048, 16'384};
 
+// The piece in parts of at most kSealedRowsMax rows, of which each can be sealed; a batch is one part at least.
+std::vector<Piece> parted(Piece&& whole) {
+  std::vector<Piece> parts;
+  if (whole.rows <= kSealedRowsMax) {
+    parts.push_back(std::move(whole));
+    return parts;
+  }
+  for (std::shared_ptr<const Batch>& batch : whole.batches) {
+    if (parts.empty() || parts.back().rows + batch->rows > kSealedRowsMax) {
+      parts.emplace_back();
+      parts.back().first = whole.first;  // of the whole: wider than need be, as a bound of times may
+      parts.back().last = whole.last;
+    }
+    parts.back().rows += batch->rows;
+    parts.back().bytes += batch->byte_size();
+    parts.back().batches.push_back(std::move(batch));
+  }
+  return parts;
+}
+
 size_t kind_of(const OpenRows& open) {
   size_t kind = 0;
   while (kind < std::size(kSmallRows) && open.rows >= kSmallRows[kind]) ++kind;
@@ -121,25 +141,26 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
 
   const TimestampNs now = clock_.now();
   catalog::Write write;
-  std::map<TimestampNs, OpenRows> rows;
+  std::vector<PartitionRows> rows;
   AppendResult result;
   result.rows = row_count;
-  for (auto& [start, piece] : pieces) {
-    std::string entry = journal_entry({start, now}, piece.batches);
-    const uint64_t sequence = next_sequence_.fetch_add(1);
-    result.sequence = sequence;
-    OpenRows open;
-    open.sequences = {sequence};
-    open.batches = std::move(piece.batches);
-    open.rows = piece.rows;
-    open.bytes = piece.bytes;
-    open.journal_bytes = entry.size();
-    open.first = piece.first;
-    open.last = piece.last;
-    open.appended_at = now;
-    rows.emplace(start, std::move(open));
-    write.put(Keyspace::journal, number_key(sequence), std::move(entry));
-  }
+  for (auto& [start, whole] : pieces)
+    for (Piece& piece : parted(std::move(whole))) {
+      std::string entry = journal_entry({start, now}, piece.batches);
+      const uint64_t sequence = next_sequence_.fetch_add(1);
+      result.sequence = sequence;
+      OpenRows open;
+      open.sequences = {sequence};
+      open.batches = std::move(piece.batches);
+      open.rows = piece.rows;
+      open.bytes = piece.bytes;
+      open.journal_bytes = entry.size();
+      open.first = piece.first;
+      open.last = piece.last;
+      open.appended_at = now;
+      rows.emplace_back(start, std::move(open));
+      write.put(Keyspace::journal, number_key(sequence), std::move(entry));
+    }
   if (!options.object_key.empty()) write.put(Keyspace::objects, options.object_key, time_record(now));
   for (const auto& [key, value] : options.side_writes) {
     if (value.empty())
@@ -152,7 +173,7 @@ Result<AppendResult> StoreImpl::append_pieces(const std::function<Result<Pieces>
   if (Status committed = catalog_->commit(write, options_.sync ? Sync::yes : Sync::no); !committed.ok()) {
     // The rows may be in the log all the same; then they become visible once that is known.
     if (!rows.empty()) {
-      auto held = std::make_shared<std::map<TimestampNs, OpenRows>>(std::move(rows));
+      auto held = std::make_shared<std::vector<PartitionRows>>(std::move(rows));
       Undecided undecided{Keyspace::journal, number_key(result.sequence), [this, held, bytes, result, id = options.retry_id](bool happened) {
                             if (!happened) {
                               reserved_bytes_.fetch_sub(bytes);
@@ -201,7 +222,7 @@ void StoreImpl::add_open(TimestampNs partition_start, OpenRows open) {
   partition.open.push_back(std::move(open));
 }
 
-void StoreImpl::publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows) {
+void StoreImpl::publish_rows(std::vector<PartitionRows> rows, uint64_t appended_rows) {
   std::vector<std::shared_ptr<const Batch>> batches;
   std::lock_guard lock(mutex_);
   if (watcher_)

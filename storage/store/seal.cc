@@ -16,9 +16,6 @@ namespace sluice::store {
 
 namespace {
 
-// Rows of one segment that sealing writes at most: after a backlog, several segments rather than one that takes all memory.
-constexpr uint64_t kSealedRowsMax = 4ull << 20;
-
 Status sync_folder(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return Error::from_errno("cannot open folder " + path, errno);
@@ -43,13 +40,14 @@ bool StoreImpl::due(const Partition& partition, TimestampNs now) const {
 Result<uint64_t> StoreImpl::seal_due() {
   std::lock_guard sealing(seal_mutex_);
   const TimestampNs now = clock_.now();
-  // Many partitions with few rows each are not waited for: appends are refused when there are too many.
-  bool many = false;
+  // Many partitions with few rows each are not waited for: appends are refused when there are too many. Nor are large rows, of which too
+  // few to be due may take all the memory that there is.
+  bool pressed = reserved_bytes_.load() > options_.open_bytes_max / 2;
   {
     std::lock_guard lock(mutex_);
-    many = open_partitions_ > limits::kOpenPartitionsMax / 4;
+    pressed = pressed || open_partitions_ > limits::kOpenPartitionsMax / 4;
   }
-  return seal_partitions([&](const Partition& partition) { return many ? !partition.open.empty() : due(partition, now); });
+  return seal_partitions([&](const Partition& partition) { return pressed ? !partition.open.empty() : due(partition, now); });
 }
 
 Result<uint64_t> StoreImpl::flush() {

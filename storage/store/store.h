@@ -102,7 +102,8 @@ class Store {
   // One watcher at a time; empty: none.
   virtual void watch_appends(AppendWatcher watcher) = 0;
 
-  // Seals partitions that are due by rows or age (by the clock). Returns segments written.
+  // Seals partitions that are due by rows or age (by the clock), and all of them when half the memory of open rows is taken. Returns
+  // segments written.
   virtual Result<uint64_t> seal_due() = 0;
   // Seals everything open. After it, a crash replays nothing appended before.
   virtual Result<uint64_t> flush() = 0;

@@ -24,7 +24,11 @@
 
 namespace sluice::store {
 
-// Rows in the journal that are in no segment yet: of one append, or of several small ones joined.
+// Rows of one segment that sealing writes at most: after a backlog, several segments rather than one that takes all memory. So many rows
+// of one partition make a journal entry at most, as an entry is sealed whole; only a single batch may be larger.
+inline constexpr uint64_t kSealedRowsMax = 4ull << 20;
+
+// Rows in the journal that are in no segment yet: of one append or a part of it, or of several small ones joined.
 struct OpenRows {
   std::vector<uint64_t> sequences;  // journal entries that it covers
   std::vector<std::shared_ptr<const Batch>> batches;
@@ -35,6 +39,8 @@ struct OpenRows {
   TimestampNs appended_at = 0;  // of the oldest row
   bool joining = false;         // a thread joins it with others outside the lock
 };
+
+using PartitionRows = std::pair<TimestampNs, OpenRows>;  // with the partition's start
 
 // A segment file in use. The file of a retired one is deleted when its last user lets go.
 class SegmentFile {
@@ -126,7 +132,7 @@ class StoreImpl final : public Store {
   Status check_disk(size_t bytes) const;
   Status check_partitions(const Pieces& pieces);
   void add_open(TimestampNs partition_start, OpenRows open);  // mutex_ held
-  void publish_rows(std::map<TimestampNs, OpenRows> rows, uint64_t appended_rows);
+  void publish_rows(std::vector<PartitionRows> rows, uint64_t appended_rows);
   void join_small_rows(TimestampNs partition_start);
   Status decide_undecided();
 

@@ -752,6 +752,48 @@ TEST(Store, SealsByRowsAndByAge) {
   EXPECT_EQ(numbers(store->snapshot()), expected);
 }
 
+// Rows that are large: long before they are many, they are half of what may be open.
+TEST(Store, SealsBeforeItsMemoryIsFull) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  o.open_bytes_max = 4 * rows(0, 1000).byte_size();
+  auto store = must_open(o, clock);
+  must_append(*store, rows(0, 1000));
+  EXPECT_EQ(*store->seal_due(), 0u);
+  must_append(*store, rows(1000, 1000, kStart + kHour));
+  must_append(*store, rows(2000, 500));
+  EXPECT_EQ(*store->seal_due(), 2u);
+  EXPECT_EQ(store->stats().open_rows, 0u);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 2500));
+}
+
+// One append may have more rows than a segment holds. Each journal entry becomes a segment whole, so it has several.
+TEST(Store, SealsAnAppendOfMoreRowsThanASegmentHas) {
+  Folder f;
+  ManualClock clock(kStart);
+  FlowBatchBuilder b;
+  for (uint32_t i = 0; i < limits::kBlockRows; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart + i);
+  }
+  const auto batch = std::make_shared<const Batch>(b.finish());
+  const std::vector<std::shared_ptr<const Batch>> batches(65, batch);  // one more than 4 Mi rows
+  {
+    auto store = must_open(options_for(f), clock);
+    const auto appended = store->append_shared(batches);
+    ASSERT_TRUE(appended.ok()) << appended.error().message;
+    EXPECT_EQ(appended->rows, 65u * limits::kBlockRows);
+    EXPECT_EQ(store->stats().journal_entries, 2u);
+    EXPECT_EQ(store->stats().appends, 1u);
+  }
+  auto store = must_open(options_for(f), clock);
+  EXPECT_EQ(store->stats().open_rows, 65u * limits::kBlockRows);
+  EXPECT_EQ(*store->flush(), 2u);
+  EXPECT_EQ(store->stats().segment_rows, 65u * limits::kBlockRows);
+  EXPECT_EQ(store->stats().journal_entries, 0u);
+}
+
 TEST(Store, APartitionThatCannotBeSealedKeepsNoOtherBack) {
   Folder f;
   ManualClock clock(kStart);
