@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "storage/model/limits.h"
 #include "storage/store/contained_rows.h"
@@ -59,6 +60,23 @@ std::vector<std::shared_ptr<SegmentFile>> choose(const std::vector<std::shared_p
   return best;
 }
 
+// What batches of segments take, with each dictionary of texts counted once; those of addresses lie in the file's pages.
+class MemoryTaken {
+ public:
+  void add(const Batch& batch) {
+    bytes_ += batch.byte_size();
+    for (const Column& c : batch.columns) {
+      if (!c.is_coded() || c.type() != PhysicalType::Str || !counted_.insert(c.dictionary().get()).second) continue;
+      for (uint32_t code = 0; code < c.dictionary()->size(); ++code) bytes_ += sizeof(uint32_t) + c.dictionary()->string_at(code).size();
+    }
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::unordered_set<const Dictionary*> counted_;
+  size_t bytes_ = 0;
+};
+
 }  // namespace
 
 Result<bool> StoreImpl::merge_once() {
@@ -79,7 +97,7 @@ Result<bool> StoreImpl::merge_once() {
       const bool ended = !__builtin_add_overflow(partition_start, options_.partition_width, &end) && end <= now - kColdAge;
       Candidate c{partition_start, ended && partition.open.empty(), {}};
       for (const SegmentEntry& e : partition.segments)
-        if (e.damage.empty()) c.sound.push_back(e.file);
+        if (e.damage.empty() && !too_large_to_merge_.contains(e.file->info().id)) c.sound.push_back(e.file);
       candidates.push_back(std::move(c));
     }
   }
@@ -96,17 +114,34 @@ Result<bool> StoreImpl::merge_once() {
   const TimestampNs began = clock_.now();
   std::vector<Batch> batches;
   uint64_t rows = 0;
+  MemoryTaken taken;
+  size_t read = 0;  // inputs that are in memory whole
   for (const auto& file : inputs) {
+    const size_t batches_before = batches.size(), bytes_before = taken.bytes();
+    bool fits = true;
     const auto keep = [&](Batch&& batch) -> Status {
+      taken.add(batch);
+      fits = taken.bytes() <= options_.merge_bytes_max;
+      if (!fits) return Error{ErrorCode::full, "beyond the memory of a merge"};
       batches.push_back(std::move(batch));
       return {};
     };
-    if (Status read = each_block(*SegmentFile::segment_of(file), keep); !read.ok()) {
-      if (read.error().code == ErrorCode::corrupt) report_damage(file->info().id, read.error().message);
-      return std::move(read).error().with("cannot merge");
+    Status all = each_block(*SegmentFile::segment_of(file), keep);
+    if (!fits) {
+      batches.resize(batches_before);
+      // Two that do not fit together: the larger one is left out from now on.
+      if (read < 2) too_large_to_merge_.insert(inputs[read == 1 && bytes_before > taken.bytes() - bytes_before ? 0 : read]->info().id);
+      break;
+    }
+    if (!all.ok()) {
+      if (all.error().code == ErrorCode::corrupt) report_damage(file->info().id, all.error().message);
+      return std::move(all).error().with("cannot merge");
     }
     rows += file->info().rows;
+    ++read;
   }
+  if (read < 2) return true;  // another choice, next time
+  inputs.resize(read);
   const uint64_t id = next_segment_.fetch_add(1);
   const std::string path = segment_path(start, id);
   crash_point("merge_before_file");

@@ -34,6 +34,9 @@ struct StoreOptions {
   uint32_t seal_rows = limits::kSealRows;
   DurationNs seal_age = limits::kSealAge;
   size_t open_bytes_max = limits::kOpenBytesMax;
+  // Rows of one merge, bytes as read. Large texts compress to any size, so what files take says nothing. Beyond: fewer segments are merged,
+  // and one that leaves no room for another stays as it is.
+  size_t merge_bytes_max = size_t{2} << 30;
   DurationNs retain_age = 0;      // 0: for ever
   uint64_t retain_bytes = 0;      // of segment files; 0: no bound
   bool sync = true;               // off only in tests that don't crash

@@ -161,6 +161,7 @@ class StoreImpl final : public Store {
 
   std::mutex seal_mutex_, merge_mutex_, retain_mutex_, publish_mutex_;
   TimestampNs keys_purged_at_ = kTimestampMin;  // retain_mutex_
+  std::set<uint64_t> too_large_to_merge_;       // ids of segments; merge_mutex_
 
   std::atomic<uint64_t> next_sequence_{1}, next_segment_{1};
   std::atomic<size_t> reserved_bytes_{0};  // open rows, visible or on their way into the journal

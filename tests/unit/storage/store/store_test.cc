@@ -886,6 +886,51 @@ TEST(Store, ColdPartitionsMergeDownToOne) {
   EXPECT_FALSE(*store->merge_once());
 }
 
+TEST(Store, AMergeTakesBoundedMemoryHoweverWellItsTextCompresses) {
+  Folder f;
+  ManualClock clock(kStart);
+  StoreOptions o = options_for(f);
+  o.merge_bytes_max = 4u << 20;
+  auto store = must_open(o, clock);
+  uint64_t number = 0;
+  const auto seal = [&](uint64_t count, size_t text_bytes) {
+    FlowBatchBuilder b;
+    for (uint64_t i = 0; i < count; ++i) {
+      b.begin_row();
+      b.set_time(ColumnId::flow_end, kStart + static_cast<int64_t>(number));
+      b.set_uint(ColumnId::raw_packets, number);
+      b.set_uint(ColumnId::raw_bytes, number * number % 100'000);
+      b.set_string(ColumnId::extra, std::string(text_bytes, 'x') + std::to_string(number++));
+    }
+    must_append(*store, b.finish());
+    ASSERT_EQ(*store->flush(), 1u);
+  };
+  const auto there = [&] {
+    std::vector<uint64_t> all;
+    for (const auto& segment : store->snapshot().segments) {
+      const auto column = segment->read(ColumnId::raw_packets, 0, 0, segment->block_rows(0), nullptr);
+      EXPECT_TRUE(column.ok());
+      for (size_t r = 0; r < column->size(); ++r) all.push_back(column->uint_at(r));
+    }
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  for (int i = 0; i < 4; ++i) seal(25, 60'000);  // 1.5 MB each
+  EXPECT_TRUE(*store->merge_once());
+  EXPECT_EQ(store->stats().merges, 1u);
+  EXPECT_EQ(store->snapshot().segments.size(), 3u) << "two of them fit";
+  EXPECT_EQ(there(), range(0, 100));
+  // One that alone is more than a merge may take stays, and keeps nobody else back.
+  seal(150, 60'000);
+  for (int i = 0; i < 6; ++i) seal(100, 10);
+  clock.advance(4 * kHour);
+  int rounds = 0;
+  while (*store->merge_once()) ASSERT_LT(++rounds, 30);
+  EXPECT_EQ(there(), range(0, 850));
+  for (const auto& segment : store->snapshot().segments) EXPECT_NE(segment->rows(), 100u) << "small ones are merged";
+  EXPECT_GE(store->snapshot().segments.size(), 2u);
+}
+
 TEST(Store, RetainsByAge) {
   Folder f;
   ManualClock clock(kStart);
