@@ -265,8 +265,8 @@ class StreamIngestImpl final : public StreamIngest {
     heard_ = false;
     for (const ingest::LossRange& range : decoder_.loss_ranges()) {
       const std::string exporter = sluice::to_string(range.exporter);
-      parts_.losses.put("exporter/" + exporter + "/stream/" + std::to_string(range.domain) + "/" + std::to_string(range.range.from),
-                        {"exporter " + exporter + " (ipfix stream)", "by its sequence numbers", range.unit, range.lost, range.range,
+      parts_.losses.put("exporter/" + exporter + "/stream/" + std::to_string(range.domain) + "/" + std::to_string(range.range.from) + "/" + range.unit,
+                        {"exporter " + exporter + " (ipfix stream)", range.how, range.unit, range.lost, range.range,
                          {static_cast<uint8_t>(range.format)}, {range.exporter, false}});
     }
     auto exporters = decoder_.exporter_stats();

@@ -82,7 +82,7 @@ struct LossRange {
   Source format = Source::unknown;
   TimeRange range;        // by received_at, half-open
   uint64_t lost = 0;      // in `unit`
-  std::string unit;       // "flows", "packets", "records", "samples" or "drop events"
+  std::string unit;       // "flows", "packets", "records", "observed packets", "samples" or "drop events"
   std::string how;        // "by its sequence numbers", "the agent …"
 };
 

@@ -71,6 +71,9 @@ inline constexpr size_t kExportersMax = 16'384;
 inline constexpr size_t kPendingBytesPerExporter = 1u << 20;
 inline constexpr size_t kPendingBytesMax = 64u << 20;
 inline constexpr DurationNs kPendingAge = 30 * kMinute;
+// Metering and exporting processes of one observation domain that tell how much they left out; a router has one or two. Beyond: not
+// followed, and counted.
+inline constexpr size_t kReliabilityCountsPerDomainMax = 16;
 // Fields of all templates, per exporter and over all: what templates cost. The least recently used go first.
 inline constexpr size_t kTemplateFieldsPerExporterMax = 65'536;
 inline constexpr size_t kTemplateFieldsKeptMax = 1u << 20;

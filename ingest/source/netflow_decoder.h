@@ -39,6 +39,7 @@ struct PacketDecoder::Impl {
   void remember_rate(Exporter& e, Domain& d, std::optional<uint64_t> selector, uint64_t rate, uint8_t algorithm);
   void remember_name(Exporter& e, NameKind kind, uint64_t number, std::string name, std::string description);
   void share_rate(Exporter& e);
+  void left_out(Exporter& e, Domain& d, const ReliabilityCount& now, const char* unit, const char* how);
 
   // --- sFlow (sflow_packet.cc) ---
   Status sflow_sample(std::span<const uint8_t> body, uint32_t format, Exporter& e, Domain& d);

@@ -49,6 +49,21 @@ void Impl::share_rate(Exporter& e) {
   if (!agree) e.shared_rate.reset();
 }
 
+// Totals of a process: what came since it told last is lost. One that falls began anew; the first says nothing about when.
+void Impl::left_out(Exporter& e, Domain& d, const ReliabilityCount& now, const char* unit, const char* how) {
+  const auto known = std::ranges::find_if(d.reliability, [&](const ReliabilityCount& c) { return c.element == now.element && c.process == now.process; });
+  if (known == d.reliability.end()) {
+    if (d.reliability.size() < limits::kReliabilityCountsPerDomainMax) {
+      d.reliability.push_back(now);
+      return;
+    }
+    ++e.stats.state_refused;
+    return error(e, d.id, 0, "more processes than are followed");
+  }
+  if (now.count > known->count) lost(e, d, now.count - known->count, unit, how);
+  known->count = now.count;
+}
+
 void Impl::remember_rate(Exporter& e, Domain& d, std::optional<uint64_t> selector, uint64_t rate, uint8_t algorithm) {
   const auto r = static_cast<uint32_t>(std::clamp<uint64_t>(rate, 1, UINT32_MAX));
   if (selector) {
@@ -218,6 +233,8 @@ void Impl::options_record(const Template& t, const std::vector<Place>& at, const
     d.system_init_ms = static_cast<int64_t>(*init);
     d.unsaved = e.unsaved = true;
   }
+  if (const auto v = number(166)) left_out(e, d, {166, number(144).value_or(0), *v}, "flows", "the exporter could not send them");
+  if (const auto v = number(164)) left_out(e, d, {164, number(143).value_or(0), *v}, "observed packets", "the exporter had no room to count them");
   if (const auto v = number(42)) e.stats.reported_flows = *v;
   if (const auto v = number(41)) e.stats.reported_messages = *v;
   if (const auto v = number(40)) e.stats.reported_bytes = *v;

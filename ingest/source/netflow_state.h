@@ -106,6 +106,13 @@ struct PendingSet {
   std::vector<uint8_t> data;
 };
 
+// What a metering or exporting process says that it left out so far (RFC 7011 §4.2, §4.3).
+struct ReliabilityCount {
+  uint16_t element = 0;
+  uint64_t process = 0;
+  uint64_t count = 0;
+};
+
 struct Domain {
   uint8_t version = 0;
   uint32_t id = 0;
@@ -119,6 +126,7 @@ struct Domain {
   SequenceTracker sequence;
   TimestampNs last_packet_at = 0;
   std::optional<uint32_t> last_uptime;
+  std::vector<ReliabilityCount> reliability;
   std::unordered_map<uint16_t, std::vector<std::list<PendingSet>::iterator>> pending;
   std::unordered_map<uint64_t, SflowSource> sources;  // by kind of sample, class and index
 };

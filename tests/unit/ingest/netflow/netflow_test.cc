@@ -909,6 +909,33 @@ TEST(Loss, SequenceWrapsAndRestarts) {
   EXPECT_EQ(rebooted.decoder.exporter_stats().at(0).restarts, 1u);
 }
 
+TEST(Loss, WhatTheExporterSaysItLeftOut) {  // RFC 7011 §4.2, §4.3
+  Collector c;
+  const auto told = [&](uint64_t sent_by, uint64_t unsent, uint64_t ignored) {
+    return Wire().set(257, Wire().u32(sent_by).u64(unsent)).set(258, Wire().u32(sent_by).u64(ignored));
+  };
+  const Wire templates = Wire().set(3, options_template10(257, 1, {{144, 4}, {166, 8}})).set(3, options_template10(258, 1, {{143, 4}, {164, 8}}));
+  c.send(packet10(templates + told(1, 1'000, 7) + told(2, 0, 0)));
+  EXPECT_TRUE(c.decoder.loss_ranges().empty()) << "when that was, nobody knows";
+  c.now += kMinute;
+  c.send(packet10(told(1, 1'005, 7) + told(2, 3, 0), 4));
+  auto ranges = c.decoder.loss_ranges();
+  ASSERT_EQ(ranges.size(), 1u);
+  EXPECT_EQ(ranges[0].lost, 8u);
+  EXPECT_EQ(ranges[0].unit, "flows");
+  EXPECT_EQ(ranges[0].range.from, c.now - kMinute);
+  c.send(packet10(told(1, 2, 9), 8));  // flows: the process began anew
+  ranges = c.decoder.loss_ranges();
+  ASSERT_EQ(ranges.size(), 2u);
+  EXPECT_EQ(ranges[0].lost, 8u);
+  EXPECT_EQ(ranges[1].lost, 2u);
+  EXPECT_EQ(ranges[1].unit, "observed packets");
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 0u);
+  // Bounded.
+  for (uint32_t process = 3; process < 3 + limits::kReliabilityCountsPerDomainMax; ++process) c.send(packet10(told(process, 0, 0), 10 + 2 * (process - 3)));
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).state_refused, 2 * limits::kReliabilityCountsPerDomainMax - (limits::kReliabilityCountsPerDomainMax - 4));
+}
+
 TEST(Loss, ARecordThatCannotBeReadHidesHowManyThereWere) {
   Collector c;
   const Wire templates = Wire().set(2, template10(256, {{8, 4}, {236, 65'535}})).set(3, options_template10(257, 1, {{149, 4}, {84, 65'535}}));
