@@ -6,6 +6,7 @@
 #include "grammar/nearest.h"
 #include "grammar/print.h"
 #include "grammar/words.h"
+#include "query/limits.h"
 #include "query/stage.h"
 #include "query/words.h"
 
@@ -60,6 +61,14 @@ int cost_of(const Predicate& p) {
       return sum;
     }
   }
+}
+
+// What a plan shows of a stage's text.
+std::string text_in_plan(const std::string& text) {
+  if (text.size() <= limits::kPlanTextBytesMax) return text;
+  size_t cut = limits::kPlanTextBytesMax;
+  while (cut > 0 && (static_cast<uint8_t>(text[cut]) & 0xc0) == 0x80) --cut;
+  return text.substr(0, cut) + "…";
 }
 
 bool reads_only_scan(const std::vector<size_t>& slots, const std::vector<SlotSpec>& specs) {
@@ -312,7 +321,7 @@ void Binder::push_conjuncts(PredicatePtr predicate, const std::string& text) {
     return;
   }
   if (predicate->kind == Predicate::Kind::all) return;
-  Conjunct conjunct{predicate, {}, text};
+  Conjunct conjunct{predicate, {}, text_in_plan(text)};
   collect_slots(*predicate, conjunct.slots);
   std::sort(conjunct.slots.begin(), conjunct.slots.end());
   conjunct.slots.erase(std::unique(conjunct.slots.begin(), conjunct.slots.end()), conjunct.slots.end());

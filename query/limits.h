@@ -40,6 +40,8 @@ inline constexpr uint64_t kReachHopsMax = 64;
 // Bins over which timeseries … spread books one flow, and bins of one baseline's range and look-back. Beyond: the query ends.
 inline constexpr uint64_t kSpreadBinsPerFlowMax = 1u << 16;
 inline constexpr uint64_t kBaselineBinsMax = 1u << 20;
+// Of a stage's text what a plan says beside each part of its condition: a condition of a megabyte has ten thousands of parts. Beyond: "…".
+inline constexpr size_t kPlanTextBytesMax = 400;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;

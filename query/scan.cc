@@ -392,6 +392,7 @@ Status Scan::scan_block(SegmentWork& work, size_t index, Worker& worker, const E
           const Conjunct& conjunct = plan_.conjuncts[c];
           if (block.decided[c]) continue;
           for (size_t s : conjunct.slots) SLUICE_TRY(load(s));
+          if (!worker.eval.meter.spend(chunk.rows)) return worker.eval.meter.stopped;
           mask.resize(chunk.rows);
           evaluate(*conjunct.predicate, chunk, worker.eval, &work.leaves.facts, mask.data());
           if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
@@ -468,6 +469,7 @@ Status Scan::scan_open(size_t index, Worker& worker, const Emit& emit) {
     if (from == 0) worker.stats.bytes_read += columns.bytes_read();  // every piece reads the same columns
     std::vector<uint8_t> mask(chunk.rows, 1), one(chunk.rows);
     for (const Conjunct& c : plan_.conjuncts) {
+      if (!worker.eval.meter.spend(chunk.rows)) return worker.eval.meter.stopped;
       evaluate(*c.predicate, chunk, worker.eval, nullptr, one.data());
       if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
       for (size_t i = 0; i < mask.size(); ++i) mask[i] &= one[i];

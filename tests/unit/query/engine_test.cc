@@ -946,6 +946,17 @@ TEST_F(EngineTest, ExplainsWhatPrunes) {
   EXPECT_EQ(filter("where not (src_ip == 10.0.0.1)"), "[prunes by zones]");
   EXPECT_EQ(filter("where ts > 2025-11-21T08:00Z"), "[prunes by zones]");
   EXPECT_EQ(filter("since 2025-11-21"), "[prunes by segment times, zones]");
+
+  // A long condition stands beside each of its parts in short.
+  std::string text = "where src_port != 40000";
+  for (int i = 1; i < 2'000; ++i) text += " and src_port != " + std::to_string(40'000 + i);
+  TextSink sink;
+  QueryRequest request;
+  request.text = "explain " + text + " | stats n = count()";
+  ASSERT_FALSE(run_on(sealed_, request, sink));
+  EXPECT_GT(sink.lines.size(), 2'000u);
+  for (const std::string& line : sink.lines) EXPECT_LT(line.size(), 2 * limits::kPlanTextBytesMax) << line;
+  EXPECT_EQ(one(text + " | stats n = count()"), "0");
 }
 
 TEST_F(EngineTest, TellsTheKeysOfTheLastGrouping) {
