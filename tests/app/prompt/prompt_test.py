@@ -51,8 +51,18 @@ class Terminal:
     def key(self, name):
         self.run("send-keys", name)
 
-    def screen(self):
-        return self.run("capture-pane", "-p")
+    def clear(self):
+        """Once the prompt is there: a key that comes while an answer is printed may be echoed by the terminal and lost."""
+        self.wait(r"sluice>\s*\Z")
+        self.key("C-l")
+
+    def paste(self, text):
+        """As a terminal that brackets pastes does, when the program asked for it."""
+        self.run("set-buffer", text)
+        self.run("paste-buffer", "-p")
+
+    def screen(self, colours=False):
+        return self.run("capture-pane", "-p", *(["-e"] if colours else []))
 
     def wait(self, pattern, seconds=15):
         end = time.monotonic() + seconds
@@ -79,7 +89,7 @@ def long_question(bin_folder):
         address = re.search(r"http=(\S+)", server.stdout.readline())
         env = {"SLUICE_SERVER": "http://" + address.group(1), "XDG_STATE_HOME": f"{folder}/state", "LC_ALL": "C.UTF-8", "PAGER": ""}
         terminal = Terminal(folder, f"{bin_folder}/sluice", env)
-        terminal.wait(r"^sluice> ")
+        terminal.wait(r"^sluice>")
         # A question that takes long ends with Ctrl-C, at the server too, and the prompt goes on.
         many = f"{folder}/many.log"
         with open(many, "w") as f:
@@ -89,7 +99,7 @@ def long_question(bin_folder):
         sent = subprocess.run([f"{bin_folder}/sluice", "ingest", "--quiet", "--source", "aws_vpc", many], env=dict(os.environ, **env), capture_output=True, text=True)
         check("a million flows are taken", "1,000,000 flows accepted" in sent.stdout, sent.stdout + sent.stderr)
         os.unlink(many)
-        terminal.key("C-l")
+        terminal.clear()
         slow = 'extend t = extract(concat(src_ip, "/", src_interface_id, "/", dst_ip), "((([0-9a-f.-]+)+/?)*)+z$", 1) | stats n = count() by t'
         terminal.type(slow)
         time.sleep(1)
@@ -114,6 +124,149 @@ def long_question(bin_folder):
         server.kill()
         server.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def typing(terminal):
+    """What the prompt does while a question is typed. The history has questions by then."""
+    terminal.clear()
+    terminal.type("where app == \"x\" | top 3 src_ip by sum(bytes)", enter=False)
+    terminal.wait(r"sum\(bytes\)")
+    colours = terminal.screen(colours=True)
+    check("stages, strings and numbers are coloured while typing",
+          re.search(r"\x1b\[[0-9;]*34mwhere", colours) is not None and re.search(r'\x1b\[32m"x"', colours) is not None and re.search(r"\x1b\[33m3", colours) is not None, colours)
+    terminal.key("C-u")
+
+    terminal.type("top 5 src_", enter=False)
+    terminal.key("Tab")
+    screen = terminal.wait(r"src_port")
+    check("TAB lists what fits below the line", re.search(r"sluice> top 5 src_\n +src_ip", screen) is not None and "src_port" in screen, screen)
+    terminal.key("Tab")
+    screen = terminal.wait(r"sluice> top 5 src_ip")
+    check("TAB again takes the first", "sluice> top 5 src_ip" in screen, screen)
+    terminal.key("Tab")
+    screen = terminal.wait(r"sluice> top 5 src_port")
+    check("and then the next", "sluice> top 5 src_port" in screen, screen)
+    terminal.key("BTab")
+    screen = terminal.wait(r"sluice> top 5 src_ip")
+    check("Shift-TAB goes back", "sluice> top 5 src_ip" in screen, screen)
+    terminal.key("C-u")
+    terminal.type("\\for", enter=False)
+    terminal.key("Tab")
+    terminal.wait(r"sluice> .format")
+    terminal.type("nd", enter=False)
+    terminal.key("Tab")
+    screen = terminal.wait(r"sluice> .format ndjson")
+    check("commands and their words complete too", "sluice> \\format ndjson" in screen, screen)
+    terminal.key("C-u")
+    terminal.type("zzz", enter=False)
+    terminal.key("Tab")
+    screen = terminal.wait(r"nothing that is known")
+    check("TAB says where nothing fits", "nothing that is known fits here" in screen, screen)
+    terminal.key("C-u")
+
+    terminal.type("distinct act", enter=False)
+    screen = terminal.wait(r"sluice> distinct action \| sort action")
+    check("the history's suggestion stands behind the cursor", "sluice> distinct action | sort action" in screen, screen)
+    terminal.key("Right")
+    terminal.key("Enter")
+    screen = terminal.wait(r"^reject\s")
+    check("the arrow to the right takes it", re.search(r"^accept\s*\nreject", screen, re.M) is not None, screen)
+
+    terminal.clear()
+    terminal.key("C-r")
+    terminal.wait(r"search the history:")
+    terminal.type("DST_port ==", enter=False)
+    screen = terminal.wait(r"sluice> where dst_port == 22")
+    check("Ctrl-R finds a question by a part of it", "sluice> where dst_port == 22 | select" in screen and "search the history: DST_port ==" in screen, screen)
+    terminal.type("nowhere", enter=False)
+    screen = terminal.wait(r"no question has that")
+    check("and says when there is none", "no question has that" in screen, screen)
+    terminal.key("C-g")
+    screen = terminal.wait(r"sluice>\s*$")
+    check("Ctrl-G leaves the search", "search the history" not in screen and re.search(r"sluice>\s*$", screen) is not None, screen)
+    terminal.key("C-r")
+    terminal.wait(r"search the history:")
+    terminal.type("dst_port == 22", enter=False)
+    terminal.wait(r"sluice> where dst_port == 22")
+    terminal.key("Enter")
+    screen = terminal.wait(r"203\.0\.113\.9\s+reject")
+    check("Enter asks what was found", re.search(r"203\.0\.113\.9\s+reject", screen) is not None, screen)
+
+    terminal.clear()
+    terminal.paste("from flows\n| where dst_port == 22\n| stats pasted = count()\n")
+    screen = terminal.wait(r"-> \| stats pasted = count\(\)")
+    check("a paste asks nothing by itself", re.search(r"^sluice> from flows\n +-> \| where dst_port == 22\n +-> \| stats pasted = count\(\)$", screen, re.M) is not None and "row in" not in screen, screen)
+    terminal.key("Up")
+    terminal.key("Up")
+    terminal.type(" -- all", enter=False)
+    screen = terminal.wait(r"from flows -- all")
+    check("the arrows go through the lines of a question", "sluice> from flows -- all" in screen, screen)
+    terminal.key("Enter")
+    screen = terminal.wait(r"^ *pasted$.*^ +1$")
+    check("Enter asks all of them", re.search(r"^ +1$", screen, re.M) is not None, screen)
+
+    terminal.clear()
+    terminal.type("where " + "src_port != 1 and " * 6 + "src_prt == 53")
+    screen = terminal.wait(r"did you mean")
+    check("an error in a question that does not fit one line shows its line again", re.search(r"error at line 1, column 115: .*\n.*src_prt == 53\n +\^~~~~~~", screen) is not None, screen)
+
+
+def pictures(terminal):
+    terminal.clear()
+    terminal.type("top 3 dst_port by sum(bytes)")
+    terminal.wait(r"3 rows in")
+    terminal.type("\\chart")
+    screen = terminal.wait(r"█")
+    check("\\chart draws bars of what was summed, not of the ports", re.search(r"^ +40001 +90000 +█{10,}$", screen, re.M) is not None and re.search(r"^ +22 +60( +▏)?$", screen, re.M) is not None, screen)
+    terminal.clear()
+    terminal.type("timeseries b = sum(bytes) every 1m | render timechart")
+    screen = terminal.wait(r"times are UTC.*in all")
+    check("render timechart draws a chart over time", re.search(r"┤ *█", screen) is not None and "2025-11-20" in screen and "every 1m" in screen, screen)
+    terminal.clear()
+    terminal.type("\\chart timeseries b = sum(bytes) every 1m by dst_port")
+    screen = terminal.wait(r"times are UTC.*in all")
+    check("several series are a line each", re.search(r"^40001 .*90\.0 kB", screen, re.M) is not None and "each line to its own scale" in screen, screen)
+    terminal.type("\\chart distinct action")
+    screen = terminal.wait(r"no numbers to draw")
+    check("\\chart says where there is nothing to draw", "no numbers to draw" in screen, screen)
+
+
+def following(terminal, run, folder):
+    terminal.clear()
+    terminal.type("\\tail dst_prt == 22")
+    screen = terminal.wait(r"did you mean")
+    check("an error of \\tail points into what was typed", re.search(r"^sluice> .tail dst_prt == 22\n {14}\^~~~~~~$", screen, re.M) is not None, screen)
+    terminal.clear()
+    terminal.type("\\tail dst_port == 4444 | select src_ip, dst_port, bytes")
+    terminal.wait(r"flows as they come in")
+    more = f"{folder}/more.log"
+    with open(more, "w") as f:
+        f.write(LOG.splitlines()[0] + "\n" + "".join(f"2 1 eni-9 10.9.9.{i} 198.51.100.7 4000{i} {port} 6 1 77 1763625600 1763625660 ACCEPT OK\n" for i, port in ((1, 4444), (2, 80), (3, 4444))))
+    sent = run("ingest", "--quiet", "--source", "aws_vpc", more)
+    screen = terminal.wait(r"10\.9\.9\.3")
+    check("\\tail shows flows that meet its filter as they come in",
+          re.search(r"^10\.9\.9\.1 +4444 +77\n10\.9\.9\.3 +4444 +77$", screen, re.M) is not None and "10.9.9.2" not in screen, screen + sent.stderr)
+    terminal.key("C-c")
+    screen = terminal.wait(r"2 flows seen\n+sluice>")
+    check("Ctrl-C ends it", re.search(r"2 flows seen\n+sluice>", screen) is not None, screen)
+
+
+def exporting(terminal, run, folder):
+    path = f"{folder}/out/flows.csv"
+    os.mkdir(f"{folder}/out")
+    terminal.clear()
+    terminal.type("select src_ip, bytes | sort bytes")
+    terminal.wait(r"rows in")
+    terminal.type(f"\\export {path}")
+    screen = terminal.wait(r"rows, [^\n]* in ")
+    asked = run("query", "select src_ip, bytes | sort bytes", "--format", "csv").stdout
+    check("\\export writes the last question's rows", os.path.exists(path) and open(path, newline="").read().splitlines() == asked.splitlines() and asked.startswith("src_ip,bytes"), screen)
+    terminal.type("\\export flows.txt")
+    screen = terminal.wait(r"what format")
+    check("a name that tells no format is asked about", "flows.txt: what format?" in screen, screen)
+    terminal.type(f"\\export {path} where src_prt == 1")
+    screen = terminal.wait(r"did you mean")
+    check("a wrong question leaves the file as it was", open(path, newline="").read().splitlines() == asked.splitlines() and os.listdir(f"{folder}/out") == ["flows.csv"], screen)
 
 
 def main():
@@ -143,15 +296,16 @@ def main():
         check("the same file counts once", "1 body known already" in again.stdout, again.stdout + again.stderr)
 
         terminal = Terminal(folder, f"{bin_folder}/sluice", env)
-        screen = terminal.wait(r"^sluice> ")
-        check("greets and shows the prompt", "Sluice at http://" in screen and "\\help" in screen, screen)
+        screen = terminal.wait(r"^sluice>")
+        check("greets, tells a newcomer what is there and shows the prompt",
+              "Sluice at http://" in screen and "It has 3 flows" in screen and "You might ask:" in screen and "\\help" in screen, screen)
 
         terminal.type("stats n = count(), b = sum(bytes) by proto")
         screen = terminal.wait(r"1 row in")
         check("answers with a table and an account", re.search(r"^\s*6\s+3\s+95060\s*$", screen, re.M) is not None and "1 row in" in screen, screen)
 
         terminal.type("from flows |")
-        terminal.wait(r"-> $")
+        terminal.wait(r"->\s*$")
         terminal.type("where src_prt == 53")
         screen = terminal.wait(r"did you mean")
         check("a query may have two lines, and an error points at its place",
@@ -165,6 +319,7 @@ def main():
         screen = terminal.wait(r"203\.0\.113\.9")
         check("the completed question is answered", re.search(r"203\.0\.113\.9\s+reject", screen) is not None, screen)
 
+        terminal.wait(r"in all\s+sluice>\s*\Z")
         terminal.key("Up")
         screen = terminal.wait(r"sluice> where dst_port == 22 \| select src_ip, action\s*$")
         check("the arrow key brings back the last question", re.search(r"sluice> where dst_port == 22 \| select", screen) is not None, screen)
@@ -187,13 +342,23 @@ def main():
         screen = terminal.wait(r"inner_vlan")
         check("\\d lists columns by a part of their name", "inner_vlan" in screen, screen)
 
-        terminal.key("C-l")
+        def run(*args, text=None):
+            return subprocess.run([f"{bin_folder}/sluice", *args], env=dict(os.environ, **env), capture_output=True, text=True, input=text)
+
+        terminal.clear()
         terminal.type("\\watch 200ms stats n = count()")
-        screen = terminal.wait(r"every 0\.2s")
-        time.sleep(0.6)
+        screen = terminal.wait(r"every 0\.2s · \d\d:\d\d:\d\d.*^ *3$")
+        first = re.search(r"every 0\.2s · (\S+)", screen)
+        screen = terminal.wait(rf"every 0\.2s · (?!{first.group(1) if first else 'x'}).*^ *3$")
+        check("\\watch asks again and again", first is not None and re.search(rf"every 0\.2s · (?!{first.group(1)}).*^ *3$", screen, re.M | re.S) is not None, screen)
         terminal.key("C-c")
-        screen = terminal.wait(r"sluice> *$")
-        check("\\watch repeats until Ctrl-C", "every 0.2s" in screen, screen)
+        screen = terminal.wait(r"in all\s+sluice>\s*$")
+        check("until Ctrl-C", re.search(r"sluice>\s*$", screen) is not None, screen)
+
+        typing(terminal)
+        pictures(terminal)
+        exporting(terminal, run, folder)
+        following(terminal, run, folder)
 
         terminal.type("from flows | limit 2")
         screen = terminal.wait(r"^:")
@@ -222,38 +387,36 @@ def main():
         for width, height in ((80, 24), (200, 50)):
             terminal.close()
             terminal = Terminal(folder, f"{bin_folder}/sluice", env, width, height)
-            seen = terminal.wait(r"^sluice> ")
+            seen = terminal.wait(r"^sluice>")
             check(f"the greeting fits {width} columns", re.search(r"^Sluice at http://\S+\n\\help tells", seen, re.M) is not None, seen)
             terminal.type("\\pager off")
             terminal.type("\\d flow_end")
             seen = terminal.wait(r"retention use")
             check(f"the documentation of a column is whole at {width}", "…" not in seen and re.search(r"ranges, bins and\s+retention use$", seen, re.M) is not None, seen)
-            terminal.key("C-l")
+            terminal.clear()
             terminal.type("explain analyze dst_port == 443 | top 1 src_ip, dst_ip by sum(bytes) with others")
             seen = terminal.wait(r"in all")
             check(f"explain analyze is whole at {width}", "…" not in seen and "bytes read" in seen and re.search(r"^top 1 src_ip, dst_ip by sum\(bytes\) with others +\d", seen, re.M) is not None, seen)
             check(f"words of the timing line stay whole at {width}", re.search(r"^(in all|all)$", seen, re.M) is None and "in all" in seen, seen)
-            terminal.key("C-l")
+            terminal.clear()
             terminal.type("\\help")
-            seen = terminal.wait(r"Ctrl-R searches")
-            check(f"the help fits {width} columns", re.search(r"^  .set NAME .* lists them$", seen, re.M) is not None and re.search(r"^TAB completes.*Ctrl-C cancels\.$", seen, re.M) is not None, seen)
+            seen = terminal.wait(r"Ctrl-D +leaves")
+            check(f"the help fits {width} columns", re.search(r"^  .pager on.off +long answers through less, or your PAGER$", seen, re.M) is not None and re.search(r"^  Ctrl-D +leaves$", seen, re.M) is not None, seen)
             terminal.type("from flows | -- all")
             terminal.type("where dst_port == 22 |")
-            terminal.wait(r"-> $")
+            terminal.wait(r"->\s*$")
             terminal.type("stats n = count() by action")
-            seen = terminal.wait(r"^reject +1$")
+            terminal.wait(r"^reject +1$.*in all\s+sluice>\s*\Z")
             terminal.key("Up")
-            seen = terminal.wait(r"sluice> from flows[^\n]*by action")
-            check(f"a question of several lines comes back as one at {width}", re.search(r"sluice> from flows[^\n]*where dst_port == 22 \| stats", seen) is not None, seen)
+            lines = r"sluice> from flows \| -- all\n +-> where dst_port == 22 \|\n +-> stats n = count\(\) by action\s*$"
+            seen = terminal.wait(lines)
+            check(f"a question of several lines comes back as it was at {width}", re.search(lines, seen) is not None, seen)
             terminal.key("C-c")
             terminal.wait(r"\^C\s+sluice> *$")
 
-        # One-shot ways and exit codes.
-        def run(*args, text=None):
-            return subprocess.run([f"{bin_folder}/sluice", *args], env=dict(os.environ, **env), capture_output=True, text=True, input=text)
-
+        # One-shot ways and exit codes. Three flows more have come in by then.
         result = run("query", "stats n = count()", "--format", "csv")
-        check("query --format csv", result.returncode == 0 and result.stdout.split() == ["n", "3"], result.stdout + result.stderr)
+        check("query --format csv", result.returncode == 0 and result.stdout.split() == ["n", "6"], result.stdout + result.stderr)
         result = run("query", "ip == $who | stats n = count()", "--param", "who=10.0.0.5 or true", "--format", "csv")
         check("a parameter is never syntax", result.returncode == 1, result.stdout + result.stderr)
         result = run("query", "where src_prt == 1")
@@ -261,7 +424,7 @@ def main():
         result = run("nonsense")
         check("wrong usage is exit code 2", result.returncode == 2, result.stderr)
         result = run(text="stats n = count()")
-        check("a question by a pipe", result.returncode == 0 and "3" in result.stdout, result.stdout + result.stderr)
+        check("a question by a pipe", result.returncode == 0 and "6" in result.stdout, result.stdout + result.stderr)
         result = run("--server", "http://127.0.0.1:1", "query", "stats count()")
         check("an absent server is exit code 3", result.returncode == 3 and "Is the server running" in result.stderr, result.stderr)
         result = run("sources")
