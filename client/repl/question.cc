@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -75,7 +76,14 @@ std::string query_body(const std::string& text, const QueryOptions& options) {
   json body{{"query", text}};
   if (!options.from.empty()) body["from"] = options.from;
   if (!options.to.empty()) body["to"] = options.to;
-  if (!options.parameters.empty()) body["params"] = options.parameters;
+  auto parameters = options.parameters;
+  if (options.keeps_parameters && !parameters.empty()) {
+    std::set<std::string_view> named;
+    for (const auto& token : tokens_of(text))
+      if (token.kind == TypedKind::parameter && text[token.offset] == '$') named.insert(std::string_view(text).substr(token.offset + 1, token.length - 1));
+    std::erase_if(parameters, [&](const auto& p) { return !named.contains(p.first); });
+  }
+  if (!parameters.empty()) body["params"] = parameters;
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

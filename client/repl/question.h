@@ -17,6 +17,8 @@ struct QueryOptions {
   std::string format = "table";  // table, json, ndjson, csv
   std::string from, to;
   std::map<std::string, std::string> parameters;
+  // The parameters are the prompt's, kept for whatever question names them, and only those that do are sent: the server warns of others.
+  bool keeps_parameters = false;
 };
 
 // Where a question stands on the screen, so that an error can point into it: what was typed last, and which byte of it the question's

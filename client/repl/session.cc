@@ -102,7 +102,9 @@ class Repl {
  public:
   explicit Repl(Http& http)
       : http_(http),
-        editor_(history_path(), {[this](std::string_view text, size_t cursor) { return complete(text, cursor); }, is_finished}, Terminal().colour) {}
+        editor_(history_path(), {[this](std::string_view text, size_t cursor) { return complete(text, cursor); }, is_finished}, Terminal().colour) {
+    options_.keeps_parameters = true;
+  }
 
   int run() {
     const Response hello = http_.send({"GET", "/healthz", {}, {}});

@@ -4,6 +4,7 @@
 
 #include "client/repl/answer.h"
 #include "client/repl/header_lines.h"
+#include "client/repl/question.h"
 #include "client/repl/table.h"
 #include "client/repl/typed_text.h"
 
@@ -23,6 +24,17 @@ TEST_F(ClientTest, HostileTextNeverReachesTheTerminal) {
   EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
   EXPECT_EQ(printable("a\u202eb"), "a\\u{202e}b");
   EXPECT_EQ(printable("Größe 東京"), "Größe 東京");
+}
+
+// What the prompt keeps goes along with the questions that name it; what came with a question goes with it, used or not.
+TEST(QueryBody, SendsTheParametersThatAreMeant) {
+  QueryOptions options;
+  options.parameters = {{"ip", "10.0.0.1"}, {"port", "443"}, {"other", "1"}, {"tor", "2"}};
+  const std::string text = "src_ip == $ip and dst_ip in @tor and app != \"$other\" -- $other\n| where dst_port == $port";
+  EXPECT_EQ(query_body("ip == $ip", options), R"({"params":{"ip":"10.0.0.1","other":"1","port":"443","tor":"2"},"query":"ip == $ip"})");
+  options.keeps_parameters = true;
+  EXPECT_NE(query_body(text, options).find(R"("params":{"ip":"10.0.0.1","port":"443"})"), std::string::npos) << query_body(text, options);
+  EXPECT_EQ(query_body("from flows", options), R"({"query":"from flows"})");
 }
 
 TEST(HeaderLines, AreRepeatedForEveryPiece) {
