@@ -8,6 +8,7 @@
 #include "query/words.h"
 #include "server/limits.h"
 #include "storage/model/ip.h"
+#include "storage/model/utf8.h"
 
 namespace sluice::server {
 namespace {
@@ -28,6 +29,8 @@ class Reader {
   void add(std::string_view item, TimestampNs end = kTimestampMax) {
     item = trimmed(item);
     if (item.empty()) return;
+    // Items are told as text, and text in another encoding would match nothing of what flows say.
+    if (!is_utf8(item)) return leave_out("text that is not UTF-8");
     out.items.emplace_back(item);
     out.ends.push_back(end);
   }

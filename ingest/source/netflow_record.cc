@@ -10,6 +10,7 @@
 #include "ingest/source/limits.h"
 #include "storage/model/limits.h"
 #include "storage/model/text_list.h"
+#include "storage/model/utf8.h"
 
 namespace sluice::ingest {
 namespace {
@@ -128,24 +129,6 @@ std::optional<TimestampNs> absolute_time(ElementType type, uint64_t v) {
     case ElementType::nanoseconds: return from_ntp(v);
     default: return std::nullopt;
   }
-}
-
-size_t utf8_length(std::string_view s) {  // of the valid sequence at the start; 0: none
-  const auto b0 = static_cast<uint8_t>(s[0]);
-  auto tail = [&](size_t i) { return i < s.size() && (static_cast<uint8_t>(s[i]) & 0xc0) == 0x80; };
-  if (b0 < 0x80) return 1;
-  if (b0 >= 0xc2 && b0 <= 0xdf) return tail(1) ? 2 : 0;
-  if (b0 >= 0xe0 && b0 <= 0xef) {
-    if (!tail(1) || !tail(2)) return 0;
-    const auto b1 = static_cast<uint8_t>(s[1]);
-    return (b0 == 0xe0 && b1 < 0xa0) || (b0 == 0xed && b1 > 0x9f) ? 0 : 3;
-  }
-  if (b0 >= 0xf0 && b0 <= 0xf4) {
-    if (!tail(1) || !tail(2) || !tail(3)) return 0;
-    const auto b1 = static_cast<uint8_t>(s[1]);
-    return (b0 == 0xf0 && b1 < 0x90) || (b0 == 0xf4 && b1 > 0x8f) ? 0 : 4;
-  }
-  return 0;
 }
 
 std::string hex(const uint8_t* p, size_t length) {

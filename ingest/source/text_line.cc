@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "storage/model/limits.h"
+#include "storage/model/utf8.h"
 
 namespace sluice::ingest {
 namespace {
@@ -39,24 +40,6 @@ Masks look_at(const char* p) {
   return m;
 }
 #endif
-
-// Length of the valid UTF-8 sequence at the start of `text` (RFC 3629: no overlong forms, no surrogates), 0 if there is none.
-size_t utf8_length(std::string_view text) {
-  const auto at = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const auto tail = [&](size_t i) { return i < text.size() && (at(i) & 0xc0) == 0x80; };
-  const uint8_t a = at(0);
-  if (a < 0x80) return 1;
-  if (a >= 0xc2 && a <= 0xdf) return tail(1) ? 2 : 0;
-  if (a >= 0xe0 && a <= 0xef) {
-    if (!tail(1) || !tail(2) || (a == 0xe0 && at(1) < 0xa0) || (a == 0xed && at(1) > 0x9f)) return 0;
-    return 3;
-  }
-  if (a >= 0xf0 && a <= 0xf4) {
-    if (!tail(1) || !tail(2) || !tail(3) || (a == 0xf0 && at(1) < 0x90) || (a == 0xf4 && at(1) > 0x8f)) return 0;
-    return 4;
-  }
-  return 0;
-}
 
 }  // namespace
 

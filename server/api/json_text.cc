@@ -3,24 +3,9 @@
 #include <charconv>
 #include <cmath>
 
+#include "storage/model/utf8.h"
+
 namespace sluice::api {
-namespace {
-
-// Length of the well-formed UTF-8 sequence at text[i] (RFC 3629, Table 3-7 of the Unicode Standard); 0 if there is none.
-size_t utf8_length(std::string_view text, size_t i) {
-  const auto byte = [&](size_t k) { return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u; };
-  const auto continues = [&](size_t k, unsigned low = 0x80, unsigned high = 0xbf) { return byte(k) >= low && byte(k) <= high; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return continues(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef)
-    return continues(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && continues(2) ? 3 : 0;
-  if (first >= 0xf0 && first <= 0xf4)
-    return continues(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && continues(2) && continues(3) ? 4 : 0;
-  return 0;
-}
-
-}  // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
@@ -32,7 +17,7 @@ void append_json_string(std::string& out, std::string_view text) {
       continue;
     }
     if (c >= 0x80) {
-      if (const size_t length = utf8_length(text, i)) {
+      if (const size_t length = utf8_length(text.substr(i))) {
         i += length;
         continue;
       }

@@ -5,6 +5,7 @@
 #include "server/limits.h"
 #include "server/list_format.h"
 #include "server/list_keeper.h"
+#include "storage/model/utf8.h"
 
 namespace sluice::api {
 
@@ -40,6 +41,7 @@ void answer_list(Call& call, const server::ListKeeper& lists) {
 
 void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, bool replaces) {
   const std::string body = call.exchange->take_body();
+  if (!is_utf8(call.arguments[0])) return call.exchange->respond(error_response(400, "invalid_argument", "the list's name is not UTF-8"));
   server::ListFormat format = server::guess_list_format(call.request.header("content-type"), body);
   std::optional<DurationNs> lifetime;
   for (const auto& [name, value] : call.request.query) {

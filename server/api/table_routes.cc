@@ -3,6 +3,7 @@
 #include "server/api/routes.h"
 #include "server/context_body.h"
 #include "server/limits.h"
+#include "storage/model/utf8.h"
 
 namespace sluice::api {
 namespace {
@@ -54,6 +55,8 @@ void answer_table_put(Call& call, server::ContextKeeper& context) {
     if (!csv.ok()) return call.exchange->respond(error_response(csv.error()));
     body = std::move(csv).value();
   }
+  // It is told as it came, as text; and text in another encoding would match nothing of what flows say.
+  if (!is_utf8(call.arguments[0]) || !is_utf8(body)) return call.exchange->respond(error_response(400, "parse", "the table is not UTF-8"));
   auto table = query::ContextTable::read(call.arguments[0], call.request.query_value("key").value_or(""), std::move(body));
   if (!table.ok()) return call.exchange->respond(error_response(table.error()));
   const std::string name = table->name(), key = table->key_name();

@@ -24,6 +24,13 @@ TEST(ListFormat, PlainTextHasCommentsAndEnds) {
   EXPECT_EQ(list.left_out.at("'until' without a time"), 1u);
 }
 
+TEST(ListFormat, LeavesOutWhatIsNotUtf8) {
+  const auto plain = read(ListFormat::plain, "gr\xfc\xdf" "e.example\ngr\u00fc\u00dfe.example\n\xff\n");
+  EXPECT_EQ(plain.items, (Items{"gr\u00fc\u00dfe.example"}));
+  EXPECT_EQ(plain.left_out.at("text that is not UTF-8"), 2u);
+  EXPECT_EQ(read(ListFormat::csv, "item\n\x80\n10.0.0.1\n").items, (Items{"10.0.0.1"}));
+}
+
 TEST(ListFormat, CsvFindsItsColumn) {
   auto list = read(ListFormat::csv, "# feed\nfirst_seen,ip_address,note,expires\n2026-01-01,203.0.113.7,\"a, \"\"b\"\"\nc\",2027-01-02T00:00:00Z\n2026-01-01,203.0.113.8,,\n2026-01-01\n2026-01-01,203.0.113.9,,never\n");
   EXPECT_EQ(list.items, (Items{"203.0.113.7", "203.0.113.8"}));
