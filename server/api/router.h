@@ -40,7 +40,7 @@ struct Route {
   Role role = Role::admin;   // none: for everyone, without a token
   Lane lane = Lane::quick;
   size_t body_bytes_max = 0;
-  std::string_view summary;  // for the OpenAPI page
+  std::string_view summary;  // for who reads the table
   std::function<void(Call&)> answer;
   // A further look before the body is read, for bounded budgets. May be empty.
   std::function<http::Admission(const http::Request&, std::optional<uint64_t> content_length)> admit = {};

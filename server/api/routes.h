@@ -124,8 +124,8 @@ void answer_token_remove(Call& call, server::Auth& auth);
 // console_routes.cc
 void answer_page(Call& call, const console::PageFile& file);
 
-// openapi.cc
-std::string openapi_json(const std::vector<Route>& routes);
+// docs/openapi.json, as it is (embed_text.cmake). tests/app/openapi_test.py holds it against the routes.
+std::string_view openapi_page();
 
 // A batch as JSON: [{"name":value,…},…], values as in query answers.
 std::string objects_json(const Batch& batch);
