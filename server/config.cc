@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -581,6 +582,8 @@ Status load_config_text(Config& config, std::string_view text, const std::string
 Status load_config_file(Config& config, const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Error::from_errno("cannot open the configuration file " + path, errno);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return Error{ErrorCode::io, "cannot read the configuration file " + path + ": it is a folder"};  // which reads as empty
   std::ostringstream text;
   text << file.rdbuf();
   return load_config_text(config, text.str(), path);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "query/words.h"
 #include "server/limits.h"
 
 namespace sluice::api {
@@ -15,11 +16,11 @@ constexpr std::string_view kParameterPrefix = "param.";
 
 Error bad(std::string message) { return Error{ErrorCode::invalid_argument, std::move(message)}; }
 
-std::string_view media_type_of(const http::Request& request) {
+std::string media_type_of(const http::Request& request) {
   std::string_view type = request.header("content-type");
   type = type.substr(0, type.find(';'));
   while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
-  return type;
+  return query::lower_case(type);
 }
 
 // JSON of bounded depth; nlohmann's parser recurses.
@@ -189,14 +190,14 @@ Result<QueryCall> read_query_call(const http::Request& request, std::string_view
   }
   SLUICE_TRY(read_query_string(call, request, bounds, now));
   if (request.method == "POST") {
-    const std::string_view type = media_type_of(request);
+    const std::string type = media_type_of(request);
     if (type == "application/json") {
       SLUICE_TRY(read_json(call, body, bounds, now));
     } else if (type.empty() || type == "text/plain" || type == "application/x-www-form-urlencoded") {
       // curl -d says "form" for whatever it sends; a query is never one.
       call.request.text = body;
     } else {
-      return Error{ErrorCode::unsupported, "a query is sent as text/plain or application/json, not as " + std::string(type.substr(0, 80))};
+      return Error{ErrorCode::unsupported, "a query is sent as text/plain or application/json, not as " + type.substr(0, 80)};
     }
   }
   if (call.request.text.empty()) return bad(request.method == "POST" ? "the query is empty" : "the query is empty: GET /v1/query?q=…");

@@ -1,4 +1,5 @@
 #include "query/context_table.h"
+#include "query/words.h"
 #include "server/api/json_text.h"
 #include "server/api/routes.h"
 #include "server/context_body.h"
@@ -12,7 +13,7 @@ enum class TableFormat { csv, ndjson };
 
 // Without a content type, and with curl's for --data-binary, a body is CSV.
 std::optional<TableFormat> format_of(std::string_view content_type) {
-  const std::string_view type = content_type.substr(0, content_type.find_first_of("; "));
+  const std::string type = query::lower_case(content_type.substr(0, content_type.find_first_of("; ")));
   if (type.empty() || type == "text/csv" || type == "text/plain" || type == "application/octet-stream" || type == "application/x-www-form-urlencoded") return TableFormat::csv;
   if (type == "application/x-ndjson" || type == "application/ndjson" || type == "application/jsonl") return TableFormat::ndjson;
   return std::nullopt;

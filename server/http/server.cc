@@ -693,7 +693,15 @@ class ServerImpl final : public Server {
                         error);
       if (tls_->use_certificate_chain_file(options.tls_certificate_file, error); error)
         return Error{ErrorCode::io, "cannot read the TLS certificate " + options.tls_certificate_file + ": " + error.message()};
-      if (tls_->use_private_key_file(options.tls_key_file, asio::ssl::context::pem, error); error)
+      // OpenSSL would ask the terminal for the password of a key that has one, and hold the start until somebody types.
+      const auto is_locked = std::make_shared<bool>(false);
+      tls_->set_password_callback([is_locked](size_t, asio::ssl::context::password_purpose) {
+        *is_locked = true;
+        return std::string();
+      }, error);
+      tls_->use_private_key_file(options.tls_key_file, asio::ssl::context::pem, error);
+      if (*is_locked) return Error{ErrorCode::io, "the TLS key " + options.tls_key_file + " has a password, and nobody is asked for one here: give a key without"};
+      if (error)
         return Error{ErrorCode::io, "cannot use the TLS key " + options.tls_key_file + ": " + error.message()};
       if (SSL_CTX_check_private_key(tls_->native_handle()) != 1)
         return Error{ErrorCode::io, "the TLS key " + options.tls_key_file + " does not belong to the certificate " + options.tls_certificate_file};

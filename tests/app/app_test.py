@@ -124,6 +124,8 @@ class Routes(unittest.TestCase):
     def test_query_parameters_range_and_limit(self):
         text = "from flows | where dst_port == $port | stats n = count()"
         self.assertEqual(self.s.query(text, params={"port": 443}).rows(), [[100]])
+        named = self.s.post("/v1/query", json.dumps({"query": text, "params": {"port": 443}}), headers={"Content-Type": "Application/JSON; charset=UTF-8"})
+        self.assertEqual(named.rows(), [[100]])
         self.assertEqual(self.s.query(text, params={"port": "443"}).rows(), [[100]])
         self.assertEqual(self.s.query(text).status, 400)
         self.assertEqual(self.s.query(text, params={"port": 443}, **{"from": "2026-01-01T00:00:00Z"}).rows(), [[0]])
@@ -1151,6 +1153,11 @@ class Starts(unittest.TestCase):
         self.fails(1, "certificate", "--data", self.data + "/b", "--tls-cert", "/no.pem", "--tls-key", "/no.key", *free)
         self.fails(1, "go together", "--data", self.data + "/b", "--tls-cert", "/no.pem", *free)
         self.fails(1, "/no.mmdb", "--data", self.data + "/b", "--geo-country", "/no.mmdb", *free)
+        if shutil.which("openssl"):  # on a terminal, OpenSSL would ask for its password
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:secret", "-keyout", self.data + "/k.pem", "-out", self.data + "/c.pem",
+                            "-days", "2", "-subj", "/CN=localhost"], check=True, capture_output=True)
+            self.fails(1, "k.pem has a password", "--data", self.data + "/b", "--tls-cert", self.data + "/c.pem", "--tls-key", self.data + "/k.pem", *free)
+        self.fails(1, "it is a folder", "--config", self.data)
         self.fails(2, "--htttp", "--htttp", "x")
         self.fails(2, "retain-age", "--retain-age", "soon")
         with open(self.data + "/bad.toml", "w") as f:
