@@ -21,8 +21,9 @@
 
 namespace sluice::query::continuous {
 
+// Flows in the order of their ends, in batches of `span` at most: as appends of a live server hold them, unless it says otherwise.
 // Errors: parse, naming the group and the word.
-Result<std::vector<std::shared_ptr<const Batch>>> example_flows(std::string_view text);
+Result<std::vector<std::shared_ptr<const Batch>>> example_flows(std::string_view text, DurationNs span = 30 * kSecond);
 
 struct ExampleResult {
   std::string text;

@@ -175,6 +175,8 @@ TEST(Examples, AreRead) {
   EXPECT_EQ(rows, 4u);
   EXPECT_EQ(sources, (std::set<std::string>{"10.0.0.254", "10.0.0.255", "10.0.1.0", "::1"}));
   EXPECT_EQ(targets, (std::set<std::string>{"10.1.0.1", "10.1.0.2"}));
+  EXPECT_EQ(example_flows("100 flows over 2h")->size(), 100u);  // as a server would get them
+  EXPECT_EQ(example_flows("100 flows over 2h", kDay)->size(), 1u);
   const auto told = example_flows("1 flow src_mac=00:1b:21:3c:9d:f8 exported_at=5m received_at=-1h reverse_packets=9");
   ASSERT_TRUE(told.ok()) << told.error().message;
   const Batch& row = *told->front();
