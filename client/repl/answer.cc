@@ -82,8 +82,10 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
   return cell;
 }
 
-bool is_measure(const AnswerColumn& column) {
-  return column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration";
+bool is_number(const AnswerColumn& column) { return column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration"; }
+
+bool is_measure(const Answer& answer, size_t column) {
+  return is_number(answer.columns[column]) && std::find(answer.keys.begin(), answer.keys.end(), answer.columns[column].name) == answer.keys.end();
 }
 
 constexpr size_t kBarCells = 24;
@@ -137,6 +139,9 @@ std::optional<Answer> read_answer(std::string_view text, std::string& why) {
     a.columns = columns_of(j);
     a.rows = rows_of(j, a.columns);
     a.render = text_of(j, "render");
+    if (j.contains("keys"))
+      for (const auto& key : j["keys"])
+        if (key.is_string()) a.keys.push_back(printable(key.get_ref<const std::string&>()));
     // An error that came after rows had begun to stream.
     if (j.contains("error")) {
       why = printable(text_of(j["error"], "message"));
@@ -230,19 +235,18 @@ std::string describe_below(const ServerError& error, size_t caret, size_t cells,
   return out;
 }
 
-std::optional<size_t> measure_of(const Answer& answer, const std::optional<Grouping>& grouping) {
-  const size_t first = grouping ? grouping->keys + (grouping->by_time ? 1 : 0) : 1;
-  for (size_t i = first; i < answer.columns.size(); ++i)
-    if (is_measure(answer.columns[i])) return i;
-  if (!grouping && !answer.columns.empty() && is_measure(answer.columns[0])) return 0;
+std::optional<size_t> measure_of(const Answer& answer) {
+  for (size_t i = answer.keys.empty() ? 1 : 0; i < answer.columns.size(); ++i)
+    if (is_measure(answer, i)) return i;
+  if (!answer.columns.empty() && is_measure(answer, 0)) return 0;
   return std::nullopt;
 }
 
-std::string draw(const Answer& answer, const TableStyle& style, bool bars, const std::optional<Grouping>& grouping) {
+std::string draw(const Answer& answer, const TableStyle& style, bool bars) {
   std::vector<TableColumn> columns;
   for (const auto& c : answer.columns)
-    columns.push_back({c.name, is_measure(c)});
-  const auto measure = bars ? measure_of(answer, grouping) : std::nullopt;
+    columns.push_back({c.name, is_number(c)});
+  const auto measure = bars ? measure_of(answer) : std::nullopt;
   if (!measure || answer.rows.empty()) return draw_table(columns, answer.rows, style);
   double most = 0;
   for (const auto& row : answer.rows) most = std::max(most, row[*measure].number);
@@ -253,20 +257,13 @@ std::string draw(const Answer& answer, const TableStyle& style, bool bars, const
   return draw_table(columns, rows, style);
 }
 
-std::string draw_over_time(const Answer& answer, size_t width, const std::optional<Grouping>& grouping) {
+std::string draw_over_time(const Answer& answer, size_t width) {
   size_t time = 0;
   while (time < answer.columns.size() && answer.columns[time].type != "timestamp") ++time;
   if (time == answer.columns.size() || answer.rows.empty() || answer.rows.size() > limits::kChartPoints) return {};
-  // What names a series: the keys where they are known, else all that is no number.
   std::vector<size_t> keys, measures;
-  for (size_t i = 0; i < answer.columns.size(); ++i) {
-    if (i == time) continue;
-    const bool known = grouping && grouping->by_time && time == 0;
-    if (known ? i <= grouping->keys : !is_measure(answer.columns[i]))
-      keys.push_back(i);
-    else if (is_measure(answer.columns[i]))
-      measures.push_back(i);
-  }
+  for (size_t i = 0; i < answer.columns.size(); ++i)
+    if (i != time) (is_measure(answer, i) ? measures : keys).push_back(i);
   TimeChart frame;
   std::vector<std::optional<int64_t>> times;
   std::vector<int64_t> bins;

@@ -9,7 +9,6 @@
 
 #include "client/repl/chart.h"
 #include "client/repl/table.h"
-#include "client/repl/typed_text.h"
 
 namespace sluice::client {
 
@@ -23,6 +22,7 @@ struct Answer {
   std::vector<std::string> warnings;
   std::string range_from, range_to;  // empty: the answer covers no range
   std::string render;                // the query's hint: "timechart", "barchart", "table", "graph" or empty
+  std::vector<std::string> keys;     // names of the columns that its last grouping groups by; may be numbers, as ports are
   double elapsed_ms = 0;             // at the server
   double total_ms = 0;               // with the way there and back; set by who asked
   uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0, segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0;
@@ -45,14 +45,14 @@ std::string describe(const ServerError& error, std::string_view query, bool colo
 // The same right below the line that was typed: the caret in the terminal's column `caret`, then the message. `cells`: how many it may underline.
 std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour);
 
-// The column of numbers that a picture is of: the first aggregate where `grouping` says which that is, else the first number behind the
-// first column. nullopt: there is none.
-std::optional<size_t> measure_of(const Answer& answer, const std::optional<Grouping>& grouping);
+// The column of numbers that a picture is of: the first that is no key, of an answer without keys rather not the very first. nullopt: there is none.
+std::optional<size_t> measure_of(const Answer& answer);
 
 // A table; with bars of its measure beside the rows where it has one and `bars` says so.
-std::string draw(const Answer& answer, const TableStyle& style, bool bars = false, const std::optional<Grouping>& grouping = std::nullopt);
-// A chart of each measure over the answer's time. Empty: it has no column of times, no numbers, or more than limits::kChartPoints rows.
-std::string draw_over_time(const Answer& answer, size_t width, const std::optional<Grouping>& grouping);
+std::string draw(const Answer& answer, const TableStyle& style, bool bars = false);
+// A chart of each measure over the answer's time, a series for each combination of what is no measure. Empty: it has no column of times, no
+// numbers, or more than limits::kChartPoints rows.
+std::string draw_over_time(const Answer& answer, size_t width);
 // "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped"
 std::string account(const Answer& answer);
 

@@ -12,6 +12,7 @@
 
 #include "client/repl/limits.h"
 #include "client/repl/line_view.h"
+#include "client/repl/typed_text.h"
 
 namespace sluice::client {
 namespace {
@@ -159,13 +160,12 @@ int stream(Http& http, const std::string& text, const QueryOptions& options, con
 std::string draw_answer(const Answer& answer, std::string_view query, const Terminal& terminal, bool chart) {
   // What a pipe gets is rows: two lines of a heading above none would be counted as such.
   if (answer.columns.empty() || (answer.rows.empty() && !terminal.is_terminal)) return {};
-  const auto grouping = grouping_of(query);
   if (chart || (answer.render == "timechart" && terminal.is_terminal)) {
-    std::string drawn = draw_over_time(answer, terminal.width > 0 ? terminal.width : 80, grouping);
+    std::string drawn = draw_over_time(answer, terminal.width > 0 ? terminal.width : 80);
     if (!drawn.empty()) return for_locale(std::move(drawn));
   }
   const bool bars = chart || answer.render == "timechart" || answer.render == "barchart";
-  return for_locale(draw(answer, {terminal.width, terminal.colour, explains(query)}, bars, grouping));
+  return for_locale(draw(answer, {terminal.width, terminal.colour, explains(query)}, bars));
 }
 
 std::string draw_account(const Answer& answer, const Terminal& terminal) {

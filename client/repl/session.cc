@@ -205,7 +205,7 @@ class Repl {
   }
 
   void show(const Answer& answer, const std::string& text, const Terminal& terminal, bool chart) {
-    if (chart && !measure_of(answer, grouping_of(text))) std::printf("There are no numbers to draw in this answer; `stats`, `top` and `timeseries` make some.\n");
+    if (chart && !measure_of(answer)) std::printf("There are no numbers to draw in this answer; `stats`, `top` and `timeseries` make some.\n");
     print(draw_answer(answer, text, terminal, chart), terminal, paging_);
   }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <string>
 
 namespace sluice::client {
 namespace {
@@ -175,43 +174,6 @@ bool continues(std::string_view text) {
     if (last == ')' || last == ']') --depth;
   }
   return depth > 0 || last == '|' || last == ',';
-}
-
-std::optional<Grouping> grouping_of(std::string_view query) {
-  std::optional<Grouping> found;
-  std::string stage;
-  bool in_keys = false;
-  int depth = 0;
-  for (const TypedToken& token : tokens_of(query)) {
-    std::string word(query.substr(token.offset, token.length));
-    for (char& c : word) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (word == "(" || word == "[") ++depth;
-    if (word == ")" || word == "]") --depth;
-    if (depth != 0 || word == ")" || token.kind == TypedKind::comment) continue;
-    if (word == "|") {
-      stage.clear();
-      in_keys = false;
-    } else if (token.kind == TypedKind::stage && word != "explain") {
-      stage = word;
-      if (word == "stats" || word == "top" || word == "timeseries") {
-        found = Grouping{word == "timeseries", 0};
-        in_keys = word == "top";
-        if (in_keys) found->keys = 1;
-      } else if (word != "where" && word != "sort" && word != "limit" && word != "tail" && word != "render" && word != "sample") {
-        found.reset();  // other columns, or of another meaning
-      }
-    } else if (found && (stage == "stats" || stage == "top" || stage == "timeseries")) {
-      if (word == "by" && token.kind == TypedKind::word) {
-        in_keys = stage != "top";
-        if (in_keys) found->keys = 1;
-      } else if (word == "," && in_keys) {
-        ++found->keys;
-      } else if (token.kind == TypedKind::word && stage == "timeseries") {
-        in_keys = false;  // every, limit, fill, spread
-      }
-    }
-  }
-  return found;
 }
 
 std::string_view colour_of(TypedKind kind) {

@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -36,14 +35,6 @@ std::vector<TypedToken> tokens_of(std::string_view text);
 
 // Whether a query goes on in the next line: open brackets, quotes or comments, or a `|` or `,` at the end.
 bool continues(std::string_view text);
-
-// What groups the rows of an answer: the last stats, top or timeseries of a query, if no stage after it changes columns. Its answer's columns
-// are the bin of a timeseries, the keys, and the aggregates.
-struct Grouping {
-  bool by_time = false;
-  size_t keys = 0;
-};
-std::optional<Grouping> grouping_of(std::string_view query);
 
 // The terminal's code for a kind (ECMA-48 SGR, of the 16 colours that every theme sets), empty for those drawn as they are.
 std::string_view colour_of(TypedKind kind);

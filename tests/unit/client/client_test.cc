@@ -6,7 +6,6 @@
 #include "client/repl/header_lines.h"
 #include "client/repl/question.h"
 #include "client/repl/table.h"
-#include "client/repl/typed_text.h"
 
 namespace sluice::client {
 namespace {
@@ -189,28 +188,32 @@ TEST_F(ClientTest, DrawsBarsOfTheFirstAggregate) {
   EXPECT_NE(drawn.find("9  " + quarter + "\n"), std::string::npos) << drawn;
   EXPECT_EQ(draw(*answer, {0, false, false}).find("█"), std::string::npos);
   // Keys may be numbers: what the query groups by is not its measure.
-  EXPECT_EQ(measure_of(*answer, std::nullopt), 1u);
-  EXPECT_EQ(measure_of(*answer, grouping_of("stats n = count() by asn, b")), 2u);
-  EXPECT_EQ(measure_of(*read(R"({"name":"n","type":"float"},{"name":"s","type":"string"})", R"([0.5,"x"])"), std::nullopt), 0u);
-  EXPECT_EQ(measure_of(*read(R"({"name":"s","type":"string"})", R"(["x"])"), std::nullopt), std::nullopt);
+  EXPECT_EQ(measure_of(*answer), 1u);
+  Answer grouped = *answer;
+  grouped.keys = {"asn", "b"};
+  EXPECT_EQ(measure_of(grouped), 2u);
+  grouped.keys = {"b", "n"};
+  EXPECT_EQ(measure_of(grouped), 0u);
+  EXPECT_EQ(measure_of(*read(R"({"name":"n","type":"float"},{"name":"s","type":"string"})", R"([0.5,"x"])")), 0u);
+  EXPECT_EQ(measure_of(*read(R"({"name":"s","type":"string"})", R"(["x"])")), std::nullopt);
 }
 
 TEST_F(ClientTest, DrawsSeriesOverTime) {
   std::string why;
   const auto a = read_answer(R"({"columns":[{"name":"ts","type":"timestamp"},{"name":"dst_port","type":"uint"},{"name":"b","type":"uint","unit":"bytes"}],"rows":[)"
-                             R"(["2025-11-20T00:00:00Z",443,5000],["2025-11-20T00:00:00Z",53,10],["2025-11-20T01:00:00Z",443,2500],["2025-11-20T01:00:00Z",53,null],["2025-11-20T04:00:00Z",53,20]]})", why);
+                             R"(["2025-11-20T00:00:00Z",443,5000],["2025-11-20T00:00:00Z",53,10],["2025-11-20T01:00:00Z",443,2500],["2025-11-20T01:00:00Z",53,null],["2025-11-20T04:00:00Z",53,20]],"keys":["dst_port"]})", why);
   ASSERT_TRUE(a) << why;
-  const std::string drawn = draw_over_time(*a, 60, grouping_of("timeseries b = sum(bytes) every 1h by dst_port"));
+  const std::string drawn = draw_over_time(*a, 60);
   EXPECT_NE(drawn.find("443  ████▄▄▄▄               5.0 kB  2.5 kB"), std::string::npos) << drawn;
   EXPECT_NE(drawn.find("every 1h"), std::string::npos) << drawn;
   // One series is drawn large; a hostile name does not reach the terminal.
   const auto one = read_answer(R"({"columns":[{"name":"ts","type":"timestamp"},{"name":"app","type":"string"},{"name":"n","type":"uint"}],"rows":[["2025-11-20T00:00:00Z","\u001b[2J",7]]})", why);
   ASSERT_TRUE(one) << why;
-  const std::string large = draw_over_time(*one, 60, std::nullopt);
+  const std::string large = draw_over_time(*one, 60);
   EXPECT_NE(large.find("n of \\x1b[2J"), std::string::npos) << large;
   EXPECT_EQ(large.find('\x1b'), std::string::npos);
   const auto none = read_answer(R"({"columns":[{"name":"a","type":"string"},{"name":"n","type":"uint"}],"rows":[["x",7]]})", why);
-  EXPECT_EQ(draw_over_time(*none, 60, std::nullopt), "");
+  EXPECT_EQ(draw_over_time(*none, 60), "");
 }
 
 TEST_F(ClientTest, PointsAtTheMistake) {

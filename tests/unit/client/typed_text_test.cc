@@ -72,22 +72,6 @@ TEST(TypedText, PutsEveryByteThatIsNoBlankIntoOneToken) {
       }
 }
 
-TEST(TypedText, KnowsWhatAnAnswerIsGroupedBy) {
-  const auto said = [](std::string_view query) {
-    const auto g = grouping_of(query);
-    return g ? (g->by_time ? "time " : "") + std::to_string(g->keys) : "none";
-  };
-  EXPECT_EQ(said("stats n = count()"), "0");
-  EXPECT_EQ(said("last 1h | stats n = count(), b = sum(bytes) by proto, p = concat(a, \",\", b) | sort n desc | limit 3"), "2");
-  EXPECT_EQ(said("top 10 src_ip, dst_ip by sum(bytes), count() with others | render barchart"), "2");
-  EXPECT_EQ(said("timeseries sum(bytes) every 1h by dst_port, proto limit 5 fill 0"), "time 2");
-  EXPECT_EQ(said("timeseries sum(bytes) by dst_port every 1h"), "time 1");
-  EXPECT_EQ(said("TIMESERIES count() EVERY 1h"), "time 0");
-  EXPECT_EQ(said("from flows"), "none");
-  EXPECT_EQ(said("stats n = count() by a | select n"), "none");
-  EXPECT_EQ(said("where x in (from flows | stats count() by a) | limit 3"), "none");
-}
-
 TEST(TypedText, KnowsWhenAQuestionGoesOn) {
   for (const char* open : {"from flows |", "where src_ip in (1,", "stats count(", "where a == 'x", "stats a = count(),", "from flows | -- all", "a /* b"}) EXPECT_TRUE(continues(open)) << open;
   for (const char* done : {"", "from flows", "dst_port == 53 last 1h | top 10 src_ip", "where a == \"x(\"", "last 1h -- comment (", "app matches /a|(/"}) EXPECT_FALSE(continues(done)) << done;
