@@ -9,12 +9,22 @@
 #include <nlohmann/json.hpp>
 
 #include "client/repl/answer.h"
+#include "client/repl/terminal.h"
 
 namespace sluice::client {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+
+// A member of a server's answer, for a terminal; empty where it is no text.
+std::string said(const json& object, const char* key) {
+  const auto it = object.is_object() ? object.find(key) : object.end();
+  if (it == object.end() || !it->is_string()) return {};
+  TerminalText clean;  // an example may have several lines
+  std::string text = clean.take(it->get_ref<const std::string&>());
+  return text + clean.finish();
+}
 
 // False: a path cannot be read, which was said.
 bool find_files(const std::vector<std::string>& paths, std::vector<std::string>& files) {
@@ -74,15 +84,15 @@ int test_rules(Http& http, const std::vector<std::string>& paths) {
     for (const json& rule : answer.value("rules", json::array())) {
       ++rules;
       const auto& list = rule.value("examples", json::array());
-      if (list.empty()) std::printf("%s: %s has no examples\n", file.c_str(), rule.value("name", "").c_str());
+      if (list.empty()) std::printf("%s: %s has no examples\n", file.c_str(), said(rule, "name").c_str());
       for (const json& e : list) {
         ++examples;
         if (e.value("passed", false)) continue;
         ++failed;
-        std::printf("%s: %s %s\n    %s\n    %llu alerts%s%s\n", file.c_str(), rule.value("name", "").c_str(),
-                    e.value("must_fire", false) ? "does not alert, and must, for" : "alerts, and must not, for", e.value("example", "").c_str(),
-                    static_cast<unsigned long long>(e.value("alerts", uint64_t{0})), e["detail"].is_string() ? ": " : "",
-                    e["detail"].is_string() ? e["detail"].get<std::string>().c_str() : "");
+        std::printf("%s: %s %s\n    %s\n    %llu alerts%s%s\n", file.c_str(), said(rule, "name").c_str(),
+                    e.value("must_fire", false) ? "does not alert, and must, for" : "alerts, and must not, for", said(e, "example").c_str(),
+                    static_cast<unsigned long long>(e.value("alerts", uint64_t{0})), said(e, "detail").empty() ? "" : ": ",
+                    said(e, "detail").c_str());
       }
     }
     return answer.value("passed", false);
@@ -93,7 +103,7 @@ int test_rules(Http& http, const std::vector<std::string>& paths) {
 
 int apply_rules(Http& http, const std::vector<std::string>& paths) {
   return send_files(http, paths, "/v1/rules/apply", [](const std::string&, const json& answer) {
-    for (const json& rule : answer.value("rules", json::array())) std::printf("%s %s\n", rule.value("name", "").c_str(), rule.value("result", "").c_str());
+    for (const json& rule : answer.value("rules", json::array())) std::printf("%s %s\n", said(rule, "name").c_str(), said(rule, "result").c_str());
     return true;
   });
 }

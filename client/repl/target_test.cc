@@ -27,7 +27,7 @@ int test_target(Http& http, const std::string& name) {
     std::printf("%s took a test notice in %lld ms\n", name.c_str(), answer.value("took_ms", 0LL));
     return 0;
   }
-  std::fprintf(stderr, "%s did not take a test notice: %s\n", name.c_str(), answer.is_object() ? answer.value("error", "").c_str() : "an answer that cannot be read");
+  std::fprintf(stderr, "%s did not take a test notice: %s\n", name.c_str(), answer.is_object() ? printable(answer.value("error", "")).c_str() : "an answer that cannot be read");
   return 1;
 }
 
