@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <clocale>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "client/repl/commands.h"
 #include "client/repl/completion_list.h"
@@ -101,6 +104,12 @@ TEST_F(TerminalTest, MistypedCommandsAreKnown) {
   EXPECT_EQ(nearest_prompt_command("\\nonsense"), "");
   EXPECT_NE(find_prompt_command("\\q"), nullptr);
   EXPECT_EQ(find_prompt_command("\\x"), nullptr);
+}
+
+TEST_F(TerminalTest, EveryCommandIsInTheDocumentation) {
+  std::ifstream file(std::string(SLUICE_SOURCE_DIR) + "/docs/repl.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  for (const PromptCommand& c : prompt_commands()) EXPECT_NE(page.find("`" + std::string(c.name)), std::string::npos) << c.name;
 }
 
 TEST_F(TerminalTest, TheHelpFitsEveryWidth) {
