@@ -140,14 +140,21 @@ constexpr Setting kSettings[] = {
      [](Config& c, std::string_view v) { return set_bytes(c.retain_bytes, v); }},
     {"seal-age", "DURATION", "seal open rows at this age", [](Config& c, std::string_view v) { return set_duration(c.seal_age, v); }},
     {"open-bytes", "SIZE", "memory for rows not sealed yet; beyond, ingest answers 503",
-     [](Config& c, std::string_view v) { return set_bytes(c.open_bytes, v); }},
+     [](Config& c, std::string_view v) -> Status {
+       SLUICE_TRY(set_bytes(c.open_bytes, v));
+       return c.open_bytes > 0 ? Status() : bad("rows need some memory", v);
+     }},
     {"threads", "N", "threads for queries; 0: one per core", [](Config& c, std::string_view v) { return set_count(c.threads, v, 0, 1024); }},
     {"query-timeout", "DURATION", "longest time a query may take; a request may ask for less",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_TRY(set_duration(c.query_timeout, v));
        return c.query_timeout > 0 ? Status() : bad("a query needs some time", v);
      }},
-    {"query-memory", "SIZE", "memory of one query's operators", [](Config& c, std::string_view v) { return set_bytes(c.query_memory, v); }},
+    {"query-memory", "SIZE", "memory of one query's operators", 
+     [](Config& c, std::string_view v) -> Status {
+       SLUICE_TRY(set_bytes(c.query_memory, v));
+       return c.query_memory > 0 ? Status() : bad("a query needs some memory", v);
+     }},
     {"query-concurrency", "N", "queries that run at once",
      [](Config& c, std::string_view v) { return set_count(c.query_concurrency, v, 1, 1024); }},
     {"query-waiting", "N", "queries that wait for their turn; beyond, 503",
@@ -593,7 +600,7 @@ Status check_exposure(const Config& config, bool has_tokens) {
   if (!config.http.is_loopback) {
     std::string missing;
     if (config.tls_cert.empty()) missing = "TLS (--tls-cert and --tls-key)";
-    if (!has_tokens) missing += std::string(missing.empty() ? "" : " and ") + "a token (sluiced token add --role admin --name NAME)";
+    if (!has_tokens) missing += std::string(missing.empty() ? "" : " and ") + "a token (sluiced token add --data " + config.data + " --role admin --name NAME)";
     if (!missing.empty())
       return Error{ErrorCode::forbidden, "refusing to serve HTTP beyond loopback on " + to_string(config.http) + " without " + missing};
   }

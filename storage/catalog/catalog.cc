@@ -376,7 +376,10 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& directory) {
   const std::string& database = impl->path;
 
   std::error_code ec;
+  // Made here, it is its owner's alone: other users of the machine would read flows past the server's tokens. One that was there stays as it is.
+  const bool is_new = !fs::exists(directory, ec);
   fs::create_directories(database, ec);
+  if (!ec && is_new) fs::permissions(directory, fs::perms::owner_all, ec);
   if (ec) return Error::from_errno("cannot create the data directory " + database, ec.value());
 
   SLUICE_TRY(check_open_room(directory));

@@ -73,6 +73,8 @@ TEST(Config, ErrorsNameFileAndLine) {
            {"data = 'x'\nhtttp = 'y'\n", "t.toml:2: htttp"},
            {"threads = 'many'\n", "t.toml:1: threads"},
            {"threads = 1.5\n", "t.toml:1: "},
+           {"open-bytes = '0'\n", "t.toml:1: open-bytes"},
+           {"query-memory = '0'\n", "t.toml:1: query-memory"},
            {"\n[table]\nx = 1\n", "t.toml:2: 'table'"},
            {"a = = 1", "t.toml:1: "},
            {"netflow-allow = ['10.0.0.0/8', 'x']", "t.toml:1: netflow-allow"}}) {

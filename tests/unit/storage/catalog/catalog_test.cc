@@ -57,6 +57,19 @@ TEST(Catalog, KeepsKeysAcrossOpens) {
   EXPECT_FALSE(c->get(Keyspace::lists, "a")->has_value());
 }
 
+TEST(Catalog, WhatItMakesIsItsOwnersAlone) {
+  Folder f;
+  const std::string made = f.path + "/made";
+  must_open(made);
+  EXPECT_EQ(fs::status(made).permissions(), fs::perms::owner_all);
+  // What was there already is left to who made it.
+  const std::string there = f.path + "/there";
+  fs::create_directory(there);
+  fs::permissions(there, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec);
+  must_open(there);
+  EXPECT_EQ(fs::status(there).permissions(), fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec);
+}
+
 TEST(Catalog, KeyspacesDoNotSeeEachOther) {
   Folder f;
   auto c = must_open(f.path);
