@@ -319,7 +319,11 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     args.push_back(std::move(time));
   }
   for (const auto& a : call.arguments) {
-    NodePtr node = bind_value(*a);
+    NodePtr node;
+    // service(443, tcp): a protocol's name, where no column is called that.
+    if (const auto* word = a->as<g::Name>(); word && name == "service" && args.size() == 1 && !word->quoted && word->parts.size() == 1 && !find_name(*word))
+      if (const auto number = word_value(word->parts[0], Type::of(LogicalType::protocol))) node = make_constant(Value::uint(*number));
+    if (!node) node = bind_value(*a);
     if (!node) return nullptr;
     args.push_back(std::move(node));
   }
