@@ -180,7 +180,7 @@ class SqsTest(Live):
         self.assertTrue(wait_until(lambda: left() == 0, 75), (left(), self.feed(s)))
         # An event without an ETag is another object to us than one with; it is the one thing that is brought twice.
         self.assertIn(s.count(), (2000, 2050))
-        self.assertIn("1 messages that are no notices", self.feed(s)["note"])
+        self.assertIn("1 message that is no notice", self.feed(s)["note"])
 
 
 # --- Azure ----------------------------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ class KafkaTest(Live):
         s = self.start(feed)
         self.comes_to(s, 2)
         self.assertEqual(s.count("| where exporter_ip == 192.0.2.11"), 2)
-        self.assertTrue(wait_until(lambda: "1 records are no RawFlow" in self.feed(s)["note"]), self.feed(s))
+        self.assertTrue(wait_until(lambda: "1 record is no RawFlow" in self.feed(s)["note"]), self.feed(s))
 
     def test_a_topic_made_anew_is_told(self):
         feed = self.declared("anew", partitions=1)

@@ -294,7 +294,7 @@ TEST(BucketFeed, AnObjectThatCannotBeFetchedBlocksNobodyAndIsSetAsideInTheEnd) {
   f.store().failing.emplace("a", Error{ErrorCode::forbidden, "it is in the archive"});
   EXPECT_EQ(f.poll().error().message, "it is in the archive");
   EXPECT_EQ(std::exchange(f.pieces, {}), Pieces{"b=2"});
-  EXPECT_NE(f.backlog().note.find("1 objects could not be fetched yet, the last: it is in the archive"), std::string::npos) << f.backlog().note;
+  EXPECT_NE(f.backlog().note.find("1 object could not be fetched yet, the last: it is in the archive"), std::string::npos) << f.backlog().note;
   EXPECT_EQ(f.backlog().objects, 1u);
   // For hours: it holds the mark, however young the others are.
   for (int hour = 1; hour < 12; ++hour) {
@@ -333,7 +333,7 @@ TEST(BucketFeed, GoneAndListingErrors) {
   f.store().put("a", "1", kStart);
   f.store().failing.emplace("a", Error{ErrorCode::not_found, "NoSuchKey"});
   EXPECT_EQ(f.take(), Pieces{});
-  EXPECT_NE(f.backlog().note.find("1 objects were gone"), std::string::npos);
+  EXPECT_NE(f.backlog().note.find("1 object was gone"), std::string::npos);
   f.store().list_error = Error{ErrorCode::unauthenticated, "SignatureDoesNotMatch"};
   EXPECT_EQ(f.poll().error().code, ErrorCode::unauthenticated);
 }
@@ -387,7 +387,7 @@ TEST_F(Tail, WrittenAnewIsReadAgainAndTold) {
   auto& object = f.store().objects[key];
   object = {"{\"records\":[{\"m\":11}]}", "other", kStart + 1, {{"bmV3", 22}}};
   EXPECT_EQ(f.take(), Pieces{piece("{\"m\":11}")});
-  EXPECT_NE(f.backlog().note.find("1 blobs were written anew"), std::string::npos);
+  EXPECT_NE(f.backlog().note.find("1 blob was written anew"), std::string::npos);
 }
 
 TEST_F(Tail, DamageDoesNotHoldBackTheHour) {
@@ -397,7 +397,7 @@ TEST_F(Tail, DamageDoesNotHoldBackTheHour) {
   f.store().put_blocks(key, {"{\"records\":[", azure_record(1), "," + cut_off, "," + azure_record(3), "]}"}, kStart + kMinute);
   EXPECT_EQ(f.take(), Pieces{piece(azure_record(3))});
   EXPECT_TRUE(f.aside.empty());
-  EXPECT_NE(f.backlog().note.find("1 damaged places"), std::string::npos) << f.backlog().note;
+  EXPECT_NE(f.backlog().note.find("1 damaged place"), std::string::npos) << f.backlog().note;
 }
 
 TEST_F(Tail, WhatIsNoneIsSetAside) {
