@@ -145,7 +145,8 @@ class Webhooks(Base):
             self.assertEqual(sorted((n["alert"]["rule"], n["event"]) for n in lines), [("low", "started"), ("telnet", "ended"), ("telnet", "started")])
             wait_for(lambda: self.target(s, "waiting") == [0])
             self.assertEqual(self.target(s, "waiting, delivered, failures, refused, expired, dropped"), [0, 2, 2, 0, 0, 0])
-            self.assertIn('sluice_target_delivered_total{target="log",kind="file"} 3', s.get("/metrics").body.decode())
+            delivered = 'sluice_target_delivered_total{target="log",kind="file"} 3'
+            self.assertTrue(wait_for(lambda: delivered in s.get("/metrics").body.decode()), "the file's third notice is not booked")
             listed = {t["name"]: t for t in s.get("/v1/targets").json()["targets"]}
             self.assertEqual((listed["hook"]["to"], listed["hook"]["tells"]), (receiver.url.split("/alerts")[0], "high and worse"))
             self.assertIn("503", listed["hook"]["last_error"])
