@@ -357,12 +357,12 @@ std::vector<std::string> unused_parameters(const QueryRequest& request) {
   const g::Tokens tokens = g::tokenize(request.text);
   if (tokens.error) return {};
   std::vector<std::string> unused;
-  for (const auto& [name, value] : request.parameters) {
+  for (const auto& given : request.parameters) {
     const bool used = std::any_of(tokens.values.begin(), tokens.values.end(), [&](const g::Expr::Node& node) {
       const auto* parameter = std::get_if<g::Parameter>(&node);
-      return parameter && parameter->name == name;
+      return parameter && parameter->name == given.first;
     });
-    if (!used) unused.push_back(name);
+    if (!used) unused.push_back(given.first);
   }
   return unused;
 }
