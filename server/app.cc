@@ -17,6 +17,7 @@
 #include "server/delivery/forwarder.h"
 #include "server/delivery/outbox.h"
 #include "server/exporter_book.h"
+#include "server/exporter_totals.h"
 #include "server/feed_runner.h"
 #include "server/flow_tail.h"
 #include "server/geo_keeper.h"
@@ -129,8 +130,15 @@ class AppImpl final : public App {
     source_totals_ = std::make_unique<SourceTotals>(store_->catalog(), metrics_);
     SLUICE_ASSIGN(const size_t unreadable_totals, source_totals_->load(started_at_));
     if (unreadable_totals > 0) log::warn("kept counters of sources could not be read and begin anew", {{"sources", unreadable_totals}});
+    exporter_totals_ = std::make_unique<ExporterTotals>(store_->catalog(), clock_);
+    SLUICE_ASSIGN(const size_t unreadable_exporters, exporter_totals_->load());
+    if (unreadable_exporters > 0) log::warn("kept counters of exporters could not be read and begin anew", {{"exporters", unreadable_exporters}});
     maintenance_ = std::make_unique<Maintenance>(
-        *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); }, [this] { return source_totals_->save(); });
+        *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); },
+        [this]() -> Status {
+          SLUICE_TRY(source_totals_->save());
+          return exporter_totals_->save();
+        });
     same_traffic_ = std::make_unique<ingest::SameTraffic>(config_.same_traffic, std::random_device()() | uint64_t{std::random_device()()} << 32);
     if (!same_traffic_->empty()) {
       const Status learned = each_recent_batch(store_->snapshot(), ingest::SameTraffic::columns(), 2 * limits::kSameTrafficGap, limits::kSameTrafficLearnRows,
@@ -174,6 +182,13 @@ class AppImpl final : public App {
                                  for (auto& n : streams_->names()) names.push_back(std::move(n));
                                return names;
                              });
+    exporter_totals_->watch([this] {
+      std::vector<ingest::ExporterStats> heard;
+      if (udp_) heard = udp_->exporters();
+      if (streams_)
+        for (auto& e : streams_->exporters()) heard.push_back(std::move(e));
+      return heard;
+    });
     SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
@@ -248,6 +263,7 @@ class AppImpl final : public App {
     if (streams_) streams_->stop();  // its rows go through the other's appender
     if (feeds_) feeds_->stop();
     if (udp_) udp_->stop();
+    if (exporter_totals_) exporter_totals_->watch({});
     if (http_) http_->stop(std::chrono::milliseconds(config_.shutdown_grace / kMillisecond));
     if (queries_) queries_->cancel_all();
     for (auto& lane : lanes_)
@@ -276,14 +292,8 @@ class AppImpl final : public App {
     return std::nullopt;
   }
 
-  // Of all receivers.
-  std::vector<ingest::ExporterStats> exporters() const {
-    std::vector<ingest::ExporterStats> all;
-    if (udp_) all = udp_->exporters();
-    if (streams_)
-      for (auto& e : streams_->exporters()) all.push_back(std::move(e));
-    return all;
-  }
+  // Of all receivers, those heard before the start too.
+  std::vector<ingest::ExporterStats> exporters() const { return exporter_totals_->all(); }
   std::vector<ingest::PacketError> exporter_errors() const {
     std::vector<ingest::PacketError> all;
     if (udp_) all = udp_->errors();
@@ -310,6 +320,7 @@ class AppImpl final : public App {
   std::unique_ptr<GeoKeeper> geo_;
   std::unique_ptr<ParallelExecutor> executor_;
   std::unique_ptr<SourceTotals> source_totals_;
+  std::unique_ptr<ExporterTotals> exporter_totals_;
   std::unique_ptr<Maintenance> maintenance_;
   std::unique_ptr<ingest::SameTraffic> same_traffic_;
   std::unique_ptr<delivery::Outbox> outbox_;

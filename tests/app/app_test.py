@@ -823,6 +823,22 @@ class Packets(unittest.TestCase):
         finally:
             shutil.rmtree(data)
 
+    def test_exporters_are_known_after_a_restart(self):
+        data = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, data, True)
+        shown = "show exporters | select exporter_ip, flows, lost"
+        with Sluiced(data=data) as s:
+            s.send_packet(netflow5(sequence=0, flows=2))
+            s.send_packet(netflow5(sequence=12, flows=2))
+            self.assertTrue(wait_until(lambda: s.query(shown).json()["rows"] == [["127.0.0.1", 4, 10]]), s.query(shown).body)
+            last_seen = s.get("/v1/exporters").json()["exporters"][0]["last_seen"]
+            self.assertEqual(s.stop(), 0)
+        with Sluiced(data=data) as s:
+            self.assertEqual(s.query(shown).json()["rows"], [["127.0.0.1", 4, 10]], "it is silent, and seen to be")
+            self.assertEqual(s.get("/v1/exporters").json()["exporters"][0]["last_seen"], last_seen)
+            s.send_packet(netflow5(sequence=14, flows=3))
+            self.assertTrue(wait_until(lambda: s.query(shown).json()["rows"] == [["127.0.0.1", 7, 10]]), s.query(shown).body)
+
     def test_data_before_its_template_waits(self):
         with Sluiced() as s:
             s.send_packet(ipfix(template=False))

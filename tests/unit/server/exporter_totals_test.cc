@@ -1,0 +1,137 @@
+#include "server/exporter_totals.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "server/limits.h"
+
+namespace sluice::server {
+namespace {
+
+using ingest::ExporterStats;
+
+struct ExporterTotalsTest : testing::Test {
+  void SetUp() override {
+    char name[] = "/tmp/sluice-exporters-XXXXXX";
+    directory = mkdtemp(name);
+    catalog = std::move(*catalog::Catalog::open(directory));
+    begin();
+  }
+  void TearDown() override {
+    totals.reset();
+    catalog.reset();
+    std::filesystem::remove_all(directory);
+  }
+  // A new life of the server.
+  void begin() {
+    heard.clear();
+    totals = std::make_unique<ExporterTotals>(*catalog, clock);
+    const auto unreadable = totals->load();
+    ASSERT_TRUE(unreadable.ok());
+    left_out = *unreadable;
+    totals->watch([this] { return heard; });
+  }
+  ExporterStats exporter(const char* ip, uint64_t packets, uint64_t lost = 0) const {
+    ExporterStats e;
+    e.ip = e.sender = *parse_ip(ip);
+    e.port = 4000;
+    e.first_seen = e.last_seen = clock.now();
+    e.formats = {Source::netflow9};
+    e.domains = {7};
+    e.packets = packets;
+    e.flows = 10 * packets;
+    e.lost = lost;
+    e.lost_unit = "packets";
+    e.templates = 2;
+    e.sampling_known = true;
+    e.sampling = {{3, true, 100, 0}};
+    return e;
+  }
+
+  std::string directory;
+  ManualClock clock{1'000 * kDay};
+  std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<ExporterTotals> totals;
+  std::vector<ExporterStats> heard;
+  size_t left_out = 0;
+};
+
+TEST_F(ExporterTotalsTest, StayInSightAndGoOn) {
+  const TimestampNs first = clock.now();
+  heard = {exporter("10.0.0.1", 5, 2), exporter("10.0.0.2", 1)};
+  heard.push_back(exporter("10.0.0.3", 9));
+  heard.back().session = 1;  // of a stream: ends with it
+  EXPECT_EQ(totals->all().size(), 3u);
+  ASSERT_TRUE(totals->save().ok());
+
+  clock.advance(kHour);
+  begin();
+  auto all = totals->all();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].ip, *parse_ip("10.0.0.1"));
+  EXPECT_EQ(all[0].packets, 5u);
+  EXPECT_EQ(all[0].lost, 2u);
+  EXPECT_EQ(all[0].lost_unit, "packets");
+  EXPECT_EQ(all[0].last_seen, first);
+  EXPECT_EQ(all[0].formats, std::vector<Source>{Source::netflow9});
+  EXPECT_EQ(all[0].domains, std::vector<uint32_t>{7});
+  EXPECT_TRUE(all[0].sampling_known);
+  ASSERT_EQ(all[0].sampling.size(), 1u);
+  EXPECT_EQ(all[0].sampling[0].rate, 100u);
+
+  heard = {exporter("10.0.0.1", 3, 1)};
+  heard[0].formats = {Source::ipfix};
+  all = totals->all();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].packets, 8u);
+  EXPECT_EQ(all[0].flows, 80u);
+  EXPECT_EQ(all[0].lost, 3u);
+  EXPECT_EQ(all[0].first_seen, first);
+  EXPECT_EQ(all[0].last_seen, first + kHour);
+  EXPECT_EQ(all[0].formats, (std::vector<Source>{Source::ipfix, Source::netflow9}));
+  EXPECT_EQ(all[1].last_seen, first);
+  // Asked twice is counted once; what a decoder forgot and heard anew is not lost.
+  EXPECT_EQ(totals->all()[0].packets, 8u);
+  heard[0].packets = 1;
+  heard[0].flows = 10;
+  EXPECT_EQ(totals->all()[0].packets, 9u);
+  EXPECT_EQ(totals->all()[0].flows, 90u);
+
+  // The last look at a proper stop.
+  heard[0].packets = 2;
+  totals->watch({});
+  heard.clear();
+  ASSERT_TRUE(totals->save().ok());
+  begin();
+  EXPECT_EQ(totals->all()[0].packets, 10u);
+}
+
+TEST_F(ExporterTotalsTest, ForgetsTheSilentAndTheManyAndWhatIsNotItsOwn) {
+  heard = {exporter("10.0.0.1", 1)};
+  ASSERT_TRUE(totals->save().ok());
+  ASSERT_TRUE(catalog->put(catalog::Keyspace::settings, "exporter_totals/10.0.0.8 10.0.0.8", "{}", catalog::Sync::no).ok());
+  clock.advance(limits::kExporterTotalsAge);
+  begin();
+  EXPECT_EQ(left_out, 1u);
+  EXPECT_EQ(totals->all().size(), 1u);
+  clock.advance(1);
+  ASSERT_TRUE(totals->save().ok());
+  EXPECT_TRUE(totals->all().empty());
+  begin();
+  EXPECT_EQ(left_out, 0u);
+  EXPECT_TRUE(totals->all().empty());
+
+  for (size_t i = 0; i <= limits::kExporterTotalsMax; ++i) {
+    heard.push_back(exporter(("10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256)).c_str(), 1));
+    heard.back().last_seen += static_cast<int64_t>(i);
+  }
+  ASSERT_TRUE(totals->save().ok());
+  begin();
+  const auto all = totals->all();
+  EXPECT_EQ(all.size(), limits::kExporterTotalsMax);
+  EXPECT_TRUE(std::none_of(all.begin(), all.end(), [](const auto& e) { return e.ip == *parse_ip("10.1.0.0"); })) << "the one that was silent longest";
+}
+
+}  // namespace
+}  // namespace sluice::server
