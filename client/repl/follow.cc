@@ -74,7 +74,8 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
   std::optional<TypedPlace> place;
   if (typed != nullptr) place = TypedPlace{typed->prompt, typed->more, typed->text, typed->shift - (stages_alone ? static_cast<std::ptrdiff_t>(kAll.size()) : 0)};
   std::string path = "/v1/tail?q=" + url_encode(question);
-  for (const auto& [name, value] : options.parameters) path += "&param." + url_encode(name) + "=" + url_encode(value);
+  for (const auto& [name, values] : options.parameters)
+    for (const std::string& value : values) path += "&param." + url_encode(name) + "=" + url_encode(value);
   std::string last_id, why;
   std::vector<AnswerColumn> columns;
   std::optional<EndlessTable> table;

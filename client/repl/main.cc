@@ -40,6 +40,7 @@ int ingest(Http& http, UploadOptions& options) {
     std::printf("%s, %s", said(totals.accepted, " flow accepted", " flows accepted").c_str(),
                 said(totals.rejected, " record rejected", " records rejected").c_str());
     if (totals.no_data > 0) std::printf(", %s without data", with_thousands(totals.no_data).c_str());
+    if (totals.skipped_data > 0) std::printf(", %s of data that the source lost", said(totals.skipped_data, " record", " records").c_str());
     if (totals.duplicates > 0) std::printf(", %s", said(totals.duplicates, " body known already", " bodies known already").c_str());
     std::printf(" from %s %s (%s)\n", with_thousands(totals.files).c_str(), totals.files == 1 ? "file" : "files", human_bytes(totals.bytes).c_str());
   }
@@ -84,7 +85,7 @@ int main(int argc, char** argv) {
   for (auto* asks : {query, exported}) {
     asks->add_option("--from", query_options.from, "Nothing before this time");
     asks->add_option("--to", query_options.to, "Nothing at or after this time");
-    asks->add_option("--param", parameters, "name=value, for $name in the question")->allow_extra_args(false);
+    asks->add_option("--param", parameters, "name=value, for $name in the question; twice is a list")->allow_extra_args(false);
   }
 
   UploadOptions upload_options;
@@ -145,7 +146,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "--param wants name=value, not '%s'\n", p.c_str());
         return 2;
       }
-      query_options.parameters[p.substr(0, equals)] = p.substr(equals + 1);
+      query_options.parameters[p.substr(0, equals)].push_back(p.substr(equals + 1));
     }
     return *exported ? export_query(http, query_text, query_options, export_options, nullptr) : run_query(http, query_text, query_options);
   }

@@ -84,7 +84,12 @@ std::string query_body(const std::string& text, const QueryOptions& options) {
       if (token.kind == TypedKind::parameter && text[token.offset] == '$') named.insert(std::string_view(text).substr(token.offset + 1, token.length - 1));
     std::erase_if(parameters, [&](const auto& p) { return !named.contains(p.first); });
   }
-  if (!parameters.empty()) body["params"] = parameters;
+  for (const auto& [name, values] : parameters) {
+    if (values.size() == 1)
+      body["params"][name] = values.front();
+    else
+      body["params"][name] = values;
+  }
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

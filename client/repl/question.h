@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "client/repl/answer.h"
 #include "client/repl/http.h"
@@ -16,7 +17,7 @@ namespace sluice::client {
 struct QueryOptions {
   std::string format = "table";  // table, json, ndjson, csv
   std::string from, to;
-  std::map<std::string, std::string> parameters;
+  std::map<std::string, std::vector<std::string>> parameters;  // several values are a list
   // The parameters are the prompt's, kept for whatever question names them, and only those that do are sent: the server warns of others.
   bool keeps_parameters = false;
 };

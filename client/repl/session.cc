@@ -286,14 +286,14 @@ class Repl {
   void set(const std::string& rest) {
     const size_t gap = rest.find_first_of(" =");
     if (rest.empty()) {
-      for (const auto& [k, v] : options_.parameters) std::printf("$%s = %s\n", printable(k).c_str(), printable(v).c_str());
+      for (const auto& [k, values] : options_.parameters) std::printf("$%s = %s\n", printable(k).c_str(), printable(values.front()).c_str());
       if (options_.parameters.empty()) std::printf("no parameters; \\set NAME VALUE makes one\n");
     } else if (gap == std::string::npos) {
       std::printf("\\set NAME VALUE\n");
     } else {
       std::string parameter = rest.substr(0, gap);
       if (parameter.starts_with("$")) parameter.erase(0, 1);
-      options_.parameters[parameter] = trimmed(rest.substr(gap + 1));
+      options_.parameters[parameter] = {trimmed(rest.substr(gap + 1))};
     }
   }
 
@@ -311,7 +311,7 @@ class Repl {
     } else if (rest.empty()) {
       ask("show columns | select name, type, doc", plain, false, nullptr, false);
     } else {
-      plain.parameters["text"] = rest;
+      plain.parameters["text"] = {rest};
       ask("show columns | where name contains $text | select name, type, doc", plain, false, nullptr, false);
     }
   }

@@ -340,6 +340,7 @@ class Uploader {
     totals_.accepted += number("accepted");
     totals_.rejected += number("rejected");
     totals_.no_data += number("no_data");
+    totals_.skipped_data += number("skipped_data");
     if (number("rejected") > 0) exit_code_ = std::max(exit_code_, 1);
     if (!j.contains("errors") || !j["errors"].is_array()) return;
     for (const auto& e : j["errors"]) {

@@ -21,7 +21,7 @@ struct UploadOptions {
 };
 
 struct UploadTotals {
-  uint64_t files = 0, bytes = 0, accepted = 0, rejected = 0, no_data = 0, duplicates = 0, failed_files = 0;
+  uint64_t files = 0, bytes = 0, accepted = 0, rejected = 0, no_data = 0, skipped_data = 0, duplicates = 0, failed_files = 0;
 };
 
 // Exit code for `sluice`: 0, 1 when something was refused, 2 for paths that are not there, 3 when the server can't be

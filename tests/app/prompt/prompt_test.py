@@ -294,6 +294,9 @@ def main():
         check("ingest tells what was taken", sent.returncode == 0 and "3 flows accepted, 0 records rejected, 1 without data" in sent.stdout, sent.stdout + sent.stderr)
         again = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", log], env=dict(os.environ, **env), capture_output=True, text=True)
         check("the same file counts once", "1 body known already" in again.stdout, again.stdout + again.stderr)
+        asked = subprocess.run([f"{bin_folder}/sluice", "query", "src_ip in $who | stats n = count()", "--param", "who=10.0.0.5", "--param", "who=203.0.113.9", "--format", "csv"],
+                               env=dict(os.environ, **env), capture_output=True, text=True)
+        check("a parameter given twice is a list", asked.stdout.split() == ["n", "2"], asked.stdout + asked.stderr)
 
         terminal = Terminal(folder, f"{bin_folder}/sluice", env)
         screen = terminal.wait(r"^sluice>")

@@ -28,9 +28,9 @@ TEST_F(ClientTest, HostileTextNeverReachesTheTerminal) {
 // What the prompt keeps goes along with the questions that name it; what came with a question goes with it, used or not.
 TEST(QueryBody, SendsTheParametersThatAreMeant) {
   QueryOptions options;
-  options.parameters = {{"ip", "10.0.0.1"}, {"port", "443"}, {"other", "1"}, {"tor", "2"}};
+  options.parameters = {{"ip", {"10.0.0.1"}}, {"port", {"443"}}, {"other", {"1"}}, {"tor", {"2", "3"}}};
   const std::string text = "src_ip == $ip and dst_ip in @tor and app != \"$other\" -- $other\n| where dst_port == $port";
-  EXPECT_EQ(query_body("ip == $ip", options), R"({"params":{"ip":"10.0.0.1","other":"1","port":"443","tor":"2"},"query":"ip == $ip"})");
+  EXPECT_EQ(query_body("ip == $ip", options), R"({"params":{"ip":"10.0.0.1","other":"1","port":"443","tor":["2","3"]},"query":"ip == $ip"})");
   options.keeps_parameters = true;
   EXPECT_NE(query_body(text, options).find(R"("params":{"ip":"10.0.0.1","port":"443"})"), std::string::npos) << query_body(text, options);
   EXPECT_EQ(query_body("from flows", options), R"({"query":"from flows"})");
