@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "server/api/json_text.h"
 #include "server/api/routes.h"
+#include "server/log.h"
 #include "storage/store/store.h"
 
 namespace sluice::api {
@@ -32,7 +34,15 @@ void answer_compact(Call& call, store::Store& store) {
 }
 
 void answer_verify(Call& call, store::Store& store) {
+  const auto before = store.snapshot().damaged;
   const auto damaged = store.verify();
+  const auto has = [](const std::vector<store::DamagedSegment>& all, const store::DamagedSegment& one) {
+    return std::any_of(all.begin(), all.end(), [&](const auto& d) { return d.info.path == one.info.path; });
+  };
+  for (const auto& d : damaged)
+    if (!has(before, d)) log::error("a segment is damaged; its rows are left out of answers", {{"segment", d.info.id}, {"reason", d.reason}});
+  for (const auto& d : before)
+    if (!has(damaged, d)) log::info("a segment that was damaged is whole again", {{"segment", d.info.id}});
   std::string out = "{\"segments\":" + std::to_string(store.stats().segments) + ",\"damaged\":[";
   for (const auto& d : damaged) {
     if (out.back() != '[') out += ',';

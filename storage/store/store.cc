@@ -470,15 +470,34 @@ void StoreImpl::report_damage(uint64_t segment_id, std::string reason) {
 }
 
 std::vector<DamagedSegment> StoreImpl::verify() {
-  const Snapshot s = snapshot();
-  for (const auto& segment : s.segments) {
+  std::vector<std::pair<SegmentInfo, bool>> all;  // and whether it counts as damaged
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [start, partition] : partitions_)
+      for (const SegmentEntry& e : partition.segments) all.emplace_back(e.file->info(), !e.damage.empty());
+  }
+  for (const auto& [info, was_damaged] : all) {
     // Opened anew: one in use remembers what it has checked, and the disk may have changed since.
-    auto fresh = segment::Segment::open(segment->info().path);
-    const Status sound = fresh.ok() ? (*fresh)->verify() : Status(fresh.error());
-    if (!sound.ok()) report_damage(segment->info().id, sound.error().message);
+    auto fresh = open_segment(info);
+    const Status sound = fresh.ok() ? SegmentFile::segment_of(*fresh)->verify() : Status(fresh.error());
+    if (!sound.ok())
+      report_damage(info.id, sound.error().message);
+    else if (was_damaged)
+      take_back(info.id, std::move(*fresh));
   }
   std::lock_guard lock(mutex_);
   return view_->damaged;
+}
+
+// A good copy is in its place again.
+void StoreImpl::take_back(uint64_t segment_id, std::shared_ptr<SegmentFile> file) {
+  std::lock_guard lock(mutex_);
+  for (auto& [start, partition] : partitions_)
+    for (SegmentEntry& e : partition.segments)
+      if (e.file->info().id == segment_id && !e.damage.empty()) {
+        e = SegmentEntry{std::move(file), {}};
+        return rebuild_view();
+      }
 }
 
 void StoreImpl::forget_checks() {

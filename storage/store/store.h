@@ -114,7 +114,8 @@ class Store {
   virtual Result<bool> merge_once() = 0;
   // Drops segments beyond age or bytes, oldest first. Returns segments dropped.
   virtual Result<uint64_t> retain() = 0;
-  // Reads every byte of every segment; the damaged ones, with reasons. They stay listed and out of snapshots.
+  // Reads every byte of every segment; the damaged ones, with reasons. They stay listed and out of snapshots, until a verify finds them
+  // whole again (a good copy was put in their place).
   virtual std::vector<DamagedSegment> verify() = 0;
   // Segments hash each chunk again when it is next read (segment.h). To be called every limits::kChecksBelievedFor.
   virtual void forget_checks() = 0;

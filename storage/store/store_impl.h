@@ -143,6 +143,7 @@ class StoreImpl final : public Store {
   bool due(const Partition& partition, TimestampNs now) const;
   std::string segment_path(TimestampNs partition_start, uint64_t id) const;
   Result<std::shared_ptr<SegmentFile>> open_segment(const segment::SegmentInfo& info) const;
+  void take_back(uint64_t segment_id, std::shared_ptr<SegmentFile> file);
   // Adds and drops segments and drops journal entries, in one catalogue write. Then, in memory: drops the segments, and calls
   // `finish` with whether it happened, with mutex_ held; exactly once, and where an error leaves the outcome open, once that
   // is decided. The files of segments that were not added after all are deleted. REQUIRES: publish_mutex_ is held

@@ -536,6 +536,38 @@ TEST(Store, DamageFoundLaterTakesASegmentOut) {
   EXPECT_EQ(store->snapshot().damaged.size(), 1u);
 }
 
+TEST(Store, AGoodCopyOfADamagedSegmentIsTakenBack) {
+  Folder f;
+  ManualClock clock(kStart);
+  std::string path;
+  {
+    auto store = must_open(options_for(f), clock);
+    must_append(*store, rows(0, 500));
+    ASSERT_EQ(*store->flush(), 1u);
+    path = store->snapshot().segments[0]->info().path;
+    must_append(*store, rows(500, 10));
+    ASSERT_EQ(*store->flush(), 1u);
+  }
+  const std::string copy = f.path + "/copy", other = f.path + "/other";
+  fs::copy_file(path, copy);
+  fs::resize_file(path, 50);
+  // Damaged at the start, and damaged while it is in use.
+  auto store = must_open(options_for(f), clock);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_EQ(store->verify().size(), 1u);
+    EXPECT_EQ(numbers(store->snapshot()), range(500, 510));
+    // Another segment's file is no good copy.
+    fs::copy_file(store->snapshot().segments[0]->info().path, path, fs::copy_options::overwrite_existing);
+    ASSERT_EQ(store->verify().size(), 1u);
+    fs::remove(path);
+    fs::copy_file(copy, path);
+    EXPECT_TRUE(store->verify().empty());
+    EXPECT_EQ(store->stats().damaged_segments, 0u);
+    EXPECT_EQ(numbers(store->snapshot()), range(0, 510));
+    fs::remove(path);
+  }
+}
+
 TEST(Store, ADamagedJournalEntryIsSaidAndKept) {
   Folder f;
   ManualClock clock(kStart);
