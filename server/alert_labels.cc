@@ -36,10 +36,9 @@ void AlertLabels::keep(ListKeeper& lists) {
       fresh.push_back(text);
       until.push_back(item.end);
     }
-    const Status kept = fresh.empty() ? Status() : [&]() -> Status {
-      SLUICE_TRY(lists.merge(name, std::move(fresh), std::move(until)));
-      return {};
-    }();
+    Status kept;
+    if (!fresh.empty())
+      if (auto merged = lists.merge(name, std::move(fresh), std::move(until)); !merged.ok()) kept = std::move(merged).error();
     for (const std::string& rule : rules) {
       if (kept.ok()) {
         troubles_.erase(rule);
