@@ -369,7 +369,7 @@ simdjson::error_code Decoder::record(std::string_view object) {
     const std::string_view key = raw_key(raw.raw());
     ondemand::value value;
     if (const auto error = field.value().get(value)) return error;
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     if (key == "flowRecords") {
       has_flows = token[0] == '{';
@@ -459,7 +459,7 @@ simdjson::error_code list_of(ondemand::object& object, std::string_view name, on
   const auto error = object.find_field(name).get(value);
   if (error == simdjson::NO_SUCH_FIELD) return simdjson::SUCCESS;
   if (error) return error;
-  if (inner_text(value.raw_json_token()).empty()) return simdjson::SUCCESS;
+  if (inner_text(json::raw_token(value)).empty()) return simdjson::SUCCESS;
   found = true;
   return value.get_array().get(list);
 }
@@ -472,7 +472,7 @@ simdjson::error_code scalars(ondemand::object& object, F&& take) {
     if (const auto error = field.key().get(raw)) return error;
     ondemand::value value;
     if (const auto error = field.value().get(value)) return error;
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     if (!token.empty() && token[0] != '{' && token[0] != '[') take(raw_key(raw.raw()), token);
   }
   return object.reset().error();
@@ -560,7 +560,7 @@ simdjson::error_code Decoder::tuples(ondemand::object& group) {
   for (auto element : list) {
     ondemand::value value;
     if ((failed = element.get(value))) break;
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     ++tuple_number_;
     if (token.empty() || token[0] != '"')
       bad("is no text", token.substr(0, 64));

@@ -255,7 +255,7 @@ simdjson::error_code Decoder::entry(json::Document& document, std::string_view o
     const std::string_view key = raw_key(raw.raw());
     ondemand::value value;
     if (const auto error = field.value().get(value)) return error;
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     const bool is_object = token[0] == '{';
     if (key == "connection" && is_object) {
@@ -321,7 +321,7 @@ simdjson::error_code Decoder::envelope(ondemand::object& object) {
     if (const auto error = field.key().get(raw)) return error;
     ondemand::value value;
     if (const auto error = field.value().get(value)) return error;
-    if (raw_key(raw.raw()) == "data") packed_ = inner_text(value.raw_json_token());
+    if (raw_key(raw.raw()) == "data") packed_ = inner_text(json::raw_token(value));
   }
   return simdjson::SUCCESS;
 }
@@ -333,7 +333,7 @@ simdjson::error_code Decoder::labels(ondemand::object& object, std::string_view 
     const std::string_view key = raw_key(raw.raw());
     ondemand::value value;
     if (const auto error = field.value().get(value)) return error;
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     if (token[0] == '{') {
       if (prefix != "resource" || key != "labels") continue;
@@ -371,7 +371,7 @@ simdjson::error_code Decoder::payload(ondemand::object& object, int depth, bool 
     path_.resize(length);
     if (length > 0) path_ += '_';
     path_ += key.substr(0, 256);
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     if (token[0] != '{' && token[0] != '[') {
       payload_leaf(token, in_list);
@@ -397,7 +397,7 @@ simdjson::error_code Decoder::payload_list(ondemand::array& list, int depth) {
     ondemand::value value;
     if (const auto error = element.get(value)) return error;
     path_.resize(length);
-    const std::string_view token = value.raw_json_token();
+    const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     if (token[0] != '{' && token[0] != '[') {
       payload_leaf(token, true);

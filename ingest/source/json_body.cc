@@ -196,7 +196,7 @@ std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::
 
 simdjson::error_code read_scalar(ondemand::value value, Scalar& out) {
   out = {};
-  const std::string_view token = value.raw_json_token();
+  const std::string_view token = raw_token(value);
   switch (token.empty() ? '\0' : token[0]) {
     case '"': {
       if (const auto error = value.get_string().get(out.text)) return error;
@@ -239,7 +239,7 @@ simdjson::error_code raw_json_of(ondemand::value value, std::string_view& out) {
     if (const auto error = value.get_array().get(array)) return error;
     return array.raw_json().get(out);
   }
-  out = value.raw_json_token();
+  out = raw_token(value);
   return simdjson::SUCCESS;
 }
 

@@ -85,6 +85,13 @@ std::string error_text(simdjson::error_code error);
 // Whether an error is that of one value (of another type, not there, no number) and the JSON around it can be read on.
 bool is_of_one_value(simdjson::error_code error);
 
+// A value as it is written; empty where there is none. simdjson takes a token's length from the structural character behind it: in a document
+// that breaks off there is none, and the length wraps around.
+inline std::string_view raw_token(ondemand::value& value) {
+  const std::string_view token = value.raw_json_token();
+  return token.size() > INT32_MAX ? std::string_view() : token;
+}
+
 // The key of a field as text; one with escapes is unescaped into `scratch`.
 std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch);
 

@@ -22,6 +22,12 @@ constexpr size_t kCefValueBytesMax = 1'000;
 
 std::string dump(const ordered_json& j) { return j.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
 
+// JSON lets DEL stand as it is; a terminal that shows a log does not.
+std::string delete_escaped(std::string text) {
+  for (size_t at = text.find('\x7f'); at != std::string::npos; at = text.find('\x7f', at)) text.replace(at, 1, "\\u007f");
+  return text;
+}
+
 // Valid UTF-8 of any text, by the way the JSON writer mends it.
 std::string mended(std::string_view text) {
   const std::string quoted = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -260,11 +266,11 @@ std::string_view content_type(AlertShape shape) {
 
 std::string alert_text(const Notice& notice, AlertShape shape) {
   switch (shape) {
-    case AlertShape::native: return notice_json(notice);
+    case AlertShape::native: return delete_escaped(notice_json(notice));
     case AlertShape::plain: return plain_text(notice);
     case AlertShape::cef: return cef_text(notice);
-    case AlertShape::ecs: return ecs_text(notice);
-    case AlertShape::ocsf: return ocsf_text(notice);
+    case AlertShape::ecs: return delete_escaped(ecs_text(notice));
+    case AlertShape::ocsf: return delete_escaped(ocsf_text(notice));
   }
   return {};
 }
