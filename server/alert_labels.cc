@@ -22,6 +22,7 @@ void AlertLabels::note(const query::continuous::Rule& rule, const query::continu
 void AlertLabels::keep(ListKeeper& lists) {
   if (wanted_.empty()) return;
   const auto book = lists.lists();
+  std::map<std::string, std::string> outcomes;  // of each rule: why a list of its did not take its labels; empty: all did
   for (const auto& [name, items] : wanted_) {
     std::unordered_map<std::string_view, TimestampNs> ends;
     if (const query::WatchList* list = book->find(name))
@@ -39,14 +40,17 @@ void AlertLabels::keep(ListKeeper& lists) {
     Status kept;
     if (!fresh.empty())
       if (auto merged = lists.merge(name, std::move(fresh), std::move(until)); !merged.ok()) kept = std::move(merged).error();
-    for (const std::string& rule : rules) {
-      if (kept.ok()) {
-        troubles_.erase(rule);
-      } else if (std::string& trouble = troubles_[rule]; trouble.empty()) {
-        trouble = "labels could not be put into the list '" + name + "': " + kept.error().message;
-        log::error("labels of alerts could not be put into a list", {{"rule", rule}, {"list", name}, {"reason", kept.error().message}});
-      }
+    for (const std::string& rule : rules)
+      if (std::string& why = outcomes[rule]; why.empty() && !kept.ok()) why = "labels could not be put into the list '" + name + "': " + kept.error().message;
+  }
+  for (auto& [rule, why] : outcomes) {
+    if (why.empty()) {
+      troubles_.erase(rule);
+      continue;
     }
+    std::string& trouble = troubles_[rule];
+    if (trouble.empty()) log::error("labels of alerts could not be put into a list", {{"rule", rule}, {"reason", why}});
+    trouble = std::move(why);
   }
   wanted_.clear();
 }

@@ -49,12 +49,15 @@ constexpr Counter kCounters[] = {
     {"samples_taken", &ExporterStats::samples_taken},
 };
 
-std::string key_of(const ExporterStats& e) { return to_string(e.ip) + " " + to_string(e.sender); }
+// One exporter, as decoders tell them apart.
+std::string key_of(const ExporterStats& e) {
+  return to_string(e.ip) + " " + to_string(e.sender) + (e.is_agent ? " agent" : "") + (e.own_port != 0 ? " " + std::to_string(e.own_port) : "");
+}
 
 std::string encode(const ExporterStats& e) {
   json j{{"ip", to_string(e.ip)}, {"sender", to_string(e.sender)}, {"port", e.port},         {"first_seen", e.first_seen},         {"last_seen", e.last_seen},
          {"domains", e.domains},  {"templates", e.templates},      {"names", e.names},       {"clock_skew", e.clock_skew},         {"clock_skew_min", e.clock_skew_min},
-         {"clock_skew_max", e.clock_skew_max}, {"lost_unit", e.lost_unit}, {"sampling_known", e.sampling_known}};
+         {"clock_skew_max", e.clock_skew_max}, {"lost_unit", e.lost_unit}, {"sampling_known", e.sampling_known}, {"is_agent", e.is_agent}, {"own_port", e.own_port}};
   for (const Counter& c : kCounters)
     if (e.*c.member != 0) j[c.name] = e.*c.member;
   json& formats = j["formats"] = json::array();
@@ -73,6 +76,8 @@ std::optional<ExporterStats> decode(std::string_view text) {
     e.ip = *ip;
     e.sender = *sender;
     e.port = j.value("port", uint16_t{0});
+    e.is_agent = j.value("is_agent", false);
+    e.own_port = j.value("own_port", uint16_t{0});
     e.first_seen = j.at("first_seen").get<TimestampNs>();
     e.last_seen = j.at("last_seen").get<TimestampNs>();
     e.domains = j.value("domains", std::vector<uint32_t>());

@@ -50,7 +50,7 @@ class ExporterTotals {
   const Clock& clock_;
   std::mutex mutex_;
   std::function<std::vector<ingest::ExporterStats>()> heard_;
-  std::map<std::string, Entry> entries_;  // by exporter and sender
+  std::map<std::string, Entry> entries_;  // by who they are
   std::vector<std::string> gone_;         // to be taken out of the catalogue
 };
 

@@ -39,6 +39,8 @@ struct ExporterStats {
   IpAddress sender;        // where its packets came from; differs from `ip` for sFlow agents behind a relay
   uint16_t port = 0;       // of the last packet
   uint64_t session = 0;
+  bool is_agent = false;   // of sFlow: one address may send NetFlow too, as another exporter
+  uint16_t own_port = 0;   // where ports tell exporters of one address apart; else 0
   TimestampNs first_seen = 0, last_seen = 0;
   std::vector<Source> formats;             // what it sends: netflow5, netflow9, ipfix …
   std::vector<uint32_t> domains;           // observation domains, source ids, engine_type·256 + engine_id, or sub-agents

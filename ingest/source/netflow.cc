@@ -124,6 +124,8 @@ std::vector<ExporterStats> PacketDecoder::exporter_stats() const {
     s.ip = it->key.ip;
     s.sender = it->is_sflow_agent() ? it->key.sender : it->key.ip;
     s.session = it->key.session;
+    s.is_agent = it->is_sflow_agent();
+    s.own_port = it->key.port;
     s.templates = it->templates.size();
     s.pending_bytes = it->pending_bytes;
     s.names = it->names.size();

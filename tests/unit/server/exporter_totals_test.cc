@@ -107,6 +107,29 @@ TEST_F(ExporterTotalsTest, StayInSightAndGoOn) {
   EXPECT_EQ(totals->all()[0].packets, 10u);
 }
 
+TEST_F(ExporterTotalsTest, TellsApartWhatOneAddressSends) {
+  // NetFlow and sFlow of one switch, and two exporters behind one address that only their ports tell apart.
+  heard = {exporter("10.0.0.1", 5), exporter("10.0.0.1", 3), exporter("10.0.0.2", 7), exporter("10.0.0.2", 2)};
+  heard[1].is_agent = true;
+  heard[2].own_port = 4'001;
+  heard[3].own_port = 4'002;
+  for (int life = 1; life <= 2; ++life) {
+    uint64_t packets = 0;
+    for (int look = 0; look < 3; ++look) {
+      const auto all = totals->all();
+      EXPECT_EQ(all.size(), 4u);
+      packets = 0;
+      for (const auto& e : all) packets += e.packets;
+      EXPECT_EQ(packets, 17u * static_cast<uint64_t>(life)) << "counted once, however often it is looked at";
+    }
+    ASSERT_TRUE(totals->save().ok());
+    const auto again = heard;
+    begin();
+    EXPECT_EQ(left_out, 0u);
+    heard = again;
+  }
+}
+
 TEST_F(ExporterTotalsTest, ForgetsTheSilentAndTheManyAndWhatIsNotItsOwn) {
   heard = {exporter("10.0.0.1", 1)};
   ASSERT_TRUE(totals->save().ok());
