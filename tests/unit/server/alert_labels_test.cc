@@ -86,6 +86,13 @@ TEST_F(AlertLabelsTest, SaysWhatAListRefuses) {
   labels.keep(*lists);
   EXPECT_NE(labels.trouble("range").find("suspects"), std::string::npos);
   EXPECT_EQ(labels.trouble("else"), "");
+  // Another list that takes its labels makes nothing good.
+  Rule both = range;
+  both.labels.push_back({"n", "zones", kDay});
+  labels.note(both, alert("10.0.0.9-10.0.0.1"), clock.now());
+  labels.keep(*lists);
+  EXPECT_EQ(items("zones").size(), 1u);
+  EXPECT_NE(labels.trouble("range").find("suspects"), std::string::npos);
   labels.note(range, alert("10.0.0.1"), clock.now());
   labels.keep(*lists);
   EXPECT_EQ(labels.trouble("range"), "");
