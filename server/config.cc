@@ -150,7 +150,7 @@ constexpr Setting kSettings[] = {
        SLUICE_TRY(set_duration(c.query_timeout, v));
        return c.query_timeout > 0 ? Status() : bad("a query needs some time", v);
      }},
-    {"query-memory", "SIZE", "memory of one query's operators", 
+    {"query-memory", "SIZE", "memory of one query's operators",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_TRY(set_bytes(c.query_memory, v));
        return c.query_memory > 0 ? Status() : bad("a query needs some memory", v);

@@ -40,7 +40,7 @@ grammar::Stage with_overrides(const grammar::Stage& stage, const std::vector<Ove
 // `SEVERITY: COND`, several of them. Errors: parse; a word that is no severity, or one that is there twice.
 Result<grammar::Stage> severity_stage(const std::vector<std::string>& ladder, std::string_view otherwise);
 
-// `COLUMN in @LIST for DURATION`. Errors: parse; out_of_range of limits::kRuleLabelMin and Max.
+// `COLUMN in @LIST for DURATION`. Errors: parse; invalid_argument beyond limits::kRuleLabelMin and Max.
 Result<Label> read_label(std::string_view text);
 
 // The stage with values in place of parameters, for queries that people are shown.

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "client/repl/table.h"
+#include "tests/unit/client/lines.h"
 
 namespace sluice::client {
 namespace {
@@ -18,16 +19,6 @@ class ChartTest : public ::testing::Test {
  protected:
   void SetUp() override { std::setlocale(LC_ALL, "C.UTF-8"); }
 };
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = text.find('\n', start);
-    lines.push_back(text.substr(start, end - start));
-    start = end + 1;
-  }
-  return lines;
-}
 
 TimeChart hours(std::vector<std::pair<std::string, std::vector<double>>> series) {
   TimeChart chart{"b", {}, kStart, kStart, kHour};

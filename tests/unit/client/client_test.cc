@@ -6,6 +6,7 @@
 #include "client/repl/header_lines.h"
 #include "client/repl/question.h"
 #include "client/repl/table.h"
+#include "tests/unit/client/lines.h"
 
 namespace sluice::client {
 namespace {
@@ -95,16 +96,6 @@ TEST_F(ClientTest, TooManyColumnsBecomeRecords) {
   const std::string t = draw_table(columns, {row}, {80, false});
   EXPECT_NE(t.find("column39  value"), std::string::npos);
   EXPECT_EQ(t.find("column7 "), std::string::npos);
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = text.find('\n', start);
-    lines.push_back(text.substr(start, end - start));
-    start = end + 1;
-  }
-  return lines;
 }
 
 TEST_F(ClientTest, WrapsBetweenWords) {
