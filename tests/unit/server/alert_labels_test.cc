@@ -87,7 +87,7 @@ TEST_F(AlertLabelsTest, SaysWhatAListRefuses) {
   EXPECT_NE(labels.trouble("range").find("suspects"), std::string::npos);
   EXPECT_EQ(labels.trouble("else"), "");
   // Another list that takes its labels makes nothing good.
-  Rule both = range;
+  Rule both = rule("range", {"src_ip", "suspects", kDay});
   both.labels.push_back({"n", "zones", kDay});
   labels.note(both, alert("10.0.0.9-10.0.0.1"), clock.now());
   labels.keep(*lists);
