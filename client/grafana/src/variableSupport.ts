@@ -51,11 +51,9 @@ export class VariableSupport extends CustomVariableSupport<DataSource, SluiceVar
     const query: SluiceVariableQuery = typeof asked === 'string' ? { refId: 'variable', expr: asked } : asked;
     // What a name that is none throws is an error of the query, not of the page.
     return defer(() => {
-        const expr = variableText(query);
-        const target: SluiceVariableQuery = { ...query, refId: query.refId || 'variable', column: undefined, queryType: 'table', mode: 'code', expr, limit: query.limit ?? VARIABLE_VALUES };
-        return this.datasource.query({ ...request, range: request.range ?? getDefaultTimeRange(), targets: [target] });
-      }).pipe(
-      map((response) => ({ ...response, data: response.error ? [] : toValues(response.data) }))
-    );
+      const expr = variableText(query);
+      const target: SluiceVariableQuery = { ...query, refId: query.refId || 'variable', column: undefined, queryType: 'table', mode: 'code', expr, limit: query.limit ?? VARIABLE_VALUES };
+      return this.datasource.query({ ...request, range: request.range ?? getDefaultTimeRange(), targets: [target] });
+    }).pipe(map((response) => ({ ...response, data: response.errors?.length ? [] : toValues(response.data) })));
   }
 }

@@ -27,6 +27,7 @@ export function ConfigEditor({ options, onOptionsChange }: Props) {
           />
         </InlineField>
       </FieldSet>
+      {/* eslint-disable-next-line @typescript-eslint/no-deprecated -- Grafana brings it; what is to follow it would be seventeen packages of ours */}
       <DataSourceHttpSettings defaultUrl="http://127.0.0.1:8080" dataSourceConfig={options} onChange={onOptionsChange} showAccessOptions={false} showForwardOAuthIdentityOption />
       <FieldSet label="Queries">
         <InlineField label="Time limit" labelWidth={24} tooltip="Seconds that one query may take on the server. The server's own limit holds too.">

@@ -27,9 +27,16 @@ export function FlowQLEditor({ datasource, value, range, onChange, onRun, minLin
   const [problems, setProblems] = useState<Validation['errors']>([]);
   // What callbacks of the editor see: they are made once and must not see the first render for ever.
   const latest = useRef({ datasource, range, onChange, onRun, value });
-  latest.current = { datasource, range, onChange, onRun, value };
+  useEffect(() => {
+    latest.current = { datasource, range, onChange, onRun, value };
+  });
 
-  useEffect(() => setText(value), [value]);
+  // A text that was set from outside (a sample, the builder) takes the place of what stood here.
+  const [given, setGiven] = useState(value);
+  if (given !== value) {
+    setGiven(value);
+    setText(value);
+  }
 
   const asked = useRef(0);
   const check = useCallback(async (now: string) => {

@@ -70,6 +70,7 @@ export function QueryEditor({ datasource, query, range, data, onChange, onRunQue
     }
   };
 
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- where a request fails as a whole, Grafana 12 tells it here alone
   const error = data?.error ?? data?.errors?.find((e) => !e.refId || e.refId === query.refId);
   const stored = textOf({ ...query, queryType: type, mode, builder: mode === 'builder' && type !== 'alerts' ? builder : query.builder });
   return (
