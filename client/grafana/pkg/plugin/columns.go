@@ -45,6 +45,29 @@ func (d *Datasource) columns(ctx context.Context) ([]columnInfo, error) {
 	return found.([]columnInfo), nil
 }
 
+// rules are the names of the server's rules, for the form of alerts.
+func (d *Datasource) rules(ctx context.Context) ([]string, error) {
+	found, err := d.kept.get("rules", func() (any, error) {
+		answer, err := d.client.Query(ctx, sluice.Call{Query: "show rules | select name | sort name", Timeout: SuggestionTimeout})
+		if err != nil {
+			return nil, err
+		}
+		out := make([]string, 0, answer.Rows)
+		if names := answer.Column("name"); names != nil {
+			for row := 0; row < answer.Rows; row++ {
+				if name, known := names.Label(row); known {
+					out = append(out, name)
+				}
+			}
+		}
+		return out, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.([]string), nil
+}
+
 func find(columns []columnInfo, name string) *columnInfo {
 	for i := range columns {
 		if columns[i].Name == name {

@@ -20,6 +20,7 @@ type Datasource struct {
 	settings Settings
 	client   *sluice.Client
 	kept     *keeper
+	behind   chan struct{} // places of SuggestionsBehind
 	backend.CallResourceHandler
 }
 
@@ -41,7 +42,7 @@ func New(ctx context.Context, instance backend.DataSourceInstanceSettings) (inst
 	if err != nil {
 		return nil, err
 	}
-	d := &Datasource{uid: instance.UID, settings: settings, client: client, kept: newKeeper()}
+	d := &Datasource{uid: instance.UID, settings: settings, client: client, kept: newKeeper(), behind: make(chan struct{}, SuggestionsBehind)}
 	d.CallResourceHandler = d.resources()
 	return d, nil
 }

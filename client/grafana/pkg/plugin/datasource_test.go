@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -228,6 +230,10 @@ func TestRequests(t *testing.T) {
 	if body["from"] != nil || body["limit"] != 100000.0 {
 		t.Errorf("%v", body)
 	}
+	ask(t, d, Query{Expr: "from flows"})
+	if body["limit"] != 100000.0 {
+		t.Errorf("a chart is cut at %v rows", body["limit"])
+	}
 	// Half an answer is none, and neither is what is no answer at all.
 	for text, part := range map[string]string{
 		`{"columns":[{"name":"a","type":"uint"}],"rows":[[1]],"error":{"code":"deadline","message":"too slow"}}`: "too slow",
@@ -350,9 +356,97 @@ func TestEditorsQuestions(t *testing.T) {
 	}
 }
 
-func TestSuggestionsOfALongRangeAskItsEnd(t *testing.T) {
+// Names of rules for the form of alerts; asked once, and a failure is told and asked again.
+func TestNamesOfRules(t *testing.T) {
 	asks := 0
-	var from string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asks++
+		w.Header().Set("Content-Type", "application/json")
+		if asks == 1 {
+			w.WriteHeader(503)
+			fmt.Fprint(w, `{"error":{"code":"full","message":"busy"}}`)
+			return
+		}
+		fmt.Fprint(w, `{"columns":[{"name":"name","type":"string"}],"rows":[["port_scan"],[null],["x <b>"]],"stats":{}}`)
+	}))
+	defer s.Close()
+	d := datasource(t, s.URL, nil, nil)
+	if status := resource(t, d, "GET", "rules", nil, nil); status != 503 {
+		t.Errorf("a busy server: %d", status)
+	}
+	for range 2 {
+		var names []string
+		if status := resource(t, d, "GET", "rules", nil, &names); status != 200 || strings.Join(names, ",") != "port_scan,x <b>" {
+			t.Errorf("%d %q", status, names)
+		}
+	}
+	if asks != 2 {
+		t.Errorf("%d asks", asks)
+	}
+}
+
+// A list comes of some flows at once; of all flows it is made behind the asker, of the range's end where they are too many, and is there for the next.
+func TestSuggestionsComeAtOnceAndAreMadeWholeBehind(t *testing.T) {
+	var lock sync.Mutex
+	var asked []string
+	whole := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		w.Header().Set("Content-Type", "application/json")
+		query, _ := body["query"].(string)
+		if query == "show columns" {
+			fmt.Fprint(w, `{"columns":[{"name":"name","type":"string"}],"rows":[["a"]],"stats":{}}`)
+			return
+		}
+		lock.Lock()
+		asked = append(asked, fmt.Sprint(query, " from ", body["from"]))
+		n := len(asked)
+		lock.Unlock()
+		switch n {
+		case 1:
+			fmt.Fprintf(w, `{"columns":[{"name":"a","type":"string"}],"rows":[["some"]],"stats":{"rows_matched":%d}}`, SuggestionRows)
+		case 2:
+			<-whole // however long this takes, the first list is out
+			w.WriteHeader(408)
+			fmt.Fprint(w, `{"error":{"code":"deadline","message":"timeout"}}`)
+		case 3:
+			fmt.Fprint(w, `{"columns":[{"name":"a","type":"string"}],"rows":[["all"],["some"]],"stats":{"rows_matched":900000}}`)
+		default:
+			fmt.Fprint(w, `{"columns":[{"name":"a","type":"string"}],"rows":[["few"]],"stats":{"rows_matched":12}}`)
+		}
+	}))
+	defer s.Close()
+	d := datasource(t, s.URL, nil, nil)
+	body := map[string]any{"key": "a", "from": fixtureFrom, "to": fixtureFrom.Add(64 * time.Hour)}
+	ask := func() string {
+		var values []string
+		resource(t, d, "POST", "tag-values", body, &values)
+		return strings.Join(values, " ")
+	}
+	if got := ask(); got != "some" {
+		t.Errorf("first %q", got)
+	}
+	close(whole)
+	for end := time.Now().Add(20 * time.Second); ask() != "all some"; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the list is not made whole: %q", asked)
+		}
+	}
+	want := []string{"from flows | limit 50000 | top 200 `a` by count() from 2025-11-20T10:00:00Z", "from flows | top 200 `a` by count() from 2025-11-20T10:00:00Z"}
+	if len(asked) != 3 || !slices.Equal(asked[:2], want) || !strings.Contains(asked[2], "from 2025-11-23T01:0") {
+		t.Errorf("%q", asked)
+	}
+	// What is kept gets old; and a list that has all flows in it is not asked for twice.
+	d.kept.now = func() time.Time { return time.Now().Add(SuggestionAge + time.Second) }
+	if got := ask(); got != "few" || len(asked) != 4 {
+		t.Errorf("%q, %q", got, asked)
+	}
+}
+
+// Where even some flows do not come in time, the end of the range is asked.
+func TestSuggestionsOfALongRangeAskItsEnd(t *testing.T) {
+	var from []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&body)
@@ -361,31 +455,20 @@ func TestSuggestionsOfALongRangeAskItsEnd(t *testing.T) {
 			fmt.Fprint(w, `{"columns":[{"name":"name","type":"string"}],"rows":[["a"]],"stats":{}}`)
 			return
 		}
-		asks++
-		from, _ = body["from"].(string)
-		if asks == 1 {
+		from = append(from, fmt.Sprint(body["from"]))
+		if len(from) == 1 {
 			w.WriteHeader(408)
 			fmt.Fprint(w, `{"error":{"code":"deadline","message":"timeout"}}`)
 			return
 		}
-		fmt.Fprint(w, `{"columns":[{"name":"a","type":"string"}],"rows":[["x"]],"stats":{}}`)
+		fmt.Fprint(w, `{"columns":[{"name":"a","type":"string"}],"rows":[["x"]],"stats":{"rows_matched":1}}`)
 	}))
 	defer s.Close()
 	d := datasource(t, s.URL, nil, nil)
 	var values []string
-	body := map[string]any{"key": "a", "from": fixtureFrom, "to": fixtureFrom.Add(64 * time.Hour)}
-	resource(t, d, "POST", "tag-values", body, &values)
-	if asks != 2 || len(values) != 1 || from != "2025-11-23T01:00:00Z" && from != "2025-11-23T00:59:59.0625Z" && !strings.HasPrefix(from, "2025-11-23T01:0") {
-		t.Errorf("%d asks, from %s, %q", asks, from, values)
-	}
-	resource(t, d, "POST", "tag-values", body, &values)
-	if asks != 2 {
-		t.Errorf("what is kept is asked again")
-	}
-	d.kept.now = func() time.Time { return time.Now().Add(SuggestionAge + time.Second) }
-	resource(t, d, "POST", "tag-values", body, &values)
-	if asks != 3 {
-		t.Errorf("what is kept gets old")
+	resource(t, d, "POST", "tag-values", map[string]any{"key": "a", "from": fixtureFrom, "to": fixtureFrom.Add(64 * time.Hour)}, &values)
+	if len(from) != 2 || len(values) != 1 || !strings.HasPrefix(from[1], "2025-11-23T01:0") {
+		t.Errorf("from %q: %q", from, values)
 	}
 }
 

@@ -31,11 +31,16 @@ func (k *keeper) get(key string, make func() (any, error)) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.put(key, value)
+	return value, nil
+}
+
+// put keeps a value anew, in the place of what is kept.
+func (k *keeper) put(key string, value any) {
 	k.lock.Lock()
 	defer k.lock.Unlock()
 	if len(k.kept) >= SuggestionKeep {
 		clear(k.kept)
 	}
 	k.kept[key] = keptValue{value, k.now().Add(SuggestionAge)}
-	return value, nil
 }

@@ -8,14 +8,21 @@ const (
 	QueriesAtOnce = 4
 	// Time that one query may take on the server, unless the settings say otherwise.
 	QueryTimeout = 60 * time.Second
-	// Values suggested for a filter or a variable, and the time in which they must come: past it, the end of the range alone is asked.
-	SuggestionsMax    = 200
+	// Values suggested for a filter, and the flows that the first list is made of: a list opens under the hand, and so many are counted in some
+	// milliseconds, whatever the range holds. Where there are more, all of them are asked behind it, for whoever opens the list next.
+	SuggestionsMax = 200
+	SuggestionRows = 50_000
+	// The time in which values must come, and the columns: past it, the end of the range alone is asked.
 	SuggestionTimeout = 3 * time.Second
+	// Lists that are made whole at the same time; further ones stay as they are until somebody asks again.
+	SuggestionsBehind = 2
 	// How long suggestions and the list of columns are kept, and how many of them. Full, all are let go.
 	SuggestionAge  = 30 * time.Second
 	SuggestionKeep = 500
 	// Bytes of a request to a resource; larger ones are refused with 413.
 	ResourceBytesMax = 2 << 20
+	// How much of a line stands above the mark of an error, in characters: what fits an alert of the editor. A longer line is cut around its mark.
+	CaretWidth = 100
 	// Lines of a log unless the query says otherwise.
 	LogLines = 1_000
 	// A live tail shows at most so many rows a second; what is beyond is counted in a line of its own.

@@ -90,6 +90,10 @@ func (q Query) rowsMax(s Settings) int {
 	if q.Limit > 0 {
 		return min(q.Limit, sluice.RowsMax)
 	}
+	if q.QueryType == TimeSeries || q.QueryType == LogsVolume {
+		// Cut, a chart would miss its end. A day of minutes for ten lines is more than tables show; how much is drawn has bounds of its own (frames/limits.go).
+		return sluice.RowsMax
+	}
 	return s.MaxRows
 }
 
@@ -114,7 +118,7 @@ func (d *Datasource) answerQuery(ctx context.Context, asked backend.DataQuery) b
 	}
 	expanded, err := flowql.Expand(text, flowql.Context{From: asked.TimeRange.From, To: asked.TimeRange.To, Interval: asked.Interval, Variables: q.Variables, Filters: q.Filters})
 	if err != nil {
-		return refused(err)
+		return refused(asWritten(err, text, nil))
 	}
 	call := sluice.Call{Query: expanded.Text, Params: expanded.Params, From: asked.TimeRange.From, To: asked.TimeRange.To, Limit: q.rowsMax(d.settings), Timeout: d.settings.timeout()}
 	if q.OwnRange {
@@ -122,7 +126,7 @@ func (d *Datasource) answerQuery(ctx context.Context, asked backend.DataQuery) b
 	}
 	answer, err := d.client.Query(ctx, call)
 	if err != nil {
-		return failed(err, expanded)
+		return failed(asWritten(err, text, expanded), expanded)
 	}
 	shown, err := draw(q, text, answer)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 func (d *Datasource) resources() backend.CallResourceHandler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /columns", answer(func(ctx context.Context, _ struct{}) (any, error) { return d.columns(ctx) }))
+	mux.HandleFunc("GET /rules", answer(func(ctx context.Context, _ struct{}) (any, error) { return d.rules(ctx) }))
 	mux.HandleFunc("GET /macros", answer(func(context.Context, struct{}) (any, error) { return flowql.Macros, nil }))
 	mux.HandleFunc("POST /validate", answer(d.validate))
 	mux.HandleFunc("POST /complete", answer(d.complete))
@@ -301,34 +302,82 @@ func (d *Datasource) values(ctx context.Context, a tagValuesAsked) ([]string, er
 	filters, _ := json.Marshal(a.Filters)
 	key := strings.Join([]string{"values", a.Key, strconv.FormatInt(context.From.Unix(), 10), strconv.FormatInt(context.To.Unix(), 10), string(filters)}, "\x00")
 	found, err := d.kept.get(key, func() (any, error) {
-		text := fmt.Sprintf("from flows | top %d %s by count()", SuggestionsMax, name)
-		expanded, err := flowql.Expand(text, context)
+		few, err := valuesOf(name, SuggestionRows, context)
 		if err != nil {
-			return nil, &sluice.Error{Status: http.StatusBadRequest, Message: err.Error()}
+			return nil, err
 		}
-		call := sluice.Call{Query: expanded.Text, Params: expanded.Params, From: context.From, To: context.To, Timeout: SuggestionTimeout}
-		answer, err := d.client.Query(ctx, call)
+		answer, err := d.client.Query(ctx, few)
 		var told *sluice.Error
 		if errors.As(err, &told) && told.Status == http.StatusRequestTimeout {
-			// A long range is too much for a list that opens under the hand: its end will do.
-			call.From = call.To.Add(-max(call.To.Sub(call.From)/64, 5*time.Minute))
-			answer, err = d.client.Query(ctx, call)
+			// Filters that few flows meet, over a long range: its end will do.
+			answer, err = d.client.Query(ctx, endOf(few))
 		}
 		if err != nil {
 			return nil, err
 		}
-		values := make([]string, 0, answer.Rows)
-		if len(answer.Columns) > 0 {
-			for row := 0; row < answer.Rows; row++ { // unknown is no value
-				if text, known := answer.Columns[0].Label(row); known && utf8.ValidString(text) {
-					values = append(values, text)
-				}
-			}
+		if matched, err := answer.Stats["rows_matched"].Int64(); err != nil || matched >= SuggestionRows {
+			d.valuesBehind(ctx, key, name, context)
 		}
-		return values, nil
+		return labels(answer), nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return found.([]string), nil
+}
+
+// valuesBehind makes a list of values whole, and keeps it for the next who asks. The asker does not wait, and may be gone. What fails is left: the list
+// that was given stays.
+func (d *Datasource) valuesBehind(ctx context.Context, key, name string, over flowql.Context) {
+	call, err := valuesOf(name, 0, over)
+	if err != nil {
+		return
+	}
+	select {
+	case d.behind <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-d.behind }()
+		ctx := context.WithoutCancel(ctx) // each question has its own end
+		answer, err := d.client.Query(ctx, call)
+		if err != nil {
+			answer, err = d.client.Query(ctx, endOf(call))
+		}
+		if err == nil {
+			d.kept.put(key, labels(answer))
+		}
+	}()
+}
+
+// valuesOf asks for the most frequent values of a column, of so many flows or (0) of all.
+func valuesOf(name string, rows int, over flowql.Context) (sluice.Call, error) {
+	text := "from flows | "
+	if rows > 0 {
+		text += fmt.Sprintf("limit %d | ", rows)
+	}
+	expanded, err := flowql.Expand(text+fmt.Sprintf("top %d %s by count()", SuggestionsMax, name), over)
+	if err != nil {
+		return sluice.Call{}, &sluice.Error{Status: http.StatusBadRequest, Message: err.Error()}
+	}
+	return sluice.Call{Query: expanded.Text, Params: expanded.Params, From: over.From, To: over.To, Timeout: SuggestionTimeout}, nil
+}
+
+func endOf(call sluice.Call) sluice.Call {
+	call.From = call.To.Add(-max(call.To.Sub(call.From)/64, 5*time.Minute))
+	return call
+}
+
+// labels of the first column; unknown is no value.
+func labels(answer *sluice.Answer) []string {
+	values := make([]string, 0, answer.Rows)
+	if len(answer.Columns) > 0 {
+		for row := 0; row < answer.Rows; row++ {
+			if text, known := answer.Columns[0].Label(row); known && utf8.ValidString(text) {
+				values = append(values, text)
+			}
+		}
+	}
+	return values
 }
