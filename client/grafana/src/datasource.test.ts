@@ -136,6 +136,19 @@ test('a filter out of a line is put in and taken out', () => {
   expect(ds.toggleQueryFilter(one, { type: 'FILTER_OUT', options }).expr).toBe('from flows\n| where `src_ip` != "10.0.0.1"');
 });
 
+test('a cell of a table becomes a filter once; what no filter can be changes nothing', () => {
+  const ds = datasource();
+  const query: SluiceQuery = { refId: 'A', queryType: 'table', mode: 'code', expr: 'from flows' };
+  const options = { key: 'src_ip', value: '" or true or "' };
+  const one = ds.modifyQuery(query, { type: 'ADD_FILTER', options });
+  expect(one.expr).toBe('from flows\n| where `src_ip` == "\\" or true or \\""');
+  expect(ds.modifyQuery(one, { type: 'ADD_FILTER', options })).toBe(one);
+  expect(ds.modifyQuery(query, { type: 'ADD_FILTER_OUT', options }).expr).toContain('!=');
+  expect(ds.modifyQuery(query, { type: 'ADD_STRING_FILTER', options: { value: 'x' } })).toBe(query);
+  expect(ds.modifyQuery(query, { type: 'ADD_FILTER' })).toBe(query);
+  expect(ds.getSupportedQueryModifications()).toEqual(['ADD_FILTER', 'ADD_FILTER_OUT']);
+});
+
 test('annotations are alerts, and their text is escaped by the back end', () => {
   const ds = datasource();
   expect(ds.annotations!.prepareQuery!({ name: 'a', enable: true, iconColor: 'red' } as never)).toMatchObject({ queryType: 'alerts', annotation: true });

@@ -10,6 +10,7 @@ import {
   DataSourceGetTagValuesOptions,
   DataSourceInstanceSettings,
   DataSourceWithLogsContextSupport,
+  DataSourceWithQueryModificationSupport,
   DataSourceWithSupplementaryQueriesSupport,
   DataSourceWithToggleableQueryFiltersSupport,
   dateTime,
@@ -21,6 +22,8 @@ import {
   LogRowModel,
   MetricFindValue,
   QueryFilterOptions,
+  QueryFixAction,
+  QueryFixType,
   ScopedVars,
   StreamingFrameAction,
   SupplementaryQueryOptions,
@@ -44,6 +47,7 @@ export class DataSource
   implements
     DataSourceWithSupplementaryQueriesSupport<SluiceQuery>,
     DataSourceWithLogsContextSupport<SluiceQuery>,
+    DataSourceWithQueryModificationSupport<SluiceQuery>,
     DataSourceWithToggleableQueryFiltersSupport<SluiceQuery>
 {
   private columnsAsked?: Promise<ColumnInfo[]>;
@@ -110,6 +114,7 @@ export class DataSource
     return getGrafanaLiveSrv()
       .getDataStream({
         key,
+        // eslint-disable-next-line @typescript-eslint/no-deprecated -- Grafana 12 reads the namespace, later ones the stream
         addr: { scope: LiveChannelScope.DataSource, stream: this.uid, namespace: this.uid, path: `tail/${digest(JSON.stringify(data))}`, data },
         buffer: { maxLength: TAIL_LINES, action: StreamingFrameAction.Append },
       })
@@ -120,7 +125,7 @@ export class DataSource
           state: response.state ?? LoadingState.Streaming,
           data: response.data.map((frame: DataFrame) => ({ ...frame, refId: target.refId, meta: { ...frame.meta, preferredVisualisationType: 'logs' as const } })),
         })),
-        catchError((error) => of({ key, data: [], state: LoadingState.Error, error: { message: String(error?.message ?? error), refId: target.refId } }))
+        catchError((error) => of({ key, data: [], state: LoadingState.Error, errors: [{ message: String(error?.message ?? error), refId: target.refId }] }))
       );
   }
 
@@ -145,6 +150,11 @@ export class DataSource
 
   values(key: string, range?: TimeRange, filters: AdHocFilter[] = []): Promise<string[]> {
     return this.postResource<string[]>('tag-values', { key, ...bounds(range), adHocFilters: filters }, quiet);
+  }
+
+  /** Names of the server's rules. */
+  rules(): Promise<string[]> {
+    return this.getResource<string[]>('rules', undefined, quiet);
   }
 
   variableNames(): string[] {
@@ -230,6 +240,19 @@ export class DataSource
       return hasFilter(query, key, value) ? removeFilter(query, key, value) : addFilter(query, key, '==', value);
     }
     return addFilter(hasFilter(query, key, value) ? removeFilter(query, key, value) : query, key, '!=', value);
+  }
+
+  /** A cell of a table in Explore as a filter. Lines are made by the back end of what a flow has, so no part of a line can be one. */
+  getSupportedQueryModifications(): QueryFixType[] {
+    return ['ADD_FILTER', 'ADD_FILTER_OUT'];
+  }
+
+  modifyQuery(query: SluiceQuery, action: QueryFixAction): SluiceQuery {
+    const { key, value } = action.options ?? {};
+    if (!key || value === undefined || !this.getSupportedQueryModifications().some((known) => known === action.type) || hasFilter(query, key, value)) {
+      return query;
+    }
+    return addFilter(query, key, action.type === 'ADD_FILTER' ? '==' : '!=', value);
   }
 
   queryHasFilter(query: SluiceQuery, filter: QueryFilterOptions): boolean {

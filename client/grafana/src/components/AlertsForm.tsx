@@ -20,11 +20,18 @@ const states = [
 /** Which alerts: by rule, severity and state. */
 export function AlertsForm({ datasource, value, onChange }: Props) {
   const filter = value ?? { rules: [], severities: [], state: '' };
-  const variables = useCallback(async (typed: string) => datasource.variableNames().map((n) => ({ value: '$' + n, label: '$' + n })).filter((o) => o.value.includes(typed)), [datasource]);
+  const suggest = useCallback(
+    async (typed: string) => {
+      const known = await datasource.rules().catch(() => []); // names can be typed
+      const all = [...datasource.variableNames().map((name) => '$' + name), ...known];
+      return all.filter((name) => name.toLowerCase().includes(typed.toLowerCase())).map((name) => ({ value: name, label: name }));
+    },
+    [datasource]
+  );
   return (
     <InlineFieldRow data-testid="alerts-form">
       <InlineField label="Rules" labelWidth={12}>
-        <MultiChoice name="Rules" minWidth={24} maxWidth={60} createCustomValue placeholder="all" options={variables} values={filter.rules} onChange={(rules) => onChange({ ...filter, rules })} />
+        <MultiChoice name="Rules" minWidth={24} maxWidth={60} createCustomValue placeholder="all" options={suggest} values={filter.rules} onChange={(rules) => onChange({ ...filter, rules })} />
       </InlineField>
       <InlineField label="Severity">
         <MultiChoice name="Severity" minWidth={20} maxWidth={60} placeholder="all" options={severities.map((s) => ({ value: s, label: s }))} values={filter.severities} onChange={(chosen) => onChange({ ...filter, severities: chosen })} />

@@ -18,6 +18,7 @@ const datasource = {
   ],
   values: async () => ['10.0.0.1', '<b>bold</b>'],
   variableNames: () => ['host'],
+  rules: async () => [],
   validate: async () => ({ valid: true, errors: [] }),
 } as unknown as DataSource;
 
