@@ -10,6 +10,7 @@ const plugin = JSON.parse(readFileSync(path.join(dist, 'plugin.json'), 'utf8'));
 /** Name → is it what the schema wants? Members without a row are refused: the schema has no others for a data source. */
 const isText = (v) => typeof v === 'string' && v.length > 0;
 const isFlag = (v) => typeof v === 'boolean';
+const hasOnly = (v, names) => Object.keys(v).every((name) => names.split(' ').includes(name));
 const shape = {
   $schema: isText,
   type: (v) => v === 'datasource',
@@ -27,6 +28,12 @@ const shape = {
   multiValueFilterOperators: isFlag,
   queryOptions: (v) => Object.entries(v).every(([name, flag]) => ['maxDataPoints', 'minInterval', 'cacheTimeout'].includes(name) && isFlag(flag)),
   info: (v) =>
+    hasOnly(v, 'author build description keywords links logos screenshots updated version') &&
+    hasOnly(v.author, 'name email url') &&
+    hasOnly(v.logos, 'small large') &&
+    v.keywords.length > 0 &&
+    v.links.every((l) => hasOnly(l, 'name url')) &&
+    v.screenshots.every((s) => hasOnly(s, 'name path')) &&
     isText(v.description) &&
     isText(v.author.name) &&
     Array.isArray(v.keywords) &&
@@ -38,8 +45,8 @@ const shape = {
     v.screenshots.every((s) => isText(s.name) && isText(s.path)) &&
     /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9a-z.-]+)?$/i.test(v.version) &&
     /^\d{4}-\d{2}-\d{2}$/.test(v.updated),
-  includes: (v) => v.every((i) => ['dashboard', 'page', 'panel', 'datasource'].includes(i.type) && isText(i.name) && isText(i.path)),
-  dependencies: (v) => /^(<=|>=|<|>|=|~|\^)?\d+(\.\d+)?(\.\d+)?/.test(v.grafanaDependency) && Array.isArray(v.plugins),
+  includes: (v) => v.every((i) => hasOnly(i, 'uid type name component role path addToNav defaultNav icon') && ['dashboard', 'page', 'panel', 'datasource'].includes(i.type) && isText(i.name) && isText(i.path)),
+  dependencies: (v) => hasOnly(v, 'grafanaDependency grafanaVersion plugins extensions') && /^(<=|>=|<|>|=|~|\^)?\d+\.[\dx*]+(\.[\dx*]+)?(\s(<=|>=|<|=>)?\d+\.[\dx]+\.[\dx]+)?$/.test(v.grafanaDependency) && Array.isArray(v.plugins),
 };
 for (const [name, value] of Object.entries(plugin)) {
   assert.ok(shape[name], `plugin.json has a member that data sources have not: ${name}`);
