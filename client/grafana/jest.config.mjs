@@ -1,5 +1,6 @@
 export default {
   testEnvironment: 'jsdom',
+  testTimeout: 60000, // of a machine that has other things to do
   testMatch: ['<rootDir>/src/**/*.test.{ts,tsx}'],
   setupFilesAfterEnv: ['<rootDir>/jest.setup.js'],
   resolver: '<rootDir>/jest.resolver.cjs',

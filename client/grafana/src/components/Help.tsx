@@ -1,4 +1,5 @@
 import { QueryEditorHelpProps } from '@grafana/data';
+import { Button } from '@grafana/ui';
 import { samples } from '../flowql/samples';
 import { SluiceQuery } from '../types';
 
@@ -27,9 +28,9 @@ export function Help({ onClickExample }: QueryEditorHelpProps<SluiceQuery>) {
       <h3>Samples</h3>
       {samples.map((s) => (
         <div key={s.title}>
-          <button type="button" onClick={() => onClickExample({ refId: 'A', queryType: s.type, mode: 'code', expr: s.expr })}>
+          <Button size="sm" fill="text" onClick={() => onClickExample({ refId: 'A', queryType: s.type, mode: 'code', expr: s.expr })}>
             {s.title}
-          </button>
+          </Button>
           <pre>{s.expr}</pre>
         </div>
       ))}

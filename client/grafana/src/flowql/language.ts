@@ -30,7 +30,8 @@ const tokens: monacoTypes.languages.IMonarchLanguage = {
       [/(\|)(\s*)([a-z_]\w*)/, [{ token: 'delimiter' }, { token: 'white' }, { cases: { '$3@stages': 'keyword', '@default': 'identifier' } }]],
       [/[a-z_]\w*(?=\s*\()/, { cases: { '@words': 'keyword', '@stages': 'keyword', '@default': 'predefined' } }],
       [/[a-z_@][\w.]*/, { cases: { '@stages': 'keyword', '@words': 'keyword', '@default': 'identifier' } }],
-      [/[=!<>~|&+*%-]+/, 'operator'],
+      // Not `operator`: Grafana's light theme paints that in a yellow that can hardly be read.
+      [/[=!<>~|&+*%-]+/, 'delimiter'],
       [/[()[\]]/, '@brackets'],
       [/[,;/]/, 'delimiter'],
     ],
