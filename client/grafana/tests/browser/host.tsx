@@ -10,6 +10,7 @@ import * as jsxRuntime from 'react/jsx-runtime';
 import * as ReactDOM from 'react-dom';
 import { createRoot } from 'react-dom/client';
 import * as rxjs from 'rxjs';
+import { Dashboard } from './dashboard';
 
 declare const System: { set(id: string, module: unknown): void; import(id: string): Promise<any> };
 
@@ -91,8 +92,9 @@ runtime.setGrafanaLiveSrv({
 const range = (from: string, to: string): data.TimeRange => ({ from: data.dateTime(from), to: data.dateTime(to), raw: { from, to } });
 
 interface Opened {
-  what: 'query' | 'config' | 'variable' | 'annotation' | 'help';
+  what: 'query' | 'config' | 'variable' | 'annotation' | 'help' | 'dashboard';
   query: any;
+  dashboard?: any;
   from: string;
   to: string;
 }
@@ -152,7 +154,9 @@ function Page({ plugin, ds }: { plugin: any; ds: any }) {
   const Editor = opened.what === 'variable' ? ds.variables.editor : opened.what === 'annotation' ? ds.annotations.QueryEditor : QueryEditor;
   return (
     <div style={{ padding: 16, maxWidth: 1250 }}>
-      {opened.what === 'config' ? (
+      {opened.what === 'dashboard' ? (
+        <Dashboard key={opened.dashboard.uid} ds={ds} dashboard={opened.dashboard} range={time} width={1248} fill={fill} />
+      ) : opened.what === 'config' ? (
         <ConfigEditor options={options} onOptionsChange={setOptions} />
       ) : opened.what === 'help' ? (
         <QueryEditorHelp datasource={ds} query={query} onClickExample={setQuery} />
@@ -168,6 +172,8 @@ function Page({ plugin, ds }: { plugin: any; ds: any }) {
     </div>
   );
 }
+
+const fill = (text: string) => text.replace(/\$\{?(\w+)\}?/g, (whole, name) => (variables[name] ? (variables[name].all ? 'All' : variables[name].values.join(' + ')) : whole));
 
 /** What stands above a dashboard: one variable and the filters. */
 function Bar({ ds, range, filters, setFilters, run }: any) {

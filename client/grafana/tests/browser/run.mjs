@@ -2,6 +2,7 @@
 // sluiced behind it with the sample day of scripts/run. scripts/grafana builds all of that and says where it is:
 //   SLUICE_BIN      folder of sluiced, sluice and sluice-generate
 //   SLUICE_BROWSER  chromium
+//   SLUICE_STEPS    a regular expression, for trying some steps alone
 //   SLUICE_GRAFANA  folder with dist (the plugin), host (the page), serve (the stand-in for Grafana) and screens (pictures are put there)
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -110,7 +111,12 @@ async function withTail(address) {
 let page;
 const problems = [];
 
+const chosen = new RegExp(process.env.SLUICE_STEPS ?? '');
+
 async function step(name, what) {
+  if (!chosen.test(name)) {
+    return;
+  }
   try {
     await what();
     passed++;
@@ -125,14 +131,53 @@ async function step(name, what) {
 const shot = (name) => page.screenshot({ path: path.join(screens, `${name}.png`) });
 
 /** Opens an editor with a query; and runs it, unless told otherwise. */
-async function open(query, { what = 'query', run = true, range = day } = {}) {
-  await page.evaluate(([q, w, r]) => window.host.open({ what: w, query: { refId: 'A', ...q }, ...r }), [query, what, range]);
+async function open(query, { what = 'query', run = true, range = day, dashboard } = {}) {
+  await page.evaluate(([q, w, r, d]) => window.host.open({ what: w, query: { refId: 'A', ...q }, dashboard: d, ...r }), [query, what, range, dashboard]);
   await page.waitForTimeout(150);
   if (run) {
     await page.evaluate(() => window.host.run());
     await settled();
   }
 }
+
+/** The page anew, with the plugin loaded into it. */
+async function load(url) {
+  await page.goto(url, { timeout: 120000 });
+  await page.waitForFunction(() => window.host || document.getElementById('broken'), null, { timeout: 60000 });
+  const broken = await page.evaluate(() => document.getElementById('broken')?.textContent);
+  assert.equal(broken, undefined, `the plugin could not be loaded: ${broken}`);
+}
+
+/** Texts of ours that are hard to read: below 4.5 to 1 against what lies behind them (WCAG 2, AA), each with its ratio. */
+const hardToRead = (selector) =>
+  page.evaluate((chosen) => {
+    const parts = (color) => (color.match(/[\d.]+/g) ?? []).map(Number);
+    const over = ([r, g, b, a = 1], [r2, g2, b2]) => [r * a + r2 * (1 - a), g * a + g2 * (1 - a), b * a + b2 * (1 - a)];
+    const light = (rgb) => rgb.map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4)).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = (element) => {
+      const layers = [];
+      for (let at = element; at; at = at.parentElement) {
+        layers.push(parts(getComputedStyle(at).backgroundColor));
+      }
+      return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
+    };
+    const found = [];
+    let looked = 0;
+    for (const element of document.querySelectorAll(chosen)) {
+      const text = [...element.childNodes].filter((n) => n.nodeType === Node.TEXT_NODE).map((n) => n.textContent.trim()).join('');
+      if (!text || !element.checkVisibility()) {
+        continue;
+      }
+      looked++;
+      const back = behind(element);
+      const [a, b] = [light(over(parts(getComputedStyle(element).color), back)), light(back)].sort((x, y) => y - x);
+      const ratio = (a + 0.05) / (b + 0.05);
+      if (ratio < 4.5) {
+        found.push(`${ratio.toFixed(1)}: ${text.slice(0, 60)}`);
+      }
+    }
+    return { looked, found };
+  }, selector);
 
 const settled = () => page.getByText(/^Panel \((Done|Error|Streaming)\)$/).waitFor();
 const saved = () => page.evaluate(() => window.host.query());
@@ -170,10 +215,7 @@ async function main() {
   page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
   page.setDefaultTimeout(60000); // of a machine that has other things to do
   page.on('pageerror', (error) => problems.push(error.message));
-  await page.goto(url, { timeout: 120000 });
-  await page.waitForFunction(() => window.host || document.getElementById('broken'), null, { timeout: 60000 });
-  const broken = await page.evaluate(() => document.getElementById('broken')?.textContent);
-  assert.equal(broken, undefined, `the plugin could not be loaded: ${broken}`);
+  await load(url);
 
   await step('health check runs a query', async () => {
     const result = await page.evaluate(() => window.host.datasource.testDatasource());
@@ -332,6 +374,11 @@ async function main() {
     assert.deepEqual(marks.fields[0].slice(0, 5), ['time', 'timeEnd', 'title', 'text', 'tags']);
     await open(query, { what: 'annotation' });
     await page.getByTestId('alerts-form').waitFor();
+    await page.getByRole('combobox', { name: 'Rules' }).fill('guessing_from_outside_s');
+    await page.getByRole('option', { name: 'guessing_from_outside_ssh' }).click();
+    await page.keyboard.press('Escape');
+    assert.match((await saved()).expr, /`rule` == "guessing_from_outside_ssh" and `severity` == "high"/);
+    await settled();
     await shot('alerts');
   });
 
@@ -393,8 +440,8 @@ async function main() {
   });
 
   // What the sample has none of: it came from files, so no exporter and no feed was heard.
-  // Nor need anything be sealed yet.
-  const mayBeEmpty = /show (exporters|exporter_errors|feeds|storage)|'critical'|compare to/;
+  // Nor need anything be sealed yet, and the address that one dashboard begins with is a server that asks nobody.
+  const mayBeEmpty = /show (exporters|exporter_errors|feeds|storage)|'critical'|compare to|src_ip == \$address and dst_port < src_port/;
   for (const file of readdirSync(path.join(here, '../../src/dashboards'))) {
     await step(`dashboard ${file}: every query answers`, async () => {
       const dashboard = JSON.parse(readFileSync(path.join(here, '../../src/dashboards', file), 'utf8'));
@@ -418,6 +465,39 @@ async function main() {
         }
       }
       assert.deepEqual(wrong, []);
+      await open({}, { what: 'dashboard', run: false, dashboard });
+      await page.locator('[data-testid=dashboard][data-done=true]').waitFor();
+      assert.deepEqual(await page.locator('[data-testid=dashboard-panel] [data-testid="data-testid Alert error"]').allTextContents(), []);
+      await page.locator('[data-testid=dashboard]').screenshot({ path: path.join(screens, `dashboard-${path.basename(file, '.json')}.png`) });
+    });
+  }
+
+  for (const theme of ['dark', 'light']) {
+    await step(`the ${theme} theme: builder, code, errors, settings can be read`, async () => {
+      await load(`${url}?theme=${theme}`);
+      const [r] = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
+      assert.ok(theme === 'light' ? r > 200 : r < 60, `the page has a background of ${r}`);
+      const all = async (name, selector) => {
+        const { looked, found } = await hardToRead(selector);
+        assert.ok(looked > 0, `${name}: nothing was looked at`);
+        assert.deepEqual(found, [], name);
+        await shot(`${name}-${theme}`);
+      };
+      const filters = [{ column: 'action', operator: '==', values: ['accept'] }, { column: 'dst_port', operator: '!=', values: ['443', '80'] }];
+      await open({ queryType: 'timeseries', mode: 'builder', builder: { filters, groupBy: ['app'], metric: 'bits', interval: 'auto', top: 5, others: false } });
+      await page.getByTestId('filter-chip').nth(1).waitFor();
+      await all('builder', '[data-testid=builder] *, [data-testid=written], [data-testid=written] *');
+      await open({ mode: 'code', queryType: 'table', expr: 'from flows -- of the edge\n| where $__timeFilter and src_prt == 443 and app == "dns"\n| top 5 src_ip by sum(bytes)' });
+      await page.getByTestId('flowql-editor').getByRole('alert').waitFor();
+      await page.locator('.squiggly-error').first().waitFor();
+      await page.getByText('The query failed').waitFor();
+      await all('code', '[data-testid=flowql-editor] [role=alert] *, [data-testid=flowql-editor] .view-line span');
+      await open({}, { what: 'config', run: false });
+      await page.getByLabel('Bearer token').waitFor();
+      await shot(`config-${theme}`);
+      await open({}, { what: 'help', run: false });
+      await page.getByText('$__conditionalAll(condition, $variable)').waitFor();
+      await all('help', '#root code, #root pre, #root p, #root td, #root button');
     });
   }
 
