@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <string>
 
 #include "ingest/receive/memory_share.h"
 
@@ -19,7 +20,7 @@ class BodyMemory final : public ingest::MemoryShare {
   BodyMemory& operator=(const BodyMemory&) = delete;
 
   Status take(size_t bytes) override {
-    if (bytes > max_ || own_ + taken_ > max_ - bytes) return Error{ErrorCode::too_large, "the body takes too much memory once unpacked; split it"};
+    if (bytes > max_ || own_ + taken_ > max_ - bytes) return Error{ErrorCode::too_large, "the body takes more memory once unpacked than the limit of " + std::to_string(max_) + " bytes; split it"};
     size_t now = in_flight_.load();
     do {
       if (now > max_ - bytes) return Error{ErrorCode::full, "too many bytes of bodies are being ingested"};

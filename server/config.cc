@@ -80,20 +80,20 @@ Status set_sockets(std::vector<Endpoint>& sockets, std::string_view v) {
 }
 
 constexpr Setting kSettings[] = {
-    {"data", "DIR", "data directory; made if absent",
+    {"data", "DIR", "data directory; made if absent", "./sluice-data",
      [](Config& c, std::string_view v) -> Status {
        if (v.empty()) return bad("not a directory", v);
        c.data = v;
        return {};
      }},
-    {"http", "ADDR:PORT", "where to serve HTTP; port 0 picks a free one",
+    {"http", "ADDR:PORT", "where to serve HTTP; port 0 picks a free one", "127.0.0.1:8080",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_ASSIGN(c.http, parse_endpoint(v));
        return {};
      }},
-    {"netflow", "ADDR:PORT,…", "UDP sockets for NetFlow v5, v9 and IPFIX, or 'none'; unset: 127.0.0.1:2055 and 127.0.0.1:4739",
+    {"netflow", "ADDR:PORT,…", "UDP sockets for NetFlow v5, v9 and IPFIX, or 'none'", "127.0.0.1:2055,127.0.0.1:4739",
      [](Config& c, std::string_view v) { return set_sockets(c.netflow, v); }},
-    {"netflow-allow", "CIDR,…", "senders whose NetFlow, IPFIX and sFlow packets are taken; needed to listen beyond loopback",
+    {"netflow-allow", "CIDR,…", "senders whose NetFlow, IPFIX and sFlow packets are taken; needed to listen beyond loopback", "",
      [](Config& c, std::string_view v) -> Status {
        c.netflow_allow.clear();
        return each_item(v, [&](std::string_view item) -> Status {
@@ -103,75 +103,75 @@ constexpr Setting kSettings[] = {
          return {};
        });
      }},
-    {"sflow", "ADDR:PORT,…", "UDP sockets for sFlow v5, or 'none'; unset: 127.0.0.1:6343",
+    {"sflow", "ADDR:PORT,…", "UDP sockets for sFlow v5, or 'none'", "127.0.0.1:6343",
      [](Config& c, std::string_view v) { return set_sockets(c.sflow, v); }},
-    {"ipfix-tcp", "ADDR:PORT", "where to take IPFIX over TCP (RFC 7011); port 0 picks a free one",
+    {"ipfix-tcp", "ADDR:PORT", "where to take IPFIX over TCP (RFC 7011); port 0 picks a free one", "",
      [](Config& c, std::string_view v) { return set_endpoint(c.ipfix_tcp, v); }},
-    {"ipfix-tls", "ADDR:PORT", "where to take IPFIX over TLS, with --tls-cert and --tls-key",
+    {"ipfix-tls", "ADDR:PORT", "where to take IPFIX over TLS, with --tls-cert and --tls-key", "",
      [](Config& c, std::string_view v) { return set_endpoint(c.ipfix_tls, v); }},
-    {"ipfix-tls-ca", "FILE", "PEM certificates, one of which must have signed the certificate that an exporter shows",
+    {"ipfix-tls-ca", "FILE", "PEM certificates, one of which must have signed the certificate that an exporter shows", "",
      [](Config& c, std::string_view v) -> Status {
        c.ipfix_tls_ca = v;
        return {};
      }},
-    {"tls-cert", "FILE", "PEM certificate chain; HTTP is then HTTPS (TLS 1.2 or newer)",
+    {"tls-cert", "FILE", "PEM certificate chain; HTTP is then HTTPS (TLS 1.2 or newer)", "",
      [](Config& c, std::string_view v) -> Status {
        c.tls_cert = v;
        return {};
      }},
-    {"tls-key", "FILE", "PEM private key of --tls-cert",
+    {"tls-key", "FILE", "PEM private key of --tls-cert", "",
      [](Config& c, std::string_view v) -> Status {
        c.tls_key = v;
        return {};
      }},
-    {"geo-country", "FILE", "database for country(ip), in MaxMind's format (.mmdb)",
+    {"geo-country", "FILE", "database for country(ip), in MaxMind's format (.mmdb)", "",
      [](Config& c, std::string_view v) -> Status {
        c.geo_country = v;
        return {};
      }},
-    {"geo-asn", "FILE", "database for asn(ip) and as_name(ip), in MaxMind's format (.mmdb)",
+    {"geo-asn", "FILE", "database for asn(ip) and as_name(ip), in MaxMind's format (.mmdb)", "",
      [](Config& c, std::string_view v) -> Status {
        c.geo_asn = v;
        return {};
      }},
-    {"retain-age", "DURATION", "drop segments older than this, e.g. 90d; 0 keeps all",
+    {"retain-age", "DURATION", "drop segments older than this, e.g. 90d; 0 keeps all", "0",
      [](Config& c, std::string_view v) { return set_duration(c.retain_age, v); }},
-    {"retain-bytes", "SIZE", "drop the oldest segments beyond this many bytes, e.g. 100GB; 0 keeps all",
+    {"retain-bytes", "SIZE", "drop the oldest segments beyond this many bytes, e.g. 100GB; 0 keeps all", "0",
      [](Config& c, std::string_view v) { return set_bytes(c.retain_bytes, v); }},
-    {"seal-age", "DURATION", "seal open rows at this age", [](Config& c, std::string_view v) { return set_duration(c.seal_age, v); }},
-    {"open-bytes", "SIZE", "memory for rows not sealed yet; beyond, ingest answers 503",
+    {"seal-age", "DURATION", "seal open rows at this age", "60s", [](Config& c, std::string_view v) { return set_duration(c.seal_age, v); }},
+    {"open-bytes", "SIZE", "memory for rows not sealed yet; beyond, ingest answers 503", "1GiB",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_TRY(set_bytes(c.open_bytes, v));
        return c.open_bytes > 0 ? Status() : bad("rows need some memory", v);
      }},
-    {"threads", "N", "threads for queries; 0: one per core", [](Config& c, std::string_view v) { return set_count(c.threads, v, 0, 1024); }},
-    {"query-timeout", "DURATION", "longest time a query may take; a request may ask for less",
+    {"threads", "N", "threads for queries; 0: one per core", "0", [](Config& c, std::string_view v) { return set_count(c.threads, v, 0, 1024); }},
+    {"query-timeout", "DURATION", "longest time a query may take; a request may ask for less", "60s",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_TRY(set_duration(c.query_timeout, v));
        return c.query_timeout > 0 ? Status() : bad("a query needs some time", v);
      }},
-    {"query-memory", "SIZE", "memory of one query's operators",
+    {"query-memory", "SIZE", "memory of one query's operators", "1GiB",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_TRY(set_bytes(c.query_memory, v));
        return c.query_memory > 0 ? Status() : bad("a query needs some memory", v);
      }},
-    {"query-concurrency", "N", "queries that run at once",
+    {"query-concurrency", "N", "queries that run at once", "16",
      [](Config& c, std::string_view v) { return set_count(c.query_concurrency, v, 1, 1024); }},
-    {"query-waiting", "N", "queries that wait for their turn; beyond, 503",
+    {"query-waiting", "N", "queries that wait for their turn; beyond, 503", "64",
      [](Config& c, std::string_view v) { return set_count(c.query_waiting, v, 0, 65'536); }},
-    {"ingest-body-bytes", "SIZE", "longest body of POST /v1/ingest, as sent",
+    {"ingest-body-bytes", "SIZE", "longest body of POST /v1/ingest, as sent", "64MiB",
      [](Config& c, std::string_view v) -> Status {
        SLUICE_TRY(set_bytes(c.ingest_body_bytes, v));
        return c.ingest_body_bytes > 0 && c.ingest_body_bytes <= limits::kIngestInFlightBytesMax ? Status() : bad("beyond the bytes in flight", v);
      }},
-    {"shutdown-grace", "DURATION", "how long SIGTERM waits for requests", [](Config& c, std::string_view v) { return set_duration(c.shutdown_grace, v); }},
-    {"log-format", "text|json", "form of the log on standard error",
+    {"shutdown-grace", "DURATION", "how long SIGTERM waits for requests", "10s", [](Config& c, std::string_view v) { return set_duration(c.shutdown_grace, v); }},
+    {"log-format", "text|json", "form of the log on standard error", "text",
      [](Config& c, std::string_view v) -> Status {
        if (v != "text" && v != "json") return bad("neither text nor json", v);
        c.log_format = v == "json" ? log::Format::json : log::Format::text;
        return {};
      }},
-    {"log-level", "LEVEL", "debug, info, warn or error",
+    {"log-level", "LEVEL", "debug, info, warn or error", "info",
      [](Config& c, std::string_view v) -> Status {
        if (v == "debug") c.log_level = log::Level::debug;
        else if (v == "info") c.log_level = log::Level::info;

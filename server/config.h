@@ -75,6 +75,7 @@ struct Setting {
   std::string_view name;   // as flag (--name) and as TOML key
   std::string_view value;  // what to write, for help: "ADDR:PORT"
   std::string_view help;
+  std::string_view standard;  // what holds when nothing is said, written as a value; empty: nothing, or what the help says
   Status (*apply)(Config& config, std::string_view value);
 };
 std::span<const Setting> settings();

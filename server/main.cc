@@ -61,8 +61,8 @@ int run_token_command(const Config& config, const std::string& command, const st
     if (store.error().code == ErrorCode::conflict && !made)
       std::fprintf(stderr,
                    "A server that runs on this directory makes tokens itself, for an admin (or, while there are none, for anyone on loopback):\n"
-                   "  curl -X POST http://127.0.0.1:8080/v1/admin/tokens -d '{\"name\":\"%s\",\"role\":\"%s\"}'\n",
-                   name.empty() ? "NAME" : name.c_str(), role_name.empty() ? "admin" : role_name.c_str());
+                   "  curl -X POST %s://%s/v1/admin/tokens -d '{\"name\":\"%s\",\"role\":\"%s\"}'\n",
+                   config.tls_cert.empty() ? "http" : "https", to_string(config.http).c_str(), name.empty() ? "NAME" : name.c_str(), role_name.empty() ? "admin" : role_name.c_str());
     return kExitFailure;
   }
   auto auth = Auth::open((*store)->catalog());
@@ -128,22 +128,24 @@ int main(int argc, char** argv) {
   std::map<std::string, std::string> flags;
   for (const Setting& setting : settings()) {
     const std::string name(setting.name);
-    cli.add_option("--" + name, flags[name], std::string(setting.help))->type_name(std::string(setting.value));
+    std::string help(setting.help);
+    if (!setting.standard.empty()) help += " [" + std::string(setting.standard) + "]";
+    cli.add_option("--" + name, flags[name], help)->type_name(std::string(setting.value));
   }
   cli.fallthrough();
   cli.require_subcommand(0, 1);
-  CLI::App* token = cli.add_subcommand("token", "make, list and remove API tokens of a data directory");
+  CLI::App* token = cli.add_subcommand("token", "make, list and remove API tokens of the data directory that --data or --config names");
   token->require_subcommand(1);
   token->fallthrough();
   std::string token_name, token_role;
-  CLI::App* add = token->add_subcommand("add", "make a token and print it once");
+  CLI::App* add = token->add_subcommand("add", "make a token and print it once; --data DIR or --config FILE says of which server");
   add->fallthrough();
   add->add_option("--role", token_role, "read, ingest or admin")->required();
   add->add_option("--name", token_name, "what it is for")->required();
-  CLI::App* remove = token->add_subcommand("remove", "remove a token");
+  CLI::App* remove = token->add_subcommand("remove", "remove a token; --data DIR or --config FILE says of which server");
   remove->fallthrough();
   remove->add_option("--name", token_name, "which one")->required();
-  CLI::App* list = token->add_subcommand("list", "names, roles and when they were made");
+  CLI::App* list = token->add_subcommand("list", "names, roles and when they were made; --data DIR or --config FILE says of which server");
   list->fallthrough();
 
   try {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <stdexcept>
 
 #include "client/repl/limits.h"
 
@@ -98,14 +99,11 @@ std::vector<AnswerColumn> columns_of(const json& j) {
   return columns;
 }
 
-std::vector<std::vector<Cell>> rows_of(const json& j, const std::vector<AnswerColumn>& columns) {
-  std::vector<std::vector<Cell>> rows;
-  for (const auto& r : j.at("rows")) {
-    std::vector<Cell> row;
-    for (size_t i = 0; i < columns.size(); ++i) row.push_back(cell_of(r.at(i), columns[i]));
-    rows.push_back(std::move(row));
-  }
-  return rows;
+std::vector<Cell> row_of(const json& r, const std::vector<AnswerColumn>& columns) {
+  std::vector<Cell> row;
+  row.reserve(columns.size());
+  for (size_t i = 0; i < columns.size(); ++i) row.push_back(cell_of(r.at(i), columns[i]));
+  return row;
 }
 
 std::string not_understood(const std::exception& e) { return std::string("the answer is not what a Sluice server says: ") + printable(e.what()); }
@@ -124,7 +122,8 @@ bool read_columns(std::string_view text, std::vector<AnswerColumn>& columns, std
 
 bool read_rows(std::string_view text, const std::vector<AnswerColumn>& columns, std::vector<std::vector<Cell>>& rows, std::string& why) {
   try {
-    rows = rows_of(json::parse(text), columns);
+    rows.clear();
+    for (const auto& r : json::parse(text).at("rows")) rows.push_back(row_of(r, columns));
     return true;
   } catch (const std::exception& e) {
     why = not_understood(e);
@@ -134,10 +133,18 @@ bool read_rows(std::string_view text, const std::vector<AnswerColumn>& columns, 
 
 std::optional<Answer> read_answer(std::string_view text, std::string& why) {
   try {
-    const json j = json::parse(text);
+    // A row becomes cells as soon as it is read, so that the tree of values never holds more than one. Columns come first, as docs/http.md says.
     Answer a;
-    a.columns = columns_of(j);
-    a.rows = rows_of(j, a.columns);
+    std::string member;
+    const json j = json::parse(text, [&](int depth, json::parse_event_t event, json& value) {
+      if (event == json::parse_event_t::key && depth == 1) member = value.get<std::string>();
+      if (event != json::parse_event_t::array_end) return true;
+      if (depth == 1 && member == "columns") a.columns = columns_of({{"columns", value}});
+      if (depth != 2 || member != "rows") return true;
+      a.rows.push_back(row_of(value, a.columns));
+      return false;
+    });
+    if (a.columns.size() != j.at("columns").size() || !j.at("rows").empty()) throw std::runtime_error("its columns or rows are none");
     a.render = text_of(j, "render");
     if (j.contains("keys"))
       for (const auto& key : j["keys"])
@@ -260,7 +267,7 @@ std::string draw(const Answer& answer, const TableStyle& style, bool bars) {
 std::string draw_over_time(const Answer& answer, size_t width) {
   size_t time = 0;
   while (time < answer.columns.size() && answer.columns[time].type != "timestamp") ++time;
-  if (time == answer.columns.size() || answer.rows.empty() || answer.rows.size() > limits::kChartPoints) return {};
+  if (time == answer.columns.size() || answer.rows.empty()) return {};
   std::vector<size_t> keys, measures;
   for (size_t i = 0; i < answer.columns.size(); ++i)
     if (i != time) (is_measure(answer, i) ? measures : keys).push_back(i);

@@ -50,8 +50,8 @@ std::optional<size_t> measure_of(const Answer& answer);
 
 // A table; with bars of its measure beside the rows where it has one and `bars` says so.
 std::string draw(const Answer& answer, const TableStyle& style, bool bars = false);
-// A chart of each measure over the answer's time, a series for each combination of what is no measure. Empty: it has no column of times, no
-// numbers, or more than limits::kChartPoints rows.
+// A chart of each measure over the answer's time, a series for each combination of what is no measure. Empty: it has no column of times or no
+// numbers.
 std::string draw_over_time(const Answer& answer, size_t width);
 // "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped"
 std::string account(const Answer& answer);

@@ -19,8 +19,10 @@ inline constexpr size_t kCompletionLines = 12;
 inline constexpr size_t kChartSeries = 20;
 // Lines of a chart of one series.
 inline constexpr size_t kChartLines = 8;
-// Points that a chart is made of; an answer of more is shown as a table, which says so. A terminal has some 200 columns.
-inline constexpr size_t kChartPoints = 200'000;
+// Rows of an answer that is drawn: it is held whole, some 60 bytes a cell, before its first line is shown. Questions are asked with it as their
+// limit, and an answer that has more says so and how to have all (csv, ndjson and \export stream). A terminal has some 200 columns, so it is
+// points enough for a chart as well.
+inline constexpr size_t kDrawnRows = 100'000;
 
 // Rows of the last answer that are kept for \chart; of a longer one \chart asks again.
 inline constexpr size_t kAnswerRowsKept = 10'000;

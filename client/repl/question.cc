@@ -75,6 +75,7 @@ std::string_view accept_of(std::string_view format) {
 // The values of a JSON text that came from outside never break out of it.
 std::string query_body(const std::string& text, const QueryOptions& options) {
   json body{{"query", text}};
+  if (options.rows_most > 0) body["limit"] = options.rows_most;
   if (!options.from.empty()) body["from"] = options.from;
   if (!options.to.empty()) body["to"] = options.to;
   auto parameters = options.parameters;
@@ -131,7 +132,9 @@ void say_error(const ServerError& error, std::string_view question, const TypedP
 }
 
 std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code) {
-  const std::string body = query_body(text, options);
+  QueryOptions drawn = options;
+  drawn.rows_most = limits::kDrawnRows;
+  const std::string body = query_body(text, drawn);
   const auto started = std::chrono::steady_clock::now();
   const Response response = http.send({"POST", "/v1/query", {"Content-Type: application/json", "Accept: application/json"}, body});
   if (!answered(http, response, text, typed, code)) return std::nullopt;
@@ -142,6 +145,8 @@ std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOpti
     code = 1;
     return std::nullopt;
   }
+  if (answer->rows.size() == limits::kDrawnRows)
+    answer->warnings.push_back("a table has " + with_thousands(limits::kDrawnRows) + " rows at most; csv, ndjson and \\export have all of them");
   answer->total_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
   return answer;
 }

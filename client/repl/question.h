@@ -20,6 +20,7 @@ struct QueryOptions {
   std::map<std::string, std::vector<std::string>> parameters;  // several values are a list
   // The parameters are the prompt's, kept for whatever question names them, and only those that do are sent: the server warns of others.
   bool keeps_parameters = false;
+  size_t rows_most = 0;  // sent as the question's limit; 0: none
 };
 
 // Where a question stands on the screen, so that an error can point into it: what was typed last, and which byte of it the question's
@@ -36,7 +37,7 @@ std::string_view accept_of(std::string_view format);
 // `sluice query`. Exit code: 0, 1 query error (message with caret on standard error), 3 server unreachable.
 int run_query(Http& http, const std::string& text, const QueryOptions& options);
 
-// Asks for rows to draw. nullopt: why not was said on standard error, and `code` is what run_query() would return.
+// Asks for rows to draw, limits::kDrawnRows at most. nullopt: why not was said on standard error, and `code` is what run_query() would return.
 std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code);
 // As a format that streams, to standard output; on a terminal, without what could drive it. The exit code of run_query().
 int stream(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed);

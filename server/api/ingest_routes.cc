@@ -45,7 +45,7 @@ http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> 
     return admission;
   }
   if (const auto compression = ingest::compression_of(head.header("content-encoding")); !compression.ok()) {
-    admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message, "gzip and zstd are known");
+    admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message);
     return admission;
   }
   admit_share(admission, content_length, ingest);

@@ -209,7 +209,7 @@ http::Admission admit_push(const http::Request& head, std::optional<uint64_t> co
   // A body as sent is never longer than before compression.
   admission.body_bytes_max = limits::kIngestBodyBytesMax;
   if (const auto compression = ingest::compression_of(head.header("content-encoding")); !compression.ok()) {
-    admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message, "gzip and zstd are known");
+    admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message);
     return admission;
   }
   admit_share(admission, content_length, ingest);  // what is taken out of it is counted as it is (PushBody)

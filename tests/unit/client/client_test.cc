@@ -35,6 +35,8 @@ TEST(QueryBody, SendsTheParametersThatAreMeant) {
   options.keeps_parameters = true;
   EXPECT_NE(query_body(text, options).find(R"("params":{"ip":"10.0.0.1","port":"443"})"), std::string::npos) << query_body(text, options);
   EXPECT_EQ(query_body("from flows", options), R"({"query":"from flows"})");
+  options.rows_most = 7;
+  EXPECT_EQ(query_body("from flows", options), R"({"limit":7,"query":"from flows"})");
 }
 
 TEST(HeaderLines, AreRepeatedForEveryPiece) {
@@ -160,6 +162,10 @@ TEST_F(ClientTest, ReadsAnswers) {
   EXPECT_FALSE(read_answer("{\"columns\":3}", why));
   EXPECT_FALSE(read_answer("[]", why));
   EXPECT_FALSE(read_answer(R"({"columns":[{"name":"a","type":"uint"}],"rows":[[]]})", why));
+  EXPECT_FALSE(read_answer(R"({"columns":[{"name":"a","type":"uint"}],"rows":[7]})", why));
+  EXPECT_FALSE(read_answer(R"({"rows":[[1]],"columns":[{"name":"a","type":"uint"}]})", why)) << "columns come first";
+  EXPECT_FALSE(read_answer(R"({"columns":[{"name":"a","type":"uint"}]})", why));
+  EXPECT_TRUE(read_answer(R"({"columns":[{"name":"a","type":"list"}],"rows":[[["x","y"]]]})", why)) << why;
   EXPECT_FALSE(read_answer(R"({"columns":[],"rows":[],"error":{"message":"deadline"}})", why));
   EXPECT_EQ(why, "deadline");
 }

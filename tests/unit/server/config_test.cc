@@ -207,6 +207,43 @@ TEST(Config, DatabasesOfPlacesAreATable) {
   }
 }
 
+// What --help says of a setting holds when nobody says it.
+TEST(Config, TheHelpNamesWhatHolds) {
+  const Config unsaid;
+  Config c;
+  c.data = "";
+  c.http = *parse_endpoint("9");
+  c.netflow.clear();
+  c.sflow.clear();
+  c.retain_age = c.seal_age = c.query_timeout = c.shutdown_grace = 1;
+  c.retain_bytes = c.open_bytes = c.query_memory = c.ingest_body_bytes = c.threads = c.query_concurrency = c.query_waiting = 7;
+  c.log_format = log::Format::json;
+  c.log_level = log::Level::error;
+  for (const Setting& setting : settings()) {
+    if (setting.standard.empty()) continue;
+    EXPECT_TRUE(setting.apply(c, setting.standard).ok()) << setting.name;
+  }
+  EXPECT_EQ(c.data, unsaid.data);
+  EXPECT_EQ(to_string(c.http), to_string(unsaid.http));
+  ASSERT_EQ(c.netflow.size(), unsaid.netflow.size());
+  for (size_t i = 0; i < c.netflow.size(); ++i) EXPECT_EQ(to_string(c.netflow[i]), to_string(unsaid.netflow[i]));
+  ASSERT_EQ(c.sflow.size(), 1u);
+  EXPECT_EQ(to_string(c.sflow[0]), to_string(unsaid.sflow[0]));
+  EXPECT_EQ(c.retain_age, unsaid.retain_age);
+  EXPECT_EQ(c.seal_age, unsaid.seal_age);
+  EXPECT_EQ(c.query_timeout, unsaid.query_timeout);
+  EXPECT_EQ(c.shutdown_grace, unsaid.shutdown_grace);
+  EXPECT_EQ(c.retain_bytes, unsaid.retain_bytes);
+  EXPECT_EQ(c.open_bytes, unsaid.open_bytes);
+  EXPECT_EQ(c.query_memory, unsaid.query_memory);
+  EXPECT_EQ(c.ingest_body_bytes, unsaid.ingest_body_bytes);
+  EXPECT_EQ(c.threads, unsaid.threads);
+  EXPECT_EQ(c.query_concurrency, unsaid.query_concurrency);
+  EXPECT_EQ(c.query_waiting, unsaid.query_waiting);
+  EXPECT_EQ(c.log_format, unsaid.log_format);
+  EXPECT_EQ(c.log_level, unsaid.log_level);
+}
+
 TEST(Config, EverySettingIsUsable) {
   Config c;
   for (const Setting& setting : settings()) {
