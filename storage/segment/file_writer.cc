@@ -6,21 +6,12 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "storage/segment/sync_folder.h"
+
 namespace sluice::segment {
 namespace {
 
 constexpr size_t kBufferBytes = 1u << 20;
-
-Status sync_folder(const std::string& path) {
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Error::from_errno("cannot open folder " + folder, errno);
-  const int failed = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  if (failed) return Error::from_errno("cannot sync folder " + folder, failed);
-  return {};
-}
 
 }  // namespace
 
@@ -72,7 +63,7 @@ Status FileWriter::finish(bool sync) {
   // From here on the file is there under its name; a failed write leaves none.
   finished_ = true;
   if (sync) {
-    if (Status s = sync_folder(path_); !s.ok()) {
+    if (Status s = sync_folder(std::filesystem::path(path_).parent_path().string()); !s.ok()) {
       ::unlink(path_.c_str());
       return s;
     }

@@ -9,23 +9,11 @@
 #include <unordered_set>
 
 #include "storage/model/limits.h"
+#include "storage/segment/sync_folder.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
 
 namespace sluice::store {
-
-namespace {
-
-Status sync_folder(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Error::from_errno("cannot open folder " + path, errno);
-  const int failed = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  if (failed != 0) return Error::from_errno("cannot sync folder " + path, failed);
-  return {};
-}
-
-}  // namespace
 
 bool StoreImpl::due(const Partition& partition, TimestampNs now) const {
   uint64_t rows = 0;
@@ -173,7 +161,7 @@ Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint
   const std::string folder = path.substr(0, path.rfind('/'));
   if (::mkdir(folder.c_str(), 0750) == 0) {
     // The new folder's own entry must survive a power cut too, or the segment's would be of no use.
-    if (options_.sync) SLUICE_TRY(sync_folder(segments_folder_));
+    if (options_.sync) SLUICE_TRY(segment::sync_folder(segments_folder_));
   } else if (errno != EEXIST) {
     return Error::from_errno("cannot create " + folder, errno);
   }

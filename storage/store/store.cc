@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "storage/segment/sync_folder.h"
 #include "storage/store/contained_rows.h"
 #include "storage/store/crash_points.h"
 #include "storage/store/store_impl.h"
@@ -82,6 +83,12 @@ Status StoreImpl::open() {
   std::error_code ec;
   fs::create_directories(segments_folder_, ec);
   if (ec) return Error::from_errno("cannot create " + segments_folder_, ec.value());
+  // The catalogue will name segments as durable: the folder they are in, and the data directory's own name, must be so before.
+  if (!known && options_.sync) {
+    SLUICE_TRY(segment::sync_folder(options_.directory));
+    // Whoever runs this need not be allowed to read what is around it.
+    (void)segment::sync_folder((fs::absolute(options_.directory) / "..").lexically_normal().string());
+  }
   SLUICE_TRY(check_settings());
   SLUICE_TRY(load_segments());
   crash_point("open_before_replay");
