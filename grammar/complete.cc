@@ -438,14 +438,15 @@ Completion complete(std::string_view text, size_t cursor) {
   Completion completion;
   const Tokens tokens = tokenize(text.substr(0, start));
   if (tokens.error) {
-    // Inside a text in quotes on the right of a comparison, its column's values still help.
+    // Inside a text in quotes, on the right of a comparison or in a list, its column's values still help. The quote that ends it goes with it.
     const size_t at = tokens.error->span.offset;
-    const bool in_quotes = at < text.size() && (text[at] == '"' || text[at] == '\'') && tokens.tokens.size() >= 3;
-    if (in_quotes && tokens.tokens[tokens.tokens.size() - 2].kind == TokenKind::kCompare) {
-      const Token& column = tokens.tokens[tokens.tokens.size() - 3];
-      if (is_name(column.kind))
-        completion.suggestions.push_back({Suggest::kValue, std::string(text.substr(column.span.offset, column.span.length))});
+    if (at < start && (text[at] == '"' || text[at] == '\'')) {
+      const Tokens before = tokenize(text.substr(0, at));
+      if (!before.error && before.position == Position::kOperand)
+        for (Suggestion& s : Completer(text, before).run())
+          if (s.kind == Suggest::kValue) completion.suggestions.push_back(std::move(s));
       start = at;
+      if (end < text.size() && text[end] == text[at]) ++end;
     }
   } else if (start < cursor && text[start] == '$') {
     completion.suggestions.push_back({Suggest::kParameter, ""});

@@ -9,6 +9,7 @@
 #include "grammar/words.h"
 #include "query/aggregate.h"
 #include "query/bind.h"
+#include "query/complete_stored.h"
 #include "query/context_table.h"
 #include "query/engine.h"
 #include "query/function.h"
@@ -32,7 +33,11 @@ class Collector {
  public:
   Collector(CompletionList& list, std::string_view prefix) : list_(list), prefix_(lower_case(prefix)) {}
   void add(std::string_view text, std::string_view kind, std::string_view detail) {
-    if (list_.items.size() >= kItemsMax || !lower_case(text).starts_with(prefix_) || !seen_.insert(std::string(text)).second) return;
+    if (lower_case(text).starts_with(prefix_)) add_fitting(text, kind, detail);
+  }
+  // Of what fits whatever is typed: a text may be begun without its quotes.
+  void add_fitting(std::string_view text, std::string_view kind, std::string_view detail) {
+    if (list_.items.size() >= kItemsMax || !seen_.insert(std::string(text)).second) return;
     list_.items.push_back({std::string(text), std::string(kind), std::string(detail)});
   }
   bool is_dotted() const { return prefix_.find('.') != std::string::npos; }
@@ -161,6 +166,27 @@ bool add_values(Collector& out, std::string_view column) {
   return false;
 }
 
+// Values that flows have had of a column of texts or addresses.
+void add_stored_values(Collector& out, std::string_view column, std::string_view typed, const QueryContext& context) {
+  const auto name = find_column(column);
+  if (!context.snapshot || !name || name->kind == ColumnName::Kind::derived) return;
+  const auto add = [&](ColumnId id) {
+    const bool is_text = column_spec(id).type == LogicalType::string;
+    each_stored_value(*context.snapshot, id, typed, [&](std::string_view literal) {
+      if (is_text)
+        out.add_fitting(literal, "value", "seen in flows");
+      else
+        out.add(literal, "value", "seen in flows");
+    });
+  };
+  if (name->kind == ColumnName::Kind::either) {
+    add(name->either->src);
+    add(name->either->dst);
+  } else {
+    add(name->stored);
+  }
+}
+
 // The stages of the query that the cursor is in, up to the '|' before it; in its first stage only its source, empty if that is not said.
 std::string_view stages_before(std::string_view text, const g::Tokens& tokens) {
   size_t end = 0, closed = 0;
@@ -281,6 +307,10 @@ CompletionList complete(std::string_view text, size_t cursor, const QueryContext
       if (wants(g::Suggest::kList)) add_lists(out, context);
       return list;
     }
+
+  // A column of texts may be compared with others as well.
+  for (const auto& s : asked.suggestions)
+    if (s.kind == g::Suggest::kValue) add_stored_values(out, lower_case(s.text), asked.prefix, context);
 
   const auto keywords = [&] {
     for (const auto& s : asked.suggestions)

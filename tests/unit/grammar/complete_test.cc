@@ -72,6 +72,11 @@ TEST(Complete, Conditions) {
   EXPECT_FALSE(offers_word(done, "=="));
   EXPECT_TRUE(offers(at_mark("host == \"exa^"), Suggest::kValue, "host"));
   EXPECT_EQ(at_mark("host == \"exa^").prefix, "\"exa");
+  EXPECT_EQ(at_mark("host == '^").prefix, "'");
+  EXPECT_TRUE(offers(at_mark("host in ('a', 'b-^"), Suggest::kValue, "host"));
+  EXPECT_EQ(at_mark("host in ('a', 'b-^").prefix, "'b-");
+  EXPECT_EQ(at_mark("host == 'e-^x' and proto == tcp").replace.length, 5u) << "with the quote that ends it";
+  EXPECT_TRUE(at_mark("last 1h | stats n = count() | render '^").suggestions.empty());
   EXPECT_TRUE(at_mark("x == 1 /* wh^").suggestions.empty());
 }
 

@@ -3,13 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "query/beacon_score.h"
 #include "query/key_index.h"
 #include "query/limits.h"
 #include "query/watch_list.h"
+#include "storage/segment/segment.h"
 
 namespace sluice::query {
 namespace {
@@ -222,6 +226,61 @@ TEST_F(StageTest, CompletionKnowsStagesAndLists) {
   EXPECT_TRUE(has("src_ip in ", "@tor_exits"));
   EXPECT_TRUE(has("src_ip in @t", "@tor_exits"));
   EXPECT_FALSE(has("src_ip in @x", "@tor_exits"));
+}
+
+TEST_F(StageTest, CompletionKnowsValuesThatFlowsHad) {
+  FlowBatchBuilder b;
+  for (const char* vpc : {"vpc-1a", "vpc-1b", "it's", "vpc-1a"}) {
+    b.begin_row();
+    b.set_string(ColumnId::src_vpc_id, vpc);
+    b.set_ip(ColumnId::src_ip, *parse_ip("10.1.20.3"));
+    b.set_ip(ColumnId::dst_ip, *parse_ip(*vpc == 'i' ? "2001:db8::7" : "10.12.0.9"));
+  }
+  store::Snapshot snapshot;
+  snapshot.open.push_back(std::make_shared<const Batch>(b.finish()));
+  QueryContext context;
+  context.snapshot = &snapshot;
+  using Words = std::set<std::string>;
+  const auto values = [&](std::string_view text, const store::Snapshot& of) {
+    context.snapshot = &of;
+    Words out;
+    for (const Completion& c : complete(text, text.size(), context).items)
+      if (c.kind == "value") out.insert(c.text);
+    return out;
+  };
+  EXPECT_EQ(values("vpc_id == ", snapshot), (Words{"\"vpc-1a\"", "\"vpc-1b\"", "\"it's\""}));
+  EXPECT_EQ(values("vpc_id == vpc", snapshot), (Words{"\"vpc-1a\"", "\"vpc-1b\""}));
+  EXPECT_EQ(values("vpc_id != '", snapshot), (Words{"'vpc-1a'", "'vpc-1b'", "\"it's\""}));
+  EXPECT_EQ(values("vpc_id in ('x', 'vpc-1b", snapshot), (Words{"'vpc-1b'"}));
+  EXPECT_EQ(values("vpc_id == 'q", snapshot), Words{});
+  EXPECT_EQ(values("src_ip == 10.1", snapshot), (Words{"10.1.20.3"}));
+  EXPECT_EQ(values("src_ip == 10.2", snapshot), Words{});
+  EXPECT_EQ(values("ip == 1", snapshot), (Words{"10.1.20.3", "10.12.0.9"}));
+  EXPECT_EQ(values("ip == 10.1.20.", snapshot), (Words{"10.1.20.3"}));
+  EXPECT_EQ(values("dst_ip == 2001:d", snapshot), (Words{"2001:db8::7"}));
+  for (const char* nothing : {"src_ip == ", "src_ip == 10.1.20.3.", "src_ip == 10.999", "src_ip == 10..", "src_ip == 99999999999", "src_ip == 1:2:3:4:5:6:7:8:"})
+    EXPECT_EQ(values(nothing, snapshot), Words{}) << nothing;
+
+  // The same out of segments, whose dictionaries are searched.
+  store::Snapshot sealed;
+  const std::string path = testing::TempDir() + "sluice-completion-" + std::to_string(getpid()) + ".slc";
+  FlowBatchBuilder many;
+  for (uint32_t i = 0; i < 5'000; ++i) {
+    many.begin_row();
+    many.set_time(ColumnId::flow_end, kStart);
+    many.set_string(ColumnId::src_vpc_id, "vpc-" + std::to_string(i % 300));
+    many.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + i % 1'000));
+  }
+  const Batch rows = many.finish();
+  ASSERT_TRUE(segment::write_segment(path, 1, kStart, std::span(&rows, 1)).ok());
+  auto opened = segment::Segment::open(path);
+  ASSERT_TRUE(opened.ok());
+  sealed.segments.push_back(*opened);
+  EXPECT_EQ(values("src_vpc_id == 'vpc-29", sealed),
+            (Words{"'vpc-29'", "'vpc-290'", "'vpc-291'", "'vpc-292'", "'vpc-293'", "'vpc-294'", "'vpc-295'", "'vpc-296'", "'vpc-297'", "'vpc-298'", "'vpc-299'"}));
+  EXPECT_EQ(values("src_ip == 10.0.3.23", sealed), (Words{"10.0.3.23", "10.0.3.230", "10.0.3.231"}));
+  EXPECT_EQ(values("src_ip == 10.0.0.", sealed).size(), limits::kCompletionValuesPerSegmentMax);
+  std::filesystem::remove(path);
 }
 
 TEST_F(StageTest, CompletionKnowsThePlace) {
