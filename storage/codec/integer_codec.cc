@@ -2,26 +2,89 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 namespace sluice::codec {
 namespace {
+
+// What a codec's size is known from.
+enum class Guess {
+  shape,   // the shape alone
+  sample,  // a part of the values stands for all of them
+  values,  // a part rules it out, but only all values rule it in: a list of distinct values does not grow with the rows
+};
 
 // A codec and how much dearer its bytes are than bit-packed ones, in percent: what must be saved before it is taken.
 struct Row {
   const IntegerCodec* codec;
   unsigned price;
+  Guess guess;
 };
 
 std::span<const Row> rows() {
   static const std::array<Row, 6> table = {{
-      {&constant_codec(), 100},
-      {&packed_codec(), 100},
-      {&delta_codec(), 130},
-      {&runs_codec(), 105},
-      {&local_codec(), 115},
-      {&frame_codec(), 160},
+      {&constant_codec(), 100, Guess::shape},
+      {&packed_codec(), 100, Guess::sample},
+      {&delta_codec(), 130, Guess::sample},
+      {&runs_codec(), 105, Guess::shape},
+      {&local_codec(), 115, Guess::values},
+      {&frame_codec(), 160, Guess::sample},
   }};
   return table;
+}
+
+// A stream of many granules is judged by some of them, spread evenly and taken whole, since each is packed by itself. Guessing
+// costs as much as encoding, and is done for four codecs.
+constexpr size_t kSampleGranules = 10;
+constexpr size_t kSampledFrom = 3 * kSampleGranules * kCodecGranule;  // values; shorter streams are judged whole
+
+// Empty: judge all of them. Valid until the thread's next call.
+std::span<const uint64_t> sample_of(std::span<const uint64_t> values) {
+  if (values.size() < kSampledFrom) return {};
+  thread_local std::vector<uint64_t> sample(kSampleGranules * kCodecGranule);
+  const size_t granules = values.size() / kCodecGranule;
+  for (size_t i = 0; i < kSampleGranules; ++i) {
+    // The middle of each sixth.
+    const size_t granule = (2 * i + 1) * granules / (2 * kSampleGranules);
+    std::copy_n(values.data() + granule * kCodecGranule, kCodecGranule, sample.data() + i * kCodecGranule);
+  }
+  return sample;
+}
+
+struct Choice {
+  const IntegerCodec* codec = nullptr;
+  size_t cost = 0;  // bytes x price
+};
+
+Choice choose(std::span<const uint64_t> values, const Shape& shape, uint32_t without) {
+  Choice best;
+  const auto offer = [&best](const Row& row, std::optional<size_t> bytes) {
+    if (bytes && (!best.codec || *bytes * row.price < best.cost)) best = {row.codec, *bytes * row.price};
+  };
+  if (shape.min == shape.max) return {&constant_codec(), 0};
+  const std::span<const uint64_t> sample = sample_of(values);
+  Shape sampled = shape;
+  if (!sample.empty()) sampled.count = static_cast<uint32_t>(sample.size());
+  const auto size_by_sample = [&](const Row& row) -> std::optional<size_t> {
+    const auto part = row.codec->estimate(sample, sampled);
+    if (!part) return std::nullopt;
+    return *part * values.size() / sample.size();
+  };
+  for (const Row& row : rows()) {
+    if (without >> static_cast<unsigned>(row.codec->id()) & 1) continue;
+    if (!sample.empty() && row.guess == Guess::sample)
+      offer(row, size_by_sample(row));
+    else if (sample.empty() || row.guess == Guess::shape)
+      offer(row, row.codec->estimate(values, shape));
+  }
+  if (sample.empty()) return best;
+  for (const Row& row : rows()) {
+    if (row.guess != Guess::values || (without >> static_cast<unsigned>(row.codec->id()) & 1)) continue;
+    // Its list counts as often as the sample fits into the values, so a guess of twice the best may yet win.
+    const auto guessed = size_by_sample(row);
+    if (guessed && *guessed * row.price < 2 * best.cost) offer(row, row.codec->estimate(values, shape));
+  }
+  return best;
 }
 
 }  // namespace
@@ -78,19 +141,7 @@ CodecId encode_integers(std::span<const uint64_t> values, std::string& out, bool
     return CodecId::constant;
   }
   const Shape shape = Shape::of(values, time);
-  const IntegerCodec* best = nullptr;
-  size_t best_cost = 0;
-  for (const Row& row : rows()) {
-    if (without >> static_cast<unsigned>(row.codec->id()) & 1) continue;
-    const auto size = row.codec->estimate(values, shape);
-    if (!size) continue;
-    const size_t cost = *size * row.price;
-    if (!best || cost < best_cost) {
-      best = row.codec;
-      best_cost = cost;
-    }
-    if (best->id() == CodecId::constant) break;
-  }
+  const IntegerCodec* best = choose(values, shape, without).codec;
   SLUICE_CHECK(best != nullptr);
   out.push_back(static_cast<char>(best->id()));
   best->encode(values, shape, out);
