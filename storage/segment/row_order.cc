@@ -4,11 +4,29 @@
 #include <array>
 #include <bit>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 
 #include "storage/model/limits.h"
 
 namespace sluice::segment {
+namespace {
+
+// By 11 bits of the key, least significant first: stable, and linear in the items.
+template <typename Item, typename Key>
+void radix_sort(std::vector<Item>& items, unsigned bits, Key key) {
+  std::vector<Item> to(items.size());
+  for (unsigned shift = 0; shift < bits; shift += 11) {
+    std::array<uint32_t, 2048> starts{};
+    for (const Item& item : items) ++starts[key(item) >> shift & 2047];
+    uint32_t sum = 0;
+    for (uint32_t& s : starts) sum += std::exchange(s, sum);
+    for (const Item& item : items) to[starts[key(item) >> shift & 2047]++] = item;
+    items.swap(to);
+  }
+}
+
+}  // namespace
 
 std::vector<uint32_t> order_by_time(std::span<const uint64_t> flow_end) {
   std::vector<uint32_t> order(flow_end.size());
@@ -26,23 +44,32 @@ std::vector<uint32_t> order_by_time(std::span<const uint64_t> flow_end) {
   }
   if (sorted) return order;
 
-  // Radix sort by 11 bits, least significant first: stable, and linear in the rows.
-  struct Item {
-    uint64_t key;
-    uint32_t row;
+  // Routers tell whole milliseconds or seconds: then fewer bits decide.
+  const auto divides = [&](auto scale) {
+    return std::all_of(flow_end.begin(), flow_end.end(), [&](uint64_t t) { return ((t ^ kSign) - min) % scale() == 0; });
   };
-  std::vector<Item> from(order.size()), to(order.size());
-  for (uint32_t i = 0; i < order.size(); ++i) from[i] = {(flow_end[i] ^ kSign) - min, i};
-  const auto bits = static_cast<unsigned>(std::bit_width(max - min));
-  for (unsigned shift = 0; shift < bits; shift += 11) {
-    std::array<uint32_t, 2048> starts{};
-    for (const Item& item : from) ++starts[item.key >> shift & 2047];
-    uint32_t sum = 0;
-    for (uint32_t& s : starts) sum += std::exchange(s, sum);
-    for (const Item& item : from) to[starts[item.key >> shift & 2047]++] = item;
-    from.swap(to);
+  const uint64_t scale = divides([] { return std::integral_constant<uint64_t, 1'000'000>(); }) ? 1'000'000 : 1;
+  const auto bits = static_cast<unsigned>(std::bit_width((max - min) / scale)), row_bits = static_cast<unsigned>(std::bit_width(order.size()));
+  // A row's number stands below its time, in the same word where both fit.
+  if (bits + row_bits <= 64) {
+    std::vector<uint64_t> items(order.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+      const uint64_t time = (flow_end[i] ^ kSign) - min;
+      items[i] = (scale == 1 ? time : time / 1'000'000) << row_bits | i;
+    }
+    radix_sort(items, bits, [row_bits](uint64_t item) { return item >> row_bits; });
+    const uint64_t mask = (uint64_t{1} << row_bits) - 1;
+    for (size_t i = 0; i < items.size(); ++i) order[i] = static_cast<uint32_t>(items[i] & mask);
+  } else {
+    struct Item {
+      uint64_t time;
+      uint32_t row;
+    };
+    std::vector<Item> items(order.size());
+    for (uint32_t i = 0; i < order.size(); ++i) items[i] = {((flow_end[i] ^ kSign) - min) / scale, i};
+    radix_sort(items, bits, [](const Item& item) { return item.time; });
+    for (size_t i = 0; i < items.size(); ++i) order[i] = items[i].row;
   }
-  for (size_t i = 0; i < from.size(); ++i) order[i] = from[i].row;
   return order;
 }
 
