@@ -14,8 +14,12 @@ namespace sluice::server {
 void keep_freed_blocks() {
   // Columns of a batch are blocks of up to a megabyte that live for seconds. glibc would give each back to the kernel and fetch
   // it anew, page by page, which costs more than decoding into it.
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  // A segment in the making has a few that are larger still, of eight bytes for each of a million rows.
+  mallopt(M_MMAP_THRESHOLD, 20 << 20);
   mallopt(M_TRIM_THRESHOLD, 128 << 20);
+  // An arena's heaps, of 64 MiB, are unmapped one by one as they become empty, whatever the threshold above says, unless the one
+  // below would be left with less room than this: sealed rows free whole heaps, and the next rows had each page fetched anew.
+  mallopt(M_TOP_PAD, 64 << 20);
   // Two for each core, as no more threads than cores run at once. glibc's eight keep many times as much: the end of an arena, up to
   // 64 MiB of it, is what malloc_trim does not give back.
   mallopt(M_ARENA_MAX, static_cast<int>(std::clamp(2 * std::thread::hardware_concurrency(), 4u, 512u)));
