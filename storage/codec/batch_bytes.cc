@@ -28,6 +28,7 @@ Error damaged(std::string_view what) { return Error{ErrorCode::corrupt, "broken 
 // Scratch of one call. Per thread, because appends come one after another with the same sizes.
 struct Scratch {
   std::string planes;
+  std::string packed;  // only grows: room that is made anew would be filled with zeros each time
 };
 Scratch& scratch() {
   thread_local Scratch s;
@@ -47,18 +48,27 @@ inline void transpose(uint64_t (&x)[8]) {
   for (size_t i = 0; i < 4; ++i) swap(i, i + 4, 32, 0x00000000ffffffff);
 }
 
-// in: `count` values of W bytes; out: W planes of `count` bytes. Eight values and up to eight planes at a time.
+using Vector = uint8_t __attribute__((vector_size(16)));
+
+// in: `count` values of W bytes; out: W planes of `count` bytes. Sixteen values at a time, which fill W vectors: where a byte lies
+// in them is, in bits, its value's number and then its place in the value. Dealing the two halves like cards, one from each in
+// turn, moves the highest bit to the end; after four times the place comes first, and each vector is a piece of one plane.
 template <size_t W>
 void to_planes(const uint8_t* in, size_t count, uint8_t* out) {
-  constexpr size_t kStep = W < 8 ? W : 8;
+  static_assert(W >= 2 && W <= 16 && (W & (W - 1)) == 0);
   size_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    for (size_t from = 0; from < W; from += kStep) {
-      uint64_t square[8] = {};
-      for (size_t k = 0; k < 8; ++k) std::memcpy(&square[k], in + (i + k) * W + from, kStep);
-      transpose(square);
-      for (size_t b = 0; b < kStep; ++b) std::memcpy(out + (from + b) * count + i, &square[b], 8);
+  for (; i + 16 <= count; i += 16) {
+    Vector v[W], dealt[W];
+    std::memcpy(v, in + i * W, sizeof v);
+    for (int round = 0; round < 4; ++round) {
+      for (size_t k = 0; k < W / 2; ++k) {
+        dealt[2 * k] = __builtin_shufflevector(v[k], v[k + W / 2], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        dealt[2 * k + 1] = __builtin_shufflevector(v[k], v[k + W / 2], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      }
+      std::memcpy(v, dealt, sizeof v);
     }
+    for (size_t b = 0; b < W; ++b) std::memcpy(out + b * count + i, &v[b], 16);
+  }
   for (; i < count; ++i)
     for (size_t b = 0; b < W; ++b) out[b * count + i] = in[i * W + b];
 }
@@ -80,29 +90,19 @@ void from_planes(const uint8_t* in, size_t count, uint8_t* out) {
 
 void append_block(const uint8_t* data, size_t size, std::string& out) {
   SLUICE_CHECK(size <= LZ4_MAX_INPUT_SIZE);
-  const size_t bound = static_cast<size_t>(LZ4_compressBound(static_cast<int>(size)));
-  const size_t header = out.size();
-  // Method and sizes first, the stored size once it is known: 1 + varint + 5 bytes of space.
-  out.push_back(static_cast<char>(kLz4));
-  put_varint(out, size);
-  const size_t at_stored = out.size();
-  out.resize(at_stored + 5 + bound);
   int stored = 0;
-  if (size >= 32)
-    stored = LZ4_compress_fast(reinterpret_cast<const char*>(data), out.data() + at_stored + 5, static_cast<int>(size),
-                               static_cast<int>(bound), kAcceleration);
-  size_t length = static_cast<size_t>(stored);
-  if (stored <= 0 || length >= size) {
-    out[header] = static_cast<char>(kAsItIs);
-    length = size;
-    if (size) std::memcpy(out.data() + at_stored + 5, data, size);
+  std::string& packed = scratch().packed;
+  if (size >= 32) {
+    const int bound = LZ4_compressBound(static_cast<int>(size));
+    if (packed.size() < static_cast<size_t>(bound)) packed.resize(static_cast<size_t>(bound));
+    stored = LZ4_compress_fast(reinterpret_cast<const char*>(data), packed.data(), static_cast<int>(size), bound, kAcceleration);
   }
-  // A varint of five bytes, padded with continuation bits.
-  for (int k = 0; k < 5; ++k) {
-    const uint8_t seven = static_cast<uint8_t>(length >> (7 * k) & 0x7f);
-    out[at_stored + static_cast<size_t>(k)] = static_cast<char>(k < 4 ? seven | 0x80 : seven);
-  }
-  out.resize(at_stored + 5 + length);
+  const bool as_it_is = stored <= 0 || static_cast<size_t>(stored) >= size;
+  const size_t length = as_it_is ? size : static_cast<size_t>(stored);
+  out.push_back(static_cast<char>(as_it_is ? kAsItIs : kLz4));
+  put_varint(out, size);
+  put_varint(out, length);
+  out.append(as_it_is ? reinterpret_cast<const char*>(data) : packed.data(), length);
 }
 
 template <typename T>
@@ -111,9 +111,15 @@ void append_planes(std::span<const T> values, std::string& out) {
     append_block(reinterpret_cast<const uint8_t*>(values.data()), values.size(), out);
   } else {
     std::string& planes = scratch().planes;
-    planes.resize(values.size_bytes());
-    to_planes<sizeof(T)>(reinterpret_cast<const uint8_t*>(values.data()), values.size(), reinterpret_cast<uint8_t*>(planes.data()));
-    append_block(reinterpret_cast<const uint8_t*>(planes.data()), planes.size(), out);
+    if (planes.size() < values.size_bytes()) planes.resize(values.size_bytes());
+    auto* const to = reinterpret_cast<uint8_t*>(planes.data());
+    const auto* const from = reinterpret_cast<const uint8_t*>(values.data());
+    // Much of a packet's head is the same in all rows: its planes are, too.
+    if (!values.empty() && std::memcmp(from, from + sizeof(T), values.size_bytes() - sizeof(T)) == 0)
+      for (size_t b = 0; b < sizeof(T); ++b) std::memset(to + b * values.size(), from[b], values.size());
+    else
+      to_planes<sizeof(T)>(from, values.size(), to);
+    append_block(to, values.size_bytes(), out);
   }
 }
 

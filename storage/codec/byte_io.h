@@ -35,6 +35,16 @@ inline void put_varint(std::string& out, uint64_t value) {
   out.push_back(static_cast<char>(value));
 }
 
+// A varint written over kPaddedVarintBytes of room, once its number is known: continuation bits fill what it does not need.
+// REQUIRES: value < 2^35
+inline constexpr size_t kPaddedVarintBytes = 5;
+inline void put_padded_varint(std::string& out, size_t at, uint64_t value) {
+  for (size_t k = 0; k < kPaddedVarintBytes; ++k) {
+    const auto seven = static_cast<uint8_t>(value >> (7 * k) & 0x7f);
+    out[at + k] = static_cast<char>(k + 1 < kPaddedVarintBytes ? seven | 0x80 : seven);
+  }
+}
+
 template <typename T>
 T load(const uint8_t* p) {
   T value;

@@ -12,6 +12,7 @@ using codec::Bytes;
 
 constexpr uint8_t kVersion = 1;
 constexpr size_t kJournalHeaderBytes = 17;
+constexpr size_t kExpectedRowBytes = 32;
 
 ByteReader reader(std::string_view text) { return ByteReader(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size())); }
 
@@ -63,15 +64,19 @@ Result<segment::SegmentInfo> parse_segment_record(uint64_t id, std::string_view 
 }
 
 std::string journal_entry(const JournalHeader& header, std::span<const std::shared_ptr<const Batch>> batches) {
-  std::string out, bytes;
+  std::string out;
+  // About what rows of packets take; one that takes more grows.
+  size_t rows = 0;
+  for (const auto& batch : batches) rows += batch->rows;
+  out.reserve(kJournalHeaderBytes + rows * kExpectedRowBytes);
   codec::put(out, kVersion);
   codec::put(out, header.partition_start);
   codec::put(out, header.appended_at);
   for (const auto& batch : batches) {
-    bytes.clear();
-    codec::append_batch_bytes(*batch, bytes);
-    codec::put_varint(out, bytes.size());
-    out += bytes;
+    const size_t at = out.size();
+    out.append(codec::kPaddedVarintBytes, '\0');
+    codec::append_batch_bytes(*batch, out);
+    codec::put_padded_varint(out, at, out.size() - at - codec::kPaddedVarintBytes);
   }
   return out;
 }

@@ -48,7 +48,7 @@ Batch random_batch(uint64_t seed, size_t rows) {
 }
 
 TEST(BatchBytes, RoundTrips) {
-  for (size_t rows : {1, 2, 7, 8, 9, 63, 64, 65, 500}) {
+  for (size_t rows : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 500}) {
     const Batch batch = random_batch(rows, rows);
     std::string bytes = "before";
     append_batch_bytes(batch, bytes);
