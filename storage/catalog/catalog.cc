@@ -35,7 +35,9 @@ namespace fs = std::filesystem;
 constexpr const char* kJournalFamily = "journal";
 constexpr std::string_view kFormatKey = "format";
 
-constexpr size_t kJournalBufferBytes = 64u << 20;
+// What one write buffer of the journal takes before it is written to a sorted file. At full speed an entry lives for some seconds:
+// what was erased before its buffer is full is not written a second time.
+constexpr size_t kJournalBufferBytes = 128u << 20;
 constexpr size_t kSmallBufferBytes = 4u << 20;
 // Logs are kept until every family has written its part to sorted files; at this size the oldest are forced out.
 constexpr uint64_t kLogBytesMax = 256u << 20;
@@ -172,8 +174,9 @@ rocksdb::ColumnFamilyOptions journal_options(const std::shared_ptr<rocksdb::Cach
   o.write_buffer_size = kJournalBufferBytes;
   o.max_write_buffer_number = 4;
   o.compression = rocksdb::kNoCompression;  // values come compressed
-  // Most entries are erased soon after they are written: merge early, so that both vanish together.
-  o.level0_file_num_compaction_trigger = 2;
+  // Sorted files are read by a restart only, and reclaim_journal compacts once most of them is erased; merging earlier would copy
+  // entries that are about to be.
+  o.level0_file_num_compaction_trigger = 8;
   o.level0_slowdown_writes_trigger = 24;
   o.level0_stop_writes_trigger = 48;
   o.target_file_size_base = 64u << 20;
