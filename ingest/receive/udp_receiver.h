@@ -122,8 +122,9 @@ class UdpReceiver {
   uint16_t bound_port() const { return port_; }
   std::string bound_address() const;  // "127.0.0.1:2055", "[::1]:2055"
 
-  // Waits up to `timeout` for packets, then takes all that have come (bounded rounds) and hands them on. Returns how many
-  // packets were received; 0 on timeout or after stop(). io when the socket is broken. One thread.
+  // Waits up to `timeout` for packets, then takes all that have come (bounded rounds) and hands them on. After a round that brought
+  // many it waits 2 ms instead, and for no packet in particular: more have come then. Returns how many packets were received; 0 when
+  // none came, or after stop(). io when the socket is broken. One thread.
   Result<size_t> receive_once(DurationNs timeout);
   // Wakes a waiting receive_once, and makes later ones return 0 at once. Any thread.
   void stop();
