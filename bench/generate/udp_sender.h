@@ -1,7 +1,8 @@
 // Sends export packets to a collector on this machine, at a steady rate.
 //
-// Loopback only: a generator must never be a way to flood someone else. Packets go out in batches of sendmmsg; the pace is
-// kept against the monotonic clock, so a late batch is caught up by the next. Blocks while sending. Not thread safe.
+// Loopback only: a generator must never be a way to flood someone else. Packets go out in batches, those of one size as one
+// train that the kernel cuts up; the pace is kept against the monotonic clock, so a late batch is caught up by the next.
+// Blocks while sending. Not thread safe.
 #pragma once
 
 #include <chrono>
@@ -39,6 +40,7 @@ class UdpSender {
 
   static constexpr size_t kBatch = 32;
   int socket_ = -1;
+  bool segments_ = false;                 // the kernel cuts trains of packets
   uint64_t rate_ = 0;
   std::vector<uint8_t> buffer_;           // kBatch slots of 2,048 bytes
   std::vector<uint32_t> sizes_;
