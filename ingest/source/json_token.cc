@@ -1,8 +1,8 @@
 #include "ingest/source/json_token.h"
 
-#include <algorithm>
 #include <cstdint>
 
+#include "storage/model/byte_scan.h"
 #include "storage/model/limits.h"
 
 namespace sluice::ingest {
@@ -86,10 +86,9 @@ void unescape_json(std::string_view text, std::string& out) {
 }
 
 std::string_view column_text(std::string_view inner, TextArena& arena, bool& cut) {
-  const auto fine = [](char c) { return static_cast<uint8_t>(c) >= ' ' && static_cast<uint8_t>(c) < 0x7f && c != '\\'; };
-  if (inner.size() <= limits::kStringBytesMax && std::all_of(inner.begin(), inner.end(), fine)) [[likely]]
+  if (inner.size() <= limits::kStringBytesMax && is_printable_ascii(inner) && !has_byte<'\\'>(inner)) [[likely]]
     return inner;
-  if (inner.find('\\') != std::string_view::npos) {
+  if (has_byte<'\\'>(inner)) {
     std::string plain;
     unescape_json(inner, plain);
     inner = arena.emplace_back(std::move(plain));

@@ -1,6 +1,7 @@
 #include "ingest/source/scalar_text.h"
 
 #include <algorithm>
+#include <array>
 
 namespace sluice::ingest {
 namespace {
@@ -12,10 +13,26 @@ struct Decimal {
   int exponent = 0;
 };
 
+constexpr std::array<uint64_t, 20> kPowers = [] {
+  std::array<uint64_t, 20> powers{1};
+  for (size_t i = 1; i < powers.size(); ++i) powers[i] = powers[i - 1] * 10;
+  return powers;
+}();
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::optional<Decimal> parse_decimal(std::string_view word) {
   Decimal d;
+  // "0.004266", "1591367999.305988": what nearly all of them look like.
+  if (const size_t dot = word.find('.'); dot != std::string_view::npos && word.size() <= 19) {
+    uint64_t whole = 0, part = 0;
+    const std::string_view digits = word.substr(dot + 1);
+    if (parse_number(word.substr(0, dot), UINT64_MAX, whole) && parse_number(digits, UINT64_MAX, part)) {
+      d.mantissa = whole * kPowers[digits.size()] + part;
+      d.exponent = -static_cast<int>(digits.size());
+      return d;
+    }
+  }
   if (!word.empty() && (word[0] == '-' || word[0] == '+')) {
     d.negative = word[0] == '-';
     word.remove_prefix(1);
@@ -60,6 +77,16 @@ std::optional<Decimal> parse_decimal(std::string_view word) {
 // mantissa × 10^exponent as a whole number; `exact` tells whether nothing was cut. False beyond 64 bits.
 bool scale_up(uint64_t mantissa, int exponent, uint64_t& out, bool& exact) {
   exact = true;
+  if (exponent > 0 && exponent < static_cast<int>(kPowers.size())) {
+    out = mantissa;
+    return !__builtin_mul_overflow(mantissa, kPowers[static_cast<size_t>(exponent)], &out);
+  }
+  if (exponent < 0 && -exponent < static_cast<int>(kPowers.size())) {
+    const uint64_t unit = kPowers[static_cast<size_t>(-exponent)];
+    exact = mantissa % unit == 0;
+    out = mantissa / unit;
+    return true;
+  }
   for (; exponent > 0 && mantissa != 0; --exponent)
     if (__builtin_mul_overflow(mantissa, uint64_t{10}, &mantissa)) return false;
   for (; exponent < 0 && mantissa != 0; ++exponent) {
@@ -68,6 +95,13 @@ bool scale_up(uint64_t mantissa, int exponent, uint64_t& out, bool& exact) {
   }
   out = mantissa;
   return true;
+}
+
+std::optional<int64_t> scaled(const Decimal& d, int scale) {
+  uint64_t value = 0;
+  bool exact = false;
+  if (!scale_up(d.mantissa, d.exponent + scale, value, exact) || value > static_cast<uint64_t>(INT64_MAX)) return std::nullopt;
+  return d.negative ? -static_cast<int64_t>(value) : static_cast<int64_t>(value);
 }
 
 struct Protocol {
@@ -98,25 +132,25 @@ bool parse_whole(std::string_view word, uint64_t max, uint64_t& out) {
 
 std::optional<int64_t> parse_scaled(std::string_view word, int scale) {
   const auto d = parse_decimal(word);
-  uint64_t value = 0;
-  bool exact = false;
-  if (!d || !scale_up(d->mantissa, d->exponent + scale, value, exact) || value > static_cast<uint64_t>(INT64_MAX)) return std::nullopt;
-  return d->negative ? -static_cast<int64_t>(value) : static_cast<int64_t>(value);
+  return d ? scaled(*d, scale) : std::nullopt;
 }
 
 std::optional<TimestampNs> parse_epoch(std::string_view word) {
   uint64_t whole = 0;
-  if (parse_number(word, UINT64_MAX, whole) && whole >= 100'000'000'000) {
-    const uint64_t unit = whole < 100'000'000'000'000 ? kMillisecond : whole < 100'000'000'000'000'000 ? kMicrosecond : 1;
+  constexpr uint64_t kMillisFrom = 100'000'000'000, kMicrosFrom = 100'000'000'000'000, kNanosFrom = 100'000'000'000'000'000;
+  if (parse_number(word, UINT64_MAX, whole)) {
+    const uint64_t unit = whole < kMillisFrom ? kSecond : whole < kMicrosFrom ? kMillisecond : whole < kNanosFrom ? kMicrosecond : 1;
     if (__builtin_mul_overflow(whole, unit, &whole) || whole > static_cast<uint64_t>(kTimestampMax)) return std::nullopt;
     return static_cast<TimestampNs>(whole);
   }
-  if (const auto seconds = parse_scaled(word, 0); !seconds || *seconds >= 100'000'000'000) {
+  const auto d = parse_decimal(word);
+  if (!d) return std::nullopt;
+  if (const auto seconds = scaled(*d, 0); !seconds || *seconds >= static_cast<int64_t>(kMillisFrom)) {
     // Milliseconds with a fraction, as some shippers turn them into.
-    if (!seconds || *seconds >= 100'000'000'000'000) return std::nullopt;
-    return parse_scaled(word, 6);
+    if (!seconds || *seconds >= static_cast<int64_t>(kMicrosFrom)) return std::nullopt;
+    return scaled(*d, 6);
   }
-  return parse_scaled(word, 9);
+  return scaled(*d, 9);
 }
 
 std::optional<uint8_t> parse_protocol(std::string_view word) {

@@ -4,9 +4,9 @@
 #include <emmintrin.h>
 #endif
 
-#include <algorithm>
 #include <bit>
 
+#include "storage/model/byte_scan.h"
 #include "storage/model/limits.h"
 #include "storage/model/utf8.h"
 
@@ -114,8 +114,7 @@ std::string_view clean_text(std::string_view text, TextArena& arena, bool& cut) 
     for (int i = 0; i < 3 && !text.empty() && (static_cast<uint8_t>(text.back()) & 0xc0) == 0x80; ++i) text.remove_suffix(1);
     if (!text.empty() && static_cast<uint8_t>(text.back()) >= 0xc0) text.remove_suffix(1);
   }
-  const auto fine = [](char c) { return static_cast<uint8_t>(c) >= ' ' && static_cast<uint8_t>(c) < 0x7f; };
-  if (std::all_of(text.begin(), text.end(), fine)) return text;
+  if (is_printable_ascii(text)) return text;
   bool changed = false;
   std::string out;
   for (size_t i = 0; i < text.size();) {

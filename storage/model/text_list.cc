@@ -1,13 +1,13 @@
 #include "storage/model/text_list.h"
 
+#include "storage/model/byte_scan.h"
+
 namespace sluice {
 namespace {
 
 void append_escaped(std::string& out, std::string_view text, bool key) {
   // Hardly any item needs it, and looking is much cheaper than adding byte by byte.
-  bool plain = true;
-  for (const char c : text) plain &= c != '\n' && c != '\\' && (!key || c != '=');
-  if (plain) {
+  if (key ? !has_byte<'\n', '\\', '='>(text) : !has_byte<'\n', '\\'>(text)) {
     out += text;
     return;
   }
