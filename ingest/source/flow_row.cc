@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
@@ -14,6 +15,30 @@ namespace {
 // Rows of one batch: what is filled row by row stays in the cache that long.
 constexpr size_t kRowsMax = 16'384;
 static_assert(kRowsMax <= limits::kBatchRows);
+
+// The largest number that a column holds.
+const std::array<uint64_t, kColumnCount> kLargest = [] {
+  std::array<uint64_t, kColumnCount> largest{};
+  for (size_t i = 0; i < kColumnCount; ++i) {
+    const size_t width = width_of(column_spec(static_cast<ColumnId>(i)).physical);
+    largest[i] = width >= 8 ? UINT64_MAX : (uint64_t{1} << 8 * width) - 1;
+  }
+  return largest;
+}();
+// The columns that hold text, as the bits of a row.
+const std::array<uint64_t, 2> kTexts = [] {
+  std::array<uint64_t, 2> texts{};
+  for (size_t i = 0; i < kColumnCount; ++i)
+    if (column_spec(static_cast<ColumnId>(i)).physical == PhysicalType::Str) texts[i / 64] |= uint64_t{1} << i % 64;
+  return texts;
+}();
+
+// Calls `f` with each column whose bit is set.
+template <typename F>
+void each_column(const std::array<uint64_t, 2>& present, F&& f) {
+  for (size_t word = 0; word < present.size(); ++word)
+    for (uint64_t bits = present[word]; bits != 0; bits &= bits - 1) f(static_cast<ColumnId>(word * 64 + static_cast<size_t>(std::countr_zero(bits))));
+}
 
 }  // namespace
 
@@ -42,9 +67,8 @@ bool FlowRow::read_whole(uint64_t& out, uint64_t max, std::string_view field, st
 
 bool FlowRow::read_whole(ColumnId id, std::string_view field, std::string_view text) {
   if (text.empty()) return true;
-  const size_t width = width_of(column_spec(id).physical);
   uint64_t value = 0;
-  if (!read_whole(value, width >= 8 ? UINT64_MAX : (uint64_t{1} << 8 * width) - 1, field, text)) return false;
+  if (!read_whole(value, kLargest[index(id)], field, text)) return false;
   set_uint(id, value);
   return true;
 }
@@ -159,36 +183,92 @@ Status FlowRowWriter::write() {
   }
   if (!row.extra_.empty()) row.set_text(ColumnId::extra, row.extra_);
 
-  builder_.begin_row();
-  for (size_t word = 0; word < row.present_.size(); ++word)
-    for (uint64_t bits = row.present_[word]; bits != 0; bits &= bits - 1) {
-      const auto id = static_cast<ColumnId>(word * 64 + static_cast<size_t>(std::countr_zero(bits)));
-      switch (column_spec(id).physical) {
-        case PhysicalType::Ip: builder_.set_ip(id, row.ip(id)); break;
-        case PhysicalType::Str: {
-          bool cut = false;
-          // `extra` and lists are clean already, and hold line feeds between their items.
-          const bool has_items = column_spec(id).type == LogicalType::extra || column_spec(id).type == LogicalType::list;
-          const std::string_view text = has_items ? row.text(id) : clean_text(row.text(id), arena_, cut);
-          builder_.set_string(id, text);
-          text_bytes_ += text.size();
-          row.cut_ |= cut;
-          break;
-        }
-        default: builder_.set_uint(id, row.number(id));
-      }
-    }
+  each_column({row.present_[0] & kTexts[0], row.present_[1] & kTexts[1]}, [&](ColumnId id) {
+    bool cut = false;
+    // `extra` and lists are clean already, and hold line feeds between their items.
+    const bool has_items = column_spec(id).type == LogicalType::extra || column_spec(id).type == LogicalType::list;
+    const std::string_view text = has_items ? row.text(id) : clean_text(row.text(id), arena_, cut);
+    column(id, rows()).append_string(text);
+    text_bytes_ += text.size();
+    row.cut_ |= cut;
+  });
   if (!arena_.empty()) arena_.clear();
   if (row.cut_) ++report_.cut_strings;
   ++report_.accepted;
-  if (builder_.rows() == kRowsMax || text_bytes_ >= limits::kDecodedTextBytesMax) return flush();
+  present_[row.at_] = row.present_;
+  if (++row.at_ == FlowRow::kRowsAtOnce) move_rows();
+  if (rows() == kRowsMax || text_bytes_ >= limits::kDecodedTextBytesMax) return flush();
   return {};
 }
 
+// The column, with nulls up to `rows`.
+Column& FlowRowWriter::column(ColumnId id, size_t rows) {
+  auto& c = columns_[static_cast<size_t>(id)];
+  if (!c) {
+    c.emplace(column_spec(id).physical);
+    c->reserve(rows_expected_);
+  }
+  if (c->size() < rows) c->append_nulls(rows - c->size());
+  return *c;
+}
+
+void FlowRowWriter::move_rows() {
+  if (row_.at_ == 0) return;
+  FlowRow::Present any{};
+  for (size_t r = 0; r < row_.at_; ++r)
+    for (size_t word = 0; word < any.size(); ++word) any[word] |= present_[r][word];
+  each_column({any[0] & ~kTexts[0], any[1] & ~kTexts[1]}, [&](ColumnId id) { move_column(id); });
+  rows_ += row_.at_;
+  row_.at_ = 0;
+}
+
+// The values of the rows at once, of a column that holds no text.
+void FlowRowWriter::move_column(ColumnId id) {
+  Column& c = column(id, rows_);
+  const FlowRow::Slot* const slots = &row_.slots_[FlowRow::index(id) * FlowRow::kRowsAtOnce];
+  const auto is_there = [&](size_t r) { return (present_[r][FlowRow::index(id) / 64] >> FlowRow::index(id) % 64 & 1) != 0; };
+  const auto move = [&]<typename T>(T, auto value) {
+    for (size_t from = 0, to = 0; from < row_.at_; from = to) {
+      const bool there = is_there(from);
+      while (to < row_.at_ && is_there(to) == there) ++to;
+      if (!there) {
+        c.append_nulls(to - from);
+        continue;
+      }
+      T* const out = c.extend<T>(to - from);
+      for (size_t r = from; r < to; ++r) out[r - from] = value(slots[r]);
+    }
+  };
+  const auto number = [&]<typename T>(T like) { move(like, [](const FlowRow::Slot& s) { return static_cast<T>(s.number); }); };
+  switch (c.type()) {
+    case PhysicalType::U8: return number(uint8_t{});
+    case PhysicalType::U16: return number(uint16_t{});
+    case PhysicalType::U32: return number(uint32_t{});
+    case PhysicalType::U64: return number(uint64_t{});
+    case PhysicalType::I64: return number(int64_t{});
+    case PhysicalType::Ip: return move(IpAddress{}, [](const FlowRow::Slot& s) { return s.ip; });
+    case PhysicalType::F64:
+    case PhysicalType::Str: SLUICE_CHECK_MSG(false, "a column that FlowRow does not set by its slot");
+  }
+}
+
 Status FlowRowWriter::flush() {
+  move_rows();
   text_bytes_ = 0;
-  if (builder_.rows() == 0) return {};
-  Batch batch = builder_.finish();
+  if (rows_ == 0) return {};
+  auto schema = std::make_shared<Schema>();
+  Batch batch;
+  batch.rows = rows_;
+  for (size_t i = 0; i < kColumnCount; ++i) {
+    const auto id = static_cast<ColumnId>(i);
+    if (!columns_[i]) continue;
+    schema->push_back(Field::of(id));
+    batch.columns.push_back(std::move(column(id, rows_)));
+    columns_[i].reset();
+  }
+  batch.schema = std::move(schema);
+  rows_expected_ = rows_;
+  rows_ = 0;
   if (amend_) amend_(batch);
   return sink_(std::move(batch));
 }

@@ -12,6 +12,8 @@
 #include <bit>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -52,10 +54,10 @@ class FlowRow {
 
   bool has(ColumnId id) const { return present_[index(id) / 64] >> index(id) % 64 & 1; }
   // REQUIRES: has(id), and the type fits
-  uint64_t number(ColumnId id) const { return slots_[index(id)].number; }
+  uint64_t number(ColumnId id) const { return slot(id).number; }
   TimestampNs time(ColumnId id) const { return static_cast<TimestampNs>(number(id)); }
-  const IpAddress& ip(ColumnId id) const { return slots_[index(id)].ip; }
-  std::string_view text(ColumnId id) const { return {slots_[index(id)].text.data, slots_[index(id)].text.size}; }
+  const IpAddress& ip(ColumnId id) const { return slot(id).ip; }
+  std::string_view text(ColumnId id) const { return {slot(id).text.data, slot(id).text.size}; }
 
   // Values as records write them. False: it is none such, and fault() says so with the field's name. An empty text sets nothing.
   bool read_whole(ColumnId id, std::string_view field, std::string_view text);  // at most what the column holds
@@ -89,15 +91,22 @@ class FlowRow {
     uint64_t number;
     IpAddress ip;
     Text text;
-    Slot() : number(0) {}
+    Slot() {}  // what is in it is read only where the row says that it is there
   };
+  // Rows whose numbers and addresses lie together, column by column, until they are moved into the batch: what is done per column is
+  // done once for all of them. Few enough that they stay in the first cache.
+  static constexpr size_t kRowsAtOnce = 16;
+  using Present = std::array<uint64_t, 2>;
+
   static constexpr size_t index(ColumnId id) { return static_cast<size_t>(id); }
   static_assert(kColumnCount <= 128);
-  Slot& slot(ColumnId id) { return slots_[index(id)]; }
+  Slot& slot(ColumnId id) { return slots_[index(id) * kRowsAtOnce + at_]; }
+  const Slot& slot(ColumnId id) const { return slots_[index(id) * kRowsAtOnce + at_]; }
   void mark(ColumnId id) { present_[index(id) / 64] |= uint64_t{1} << index(id) % 64; }
 
-  std::array<uint64_t, 2> present_{};
-  std::array<Slot, kColumnCount> slots_;
+  Present present_{};
+  const std::unique_ptr<Slot[]> slots_ = std::make_unique_for_overwrite<Slot[]>(kColumnCount * kRowsAtOnce);
+  size_t at_ = 0;  // of the rows at once
   std::string extra_;
   TextArena arena_;
   std::string fault_;
@@ -122,7 +131,7 @@ class FlowRowWriter {
   // accepted. Errors: the sink's.
   Status write();
   // Rows written and not yet given to the sink.
-  size_t rows() const { return builder_.rows(); }
+  size_t rows() const { return rows_ + row_.at_; }
   // Gives the rest to the sink.
   Status finish();
 
@@ -130,14 +139,22 @@ class FlowRowWriter {
   void amend_with(std::function<void(Batch&)> amend) { amend_ = std::move(amend); }
 
  private:
+  void move_rows();
+  void move_column(ColumnId id);
+  Column& column(ColumnId id, size_t rows);
   Status flush();
 
   const DecodeContext& context_;
   const FlowSink& sink_;
   DecodeReport& report_;
-  FlowBatchBuilder builder_;
   FlowRow row_;
   TextArena arena_;
+
+  // The batch in the making: rows_ rows in columns, and behind them those that are still the row's, whose texts alone are in columns.
+  std::array<std::optional<Column>, kColumnCount> columns_;
+  size_t rows_ = 0;
+  size_t rows_expected_ = 0;  // rows of the batch before: what columns are given room for
+  std::array<FlowRow::Present, FlowRow::kRowsAtOnce> present_{};
   size_t text_bytes_ = 0;  // of the batch in the making
   std::function<void(Batch&)> amend_;
 };

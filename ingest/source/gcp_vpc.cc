@@ -57,7 +57,7 @@ enum Field : uint8_t {
 };
 
 // Keys from jsonPayload on, joined by '_'.
-const json::KeyTable<uint8_t> kPaths = {
+constexpr json::KeyTable<uint8_t> kPaths = {
     {"connection_src_ip", kSrcIp}, {"connection_dest_ip", kDstIp}, {"connection_src_port", kSrcPort}, {"connection_dest_port", kDstPort},
     {"connection_protocol", kProtocol}, {"reporter", kReporter}, {"start_time", kStartTime}, {"end_time", kEndTime}, {"bytes_sent", kBytes},
     {"packets_sent", kPackets}, {"disposition", kDisposition}, {"drop_reason", kDropReason}, {"bytes_dropped", kDroppedBytes},

@@ -24,34 +24,31 @@ enum class Key : uint8_t {
   src_as, dst_as, next_hop, src_net, dst_net, mpls_label, observation_domain, direction, vrf_in, vrf_out, none,
 };
 
-const json::KeyTable<Key>& json_keys() {
-  static const json::KeyTable<Key> table{
-      {"type", Key::type}, {"time_received_ns", Key::time_received}, {"time_received", Key::time_received},
-      {"time_flow_start_ns", Key::time_flow_start}, {"time_flow_start", Key::time_flow_start},
-      {"time_flow_end_ns", Key::time_flow_end}, {"time_flow_end", Key::time_flow_end},
-      {"sampling_rate", Key::sampling_rate}, {"sampler_address", Key::sampler_address}, {"bytes", Key::bytes}, {"packets", Key::packets},
-      {"src_addr", Key::src_addr}, {"dst_addr", Key::dst_addr}, {"etype", Key::etype}, {"proto", Key::proto},
-      {"src_port", Key::src_port}, {"dst_port", Key::dst_port}, {"in_if", Key::in_if}, {"out_if", Key::out_if},
-      {"src_mac", Key::src_mac}, {"dst_mac", Key::dst_mac}, {"src_vlan", Key::vlan}, {"vlan_id", Key::vlan}, {"dst_vlan", Key::dst_vlan},
-      {"dot1q_vlan_id", Key::vlan}, {"dot1q_customer_vlan_id", Key::inner_vlan}, {"layer2_segment_id", Key::vni}, {"ip_tos", Key::ip_tos},
-      {"forwarding_status", Key::forwarding_status}, {"tcp_flags", Key::tcp_flags}, {"icmp_type", Key::icmp_type}, {"icmp_code", Key::icmp_code},
-      {"src_as", Key::src_as}, {"dst_as", Key::dst_as}, {"next_hop", Key::next_hop}, {"src_net", Key::src_net}, {"dst_net", Key::dst_net},
-      {"mpls_label", Key::mpls_label}, {"observation_domain_id", Key::observation_domain}, {"flow_direction", Key::direction},
-      {"ingress_vrf_id", Key::vrf_in}, {"egress_vrf_id", Key::vrf_out}, {"sequence_num", Key::none},
-      // v1 and goflow
-      {"Type", Key::type}, {"TimeReceived", Key::time_received}, {"TimeFlowStart", Key::time_flow_start}, {"TimeFlowEnd", Key::time_flow_end},
-      {"TimeFlowStartMs", Key::time_flow_start}, {"TimeFlowEndMs", Key::time_flow_end}, {"SamplingRate", Key::sampling_rate},
-      {"SamplerAddress", Key::sampler_address}, {"Bytes", Key::bytes}, {"Packets", Key::packets}, {"SrcAddr", Key::src_addr},
-      {"DstAddr", Key::dst_addr}, {"Etype", Key::etype}, {"EtypeName", Key::none}, {"Proto", Key::proto}, {"ProtoName", Key::none},
-      {"SrcPort", Key::src_port}, {"DstPort", Key::dst_port}, {"InIf", Key::in_if}, {"OutIf", Key::out_if}, {"SrcMac", Key::src_mac},
-      {"DstMac", Key::dst_mac}, {"SrcVlan", Key::vlan}, {"VlanId", Key::vlan}, {"DstVlan", Key::dst_vlan}, {"IPTos", Key::ip_tos},
-      {"ForwardingStatus", Key::forwarding_status}, {"TCPFlags", Key::tcp_flags}, {"IcmpType", Key::icmp_type}, {"IcmpCode", Key::icmp_code},
-      {"IcmpName", Key::none}, {"SrcAS", Key::src_as}, {"DstAS", Key::dst_as}, {"NextHop", Key::next_hop}, {"SrcNet", Key::src_net},
-      {"DstNet", Key::dst_net}, {"MPLS1Label", Key::mpls_label}, {"FlowDirection", Key::direction}, {"IngressVrfID", Key::vrf_in},
-      {"EgressVrfID", Key::vrf_out}, {"SequenceNum", Key::none},
-  };
-  return table;
-}
+constexpr json::KeyTable<Key, 128> kJsonKeys{
+    {"type", Key::type}, {"time_received_ns", Key::time_received}, {"time_received", Key::time_received},
+    {"time_flow_start_ns", Key::time_flow_start}, {"time_flow_start", Key::time_flow_start},
+    {"time_flow_end_ns", Key::time_flow_end}, {"time_flow_end", Key::time_flow_end},
+    {"sampling_rate", Key::sampling_rate}, {"sampler_address", Key::sampler_address}, {"bytes", Key::bytes}, {"packets", Key::packets},
+    {"src_addr", Key::src_addr}, {"dst_addr", Key::dst_addr}, {"etype", Key::etype}, {"proto", Key::proto},
+    {"src_port", Key::src_port}, {"dst_port", Key::dst_port}, {"in_if", Key::in_if}, {"out_if", Key::out_if},
+    {"src_mac", Key::src_mac}, {"dst_mac", Key::dst_mac}, {"src_vlan", Key::vlan}, {"vlan_id", Key::vlan}, {"dst_vlan", Key::dst_vlan},
+    {"dot1q_vlan_id", Key::vlan}, {"dot1q_customer_vlan_id", Key::inner_vlan}, {"layer2_segment_id", Key::vni}, {"ip_tos", Key::ip_tos},
+    {"forwarding_status", Key::forwarding_status}, {"tcp_flags", Key::tcp_flags}, {"icmp_type", Key::icmp_type}, {"icmp_code", Key::icmp_code},
+    {"src_as", Key::src_as}, {"dst_as", Key::dst_as}, {"next_hop", Key::next_hop}, {"src_net", Key::src_net}, {"dst_net", Key::dst_net},
+    {"mpls_label", Key::mpls_label}, {"observation_domain_id", Key::observation_domain}, {"flow_direction", Key::direction},
+    {"ingress_vrf_id", Key::vrf_in}, {"egress_vrf_id", Key::vrf_out}, {"sequence_num", Key::none},
+    // v1 and goflow
+    {"Type", Key::type}, {"TimeReceived", Key::time_received}, {"TimeFlowStart", Key::time_flow_start}, {"TimeFlowEnd", Key::time_flow_end},
+    {"TimeFlowStartMs", Key::time_flow_start}, {"TimeFlowEndMs", Key::time_flow_end}, {"SamplingRate", Key::sampling_rate},
+    {"SamplerAddress", Key::sampler_address}, {"Bytes", Key::bytes}, {"Packets", Key::packets}, {"SrcAddr", Key::src_addr},
+    {"DstAddr", Key::dst_addr}, {"Etype", Key::etype}, {"EtypeName", Key::none}, {"Proto", Key::proto}, {"ProtoName", Key::none},
+    {"SrcPort", Key::src_port}, {"DstPort", Key::dst_port}, {"InIf", Key::in_if}, {"OutIf", Key::out_if}, {"SrcMac", Key::src_mac},
+    {"DstMac", Key::dst_mac}, {"SrcVlan", Key::vlan}, {"VlanId", Key::vlan}, {"DstVlan", Key::dst_vlan}, {"IPTos", Key::ip_tos},
+    {"ForwardingStatus", Key::forwarding_status}, {"TCPFlags", Key::tcp_flags}, {"IcmpType", Key::icmp_type}, {"IcmpCode", Key::icmp_code},
+    {"IcmpName", Key::none}, {"SrcAS", Key::src_as}, {"DstAS", Key::dst_as}, {"NextHop", Key::next_hop}, {"SrcNet", Key::src_net},
+    {"DstNet", Key::dst_net}, {"MPLS1Label", Key::mpls_label}, {"FlowDirection", Key::direction}, {"IngressVrfID", Key::vrf_in},
+    {"EgressVrfID", Key::vrf_out}, {"SequenceNum", Key::none},
+};
 
 // Field numbers of FlowMessage. v1 and goflow use 2, 5, 38, 63 and 64 for times, v2 110 to 112 (and 38 for IP flags).
 struct Number {
@@ -98,8 +95,8 @@ class Decoder {
       object o;
       error_code error = document_.open(text, reader.readable_end(), o);
       if (!error)
-        error = json::each_field(o, [&](std::string_view key, value v) -> error_code {
-          const Key* known = json_keys().find(key);
+        error = json::each_field(o, [&](std::string_view key, value& v) -> error_code {
+          const Key* known = kJsonKeys.find(key);
           if (known && *known == Key::none) return simdjson::SUCCESS;
           Scalar s;
           if (!known) return other(row, key, v);
@@ -151,7 +148,7 @@ class Decoder {
     return simdjson::INCORRECT_TYPE;
   }
 
-  error_code other(FlowRow& row, std::string_view key, value v) {
+  error_code other(FlowRow& row, std::string_view key, value& v) {
     std::string_view raw;
     Scalar s;
     if (const auto error = json::read_scalar(v, s)) return error;
@@ -173,13 +170,13 @@ class Decoder {
     return simdjson::SUCCESS;
   }
 
-  error_code label(FlowRow& row, value v) {
+  error_code label(FlowRow& row, value& v) {
     Scalar s;
     if (const auto error = json::read_scalar(v, s)) return error;
     if (!s.is_nested()) return must(is_empty_value(s.text) || row.read_whole(ColumnId::mpls_label, "mpls_label", s.text));
     std::string all;
     bool ok = true;
-    const auto error = json::each_element(v, [&](value element) -> error_code {
+    const auto error = json::each_element(v, [&](value& element) -> error_code {
       Scalar each;
       if (const auto failed = json::read_scalar(element, each)) return failed;
       if (all.empty()) ok = row.read_whole(ColumnId::mpls_label, "mpls_label", each.text);

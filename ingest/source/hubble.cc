@@ -23,20 +23,17 @@ enum class Key : uint8_t {
   destination_names, l7, is_reply, reply, traffic_direction, event_type, summary, interface, allowed_by, denied_by,
   trace_observation_point,
 };
-const json::KeyTable<Key>& keys() {
-  static const json::KeyTable<Key> table{
-      {"flow", Key::flow}, {"lost_events", Key::lost_events}, {"node_status", Key::other_event}, {"agent_event", Key::other_event},
-      {"debug_event", Key::other_event}, {"time", Key::time}, {"uuid", Key::uuid}, {"verdict", Key::verdict},
-      {"drop_reason", Key::drop_reason}, {"drop_reason_desc", Key::drop_reason_desc}, {"ethernet", Key::ethernet}, {"IP", Key::ip},
-      {"l4", Key::l4}, {"source", Key::source}, {"destination", Key::destination}, {"Type", Key::type},
-      {"node_name", Key::node_name}, {"source_names", Key::source_names}, {"destination_names", Key::destination_names},
-      {"l7", Key::l7}, {"is_reply", Key::is_reply}, {"reply", Key::reply}, {"traffic_direction", Key::traffic_direction},
-      {"event_type", Key::event_type}, {"Summary", Key::summary}, {"interface", Key::interface},
-      {"egress_allowed_by", Key::allowed_by}, {"ingress_allowed_by", Key::allowed_by}, {"egress_denied_by", Key::denied_by},
-      {"ingress_denied_by", Key::denied_by}, {"trace_observation_point", Key::trace_observation_point},
-  };
-  return table;
-}
+constexpr json::KeyTable<Key> kKeys{
+    {"flow", Key::flow}, {"lost_events", Key::lost_events}, {"node_status", Key::other_event}, {"agent_event", Key::other_event},
+    {"debug_event", Key::other_event}, {"time", Key::time}, {"uuid", Key::uuid}, {"verdict", Key::verdict},
+    {"drop_reason", Key::drop_reason}, {"drop_reason_desc", Key::drop_reason_desc}, {"ethernet", Key::ethernet}, {"IP", Key::ip},
+    {"l4", Key::l4}, {"source", Key::source}, {"destination", Key::destination}, {"Type", Key::type},
+    {"node_name", Key::node_name}, {"source_names", Key::source_names}, {"destination_names", Key::destination_names},
+    {"l7", Key::l7}, {"is_reply", Key::is_reply}, {"reply", Key::reply}, {"traffic_direction", Key::traffic_direction},
+    {"event_type", Key::event_type}, {"Summary", Key::summary}, {"interface", Key::interface},
+    {"egress_allowed_by", Key::allowed_by}, {"ingress_allowed_by", Key::allowed_by}, {"egress_denied_by", Key::denied_by},
+    {"ingress_denied_by", Key::denied_by}, {"trace_observation_point", Key::trace_observation_point},
+};
 
 // Columns and extra keys of one side.
 struct Side {
@@ -123,13 +120,13 @@ class Decoder {
 
   // The message: a flow inside it, or the flow itself.
   error_code message(object& o, FlowRow& row) {
-    return json::each_field(o, [&](std::string_view key, value v) -> error_code {
-      const Key* known = keys().find(key);
+    return json::each_field(o, [&](std::string_view key, value& v) -> error_code {
+      const Key* known = kKeys.find(key);
       if (known == nullptr) return json::keep_in_extra(row, key, v);
       switch (*known) {
         case Key::flow:
-          return json::each_field(v, [&](std::string_view k, value field) -> error_code {
-            const Key* known_field = keys().find(k);
+          return json::each_field(v, [&](std::string_view k, value& field) -> error_code {
+            const Key* known_field = kKeys.find(k);
             return known_field == nullptr ? json::keep_in_extra(row, k, field) : flow_field(*known_field, k, field, row, true);
           });
         case Key::lost_events: event_.is_loss = true; return simdjson::SUCCESS;
@@ -139,7 +136,7 @@ class Decoder {
     });
   }
 
-  error_code flow_field(Key known, std::string_view key, value v, FlowRow& row, bool inside) {
+  error_code flow_field(Key known, std::string_view key, value& v, FlowRow& row, bool inside) {
     switch (known) {
       case Key::ethernet: return ethernet(v, row);
       case Key::ip: return ip(v, row);
@@ -191,12 +188,12 @@ class Decoder {
   }
 
   // true, false, or in an object where it is not known: {} and {"value":true} are how some writers print a BoolValue.
-  error_code is_reply(value v) {
+  error_code is_reply(value& v) {
     Scalar s;
     if (const auto error = json::read_scalar(v, s)) return error;
     if (s.kind == Scalar::Kind::boolean) event_.is_reply = s.is_true;
     if (!s.is_nested()) return simdjson::SUCCESS;
-    return json::each_field(v, [&](std::string_view, value inner) -> error_code {
+    return json::each_field(v, [&](std::string_view, value& inner) -> error_code {
       Scalar b;
       if (const auto error = json::read_scalar(inner, b)) return error;
       if (b.kind == Scalar::Kind::boolean) event_.is_reply = b.is_true;
@@ -204,7 +201,7 @@ class Decoder {
     });
   }
 
-  error_code ethernet(value v, FlowRow& row) {
+  error_code ethernet(value& v, FlowRow& row) {
     return scalars(v, row, "ethernet_", [&](std::string_view key, const Scalar& s) -> error_code {
       if (key == "source") return must(row.read_mac(ColumnId::src_mac, key, s.text));
       if (key == "destination") return must(row.read_mac(ColumnId::dst_mac, key, s.text));
@@ -213,7 +210,7 @@ class Decoder {
     });
   }
 
-  error_code ip(value v, FlowRow& row) {
+  error_code ip(value& v, FlowRow& row) {
     return scalars(v, row, "ip_", [&](std::string_view key, const Scalar& s) -> error_code {
       if (key == "source") return must(row.read_ip(ColumnId::src_ip, key, s.text));
       if (key == "destination") return must(row.read_ip(ColumnId::dst_ip, key, s.text));
@@ -229,13 +226,13 @@ class Decoder {
     });
   }
 
-  error_code l4(value v, FlowRow& row) {
-    return json::each_field(v, [&](std::string_view protocol, value body) -> error_code {
+  error_code l4(value& v, FlowRow& row) {
+    return json::each_field(v, [&](std::string_view protocol, value& body) -> error_code {
       const auto number = parse_protocol(protocol);
       if (!number) return json::keep_in_extra(row, std::string("l4_").append(protocol), body);
       row.set_uint(ColumnId::protocol, *number);
       const bool is_icmp = *number == 1 || *number == 58;
-      return json::each_field(body, [&](std::string_view key, value field) -> error_code {
+      return json::each_field(body, [&](std::string_view key, value& field) -> error_code {
         if (key == "flags") return flags(field, row);
         Scalar s;
         if (const auto error = json::read_scalar(field, s)) return error;
@@ -250,7 +247,7 @@ class Decoder {
     });
   }
 
-  error_code flags(value v, FlowRow& row) {
+  error_code flags(value& v, FlowRow& row) {
     Scalar whole;
     if (const auto error = json::read_scalar(v, whole)) return error;
     if (!whole.is_nested()) return simdjson::SUCCESS;
@@ -264,8 +261,8 @@ class Decoder {
     return simdjson::SUCCESS;
   }
 
-  error_code endpoint(value v, FlowRow& row, const Side& side) {
-    return json::each_field(v, [&](std::string_view key, value field) -> error_code {
+  error_code endpoint(value& v, FlowRow& row, const Side& side) {
+    return json::each_field(v, [&](std::string_view key, value& field) -> error_code {
       if (key == "labels") {
         Scalar s;
         if (const auto error = json::read_scalar(field, s)) return error;
@@ -295,12 +292,12 @@ class Decoder {
     });
   }
 
-  error_code workloads(value v, FlowRow& row, const Side& side) {
+  error_code workloads(value& v, FlowRow& row, const Side& side) {
     Scalar whole;
     if (const auto error = json::read_scalar(v, whole)) return error;
     if (!whole.is_nested()) return simdjson::SUCCESS;
     bool first = true;
-    return json::each_element(v, [&](value element) -> error_code {
+    return json::each_element(v, [&](value& element) -> error_code {
       std::string_view name, kind;
       const auto error = scalars(element, row, "", [&](std::string_view key, const Scalar& s) -> error_code {
         if (key == "name") name = s.text;
@@ -317,7 +314,7 @@ class Decoder {
     });
   }
 
-  error_code names(value v, FlowRow& row, const Side& side) {
+  error_code names(value& v, FlowRow& row, const Side& side) {
     Scalar whole;
     if (const auto error = json::read_scalar(v, whole)) return error;
     if (!whole.is_nested()) return simdjson::SUCCESS;
@@ -333,12 +330,12 @@ class Decoder {
   }
 
   // The policies that let the packet through or kept it out: the first is the row's rule.
-  error_code policies(std::string_view key, value v, FlowRow& row) {
+  error_code policies(std::string_view key, value& v, FlowRow& row) {
     Scalar whole;
     if (const auto error = json::read_scalar(v, whole)) return error;
     if (!whole.is_nested()) return simdjson::SUCCESS;
     std::string all;
-    const auto error = json::each_element(v, [&](value element) -> error_code {
+    const auto error = json::each_element(v, [&](value& element) -> error_code {
       std::string_view name, space;
       const auto inner = scalars(element, row, "", [&](std::string_view k, const Scalar& s) -> error_code {
         if (k == "name") name = s.text;
@@ -356,14 +353,14 @@ class Decoder {
     return error;
   }
 
-  error_code event_type(value v, FlowRow& row) {
+  error_code event_type(value& v, FlowRow& row) {
     return scalars(v, row, "event_", [&](std::string_view key, const Scalar& s) -> error_code {
       if (key == "type" || (key == "sub_type" && s.text != "0")) row.add_extra(std::string("event_").append(key), s.text);
       return simdjson::SUCCESS;
     });
   }
 
-  error_code interface(value v, FlowRow& row) {
+  error_code interface(value& v, FlowRow& row) {
     return scalars(v, row, "interface_", [&](std::string_view key, const Scalar& s) -> error_code {
       if (key == "index") event_.interface_index = s.text;
       if (key == "name") row.add_extra("interface_name", s.text);
@@ -371,13 +368,13 @@ class Decoder {
     });
   }
 
-  error_code l7(value v, FlowRow& row) {
-    return json::each_field(v, [&](std::string_view key, value field) -> error_code {
+  error_code l7(value& v, FlowRow& row) {
+    return json::each_field(v, [&](std::string_view key, value& field) -> error_code {
       event_.has_l7 = true;
       if (key == "dns" || key == "http" || key == "kafka") {
         row.set_text(ColumnId::app, key == "dns" ? "dns" : key == "http" ? "http" : "kafka");
         const std::string prefix = std::string(key) + "_";
-        return json::each_field(field, [&](std::string_view k, value inner) -> error_code {
+        return json::each_field(field, [&](std::string_view k, value& inner) -> error_code {
           // Headers carry cookies and tokens: not kept.
           if (k == "headers") return simdjson::SUCCESS;
           Scalar s;
@@ -406,11 +403,11 @@ class Decoder {
 
   // The scalars of an object; what is nested further goes to extra, unless there is no prefix to its name.
   template <typename F>
-  error_code scalars(value v, FlowRow& row, std::string_view prefix, F&& f) {
+  error_code scalars(value& v, FlowRow& row, std::string_view prefix, F&& f) {
     Scalar whole;
     if (const auto error = json::read_scalar(v, whole)) return error;
     if (!whole.is_nested()) return whole.is_nothing() ? simdjson::SUCCESS : simdjson::INCORRECT_TYPE;
-    return json::each_field(v, [&](std::string_view key, value field) -> error_code {
+    return json::each_field(v, [&](std::string_view key, value& field) -> error_code {
       Scalar s;
       if (const auto error = json::read_scalar(field, s)) return error;
       if (s.is_nested()) return prefix.empty() ? simdjson::SUCCESS : json::keep_in_extra(row, std::string(prefix).append(key), field);
@@ -419,8 +416,8 @@ class Decoder {
   }
 
   template <typename F>
-  error_code texts(value v, F&& f) {
-    return json::each_element(v, [&](value element) -> error_code {
+  error_code texts(value& v, F&& f) {
+    return json::each_element(v, [&](value& element) -> error_code {
       Scalar s;
       if (const auto error = json::read_scalar(element, s)) return error;
       if (!s.is_nested() && !s.is_nothing()) f(s.text);

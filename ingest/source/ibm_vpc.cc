@@ -28,25 +28,22 @@ enum class Key : uint8_t {
   packets_from_target, cumulative_bytes_from_initiator, cumulative_packets_from_initiator, cumulative_bytes_from_target,
   cumulative_packets_from_target,
 };
-const json::KeyTable<Key>& keys() {
-  static const json::KeyTable<Key> table{
-      {"version", Key::version}, {"collector_crn", Key::collector_crn}, {"attached_endpoint_type", Key::attached_endpoint_type},
-      {"network_interface_id", Key::network_interface_id}, {"instance_crn", Key::instance_crn}, {"vpc_crn", Key::vpc_crn},
-      {"capture_start_time", Key::capture_start_time}, {"capture_end_time", Key::capture_end_time}, {"state", Key::state},
-      {"number_of_flow_logs", Key::number_of_flow_logs}, {"flow_logs", Key::flow_logs}, {"start_time", Key::start_time},
-      {"end_time", Key::end_time}, {"connection_start_time", Key::connection_start_time}, {"direction", Key::direction},
-      {"action", Key::action}, {"initiator_ip", Key::initiator_ip}, {"initiator_port", Key::initiator_port},
-      {"target_ip", Key::target_ip}, {"target_port", Key::target_port}, {"transport_protocol", Key::transport_protocol},
-      {"ether_type", Key::ether_type}, {"was_initiated", Key::was_initiated}, {"was_terminated", Key::was_terminated},
-      {"bytes_from_initiator", Key::bytes_from_initiator}, {"packets_from_initiator", Key::packets_from_initiator},
-      {"bytes_from_target", Key::bytes_from_target}, {"packets_from_target", Key::packets_from_target},
-      {"cumulative_bytes_from_initiator", Key::cumulative_bytes_from_initiator},
-      {"cumulative_packets_from_initiator", Key::cumulative_packets_from_initiator},
-      {"cumulative_bytes_from_target", Key::cumulative_bytes_from_target},
-      {"cumulative_packets_from_target", Key::cumulative_packets_from_target},
-  };
-  return table;
-}
+constexpr json::KeyTable<Key> kKeys{
+    {"version", Key::version}, {"collector_crn", Key::collector_crn}, {"attached_endpoint_type", Key::attached_endpoint_type},
+    {"network_interface_id", Key::network_interface_id}, {"instance_crn", Key::instance_crn}, {"vpc_crn", Key::vpc_crn},
+    {"capture_start_time", Key::capture_start_time}, {"capture_end_time", Key::capture_end_time}, {"state", Key::state},
+    {"number_of_flow_logs", Key::number_of_flow_logs}, {"flow_logs", Key::flow_logs}, {"start_time", Key::start_time},
+    {"end_time", Key::end_time}, {"connection_start_time", Key::connection_start_time}, {"direction", Key::direction},
+    {"action", Key::action}, {"initiator_ip", Key::initiator_ip}, {"initiator_port", Key::initiator_port},
+    {"target_ip", Key::target_ip}, {"target_port", Key::target_port}, {"transport_protocol", Key::transport_protocol},
+    {"ether_type", Key::ether_type}, {"was_initiated", Key::was_initiated}, {"was_terminated", Key::was_terminated},
+    {"bytes_from_initiator", Key::bytes_from_initiator}, {"packets_from_initiator", Key::packets_from_initiator},
+    {"bytes_from_target", Key::bytes_from_target}, {"packets_from_target", Key::packets_from_target},
+    {"cumulative_bytes_from_initiator", Key::cumulative_bytes_from_initiator},
+    {"cumulative_packets_from_initiator", Key::cumulative_packets_from_initiator},
+    {"cumulative_bytes_from_target", Key::cumulative_bytes_from_target},
+    {"cumulative_packets_from_target", Key::cumulative_packets_from_target},
+};
 
 // What one object's header says of all its records.
 struct Header {
@@ -118,9 +115,9 @@ class Decoder {
     }
     uint64_t seen = 0;
     Status sunk;
-    error = json::each_field(o, [&](std::string_view key, value v) -> error_code {
+    error = json::each_field(o, [&](std::string_view key, value& v) -> error_code {
       if (key != "flow_logs" || header_.is_null) return simdjson::SUCCESS;
-      return json::each_element(v, [&](value element) -> error_code {
+      return json::each_element(v, [&](value& element) -> error_code {
         ++seen;
         FlowRow& row = begin();
         object record;
@@ -208,8 +205,8 @@ class Decoder {
       if (!ok) fault_ = row.fault();
       return ok ? simdjson::SUCCESS : simdjson::INCORRECT_TYPE;
     };
-    return json::each_field(o, [&](std::string_view key, value v) -> error_code {
-      const Key* known = keys().find(key);
+    return json::each_field(o, [&](std::string_view key, value& v) -> error_code {
+      const Key* known = kKeys.find(key);
       if (known == nullptr) return simdjson::SUCCESS;
       if (*known == Key::flow_logs) {
         json::ondemand::json_type type;
@@ -263,8 +260,8 @@ class Decoder {
 
   error_code read_record(object& o, FlowRow& row) {
     const auto must = [](bool ok) { return ok ? simdjson::SUCCESS : simdjson::INCORRECT_TYPE; };
-    return json::each_field(o, [&](std::string_view key, value v) -> error_code {
-      const Key* known = keys().find(key);
+    return json::each_field(o, [&](std::string_view key, value& v) -> error_code {
+      const Key* known = kKeys.find(key);
       if (known == nullptr) return json::keep_in_extra(row, key, v);
       if (*known <= Key::flow_logs) return simdjson::SUCCESS;  // the header's own
       Scalar s;

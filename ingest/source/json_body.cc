@@ -8,6 +8,7 @@
 #include "ingest/source/json_scan.h"
 #include "ingest/source/limits.h"
 #include "ingest/source/text_line.h"
+#include "storage/model/byte_scan.h"
 
 namespace sluice::ingest::json {
 namespace {
@@ -178,28 +179,29 @@ bool is_of_one_value(simdjson::error_code error) {
   }
 }
 
-std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch) {
-  ondemand::raw_json_string raw;
-  if (field.key().get(raw)) return {};
-  const char* const begin = raw.raw();
-  const char* p = begin;
-  while (*p != '"' && *p != '\\') ++p;
-  if (*p == '"') return {begin, static_cast<size_t>(p - begin)};
+std::string_view escaped_key(const char* begin, std::string& scratch) {
   // Keys with escapes are hardly ever met; what is left of the backslashes tells them apart well enough.
   scratch.clear();
-  for (p = begin; *p != '"'; ++p) {
+  for (const char* p = begin; *p != '"'; ++p) {
     if (*p == '\\') ++p;
     scratch += *p;
   }
   return scratch;
 }
 
-simdjson::error_code read_scalar(ondemand::value value, Scalar& out) {
+simdjson::error_code read_scalar(ondemand::value& value, Scalar& out) {
   out = {};
   const std::string_view token = raw_token(value);
   switch (token.empty() ? '\0' : token[0]) {
     case '"': {
-      if (const auto error = value.get_string().get(out.text)) return error;
+      if (has_byte<'\\'>(token)) {
+        if (const auto error = value.get_string().get(out.text)) return error;
+      } else {
+        // Without escapes a text is what stands between the quotes; the first pass over the document has seen that it is UTF-8.
+        ondemand::raw_json_string raw;
+        if (const auto error = value.get_raw_json_string().get(raw)) return error;
+        out.text = inner_text(token);
+      }
       if (!out.text.empty() && out.text != "-") out.kind = Scalar::Kind::text;
       return simdjson::SUCCESS;
     }
@@ -219,14 +221,14 @@ simdjson::error_code read_scalar(ondemand::value value, Scalar& out) {
       return is_null ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR;
     }
     default:
-      out.text = token.substr(0, std::min(token.find_last_not_of(" \t\r\n") + 1, token.size()));
+      out.text = trimmed(token);
       if (out.text.empty() || !(out.text[0] == '-' || (out.text[0] >= '0' && out.text[0] <= '9'))) return simdjson::TAPE_ERROR;
       out.kind = Scalar::Kind::number;
       return simdjson::SUCCESS;
   }
 }
 
-simdjson::error_code raw_json_of(ondemand::value value, std::string_view& out) {
+simdjson::error_code raw_json_of(ondemand::value& value, std::string_view& out) {
   ondemand::json_type type;
   if (const auto error = value.type().get(type)) return error;
   if (type == ondemand::json_type::object) {
@@ -243,7 +245,7 @@ simdjson::error_code raw_json_of(ondemand::value value, std::string_view& out) {
   return simdjson::SUCCESS;
 }
 
-simdjson::error_code keep_in_extra(FlowRow& row, std::string_view key, ondemand::value value) {
+simdjson::error_code keep_in_extra(FlowRow& row, std::string_view key, ondemand::value& value) {
   Scalar scalar;
   if (const auto error = read_scalar(value, scalar)) return error;
   if (scalar.is_nested()) {

@@ -17,13 +17,14 @@
 #include <simdjson.h>
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ingest/source/flow_row.h"
+#include "ingest/source/json_token.h"
+#include "ingest/source/key_table.h"
 #include "ingest/source/source.h"
 
 namespace sluice::ingest::json {
@@ -93,7 +94,14 @@ inline std::string_view raw_token(ondemand::value& value) {
 }
 
 // The key of a field as text; one with escapes is unescaped into `scratch`.
-std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch);
+std::string_view escaped_key(const char* begin, std::string& scratch);
+inline std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch) {
+  ondemand::raw_json_string raw;
+  if (field.key().get(raw)) return {};
+  const char* const begin = raw.raw();
+  const size_t size = bytes_to_quote(begin);
+  return begin[size] == '"' ? std::string_view(begin, size) : escaped_key(begin, scratch);
+}
 
 // A value that is no object and no array, whichever way its writer chose: numbers may be strings, and null, "" and "-" are all
 // nothing.
@@ -105,11 +113,12 @@ struct Scalar {
   bool is_nothing() const { return kind == Kind::nothing; }
   bool is_nested() const { return kind == Kind::nested; }
 };
-// A nested value is left for the caller: value.get_object(), get_array() or raw_json_of().
-simdjson::error_code read_scalar(ondemand::value value, Scalar& out);
+// A nested value is left for the caller: value.get_object(), get_array() or raw_json_of(). (Values are handed on by reference: simdjson
+// writes them in pieces, and a copy would wait for all of them to have reached memory.)
+simdjson::error_code read_scalar(ondemand::value& value, Scalar& out);
 
 // The text of a nested value as it stands in the body.
-simdjson::error_code raw_json_of(ondemand::value value, std::string_view& out);
+simdjson::error_code raw_json_of(ondemand::value& value, std::string_view& out);
 
 // Calls `f(key, value)` for each field of an object, until it or simdjson returns an error.
 template <typename F>
@@ -126,14 +135,14 @@ simdjson::error_code each_field(ondemand::object& object, F&& f) {
 }
 // The same for a nested value that has to be an object.
 template <typename F>
-simdjson::error_code each_field(ondemand::value value, F&& f) {
+simdjson::error_code each_field(ondemand::value& value, F&& f) {
   ondemand::object object;
   if (const auto error = value.get_object().get(object)) return error;
   return each_field(object, f);
 }
 // Calls `f(value)` for each element of a value that has to be an array.
 template <typename F>
-simdjson::error_code each_element(ondemand::value value, F&& f) {
+simdjson::error_code each_element(ondemand::value& value, F&& f) {
   ondemand::array array;
   if (const auto error = value.get_array().get(array)) return error;
   for (auto element : array) {
@@ -145,52 +154,6 @@ simdjson::error_code each_element(ondemand::value value, F&& f) {
 }
 
 // A field that no column holds, for `extra`: a scalar's text, a nested value as it stands.
-simdjson::error_code keep_in_extra(FlowRow& row, std::string_view key, ondemand::value value);
-
-// What may stand in an object, and what it is here. Lookups cost one hash and one comparison.
-template <typename Id>
-class KeyTable {
- public:
-  struct Entry {
-    std::string_view name;
-    Id id;
-  };
-  KeyTable(std::initializer_list<Entry> entries) {
-    size_t size = 16;
-    while (size < entries.size() * 4) size *= 2;
-    slots_.resize(size);
-    for (const Entry& e : entries) {
-      size_t i = hash(e.name) & (size - 1);
-      while (!slots_[i].name.empty()) i = (i + 1) & (size - 1);
-      slots_[i] = e;
-    }
-  }
-  // nullptr for a key that is not in the table.
-  const Id* find(std::string_view name) const {
-    const size_t mask = slots_.size() - 1;
-    for (size_t i = hash(name) & mask; !slots_[i].name.empty(); i = (i + 1) & mask)
-      if (slots_[i].name == name) return &slots_[i].id;
-    return nullptr;
-  }
-
- private:
-  static uint64_t hash(std::string_view name) {
-    uint64_t first = 0, last = 0;
-    const auto load = [](uint64_t& to, const char* from, size_t bytes) { __builtin_memcpy(&to, from, bytes); };
-    if (name.size() >= 8) {
-      load(first, name.data(), 8);
-      load(last, name.data() + name.size() - 8, 8);
-    } else if (name.size() >= 4) {
-      load(first, name.data(), 4);
-      load(last, name.data() + name.size() - 4, 4);
-    } else if (!name.empty()) {
-      first = static_cast<uint8_t>(name[0]);
-      last = static_cast<uint64_t>(static_cast<uint8_t>(name[name.size() / 2])) << 8 | static_cast<uint8_t>(name.back());
-    }
-    uint64_t h = (first ^ (last << 23 | last >> 41) ^ name.size()) * 0x9e3779b97f4a7c15ull;
-    return h ^ h >> 32;
-  }
-  std::vector<Entry> slots_;
-};
+simdjson::error_code keep_in_extra(FlowRow& row, std::string_view key, ondemand::value& value);
 
 }  // namespace sluice::ingest::json

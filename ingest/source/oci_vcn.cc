@@ -31,22 +31,19 @@ enum class Key : uint8_t {
   // whose it is
   tenant, vnic_compartment, compartment, vnic, subnet, vcn,
 };
-const json::KeyTable<Key>& keys() {
-  static const json::KeyTable<Key> table{
-      {"logContent", Key::log_content}, {"data", Key::data}, {"oracle", Key::oracle}, {"results", Key::results},
-      {"datetime", Key::datetime}, {"regionId", Key::region}, {"region", Key::region}, {"id", Key::id}, {"time", Key::time},
-      {"type", Key::type}, {"value", Key::packed}, {"specversion", Key::said}, {"source", Key::said},
-      {"ingestedtime", Key::said}, {"loggroupid", Key::said}, {"logid", Key::said}, {"subject", Key::said},
-      {"datacontenttype", Key::said}, {"version", Key::version}, {"status", Key::status}, {"action", Key::action},
-      {"sourceAddress", Key::source_address}, {"destinationAddress", Key::destination_address},
-      {"sourcePort", Key::source_port}, {"destinationPort", Key::destination_port}, {"protocol", Key::protocol},
-      {"protocolName", Key::protocol_name}, {"packets", Key::packets}, {"bytesOut", Key::bytes_out},
-      {"startTime", Key::start_time}, {"endTime", Key::end_time}, {"flowid", Key::flow_id}, {"flowId", Key::flow_id},
-      {"tenantid", Key::tenant}, {"vniccompartmentocid", Key::vnic_compartment}, {"compartmentid", Key::compartment},
-      {"vnicocid", Key::vnic}, {"vnicsubnetocid", Key::subnet}, {"vcnOcid", Key::vcn}, {"vcnocid", Key::vcn},
-  };
-  return table;
-}
+constexpr json::KeyTable<Key> kKeys{
+    {"logContent", Key::log_content}, {"data", Key::data}, {"oracle", Key::oracle}, {"results", Key::results},
+    {"datetime", Key::datetime}, {"regionId", Key::region}, {"region", Key::region}, {"id", Key::id}, {"time", Key::time},
+    {"type", Key::type}, {"value", Key::packed}, {"specversion", Key::said}, {"source", Key::said},
+    {"ingestedtime", Key::said}, {"loggroupid", Key::said}, {"logid", Key::said}, {"subject", Key::said},
+    {"datacontenttype", Key::said}, {"version", Key::version}, {"status", Key::status}, {"action", Key::action},
+    {"sourceAddress", Key::source_address}, {"destinationAddress", Key::destination_address},
+    {"sourcePort", Key::source_port}, {"destinationPort", Key::destination_port}, {"protocol", Key::protocol},
+    {"protocolName", Key::protocol_name}, {"packets", Key::packets}, {"bytesOut", Key::bytes_out},
+    {"startTime", Key::start_time}, {"endTime", Key::end_time}, {"flowid", Key::flow_id}, {"flowId", Key::flow_id},
+    {"tenantid", Key::tenant}, {"vniccompartmentocid", Key::vnic_compartment}, {"compartmentid", Key::compartment},
+    {"vnicocid", Key::vnic}, {"vnicsubnetocid", Key::subnet}, {"vcnOcid", Key::vcn}, {"vcnocid", Key::vcn},
+};
 
 // What is said of the VNIC, and the columns for either side of it.
 constexpr struct {
@@ -135,11 +132,11 @@ class Decoder {
 
   error_code read(object& o, FlowRow& row, int depth) {
     const auto must = [](bool ok) { return ok ? simdjson::SUCCESS : simdjson::INCORRECT_TYPE; };
-    return json::each_field(o, [&](std::string_view key, value v) -> error_code {
+    return json::each_field(o, [&](std::string_view key, value& v) -> error_code {
       // Flattened records name the way to a field with dots.
       std::string_view name = key;
       if (const size_t dot = name.rfind('.'); dot != std::string_view::npos) name.remove_prefix(dot + 1);
-      const Key* known = keys().find(name);
+      const Key* known = kKeys.find(name);
       if (known == nullptr) return json::keep_in_extra(row, name, v);
       Scalar s;
       if (const auto error = json::read_scalar(v, s)) return error;

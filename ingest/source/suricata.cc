@@ -17,43 +17,34 @@ enum class Key : uint8_t {
   // the envelope of AWS Network Firewall
   event, event_timestamp, firewall_name, availability_zone,
 };
-const json::KeyTable<Key>& event_keys() {
-  static const json::KeyTable<Key> table{
-      {"timestamp", Key::timestamp}, {"event_type", Key::event_type}, {"flow_id", Key::flow_id}, {"in_iface", Key::in_iface},
-      {"vlan", Key::vlan}, {"src_ip", Key::src_ip}, {"src_port", Key::src_port}, {"dest_ip", Key::dest_ip},
-      {"dest_port", Key::dest_port}, {"proto", Key::proto}, {"icmp_type", Key::icmp_type}, {"icmp_code", Key::icmp_code},
-      {"app_proto", Key::app_proto}, {"community_id", Key::community_id}, {"flow", Key::flow}, {"netflow", Key::netflow},
-      {"tcp", Key::tcp}, {"ether", Key::ether}, {"host", Key::host}, {"event", Key::event},
-      {"event_timestamp", Key::event_timestamp}, {"firewall_name", Key::firewall_name},
-      {"availability_zone", Key::availability_zone},
-  };
-  return table;
-}
+constexpr json::KeyTable<Key> kEventKeys{
+    {"timestamp", Key::timestamp}, {"event_type", Key::event_type}, {"flow_id", Key::flow_id}, {"in_iface", Key::in_iface},
+    {"vlan", Key::vlan}, {"src_ip", Key::src_ip}, {"src_port", Key::src_port}, {"dest_ip", Key::dest_ip},
+    {"dest_port", Key::dest_port}, {"proto", Key::proto}, {"icmp_type", Key::icmp_type}, {"icmp_code", Key::icmp_code},
+    {"app_proto", Key::app_proto}, {"community_id", Key::community_id}, {"flow", Key::flow}, {"netflow", Key::netflow},
+    {"tcp", Key::tcp}, {"ether", Key::ether}, {"host", Key::host}, {"event", Key::event},
+    {"event_timestamp", Key::event_timestamp}, {"firewall_name", Key::firewall_name},
+    {"availability_zone", Key::availability_zone},
+};
 
 // Of the objects `flow` and `netflow`.
 enum class FlowKey : uint8_t {
   pkts_toserver, pkts_toclient, bytes_toserver, bytes_toclient, pkts, bytes, start, end, age, state, reason, alerted, action,
 };
-const json::KeyTable<FlowKey>& flow_keys() {
-  static const json::KeyTable<FlowKey> table{
-      {"pkts_toserver", FlowKey::pkts_toserver}, {"pkts_toclient", FlowKey::pkts_toclient},
-      {"bytes_toserver", FlowKey::bytes_toserver}, {"bytes_toclient", FlowKey::bytes_toclient}, {"pkts", FlowKey::pkts},
-      {"bytes", FlowKey::bytes}, {"start", FlowKey::start}, {"end", FlowKey::end}, {"age", FlowKey::age},
-      {"state", FlowKey::state}, {"reason", FlowKey::reason}, {"alerted", FlowKey::alerted}, {"action", FlowKey::action},
-  };
-  return table;
-}
+constexpr json::KeyTable<FlowKey> kFlowKeys{
+    {"pkts_toserver", FlowKey::pkts_toserver}, {"pkts_toclient", FlowKey::pkts_toclient},
+    {"bytes_toserver", FlowKey::bytes_toserver}, {"bytes_toclient", FlowKey::bytes_toclient}, {"pkts", FlowKey::pkts},
+    {"bytes", FlowKey::bytes}, {"start", FlowKey::start}, {"end", FlowKey::end}, {"age", FlowKey::age},
+    {"state", FlowKey::state}, {"reason", FlowKey::reason}, {"alerted", FlowKey::alerted}, {"action", FlowKey::action},
+};
 
 enum class TcpKey : uint8_t { flags, flags_ts, flags_tc, state, one_flag };
-const json::KeyTable<TcpKey>& tcp_keys() {
-  static const json::KeyTable<TcpKey> table{
-      {"tcp_flags", TcpKey::flags}, {"tcp_flags_ts", TcpKey::flags_ts}, {"tcp_flags_tc", TcpKey::flags_tc}, {"state", TcpKey::state},
-      // What the flags say already.
-      {"fin", TcpKey::one_flag}, {"syn", TcpKey::one_flag}, {"rst", TcpKey::one_flag}, {"psh", TcpKey::one_flag},
-      {"ack", TcpKey::one_flag}, {"urg", TcpKey::one_flag}, {"ecn", TcpKey::one_flag}, {"cwr", TcpKey::one_flag},
-  };
-  return table;
-}
+constexpr json::KeyTable<TcpKey> kTcpKeys{
+    {"tcp_flags", TcpKey::flags}, {"tcp_flags_ts", TcpKey::flags_ts}, {"tcp_flags_tc", TcpKey::flags_tc}, {"state", TcpKey::state},
+    // What the flags say already.
+    {"fin", TcpKey::one_flag}, {"syn", TcpKey::one_flag}, {"rst", TcpKey::one_flag}, {"psh", TcpKey::one_flag},
+    {"ack", TcpKey::one_flag}, {"urg", TcpKey::one_flag}, {"ecn", TcpKey::one_flag}, {"cwr", TcpKey::one_flag},
+};
 
 bool parse_hex(std::string_view text, uint16_t& out) {
   if (text.empty() || text.size() > 4) return false;
@@ -109,8 +100,8 @@ class Decoder {
   }
 
   error_code event(object& o, FlowRow& row, int depth) {
-    return json::each_field(o, [&](std::string_view key, value v) -> error_code {
-      const Key* known = event_keys().find(key);
+    return json::each_field(o, [&](std::string_view key, value& v) -> error_code {
+      const Key* known = kEventKeys.find(key);
       if (known == nullptr) return json::keep_in_extra(row, key, v);
       switch (*known) {
         case Key::event:
@@ -170,9 +161,9 @@ class Decoder {
     });
   }
 
-  error_code flow(value v, FlowRow& row) {
-    return json::each_field(v, [&](std::string_view key, value field) -> error_code {
-      const FlowKey* known = flow_keys().find(key);
+  error_code flow(value& v, FlowRow& row) {
+    return json::each_field(v, [&](std::string_view key, value& field) -> error_code {
+      const FlowKey* known = kFlowKeys.find(key);
       if (known == nullptr) return json::keep_in_extra(row, key, field);
       Scalar s;
       if (const auto error = json::read_scalar(field, s)) return error;
@@ -216,9 +207,9 @@ class Decoder {
     });
   }
 
-  error_code tcp(value v, FlowRow& row) {
-    return json::each_field(v, [&](std::string_view key, value field) -> error_code {
-      const TcpKey* known = tcp_keys().find(key);
+  error_code tcp(value& v, FlowRow& row) {
+    return json::each_field(v, [&](std::string_view key, value& field) -> error_code {
+      const TcpKey* known = kTcpKeys.find(key);
       if (known == nullptr) return json::keep_in_extra(row, std::string("tcp_").append(key), field);
       if (*known == TcpKey::one_flag) return simdjson::SUCCESS;
       Scalar s;
@@ -241,12 +232,12 @@ class Decoder {
     });
   }
 
-  error_code vlan(value v, FlowRow& row) {
+  error_code vlan(value& v, FlowRow& row) {
     Scalar s;
     if (const auto error = json::read_scalar(v, s)) return error;
     if (!s.is_nested()) return must(row.read_whole(ColumnId::vlan, "vlan", s.text));
     size_t at = 0;
-    return json::each_element(v, [&](value element) -> error_code {
+    return json::each_element(v, [&](value& element) -> error_code {
       Scalar tag;
       if (const auto error = json::read_scalar(element, tag)) return error;
       ++at;
@@ -257,8 +248,8 @@ class Decoder {
     });
   }
 
-  error_code ether(value v, FlowRow& row) {
-    return json::each_field(v, [&](std::string_view key, value field) -> error_code {
+  error_code ether(value& v, FlowRow& row) {
+    return json::each_field(v, [&](std::string_view key, value& field) -> error_code {
       Scalar s;
       if (const auto error = json::read_scalar(field, s)) return error;
       if (key == "src_mac") return must(row.read_mac(ColumnId::src_mac, key, s.text));

@@ -25,23 +25,20 @@ enum class Key : uint8_t {
   local_resp, missed_bytes, history, orig_pkts, orig_ip_bytes, resp_pkts, resp_ip_bytes, tunnel_parents, vlan, inner_vlan,
   orig_l2_addr, resp_l2_addr, path, write_ts, other,
 };
-const json::KeyTable<Key>& keys() {
-  static const json::KeyTable<Key> table{
-      {"ts", Key::ts}, {"uid", Key::uid}, {"id", Key::id}, {"id.orig_h", Key::orig_h}, {"id.orig_p", Key::orig_p},
-      {"id.resp_h", Key::resp_h}, {"id.resp_p", Key::resp_p}, {"proto", Key::proto}, {"ip_proto", Key::ip_proto},
-      {"service", Key::service}, {"duration", Key::duration}, {"orig_bytes", Key::orig_bytes}, {"resp_bytes", Key::resp_bytes},
-      {"conn_state", Key::conn_state}, {"local_orig", Key::local_orig}, {"local_resp", Key::local_resp},
-      {"missed_bytes", Key::missed_bytes}, {"history", Key::history}, {"orig_pkts", Key::orig_pkts},
-      {"orig_ip_bytes", Key::orig_ip_bytes}, {"resp_pkts", Key::resp_pkts}, {"resp_ip_bytes", Key::resp_ip_bytes},
-      {"tunnel_parents", Key::tunnel_parents}, {"vlan", Key::vlan}, {"inner_vlan", Key::inner_vlan},
-      {"orig_l2_addr", Key::orig_l2_addr}, {"resp_l2_addr", Key::resp_l2_addr},
-      // What streaming writers add to JSON.
-      {"_path", Key::path}, {"_write_ts", Key::write_ts},
-  };
-  return table;
-}
+constexpr json::KeyTable<Key> kKeys{
+    {"ts", Key::ts}, {"uid", Key::uid}, {"id", Key::id}, {"id.orig_h", Key::orig_h}, {"id.orig_p", Key::orig_p},
+    {"id.resp_h", Key::resp_h}, {"id.resp_p", Key::resp_p}, {"proto", Key::proto}, {"ip_proto", Key::ip_proto},
+    {"service", Key::service}, {"duration", Key::duration}, {"orig_bytes", Key::orig_bytes}, {"resp_bytes", Key::resp_bytes},
+    {"conn_state", Key::conn_state}, {"local_orig", Key::local_orig}, {"local_resp", Key::local_resp},
+    {"missed_bytes", Key::missed_bytes}, {"history", Key::history}, {"orig_pkts", Key::orig_pkts},
+    {"orig_ip_bytes", Key::orig_ip_bytes}, {"resp_pkts", Key::resp_pkts}, {"resp_ip_bytes", Key::resp_ip_bytes},
+    {"tunnel_parents", Key::tunnel_parents}, {"vlan", Key::vlan}, {"inner_vlan", Key::inner_vlan},
+    {"orig_l2_addr", Key::orig_l2_addr}, {"resp_l2_addr", Key::resp_l2_addr},
+    // What streaming writers add to JSON.
+    {"_path", Key::path}, {"_write_ts", Key::write_ts},
+};
 Key key_of_name(std::string_view name) {
-  const Key* known = keys().find(name);
+  const Key* known = kKeys.find(name);
   return known == nullptr ? Key::other : *known;
 }
 
@@ -279,7 +276,7 @@ class Decoder {
   // --- JSON ---
 
   error_code json_record(object& o, FlowRow& row, std::string_view prefix) {
-    return json::each_field(o, [&](std::string_view name, value v) -> error_code {
+    return json::each_field(o, [&](std::string_view name, value& v) -> error_code {
       std::string whole;
       if (!prefix.empty()) name = whole.assign(prefix).append(name);
       const Key key = key_of_name(name);
@@ -297,7 +294,7 @@ class Decoder {
         if (const auto error = v.type().get(type)) return error;
         if (type != json::ondemand::json_type::array || key != Key::tunnel_parents) return json::keep_in_extra(row, name, v);
         std::string list;
-        const auto error = json::each_element(v, [&](value element) -> error_code {
+        const auto error = json::each_element(v, [&](value& element) -> error_code {
           Scalar item;
           if (const auto e = json::read_scalar(element, item)) return e;
           if (!item.is_nested() && !item.is_nothing()) list.append(list.empty() ? "" : ",").append(item.text);
