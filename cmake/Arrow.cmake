@@ -1,8 +1,8 @@
-# The optional Parquet module's library: target sluice_arrow, when it is there.
+# The optional Arrow module's library: target sluice_arrow, when it is there.
 #   SLUICE_ARROW=AUTO (default)  the system's packages, else what scripts/arrow brought; without either Parquet is left out
 #   SLUICE_ARROW=ON              as AUTO, but without either the configuration fails
 #   SLUICE_ARROW=OFF             left out
-set(SLUICE_ARROW AUTO CACHE STRING "Read Parquet with Apache Arrow: AUTO, ON or OFF")
+set(SLUICE_ARROW AUTO CACHE STRING "Read Parquet, and answer as Parquet and Arrow, with Apache Arrow: AUTO, ON or OFF")
 set_property(CACHE SLUICE_ARROW PROPERTY STRINGS AUTO ON OFF)
 
 if(NOT SLUICE_ARROW STREQUAL "OFF")

@@ -80,6 +80,8 @@ inline constexpr size_t kLossStretchesTold = 5;
 // Queries running at once; beyond, a bounded number wait, then 503.
 inline constexpr size_t kQueriesRunningMax = 16;
 inline constexpr size_t kQueriesWaitingMax = 64;
+// Rows of an answer that are made into documents of ECS or OCSF at a time: some KB each, as trees. Beyond: the next ones are another portion.
+inline constexpr size_t kDocumentsAtOnce = 256;
 
 // --- streams: tails and alerts as they happen -----------------------------------------------------------------------
 // Streams open at once, each with a thread that mostly waits. Beyond: 503.

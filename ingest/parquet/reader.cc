@@ -1,4 +1,4 @@
-// The Parquet module, a shared object of its own: Arrow's C++ readers turn an object's rows into lines of text. See ingest/source/parquet.h.
+// In the Arrow module, a shared object of its own: Arrow's C++ readers turn an object's rows into lines of text. See ingest/source/parquet.h.
 #include "ingest/source/limits.h"
 #include "ingest/source/parquet_module.h"
 #include "storage/model/limits.h"

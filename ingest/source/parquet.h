@@ -2,7 +2,7 @@
 // that Amazon Security Lake makes of them.
 //
 // This is an optional module: Parquet is read by Apache Arrow's C++ libraries, and a build without them answers `not_built` for such an
-// object. Arrow stays in parquet.cc.
+// object. Arrow stays in the module (arrow_module.h).
 //
 // A row becomes the text line that AWS would have written, and the text decoder reads it: one meaning of each field, whichever way it
 // was delivered. Columns may stand in any order and be any of those of the source; their names may have hyphens or underscores. Row groups are

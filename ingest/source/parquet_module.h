@@ -1,8 +1,4 @@
-// What the Parquet module (ingest/parquet/, a shared object) gives to the server that loads it.
-//
-// Arrow's libraries bring their own copies of simdjson and of a whole libcrypto, and show them to the dynamic linker. Linked into the
-// server they would stand in for ours: JSON read by another version's code, TLS by another library. So they are never linked, but loaded
-// by ingest/source/parquet.cc, apart from the rest, when the first Parquet object comes.
+// What the Arrow module (ingest/source/arrow_module.h) gives to who reads Parquet.
 #pragma once
 
 #include <optional>
@@ -11,7 +7,7 @@
 
 namespace sluice::ingest {
 
-// The module's one symbol. Built of the same tree by the same compiler, so C++ types go over. Sets `result`; throws nothing.
+// Sets `result`; throws nothing.
 constexpr char kParquetSymbol[] = "sluice_decode_parquet";
 using ParquetDecode = void(std::string_view body, const DecodeContext& context, const FlowSink& sink, BodyDecoder lines,
                            std::optional<Result<DecodeReport>>& result);

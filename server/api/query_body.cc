@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "query/words.h"
+#include "server/columnar/columnar_writer.h"
 #include "server/limits.h"
 
 namespace sluice::api {
@@ -142,16 +143,61 @@ Status read_query_string(QueryCall& call, const http::Request& request, const Qu
   return {};
 }
 
+// The formats, in the order in which a client that takes several alike gets them.
+struct FormatRow {
+  AnswerFormat format;
+  std::string_view name, content_type;
+};
+constexpr FormatRow kFormats[] = {
+    {AnswerFormat::json, "json", "application/json"},
+    {AnswerFormat::ndjson, "ndjson", "application/x-ndjson"},
+    {AnswerFormat::csv, "csv", "text/csv"},
+    {AnswerFormat::ecs, "ecs", "application/x-ndjson"},
+    {AnswerFormat::ocsf, "ocsf", "application/x-ndjson"},
+    {AnswerFormat::arrow, "arrow", "application/vnd.apache.arrow.stream"},
+    {AnswerFormat::parquet, "parquet", "application/vnd.apache.parquet"},
+};
+const FormatRow& row_of(AnswerFormat format) { return kFormats[static_cast<size_t>(format)]; }
+
+bool is_columnar(AnswerFormat format) { return format == AnswerFormat::arrow || format == AnswerFormat::parquet; }
+
+// What Accept asks for; nothing fits: absent. ECS and OCSF have no type of their own, so only ?format= asks for them.
+std::optional<AnswerFormat> accepted_format(std::string_view accept, bool with_columnar) {
+  std::vector<std::string_view> offered;
+  for (const FormatRow& row : kFormats)
+    if (row.format != AnswerFormat::ecs && row.format != AnswerFormat::ocsf && (with_columnar || !is_columnar(row.format))) offered.push_back(row.content_type);
+  offered.push_back("application/ndjson");
+  const std::string_view type = http::negotiate(accept, offered);
+  if (type == "application/ndjson") return AnswerFormat::ndjson;
+  for (const FormatRow& row : kFormats)
+    if (row.content_type == type) return row.format;
+  return std::nullopt;
+}
+
+Result<AnswerFormat> format_of(const http::Request& request) {
+  if (const auto name = request.query_value("format")) {
+    for (const FormatRow& row : kFormats) {
+      if (row.name != *name) continue;
+      if (is_columnar(row.format)) SLUICE_TRY(columnar::is_built());
+      return row.format;
+    }
+    return bad("format is json, ndjson, csv, ecs, ocsf, arrow or parquet");
+  }
+  const std::string_view accept = request.header("accept");
+  const auto best = accepted_format(accept, true);
+  if (!best) return Error{ErrorCode::unsupported, "an answer is application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet"};
+  if (!is_columnar(*best)) return *best;
+  // The module is asked for by those alone who want it: it is some 100 MB of libraries.
+  const Status built = columnar::is_built();
+  if (built.ok()) return *best;
+  if (const auto other = accepted_format(accept, false)) return *other;
+  return built.error();
+}
+
 }  // namespace
 
-std::string_view content_type_of(AnswerFormat format) {
-  switch (format) {
-    case AnswerFormat::json: return "application/json";
-    case AnswerFormat::ndjson: return "application/x-ndjson";
-    case AnswerFormat::csv: return "text/csv";
-  }
-  return "application/json";
-}
+std::string_view name_of(AnswerFormat format) { return row_of(format).name; }
+std::string_view content_type_of(AnswerFormat format) { return row_of(format).content_type; }
 
 std::optional<TimestampNs> parse_bound(std::string_view text, TimestampNs now) {
   if (text == "now") return now;
@@ -176,18 +222,7 @@ std::optional<TimestampNs> parse_bound(std::string_view text, TimestampNs now) {
 Result<QueryCall> read_query_call(const http::Request& request, std::string_view body, const QueryBounds& bounds, TimestampNs now) {
   QueryCall call;
   call.request.limits = bounds.limits;
-  if (const auto format = request.query_value("format")) {
-    if (*format == "json") call.format = AnswerFormat::json;
-    else if (*format == "ndjson") call.format = AnswerFormat::ndjson;
-    else if (*format == "csv") call.format = AnswerFormat::csv;
-    else return bad("format is json, ndjson or csv");
-  } else {
-    const std::string_view type = http::negotiate(request.header("accept"), {"application/json", "application/x-ndjson", "text/csv", "application/ndjson"});
-    call.format = type == "application/x-ndjson" || type == "application/ndjson" ? AnswerFormat::ndjson
-                  : type == "text/csv"                                            ? AnswerFormat::csv
-                                                                                  : AnswerFormat::json;
-    if (type.empty()) return Error{ErrorCode::unsupported, "an answer is application/json, application/x-ndjson or text/csv"};
-  }
+  SLUICE_ASSIGN(call.format, format_of(request));
   SLUICE_TRY(read_query_string(call, request, bounds, now));
   if (request.method == "POST") {
     const std::string type = media_type_of(request);

@@ -14,7 +14,9 @@
 
 namespace sluice::api {
 
-enum class AnswerFormat : uint8_t { json, ndjson, csv };
+// ecs and ocsf are lines of JSON; arrow (the IPC streaming format) and parquet are for builds with the Arrow module.
+enum class AnswerFormat : uint8_t { json, ndjson, csv, ecs, ocsf, arrow, parquet };
+std::string_view name_of(AnswerFormat format);  // as ?format= has it
 std::string_view content_type_of(AnswerFormat format);
 
 struct QueryCall {
@@ -32,7 +34,7 @@ struct QueryBounds {
 
 // A body of JSON {"query","from","to","params","limit","timeout_ms"} or the plain text of a query, by Content-Type; for GET
 // the query string's q, from, to, limit, timeout_ms and param.NAME. `now` is for "now" and "now-15m" in from and to.
-// Errors: invalid_argument (400), unsupported (415), too_large.
+// Errors: invalid_argument (400), unsupported (415), not_built (501: a format of the Arrow module, and there is none), too_large.
 Result<QueryCall> read_query_call(const http::Request& request, std::string_view body, const QueryBounds& bounds, TimestampNs now);
 
 // {"query","cursor"}; a cursor beyond the text is its end.

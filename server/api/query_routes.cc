@@ -1,3 +1,4 @@
+#include "server/api/answer_writer.h"
 #include "server/api/json_text.h"
 #include "server/api/result_writer.h"
 #include "server/api/routes.h"
@@ -9,7 +10,7 @@ namespace {
 constexpr size_t kSummaryHeaderBytesMax = 8u << 10;
 constexpr size_t kUnusedTold = 5;  // a request may have a thousand parameters, and all of them for another query
 
-// What NDJSON and CSV have no place for in their rows: range, warnings and account, as a header of small answers and a
+// What formats but JSON have no place for in their rows: range, warnings and account, as a header of small answers and a
 // trailer of streamed ones. Control bytes cannot occur in it, because JSON escapes them.
 std::string summary_header(const query::QuerySummary& summary) {
   std::string text = "{\"range\":" + range_json(summary.range) + ",\"warnings\":" + warnings_json(summary.warnings) + ",\"stats\":" + stats_json(summary) + "}";
@@ -30,22 +31,23 @@ class StreamedAnswer final : public query::ResultSink {
         format_(format),
         limit_(limit),
         stopped_(std::move(stopped)),
-        writer_(format, [this](std::string&& text) { return send(std::move(text)); }) {}
+        writer_(make_answer_writer(format, [this](std::string&& bytes) { return send(std::move(bytes)); })) {}
 
   Status begin(const Schema& columns) override {
-    writer_.begin(columns);
-    return {};
+    is_begun_ = true;
+    return writer_->begin(columns);
   }
   Status batch(const Batch& rows) override {
     if (is_cut_) return {};
     size_t count = rows.rows;
-    if (limit_ && writer_.rows_written() + count > *limit_) {
-      count = static_cast<size_t>(*limit_ - writer_.rows_written());
+    if (limit_ && rows_ + count > *limit_) {
+      count = static_cast<size_t>(*limit_ - rows_);
       is_cut_ = true;
     }
-    if (!writer_.rows(rows, count)) {
+    rows_ += count;
+    if (Status written = writer_->rows(rows, count); !written.ok()) {
       SLUICE_TRY(stopped_());
-      return Error{ErrorCode::cancelled, "the client is gone"};
+      return written;
     }
     return {};
   }
@@ -54,51 +56,59 @@ class StreamedAnswer final : public query::ResultSink {
 
   void finish(query::QuerySummary& summary) {
     if (is_cut_) {
-      summary.rows = writer_.rows_written();
+      summary.rows = rows_;
       summary.warnings.push_back("the answer is cut at " + counted(*limit_, "row") + ", as the request's limit says");
     }
-    if (!writer_.begun()) writer_.begin({});  // a statement without columns
-    writer_.finish(summary);
+    Status written;
+    if (!is_begun_) written = begin({});  // a statement without columns
+    if (written.ok()) written = writer_->finish(summary);
+    if (!written.ok()) {
+      const Status stopped = stopped_();
+      const Error& error = stopped.ok() ? written.error() : stopped.error();
+      return fail({.code = error.code, .message = error.message, .hint = {}, .span = {}, .caret = {}});
+    }
     const bool has_header = format_ != AnswerFormat::json;
     if (!is_streaming_) {
       http::Response response = head();
       if (has_header) response.headers.emplace_back("X-Sluice-Summary", summary_header(summary));
-      response.body = std::move(writer_.buffer());
+      response.body = std::move(writer_->buffer());
       exchange_.respond(std::move(response));
       return;
     }
-    exchange_.finish(has_header ? http::HeaderList{{"X-Sluice-Summary", summary_header(summary)}} : http::HeaderList{}, std::move(writer_.buffer()));
+    exchange_.finish(has_header ? http::HeaderList{{"X-Sluice-Summary", summary_header(summary)}} : http::HeaderList{}, std::move(writer_->buffer()));
   }
 
   void fail(const query::QueryError& error) {
     if (!is_streaming_) return exchange_.respond(query_error_response(error));
-    if (!writer_.fail(error)) return exchange_.abort();
-    exchange_.finish({}, std::move(writer_.buffer()));
+    if (!writer_->fail(error)) return exchange_.abort();
+    exchange_.finish({}, std::move(writer_->buffer()));
   }
 
  private:
   http::Response head() const {
     http::Response response;
     response.content_type = content_type_of(format_);
+    if (format_ == AnswerFormat::ecs || format_ == AnswerFormat::ocsf) response.content_type += "; profile=" + std::string(name_of(format_));
     if (format_ == AnswerFormat::csv) response.content_type += "; charset=utf-8; header=present";
     return response;
   }
-  bool send(std::string&& text) {
+  bool send(std::string&& bytes) {
     if (!is_streaming_) {
       is_streaming_ = true;
       http::Response response = head();
       if (format_ != AnswerFormat::json) response.headers.emplace_back("Trailer", "X-Sluice-Summary");
       exchange_.begin(std::move(response));
     }
-    return exchange_.write(std::move(text), [this] { return !stopped_().ok(); });
+    return exchange_.write(std::move(bytes), [this] { return !stopped_().ok(); });
   }
 
   http::Exchange& exchange_;
   const AnswerFormat format_;
   const std::optional<uint64_t> limit_;
   const std::function<Status()> stopped_;
-  bool is_streaming_ = false, is_cut_ = false;
-  ResultWriter writer_;
+  bool is_streaming_ = false, is_begun_ = false, is_cut_ = false;
+  uint64_t rows_ = 0;
+  const std::unique_ptr<AnswerWriter> writer_;
 };
 
 // Reads the request; answers and returns nothing when it makes no sense.

@@ -3,6 +3,7 @@
 #include "server/api/json_text.h"
 #include "server/api/router.h"
 #include "storage/model/ip.h"
+#include "storage/model/tcp_flags.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::api {
@@ -166,14 +167,6 @@ void append_csv_value(std::string& out, const Field& field, const Column& column
 
 }  // namespace
 
-std::string flags_text(uint64_t flags) {
-  static constexpr std::string_view kLetters = "FSRPAUECN";
-  std::string text;
-  for (size_t bit = 0; bit < kLetters.size(); ++bit)
-    if (flags >> bit & 1) text += kLetters[bit];
-  return text;
-}
-
 std::string range_json(const std::optional<TimeRange>& range) {
   if (!range) return "null";
   const auto bound = [](TimestampNs t) { return t == kTimestampMin || t == kTimestampMax ? std::string("null") : "\"" + format_timestamp(t) + "\""; };
@@ -209,6 +202,20 @@ std::string stats_json(const query::QuerySummary& summary) {
     append_number(out, count);
   }
   return out + "}";
+}
+
+std::string summary_members(const query::QuerySummary& summary) {
+  std::string out = "\"range\":" + range_json(summary.range) + ",\"warnings\":" + warnings_json(summary.warnings) + ",\"stats\":" + stats_json(summary);
+  if (!summary.render.empty()) {
+    out += ",\"render\":";
+    append_json_string(out, summary.render);
+  }
+  for (size_t i = 0; i < summary.keys.size(); ++i) {
+    out += i ? "," : ",\"keys\":[";
+    append_json_string(out, summary.keys[i]);
+  }
+  if (!summary.keys.empty()) out += ']';
+  return out;
 }
 
 std::string error_json(const query::QueryError& error) {
@@ -275,6 +282,7 @@ void ResultWriter::begin(const Schema& schema) {
       }
       buffer_ += "\r\n";
       break;
+    default: break;  // no text
   }
 }
 
@@ -303,6 +311,7 @@ bool ResultWriter::rows(const Batch& batch, size_t rows) {
       case AnswerFormat::json: buffer_ += ']'; break;
       case AnswerFormat::ndjson: buffer_ += keys_.empty() ? "{}\n" : "}\n"; break;
       case AnswerFormat::csv: buffer_ += "\r\n"; break;
+      default: break;
     }
     in_row_ = false;
     ++rows_written_;
@@ -320,17 +329,7 @@ bool ResultWriter::flush_if_large(size_t bytes) {
 }
 
 void ResultWriter::finish(const query::QuerySummary& summary) {
-  if (format_ != AnswerFormat::json) return;
-  buffer_ += "],\n\"range\":" + range_json(summary.range) + ",\"warnings\":" + warnings_json(summary.warnings) + ",\"stats\":" + stats_json(summary);
-  if (!summary.render.empty()) {
-    buffer_ += ",\"render\":";
-    append_json_string(buffer_, summary.render);
-  }
-  for (size_t i = 0; i < summary.keys.size(); ++i) {
-    buffer_ += i ? "," : ",\"keys\":[";
-    append_json_string(buffer_, summary.keys[i]);
-  }
-  buffer_ += summary.keys.empty() ? "}" : "]}";
+  if (format_ == AnswerFormat::json) buffer_ += "],\n" + summary_members(summary) + "}";
 }
 
 bool ResultWriter::fail(const query::QueryError& error) {

@@ -1,4 +1,4 @@
-// Rows to text: JSON, NDJSON and CSV, streamed as the query yields them.
+// Rows to text: JSON, NDJSON and CSV, streamed as the query yields them. The other formats: answer_writer.h.
 //
 //   begin rows* (finish | fail)
 //
@@ -29,6 +29,7 @@ class ResultWriter {
  public:
   // False: nobody wants more.
   using Flush = std::function<bool(std::string&& text)>;
+  // REQUIRES: format is one of the three
   ResultWriter(AnswerFormat format, Flush flush) : format_(format), flush_(std::move(flush)) {}
 
   void begin(const Schema& schema);
@@ -58,11 +59,10 @@ class ResultWriter {
 // {"from","to"}, as in the answer; "null" without a range.
 std::string range_json(const std::optional<TimeRange>& range);
 std::string stats_json(const query::QuerySummary& summary);
+// Members of an answer beside its rows: "range":…,"warnings":…,"stats":…, and "render" and "keys" where there are such.
+std::string summary_members(const query::QuerySummary& summary);
 std::string warnings_json(const std::vector<std::string>& warnings);
 std::string error_json(const query::QueryError& error);  // the object, without "error":
 int status_of(const query::QueryError& error);
-
-// Letters of TCP flags: "SA".
-std::string flags_text(uint64_t flags);
 
 }  // namespace sluice::api

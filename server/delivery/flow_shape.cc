@@ -10,6 +10,7 @@
 
 #include "server/delivery/ipfix_sender.h"
 #include "storage/model/ip.h"
+#include "storage/model/tcp_flags.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::delivery {
@@ -128,15 +129,6 @@ constexpr std::string_view kEcsSelf[] = {"ip_version"}, kOcsfSelf[] = {"action",
 
 std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-std::string flag_letters(uint64_t flags) {
-  // In the order of query answers: see server/api/result_writer.h.
-  static constexpr std::pair<uint64_t, char> kLetters[] = {{1, 'F'}, {2, 'S'}, {4, 'R'}, {8, 'P'}, {16, 'A'}, {32, 'U'}, {64, 'E'}, {128, 'C'}, {256, 'N'}};
-  std::string out;
-  for (const auto& [bit, letter] : kLetters)
-    if (flags & bit) out += letter;
-  return out;
-}
-
 json value_of(const Field& field, const Column& column, size_t row) {
   switch (field.type) {
     case LogicalType::uint:
@@ -150,7 +142,7 @@ json value_of(const Field& field, const Column& column, size_t row) {
     case LogicalType::mac: return format_mac(column.uint_at(row));
     case LogicalType::timestamp: return format_timestamp(column.int_at(row));
     case LogicalType::duration: return static_cast<double>(column.int_at(row)) / 1e6;
-    case LogicalType::flags: return flag_letters(column.uint_at(row));
+    case LogicalType::flags: return flags_text(column.uint_at(row));
     case LogicalType::enumeration: return field.enumeration ? std::string(field.enumeration->name_of(static_cast<uint8_t>(column.uint_at(row)))) : "?";
     case LogicalType::list: return list_items(column.string_at(row));
     case LogicalType::extra: {
