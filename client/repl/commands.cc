@@ -16,7 +16,7 @@ constexpr PromptCommand kCommands[] = {
     {"\\chart", "[QUERY]", "the last answer, or that of QUERY, as a chart", "", true},
     {"\\watch", "[SECONDS] [QUERY]", "ask (the last question) again and again; Ctrl-C ends it", "", true},
     {"\\tail", "[FILTER]", "flows as they come in; Ctrl-C ends it", "", true},
-    {"\\export", "FILE [QUERY]", "all rows of the last question into FILE.csv or FILE.ndjson", "", false},
+    {"\\export", "FILE [QUERY]", "all rows of the last question into FILE.csv, .ndjson, .parquet or .arrows", "", false},
     {"\\format", "FORMAT", "table, json, ndjson or csv", "table json ndjson csv", false},
     {"\\set", "NAME VALUE", "a parameter, $NAME in a question; \\set alone lists them", "", false},
     {"\\unset", "NAME", "forgets one", "", false},

@@ -120,13 +120,21 @@ class EndedBySignals {
 std::string format_of_path(const std::string& path) {
   if (ends_with(path, ".csv")) return "csv";
   if (ends_with(path, ".ndjson") || ends_with(path, ".jsonl")) return "ndjson";
+  if (ends_with(path, ".parquet")) return "parquet";
+  if (ends_with(path, ".arrows")) return "arrow";
   return {};
 }
 
 int export_query(Http& http, const std::string& text, const QueryOptions& options, const ExportOptions& to, const TypedPlace* typed) {
   const std::string format = to.format.empty() ? format_of_path(to.path) : to.format;
-  if (format != "csv" && format != "ndjson") {
-    std::fprintf(stderr, "%s: what format? A name that ends in .csv or .ndjson says it, or --format does\n", printable(to.path).c_str());
+  if (format.empty()) {
+    std::fprintf(stderr, "%s: what format? A name that ends in .csv, .ndjson, .parquet or .arrows says it, or --format does\n", printable(to.path).c_str());
+    return 2;
+  }
+  const bool is_binary = format == "arrow" || format == "parquet", is_lines = !is_binary && format != "csv";
+  const bool to_terminal = to.path == "-" && isatty(STDOUT_FILENO);
+  if (is_binary && to_terminal) {
+    std::fprintf(stderr, "%s is nothing to read on a terminal: -o FILE\n", format.c_str());
     return 2;
   }
   Target target;
@@ -143,9 +151,10 @@ int export_query(Http& http, const std::string& text, const QueryOptions& option
   auto told = started;
   std::string tail;
   TerminalText clean;
-  const bool to_terminal = to.path == "-" && isatty(STDOUT_FILENO);
   const std::string body = query_body(text, options);
-  const Response response = http.send({"POST", "/v1/query", {"Content-Type: application/json", "Accept: " + std::string(accept_of(format))}, body}, [&](std::string_view piece) {
+  // These two are forms of NDJSON, and have no media type of their own.
+  const std::string path = format == "ecs" || format == "ocsf" ? "/v1/query?format=" + format : "/v1/query";
+  const Response response = http.send({"POST", path, {"Content-Type: application/json", "Accept: " + std::string(accept_of(format))}, body}, [&](std::string_view piece) {
     if (!(to_terminal ? target.write(clean.take(piece)) : target.write(piece))) return false;
     tail.append(piece);
     if (tail.size() > 2 * kTailBytes) tail.erase(0, tail.size() - kTailBytes);
@@ -182,8 +191,9 @@ int export_query(Http& http, const std::string& text, const QueryOptions& option
     // An error after rows is the last line of NDJSON.
     while (tail.ends_with('\n')) tail.pop_back();
     const std::string last = tail.substr(tail.rfind('\n') == std::string::npos ? 0 : tail.rfind('\n') + 1);
-    if (format == "ndjson" && last.starts_with("{\"error\":{")) why = read_error(last, response.status).message;
-    std::fprintf(stderr, "the answer broke off after %s: %s; nothing was kept\n", human_bytes(target.bytes()).c_str(), printable(why).c_str());
+    if (is_lines && last.starts_with("{\"error\":{")) why = read_error(last, response.status).message;
+    std::fprintf(stderr, "the answer broke off after %s: %s; nothing was kept%s\n", human_bytes(target.bytes()).c_str(), printable(why).c_str(),
+                 is_lines ? "" : "; where it is the server's error, --format ndjson tells which");
     return response.failure != Response::Failure::none ? 3 : 1;
   }
   if (to_terminal) target.write(clean.finish());

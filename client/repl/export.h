@@ -10,11 +10,11 @@ namespace sluice::client {
 
 struct ExportOptions {
   std::string path;    // "-": standard output
-  std::string format;  // csv or ndjson; empty: by the end of `path`
+  std::string format;  // csv, ndjson, ecs, ocsf, arrow or parquet; empty: by the end of `path`
   bool quiet = false;  // no progress
 };
 
-// csv or ndjson by the end of a path (".csv", ".ndjson", ".jsonl"); empty: neither.
+// By the end of a path: ".csv", ".ndjson", ".jsonl", ".parquet", ".arrows" (Arrow's name for its streams); empty: none of those.
 std::string format_of_path(const std::string& path);
 
 // Writes rows as they come and takes no more from the server than was written, so that neither end keeps the answer in memory. The file is

@@ -80,7 +80,8 @@ int main(int argc, char** argv) {
   auto* exported = app.add_subcommand("export", "Write all rows of a question into a file, however many");
   exported->add_option("flowql", query_text, "The question; - reads it from standard input")->required();
   exported->add_option("-o,--output", export_options.path, "The file, which is there once it is whole; - is standard output")->required();
-  exported->add_option("--format", export_options.format, "csv or ndjson, where the file's name does not say it")->check(CLI::IsMember({"csv", "ndjson"}));
+  exported->add_option("--format", export_options.format, "csv, ndjson, parquet or arrow, where the file's name does not say it; ecs or ocsf for flows")
+      ->check(CLI::IsMember({"csv", "ndjson", "parquet", "arrow", "ecs", "ocsf"}));
   exported->add_flag("--quiet", export_options.quiet, "No progress");
   for (auto* asks : {query, exported}) {
     asks->add_option("--from", query_options.from, "Nothing before this time");

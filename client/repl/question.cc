@@ -68,7 +68,9 @@ bool answered(const Http& http, const Response& response, std::string_view text,
 
 std::string_view accept_of(std::string_view format) {
   if (format == "csv") return "text/csv";
-  if (format == "ndjson") return "application/x-ndjson";
+  if (format == "ndjson" || format == "ecs" || format == "ocsf") return "application/x-ndjson";
+  if (format == "arrow") return "application/vnd.apache.arrow.stream";
+  if (format == "parquet") return "application/vnd.apache.parquet";
   return "application/json";
 }
 

@@ -342,7 +342,7 @@ class Repl {
       question = trimmed(rest.substr(end));
     }
     if (path.empty()) {
-      std::printf("\\export FILE.csv or FILE.ndjson: the rows of the last question, or of one behind the name\n");
+      std::printf("\\export FILE.csv, FILE.ndjson, FILE.parquet or FILE.arrows: the rows of the last question, or of one behind the name\n");
       return;
     }
     if (path.starts_with("~/"))
