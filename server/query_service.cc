@@ -40,14 +40,19 @@ std::optional<query::QueryError> QueryService::run(const std::string& id, const 
   {
     std::lock_guard lock(mutex_);
     for (int n = 2; running_.contains(name); ++n) name = id + "." + std::to_string(n);
-    running_[name] = {{name, request.text.substr(0, 4'096), who.name, parts_.clock.now(), false}, cancel};
+    running_[name] = {{name, request.text.substr(0, 4'096), who.name, parts_.clock.now(), false, {}}, cancel};
   }
   ++parts_.metrics.queries;
   const store::Snapshot snapshot = parts_.store.snapshot();
   query::QueryContext asked = context(snapshot, cancel.get());
   asked.may_define = may_change && who.role == Role::admin;
   if (parts_.rules)
-    asked.statements = [&](const grammar::Statement& statement, std::string_view text) { return parts_.rules->run(statement, text, request, asked); };
+    asked.statements = [&](const grammar::Statement& statement, std::string_view text) {
+      return parts_.rules->run(statement, text, request, asked, [&](double share) {
+        std::lock_guard lock(mutex_);
+        if (const auto at = running_.find(name); at != running_.end()) at->second.info.progress = share;
+      });
+    };
   auto error = query::run(request, asked, sink, summary);
   {
     std::lock_guard lock(mutex_);

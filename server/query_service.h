@@ -31,6 +31,7 @@ struct RunningQuery {
   std::string id, text, who;
   TimestampNs started_at = 0;
   bool is_cancelled = false;
+  std::optional<double> progress;  // from 0 to 1, of what knows how far it is: a replay
 };
 
 class QueryService {

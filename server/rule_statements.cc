@@ -8,7 +8,6 @@
 #include "grammar/stage_args.h"
 #include "query/bind.h"
 #include "query/continuous/example.h"
-#include "query/continuous/replay.h"
 #include "server/log.h"
 #include "server/rule_script.h"
 #include "server/rule_service.h"
@@ -138,7 +137,7 @@ RuleService::Answer RuleService::on_thread(std::function<Answer()> job) {
 }
 
 std::optional<RuleService::Answer> RuleService::run(const g::Statement& statement, std::string_view text, const query::QueryRequest& request,
-                                                    const query::QueryContext& context) {
+                                                    const query::QueryContext& context, const query::continuous::ReplayProgress& progress) {
   const auto* create = statement.as<g::CreateRule>();
   const auto* command = statement.as<g::Command>();
   if (command)
@@ -189,7 +188,7 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
     // Up to now means all there is: windows that are open now count with what they have.
     if (range->to >= options.now) range->to = kTimestampMax;
   }
-  return replay(words->name, words->span, range, text, request, context);
+  return replay(words->name, words->span, range, text, request, context, progress);
 }
 
 std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
@@ -386,12 +385,12 @@ RuleService::Answer RuleService::alter_exception(const std::string& name, bool a
   return rule_answer({{name, adds ? "exception added" : "exception dropped"}});
 }
 
-// The same windows and episodes, over what is stored: an hour at a time, in order, so that windows settle on the way.
+// The same windows and episodes, over what is stored.
 RuleService::Answer RuleService::replay(const std::string& name, const g::Span& span, const std::optional<TimeRange>& asked, std::string_view text,
-                                        const query::QueryRequest& request, const query::QueryContext& context) {
+                                        const query::QueryRequest& request, const query::QueryContext& context, const query::continuous::ReplayProgress& progress) {
   RulePtr rule;
   if (auto error = known_rule(name, span, text, rule)) return std::move(*error);
-  auto found = query::continuous::replay(rule, asked.value_or(TimeRange{}), request, context);
+  auto found = query::continuous::replay(rule, asked.value_or(TimeRange{}), request, context, progress);
   if (!found.ok()) return QueryError{found.error().code, found.error().message, {}, std::nullopt, {}};
   return server::alerts_table(found->alerts);
 }

@@ -232,10 +232,11 @@ Batch losses_table(const std::vector<Loss>& losses) {
 }
 
 Batch queries_table(const std::vector<RunningQuery>& queries) {
-  TableWriter table{{"id", L::string}, {"query", L::string}, {"who", L::string}, {"started_at", L::timestamp}, {"cancelled", L::boolean}};
+  TableWriter table{{"id", L::string}, {"query", L::string}, {"who", L::string}, {"started_at", L::timestamp}, {"cancelled", L::boolean}, {"progress", L::float64}};
   for (const RunningQuery& q : queries) {
     table.row();
     table.text(q.id).text(q.text).text(q.who).time(q.started_at).flag(q.is_cancelled);
+    q.progress ? table.number(*q.progress) : table.null();
   }
   return table.finish();
 }

@@ -33,6 +33,8 @@ inline constexpr size_t kRuleAnswerRowsMax = 100'000;
 // Answers that are caught up on after the server was down: a day of minutes, or a month of hours. Beyond: the older ones are left
 // out, counted and said.
 inline constexpr int64_t kRuleAnswersCaughtUpMax = 1'440;
+// Answers of one replay: two years of minutes. Beyond: refused before it begins, and a shorter range is asked for.
+inline constexpr int64_t kReplayAnswersMax = 1'000'000;
 // Answers of one example. Beyond: the example is wrong.
 inline constexpr int64_t kRuleExampleAnswersMax = 5'000;
 // Labels that a rule's alerts put, and how long one may last at least and at most. Beyond: refused.

@@ -170,7 +170,13 @@ class Rules(unittest.TestCase):
         self.assertEqual(len(old), 1)
         self.assertEqual(len(self.alerts("replayed", "id")), 2)
         self.assertEqual(self.s.query("replay rule nobody over last 1h").status, 400)
-
+        # All that is stored: years without a flow lie in between, and cost nothing.
+        push(self.s, [flow("10.4.1.2", port=3389, at=1331000000 + i) for i in range(4)])
+        whole = self.s.query("replay rule replayed").json()["rows"]
+        self.assertEqual(sorted(row[columns.index("key")] for row in whole), ["src_ip=10.4.0.3", "src_ip=10.4.0.4", "src_ip=10.4.1.1", "src_ip=10.4.1.2"])
+        self.s.query("create rule replayed_asked every 10s over 1m as from flows | where dst_port == 3389 | stats n = count() by src_ip | where n >= 3 alert by src_ip").rows()
+        whole = self.s.query("replay rule replayed_asked").json()["rows"]
+        self.assertTrue({"src_ip=10.4.1.1", "src_ip=10.4.1.2"} <= {row[columns.index("key")] for row in whole}, whole)
 
     def test_lists_are_read_and_reloaded(self):
         error = self.s.query("create rule listed as dst_ip in @nowhere").error
