@@ -9,6 +9,7 @@
 #include "ingest/receive/line_cut.h"
 #include "ingest/source/aws_envelope.h"
 #include "ingest/source/aws_fields.h"
+#include "ingest/source/flow_time.h"
 #include "ingest/source/interface_side.h"
 #include "ingest/source/limits.h"
 #include "ingest/source/parquet.h"
@@ -493,24 +494,17 @@ void Decoder::record(std::span<const std::string_view> words, bool plain) {
   }
 
   // --- time ---
-  TimeQuality quality = TimeQuality::exact;
-  if (!row.has(kFlowEnd)) {
-    quality = TimeQuality::estimated;
-    row.end = row.has(kFlowStart) ? row.start : event_time_ != 0 ? event_time_ : context_.received_at;
-    row.mark(kFlowEnd);
-  }
-  if (row.has(kFlowStart) && row.start > row.end) {
-    add_extra("start", std::to_string(row.start / kSecond));
-    row.start = row.end;
-    quality = TimeQuality::estimated;
-  }
-  if (context_.received_at != 0 && row.end > context_.received_at + limits::kClockSkewMax) {
-    add_extra("end", std::to_string(row.end / kSecond));
-    row.end = context_.received_at;
-    if (row.has(kFlowStart)) row.start = std::min(row.start, row.end);
-    quality = TimeQuality::clamped;
-    ++report_.clamped_times;
-  }
+  FlowTimes times;
+  if (row.has(kFlowStart)) times.start = row.start;
+  if (row.has(kFlowEnd)) times.end = row.end;
+  times.settle(event_time_, context_.received_at);
+  if (times.said_start) add_extra("start", std::to_string(*times.said_start / kSecond));
+  if (times.said_end) add_extra("end", std::to_string(*times.said_end / kSecond));
+  row.end = *times.end;
+  row.mark(kFlowEnd);
+  if (times.start) row.start = *times.start;
+  if (!times.start) row.present &= ~(1u << kFlowStart);
+  report_.clamped_times += times.clamped();
 
   // --- what follows from the fields ---
   if (!row.has(kIpVersion) && (row.has(kSrcIp) || row.has(kDstIp))) {
@@ -585,7 +579,7 @@ void Decoder::record(std::span<const std::string_view> words, bool plain) {
   all_present_ &= row.present;
   put(kFlowStart, start_, row, row.start);
   put(kFlowEnd, end_, row, row.end);
-  put(kTimeQualityBit, time_quality_, row, static_cast<uint8_t>(quality));
+  put(kTimeQualityBit, time_quality_, row, static_cast<uint8_t>(times.quality));
   put(kSrcIp, src_ip_, row, src);
   put(kDstIp, dst_ip_, row, dst);
   put(kSrcPort, src_port_, row, row.src_port);

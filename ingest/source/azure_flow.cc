@@ -16,6 +16,7 @@
 #include "ingest/source/batch_columns.h"
 #include "ingest/source/bounded_table.h"
 #include "ingest/source/coded_text.h"
+#include "ingest/source/flow_time.h"
 #include "ingest/source/json_body.h"
 #include "ingest/source/json_records.h"
 #include "ingest/source/json_token.h"
@@ -681,7 +682,7 @@ void Decoder::set_times(Tuple& t, TimestampNs time, std::string& extra) {
     if (t.flow == 0) t.flow = 1;
     last_reports_.prefetch(t.flow);
   }
-  if (context_.received_at != 0 && t.end > context_.received_at + limits::kClockSkewMax) {
+  if (context_.received_at != 0 && (t.end < kPlausibleFrom || t.end > context_.received_at + limits::kClockSkewMax)) {
     append_extra(extra, "time", format_timestamp(t.end));
     t.quality = TimeQuality::clamped;
     ++report_.clamped_times;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "ingest/source/flow_time.h"
 #include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
 #include "storage/model/limits.h"
@@ -151,28 +152,17 @@ Status FlowRowWriter::write() {
   FlowRow& row = row_;
 
   // --- time ---
-  TimeQuality quality = row.has(ColumnId::time_quality) ? static_cast<TimeQuality>(row.number(ColumnId::time_quality)) : TimeQuality::exact;
-  if (!row.has(ColumnId::flow_end)) {
-    quality = TimeQuality::estimated;
-    row.set_time(ColumnId::flow_end, row.has(ColumnId::flow_start) ? row.time(ColumnId::flow_start)
-                                     : row.event_time != 0         ? row.event_time
-                                                                   : context_.received_at);
-  }
-  TimestampNs end = row.time(ColumnId::flow_end);
-  if (row.has(ColumnId::flow_start) && row.time(ColumnId::flow_start) > end) {
-    row.add_extra("start", format_timestamp(row.time(ColumnId::flow_start)));
-    row.set_time(ColumnId::flow_start, end);
-    quality = TimeQuality::estimated;
-  }
-  if (context_.received_at != 0 && end > context_.received_at + limits::kClockSkewMax) {
-    row.add_extra("end", format_timestamp(end));
-    end = context_.received_at;
-    row.set_time(ColumnId::flow_end, end);
-    if (row.has(ColumnId::flow_start)) row.set_time(ColumnId::flow_start, std::min(row.time(ColumnId::flow_start), end));
-    quality = TimeQuality::clamped;
-    ++report_.clamped_times;
-  }
-  row.set_enum(ColumnId::time_quality, quality);
+  FlowTimes times;
+  if (row.has(ColumnId::time_quality)) times.quality = static_cast<TimeQuality>(row.number(ColumnId::time_quality));
+  if (row.has(ColumnId::flow_start)) times.start = row.time(ColumnId::flow_start);
+  if (row.has(ColumnId::flow_end)) times.end = row.time(ColumnId::flow_end);
+  times.settle(row.event_time, context_.received_at);
+  if (times.said_start) row.add_extra("start", format_timestamp(*times.said_start));
+  if (times.said_end) row.add_extra("end", format_timestamp(*times.said_end));
+  times.start ? row.set_time(ColumnId::flow_start, *times.start) : row.unset(ColumnId::flow_start);
+  row.set_time(ColumnId::flow_end, *times.end);
+  report_.clamped_times += times.clamped();
+  row.set_enum(ColumnId::time_quality, times.quality);
   if (context_.received_at != 0) row.set_time(ColumnId::received_at, context_.received_at);
 
   if (!row.has(ColumnId::ip_version)) {

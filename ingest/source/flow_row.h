@@ -125,8 +125,7 @@ class FlowRowWriter {
   }
   FlowRow& row() { return row_; }
 
-  // Completes the row and adds it: a missing flow_end is estimated from flow_start, event_time or the time of arrival; a start
-  // after the end is put right; an end beyond the clock skew allowed is clamped, and the record's own values are in `extra`;
+  // Completes the row and adds it: its times are settled (see flow_time.h), and what the record says otherwise is in `extra`;
   // ip_version follows from the addresses; text is made clean UTF-8 and cut to limits::kStringBytesMax. Counts the row as
   // accepted. Errors: the sink's.
   Status write();

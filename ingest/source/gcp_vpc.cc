@@ -12,6 +12,7 @@
 #include "ingest/source/bounded_table.h"
 #include "ingest/source/coded_text.h"
 #include "ingest/source/country_code.h"
+#include "ingest/source/flow_time.h"
 #include "ingest/source/json_body.h"
 #include "ingest/source/json_records.h"
 #include "ingest/source/json_token.h"
@@ -466,24 +467,16 @@ void Decoder::write() {
   for (const auto& [path, joined] : lists_) add_extra(path, joined);
 
   // --- time ---
-  TimeQuality quality = TimeQuality::exact;
-  if (!end_time) quality = TimeQuality::estimated;
-  TimestampNs end = end_time ? *end_time : start ? *start : stamp ? *stamp : context_.received_at;
-  if (start && *start > end) {
-    add_extra("start_time", format_timestamp(*start));
-    start = end;
-    quality = TimeQuality::estimated;
-  }
-  if (context_.received_at != 0 && end > context_.received_at + limits::kClockSkewMax) {
-    add_extra("end_time", format_timestamp(end));
-    end = context_.received_at;
-    if (start) start = std::min(*start, end);
-    quality = TimeQuality::clamped;
-    ++report_.clamped_times;
-  }
-  if (start) builder_.set_time(ColumnId::flow_start, *start);
-  builder_.set_time(ColumnId::flow_end, end);
-  builder_.set_enum(ColumnId::time_quality, quality);
+  FlowTimes times;
+  times.start = start;
+  times.end = end_time;
+  times.settle(stamp ? *stamp : 0, context_.received_at);
+  if (times.said_start) add_extra("start_time", format_timestamp(*times.said_start));
+  if (times.said_end) add_extra("end_time", format_timestamp(*times.said_end));
+  report_.clamped_times += times.clamped();
+  if (times.start) builder_.set_time(ColumnId::flow_start, *times.start);
+  builder_.set_time(ColumnId::flow_end, *times.end);
+  builder_.set_enum(ColumnId::time_quality, times.quality);
   if (stamp) builder_.set_time(ColumnId::exported_at, *stamp);
 
   // --- who and how much ---
@@ -589,7 +582,7 @@ void Decoder::write() {
     uint64_t key = hash_of(src) * 3 + hash_of(dst) + ports * 0x9e3779b97f4a7c15ull;
     key ^= key >> 29;
     if (Connection* c = connections_.find(key)) {
-      const Window window{start.value_or(end), end};
+      const Window window{times.start.value_or(*times.end), *times.end};
       const uint64_t body_row = rows_before_ + row + 1;
       const auto mark = [&](size_t which) {
         if (duplicate_.size() <= which) duplicate_.resize(which + 1, 0);

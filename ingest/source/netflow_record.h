@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingest/source/flow_time.h"
 #include "ingest/source/running_totals.h"
 #include "ingest/source/template.h"
 #include "storage/model/batch.h"
@@ -18,9 +19,6 @@
 #include "storage/model/time.h"
 
 namespace sluice::ingest {
-
-// Times before the year 2000 are clocks that were never set.
-inline constexpr TimestampNs kPlausibleFrom = 946'684'800 * kSecond;
 
 // What all records of a set share.
 struct RecordContext {

@@ -348,6 +348,14 @@ TEST(AwsVpc, GivesEveryRowATime) {
   EXPECT_EQ(times("srcaddr end", "1.1.1.1 1700000300"), " 2023-11-14T22:18:20Z exact ");
   EXPECT_EQ(times("srcaddr end", "1.1.1.1 1700000301"), " 2023-11-14T22:13:20Z clamped 1700000301");
   EXPECT_EQ(run(decode_aws_vpc, "srcaddr end\n1.1.1.1 1700000301\n", context).report->clamped_times, 1u);
+  // A clock that was never set: without this the flow would stand in the year 1970, where retention takes it at once.
+  EXPECT_EQ(times("srcaddr start end", "1.1.1.1 0 0"), " 2023-11-14T22:13:20Z clamped 00");
+  EXPECT_EQ(times("srcaddr start end", "1.1.1.1 7 67"), " 2023-11-14T22:13:20Z clamped 677");
+  EXPECT_EQ(times("srcaddr start end", "1.1.1.1 1699999990 60"), "2023-11-14T22:13:10Z 2023-11-14T22:13:10Z clamped 60");
+  EXPECT_EQ(times("srcaddr start end", "1.1.1.1 60 1699999999"), " 2023-11-14T22:13:19Z estimated 60");
+  EXPECT_EQ(times("srcaddr end", "1.1.1.1 946684799"), " 2023-11-14T22:13:20Z clamped 946684799");
+  EXPECT_EQ(times("srcaddr end", "1.1.1.1 946684800"), " 2000-01-01T00:00:00Z exact ");
+  EXPECT_EQ(run(decode_aws_vpc, "srcaddr start end\n1.1.1.1 0 0\n", context).report->clamped_times, 1u);
 }
 
 TEST(AwsVpc, CutsLongBodiesIntoBatches) {

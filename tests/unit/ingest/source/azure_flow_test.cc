@@ -379,6 +379,15 @@ TEST(Azure, TimesFromTheFutureAreClamped) {
   EXPECT_EQ(d.report->clamped_times, 1u);
 }
 
+TEST(Azure, TimesOfAClockThatWasNeverSetAreClamped) {
+  const Decoded d = run(decode_azure, vnet({"60000,10.1.0.4,20.10.127.193,57892,443,6,O,E,NX,1,2,3,4"}), {.received_at = 1'733'970'000 * kSecond, .format = ""});
+  ASSERT_EQ(d.rows.size(), 1u);
+  EXPECT_EQ(d.at(0, "flow_end"), "2024-12-12T02:20:00Z");
+  EXPECT_EQ(d.at(0, "time_quality"), "clamped");
+  EXPECT_EQ(d.at(0, "extra.time"), "1970-01-01T16:40:00Z");
+  EXPECT_EQ(d.report->clamped_times, 1u);
+}
+
 TEST(Azure, ManyTuplesMakeManyBatchesAndASinkCanStopThem) {
   std::vector<std::string> tuples;
   for (int i = 0; i < 40'000; ++i) tuples.push_back("1733975972606,10.1.0.4,20.10.127.193," + std::to_string(i) + ",443,6,O,B,NX,0,0,0,0");

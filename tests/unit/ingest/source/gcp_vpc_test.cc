@@ -231,6 +231,13 @@ TEST(GcpVpc, TimesThatAreMissingOrImpossible) {
   EXPECT_EQ(future.at(0, "time_quality"), "clamped");
   EXPECT_EQ(future.at(0, "extra.end_time"), "2025-11-07T21:18:47.883105401Z");
   EXPECT_EQ(future.report->clamped_times, 1u);
+  const Decoded unset = run(decode_gcp_vpc, entry(R"({"connection":{"src_ip":"10.0.0.1"},"start_time":"1970-01-01T00:00:00Z","end_time":"1970-01-01T00:00:05Z"})"),
+                            {.received_at = 1'762'600'000 * kSecond, .format = ""});
+  EXPECT_EQ(unset.at(0, "flow_end"), "2025-11-07T21:23:00.527307732Z") << "the entry's own";
+  EXPECT_EQ(unset.at(0, "flow_start"), "");
+  EXPECT_EQ(unset.at(0, "time_quality"), "clamped");
+  EXPECT_EQ(unset.at(0, "extra.end_time"), "1970-01-01T00:00:05Z");
+  EXPECT_EQ(unset.report->clamped_times, 1u);
 }
 
 TEST(GcpVpc, BoundsDepthAndItems) {

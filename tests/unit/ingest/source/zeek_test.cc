@@ -238,6 +238,23 @@ TEST(Zeek, FutureTimesAreClamped) {
   EXPECT_EQ(d.at(0, "extra.end"), "2020-06-05T14:39:59.372840Z");
 }
 
+TEST(Zeek, TimesOfAClockThatWasNeverSetAreClamped) {
+  const DecodeContext context{.received_at = 1'700'000'000 * kSecond, .format = ""};
+  const std::string record = R"({"ts":%,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2"})";
+  const auto at = [&](const char* time) { return run(decode_zeek, std::string(record).replace(record.find('%'), 1, time), context); };
+  for (const char* time : {"0", "12.5", "946684799", "-7"}) {
+    const Decoded d = at(time);
+    ASSERT_EQ(d.rows.size(), 1u) << time;
+    EXPECT_EQ(d.at(0, "flow_end"), "2023-11-14T22:13:20Z") << time;
+    EXPECT_EQ(d.at(0, "flow_start"), "") << time;
+    EXPECT_EQ(d.at(0, "time_quality"), "clamped") << time;
+    EXPECT_EQ(d.report->clamped_times, 1u) << time;
+  }
+  EXPECT_EQ(at("0").at(0, "extra.start") + at("0").at(0, "extra.end"), "1970-01-01T00:00:00Z1970-01-01T00:00:00Z");
+  EXPECT_EQ(at("946684800").at(0, "flow_end"), "2000-01-01T00:00:00Z");
+  EXPECT_EQ(at("946684800").report->clamped_times, 0u);
+}
+
 TEST(Zeek, ManyRowsBecomeSeveralBatches) {
   std::string body = kHead;
   for (int i = 0; i < 40'000; ++i) body += kTcp;
