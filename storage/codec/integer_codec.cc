@@ -44,7 +44,7 @@ std::span<const uint64_t> sample_of(std::span<const uint64_t> values) {
   thread_local std::vector<uint64_t> sample(kSampleGranules * kCodecGranule);
   const size_t granules = values.size() / kCodecGranule;
   for (size_t i = 0; i < kSampleGranules; ++i) {
-    // The middle of each sixth.
+    // The middle of each tenth.
     const size_t granule = (2 * i + 1) * granules / (2 * kSampleGranules);
     std::copy_n(values.data() + granule * kCodecGranule, kCodecGranule, sample.data() + i * kCodecGranule);
   }
