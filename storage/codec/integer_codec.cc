@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "storage/codec/survey.h"
+
 namespace sluice::codec {
 namespace {
 
@@ -111,16 +113,10 @@ Shape Shape::of(std::span<const uint64_t> values, bool time) {
   SLUICE_CHECK(!values.empty() && values.size() <= kStreamValuesMax);
   Shape s;
   s.count = static_cast<uint32_t>(values.size());
-  s.min = s.max = values[0];
-  uint32_t changes = 0;
-  uint64_t previous = values[0];
-  for (uint64_t v : values) {
-    s.min = std::min(s.min, v);
-    s.max = std::max(s.max, v);
-    changes += v != previous;
-    previous = v;
-  }
-  s.runs = changes + 1;
+  const Survey seen = survey(values);
+  s.min = seen.min;
+  s.max = seen.max;
+  s.runs = seen.changes + 1;
   if (time && s.min != s.max) {
     auto divides = [&](auto scale) {
       for (uint64_t v : values)

@@ -14,19 +14,27 @@ constexpr uint32_t kWithout = 1u << static_cast<unsigned>(CodecId::runs) | 1u <<
                               1u << static_cast<unsigned>(CodecId::frame);
 
 // An open-addressing set of up to kDistinctMax values, and each value's position once sorted.
+// One at a time in a thread: the next one takes its slots.
 class DistinctSet {
  public:
+  DistinctSet() : slots_(slots().slots) {
+    if (++slots().turn == 0) {
+      std::fill(slots_.begin(), slots_.end(), Slot{});
+      slots().turn = 1;
+    }
+    turn_ = slots().turn;
+  }
   // False: too many.
   bool build(std::span<const uint64_t> values) {
-    slots_.assign(kSlots, Slot{});
+    sorted_.clear();
     uint64_t previous = ~values[0];
     for (uint64_t v : values) {
       if (v == previous) continue;
       previous = v;
       Slot& s = find(v);
-      if (s.used) continue;
+      if (s.turn == turn_) continue;
       if (sorted_.size() == kDistinctMax) return false;
-      s = Slot{v, 0, true};
+      s = Slot{v, 0, turn_};
       sorted_.push_back(v);
     }
     std::sort(sorted_.begin(), sorted_.end());
@@ -40,16 +48,26 @@ class DistinctSet {
   struct Slot {
     uint64_t value = 0;
     uint32_t position = 0;
-    bool used = false;
+    uint32_t turn = 0;  // whose it is: another's is free
   };
   static constexpr size_t kSlots = 4 * kDistinctMax;
+  // Sets come and go by the hundred for a segment, and emptying a quarter of a megabyte costs more than most of them.
+  struct Slots {
+    std::vector<Slot> slots;
+    uint32_t turn;
+  };
+  static Slots& slots() {
+    thread_local Slots s{std::vector<Slot>(kSlots), 0};
+    return s;
+  }
   Slot& find(uint64_t value) {
     size_t i = (value * 0x9e3779b97f4a7c15ull) >> 50;
     static_assert(kSlots == size_t{1} << 14);
-    while (slots_[i].used && slots_[i].value != value) i = (i + 1) % kSlots;
+    while (slots_[i].turn == turn_ && slots_[i].value != value) i = (i + 1) % kSlots;
     return slots_[i];
   }
-  std::vector<Slot> slots_;
+  std::vector<Slot>& slots_;
+  uint32_t turn_;
   std::vector<uint64_t> sorted_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "storage/codec/bitpack.h"
 #include "storage/codec/integer_codec.h"
+#include "storage/codec/survey.h"
 
 namespace sluice::codec {
 namespace {
@@ -24,11 +25,9 @@ struct Plan {
 
 // The cheapest width of one granule's quotients.
 Plan plan_of(const uint64_t* q, size_t count) {
-  uint64_t lo = q[0], hi = q[0];
-  for (size_t i = 1; i < count; ++i) {
-    lo = std::min(lo, q[i]);
-    hi = std::max(hi, q[i]);
-  }
+  const Survey seen = survey({q, count});
+  const uint64_t lo = seen.min, hi = seen.max;
+  if (lo == hi) return Plan{lo, 0, 0, 0, 0};
   // Neighbours mostly have the same width: counted apart, they don't wait for each other.
   std::array<std::array<uint32_t, 4>, 65> counts{};
   for (size_t i = 0; i < count; ++i) ++counts[static_cast<size_t>(std::bit_width(q[i] - lo))][i % 4];
