@@ -143,6 +143,17 @@ class Writer {
     if (const auto* v = std::get_if<std::vector<uint16_t>>(&dst_port.values)) keys.dst_port = *v;
     if (const auto* v = std::get_if<std::vector<uint8_t>>(&protocol.values)) keys.protocol = *v;
     order_blocks(keys, order_);
+    // Times are told as distances to these: in the order of rows, so that they are fetched from all over once and not for each.
+    in_order(flow_end_);
+    in_order(exported_at_);
+  }
+
+  void in_order(RowColumn& times) const {
+    auto* const values = std::get_if<std::vector<uint64_t>>(&times.values);
+    if (values == nullptr || values->size() != rows_) return;  // no row has one
+    std::vector<uint64_t> ordered(rows_);
+    times.gather(order_.rows, ordered.data());
+    *values = std::move(ordered);
   }
 
   std::span<const uint32_t> block_order(uint32_t block) const {
@@ -370,7 +381,7 @@ class Writer {
         values_.resize(n);
       }
       set_range(c, chunk);
-      make_relative(c, chunk, order, validity);
+      make_relative(c, chunk, block, order, validity);
       if (chunk.nulls == 0 && pairs > 0) {
         chunk.flags |= paired ? kPaired : twins(pairs) ? kTwin : kSplit;
         take_pairs_apart(chunk, pairs);
@@ -419,15 +430,18 @@ class Writer {
   // Lays values_ out as the chunk's flags say: the pairs' first rows, of a split one their second rows, then the rest. A
   // twin's second rows go to differences_.
   void take_pairs_apart(const ChunkEntry& chunk, uint32_t pairs) {
-    apart_.clear();
-    apart_.reserve(values_.size());
-    for (uint32_t i = 0; i < pairs; ++i) apart_.push_back(values_[2 * i]);
-    if (chunk.flags & kSplit)
-      for (uint32_t i = 0; i < pairs; ++i) apart_.push_back(values_[2 * i + 1]);
-    apart_.insert(apart_.end(), values_.begin() + 2 * static_cast<ptrdiff_t>(pairs), values_.end());
+    const bool split = chunk.flags & kSplit;
+    apart_.resize(values_.size() - (split ? 0 : pairs));
+    uint64_t* to = apart_.data();
+    for (uint32_t i = 0; i < pairs; ++i) *to++ = values_[2 * i];
+    if (split)
+      for (uint32_t i = 0; i < pairs; ++i) *to++ = values_[2 * i + 1];
+    std::copy(values_.begin() + 2 * static_cast<ptrdiff_t>(pairs), values_.end(), to);
     differences_.clear();
-    if (chunk.flags & kTwin)
-      for (uint32_t i = 0; i < pairs; ++i) differences_.push_back(static_cast<int64_t>(values_[2 * i + 1] - values_[2 * i]));
+    if (chunk.flags & kTwin) {
+      differences_.resize(pairs);
+      for (uint32_t i = 0; i < pairs; ++i) differences_[i] = static_cast<int64_t>(values_[2 * i + 1] - values_[2 * i]);
+    }
     values_.swap(apart_);
   }
 
@@ -470,14 +484,14 @@ class Writer {
   }
 
   // Turns values_ (those of rows that have one) into distances to another column where that is known to be close.
-  void make_relative(const OpenColumn& c, ChunkEntry& chunk, std::span<const uint32_t> order, const Bitmap& validity) {
+  void make_relative(const OpenColumn& c, ChunkEntry& chunk, uint32_t block, std::span<const uint32_t> order, const Bitmap& validity) {
     if (const RowColumn* base = base_of(c, chunk, order)) {
-      const auto& bases = std::get<std::vector<uint64_t>>(base->values);
+      const uint64_t* const bases = std::get<std::vector<uint64_t>>(base->values).data() + size_t{block} * limits::kBlockRows;
       uint64_t all = 0;
       size_t n = 0;
       for (size_t i = 0; i < order.size(); ++i) {
         if (!validity.empty() && !validity.get(i)) continue;
-        values_[n] = bases[order[i]] - values_[n];
+        values_[n] = bases[i] - values_[n];
         all |= values_[n++];
       }
       if (all >> 63 != 0) {
@@ -519,7 +533,7 @@ class Writer {
   size_t rows_ = 0;
   uint32_t blocks_ = 0;
   std::array<ColumnParts, kColumnCount> parts_;
-  RowColumn flow_end_, exported_at_;
+  RowColumn flow_end_, exported_at_;  // values by rows of the segment once it is ordered; which of them are null still by rows of the input
   std::vector<OpenColumn> addresses_;
   RowOrder order_;
   TimestampNs first_ = 0, last_ = 0;
