@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "server/error_voice.h"
 #include "server/freed_memory.h"
@@ -22,6 +23,8 @@ constexpr int kMergeRoundMs = 1'000;
 constexpr auto kRetainEvery = std::chrono::seconds(10);
 constexpr auto kRoomEvery = std::chrono::milliseconds(1'000);
 constexpr auto kTrimEvery = std::chrono::seconds(5);
+// While rows are sealed all the time, what they free is taken by the next rows: giving it back makes the decoder fetch each page anew.
+constexpr auto kTrimEveryWhileBusy = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -78,6 +81,8 @@ void Maintenance::seal() {
   ErrorVoice voice, books_voice;
   FreedMemory freed;
   auto trimmed = std::chrono::steady_clock::now(), looked = trimmed - kRoomEvery, booked = trimmed, checked = trimmed;
+  // The last time that rows were sealed, and the time before: close together while rows stream in.
+  auto sealed_at = trimmed - kTrimEvery, sealed_before = sealed_at;
   while (wait(kSealRoundMs, true)) {
     if (const auto now = std::chrono::steady_clock::now(); now - looked >= kRoomEvery) {
       looked = now;
@@ -87,7 +92,7 @@ void Maintenance::seal() {
       checked = now;
       store_.forget_checks();
     }
-    if (const auto now = std::chrono::steady_clock::now(); now - trimmed >= kTrimEvery) {
+    if (const auto now = std::chrono::steady_clock::now(); now - trimmed >= (now - sealed_before < kTrimEvery ? kTrimEveryWhileBusy : kTrimEvery)) {
       trimmed = now;
       freed.look();
     }
@@ -100,6 +105,7 @@ void Maintenance::seal() {
       voice.say("sealing failed; rows stay in the journal", sealed.error());
     else if (*sealed > 0)
       log::debug("sealed", {{"segments", *sealed}});
+    if (sealed.ok() && *sealed > 0) sealed_before = std::exchange(sealed_at, std::chrono::steady_clock::now());
   }
 }
 
