@@ -1,20 +1,28 @@
 #include "storage/segment/row_column.h"
 
+#include <algorithm>
 #include <bit>
-#include <cstring>
+#include <iterator>
+#include <type_traits>
 
 namespace sluice::segment {
 namespace {
 
 template <typename To, typename From>
 void join(const ColumnParts& parts, std::span<const Batch* const> batches, size_t rows, RowColumn& out) {
-  std::vector<To> values(rows);
-  size_t at = 0;
-  for (size_t b = 0; b < batches.size(); at += batches[b]->rows, ++b) {
-    if (!parts[b]) continue;
+  static_assert(sizeof(To) == sizeof(From));
+  std::vector<To> values;
+  values.reserve(rows);
+  for (size_t b = 0; b < batches.size(); ++b) {
+    if (!parts[b]) {
+      values.resize(values.size() + batches[b]->rows);
+      continue;
+    }
     const auto from = parts[b]->values<From>();
-    static_assert(sizeof(To) == sizeof(From));
-    if (!from.empty()) std::memcpy(values.data() + at, from.data(), from.size() * sizeof(To));
+    if constexpr (std::is_same_v<To, From>)
+      values.insert(values.end(), from.begin(), from.end());
+    else
+      std::transform(from.begin(), from.end(), std::back_inserter(values), [](From v) { return std::bit_cast<To>(v); });
   }
   out.values = std::move(values);
 }

@@ -285,9 +285,16 @@ class Writer {
         const RowColumn& c = columns[i].rows;
         std::visit(
             [&](const auto& v) {
-              if constexpr (std::is_integral_v<typename std::remove_cvref_t<decltype(v)>::value_type>)
-                for (uint32_t row : rows)
-                  if (!c.is_null(row)) builder.add(static_cast<uint32_t>(v[row]), granule, i == 0 ? 1 : 2);
+              if constexpr (std::is_integral_v<typename std::remove_cvref_t<decltype(v)>::value_type>) {
+                // Rows are ordered by service and server, whose values come many times in a row: once is enough.
+                uint64_t before = UINT64_MAX;
+                for (uint32_t row : rows) {
+                  const auto value = static_cast<uint32_t>(v[row]);
+                  if (value == before || c.is_null(row)) continue;
+                  before = value;
+                  builder.add(value, granule, i == 0 ? 1 : 2);
+                }
+              }
             },
             c.values);
       }
