@@ -33,7 +33,7 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 
 // Rows of one batch, and tuples that are turned into columns together: their texts are still in the cache then.
-constexpr size_t kBatchRows = 16'384, kChunk = 512;
+constexpr size_t kBatchRows = 16'384, kChunk = 128;
 static_assert(kBatchRows + kChunk <= limits::kBatchRows);
 // How often a flow that goes on is reported; the start of a tuple whose predecessor is not known is this much earlier.
 constexpr DurationNs kReportInterval = 5 * kMinute;
@@ -106,20 +106,53 @@ struct RecordFacts {
   uint64_t identity = 0;      // of the interface and the flow log
 };
 
-// Bits of Tuple::has.
-enum : uint8_t { kHasProtocol = 1, kHasState = 2, kHasDirection = 4, kHasAction = 8, kHasSrcPort = 16, kHasDstPort = 32 };
+// Bits of Tuples::has.
+enum : uint16_t {
+  kHasProtocol = 1, kHasState = 2, kHasDirection = 4, kHasSrcPort = 8, kHasDstPort = 16, kHasCounter = 32,  // of the first counter; the next ones follow
+  kInward = 512, kOutward = 1024,
+  kDuplicate = 2048, kRefused = 4096,
+};
 
-struct Tuple {
-  TimestampNs start = 0, end = 0;
-  uint64_t flow = 0;  // hash of what makes its flow; 0: not followed
-  IpAddress src, dst;
-  std::array<uint64_t, 4> counters{};  // packets, bytes, reverse packets, reverse bytes
-  uint32_t encryption = CodedText::kNull, extra = CodedText::kNull;
-  uint16_t src_port = 0, dst_port = 0;
-  uint8_t protocol = 0, state = 0, action = 0, direction = 0;
-  uint8_t has = 0, counters_has = 0;
-  TimeQuality quality = TimeQuality::exact;
-  bool biflow = false, refused = false, duplicate = false;
+// Tuples of one group that are not yet in columns, field by field. What one does not have is zero.
+struct Tuples {
+  size_t n = 0;
+  std::array<uint16_t, kChunk> has;
+  std::array<TimestampNs, kChunk> start, end;
+  std::array<uint64_t, kChunk> flow;  // hash of what makes its flow; 0: not followed
+  std::array<IpAddress, kChunk> src, dst;
+  std::array<std::array<uint64_t, kChunk>, 4> counters;  // packets, bytes, reverse packets, reverse bytes
+  std::array<uint32_t, kChunk> encryption, extra;        // codes
+  std::array<uint16_t, kChunk> src_port, dst_port;
+  std::array<uint8_t, kChunk> protocol, version, state, action, direction, quality, biflow;
+};
+
+// Where a tuple's fields begin and end.
+class Fields {
+ public:
+  // Reads the JSON string behind the quote before `p`. Returns its closing quote, nullptr for one with escapes. Reads 64 bytes at a time
+  // and up to 63 behind the quote: what simdjson was given to read is followed by more than that (see json::Document).
+  const char* read(const char* p);
+  // The same of a text that has been read already, byte by byte.
+  void cut(std::string_view line);
+
+  std::string_view line() const { return line_; }
+  // May exceed kMax; only so many are known.
+  size_t count() const { return count_; }
+  // REQUIRES: i < min(count(), kMax)
+  std::string_view operator[](size_t i) const {
+    const char* const begin = i == 0 ? line_.data() : ends_[i - 1] + 1;
+    return {begin, static_cast<size_t>(ends_[i] - begin)};
+  }
+  static constexpr size_t kMax = 16;
+
+ private:
+  void ends_at(const char* p) {
+    if (count_ < kMax) ends_[count_] = p;
+    ++count_;
+  }
+  std::string_view line_;
+  size_t count_ = 0;
+  std::array<const char*, kMax> ends_;
 };
 
 // When a flow of this body was last reported.
@@ -139,96 +172,56 @@ uint64_t mix(uint64_t h) {
 
 // --- reading a tuple's fields ---
 //
-// They are most of a body, and their lengths follow no pattern, so loops over digits are mostly mispredicted branches. Here 16
-// or 8 bytes are looked at together. All of it may read up to 15 bytes behind a field: what simdjson was given to read, which
-// every tuple lies in, is followed by more than that (see json::Document). What is odd goes to the plain readers, which say no.
+// They are most of a body, and their lengths follow no pattern, so loops over digits are mostly mispredicted branches. All of this may read
+// some bytes behind a field, which simdjson was given to read (see json::Document); text_value.h has the readers that read nothing else.
 
-// Cuts at commas. Returns the number of fields, which may exceed f.size(); only so many are stored.
-size_t split_at_commas(std::string_view line, std::array<std::string_view, 16>& f) {
-  const char* begin = line.data();
-  const char* const end = begin + line.size();
-  size_t count = 0;
-  const auto cut = [&](const char* comma) {
-    if (count < f.size()) f[count] = std::string_view(begin, static_cast<size_t>(comma - begin));
-    ++count;
-    begin = comma + 1;
-  };
 #ifdef __SSE2__
-  for (const char* p = begin; p < end; p += 16) {
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    auto commas = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(','))));
-    if (end - p < 16) commas &= (1u << (end - p)) - 1;
-    for (; commas != 0; commas &= commas - 1) cut(p + std::countr_zero(commas));
+const char* Fields::read(const char* p) {
+  const char* const begin = p;
+  count_ = 0;
+  for (;; p += 64) {
+    uint64_t commas = 0, stops = 0;
+    for (int i = 0; i < 4; ++i) {
+      const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
+      const auto bits = [&](__m128i x) { return static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(x))) << (16 * i); };
+      commas |= bits(_mm_cmpeq_epi8(v, _mm_set1_epi8(',')));
+      stops |= bits(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+    }
+    commas &= (stops & (~stops + 1)) - 1;  // those before the first stop; all where there is none
+    for (; commas != 0; commas &= commas - 1) ends_at(p + std::countr_zero(commas));
+    if (stops == 0) continue;
+    const char* const end = p + std::countr_zero(stops);
+    if (*end != '"') return nullptr;
+    ends_at(end);
+    line_ = {begin, static_cast<size_t>(end - begin)};
+    return end;
   }
-#else
-  for (const char* p = begin; p < end; ++p)
-    if (*p == ',') cut(p);
-#endif
-  cut(end);
-  return count;
 }
+#else
+const char* Fields::read(const char* p) {
+  const char* end = p;
+  while (*end != '"' && *end != '\\') ++end;
+  if (*end != '"') return nullptr;
+  cut({p, static_cast<size_t>(end - p)});
+  return end;
+}
+#endif
 
-// One to eight digits. False when one of them is none.
-bool eight_digits(const char* p, size_t n, uint64_t& out) {
-  uint64_t v;
-  std::memcpy(&v, p, 8);
-  // The digits to the end that counts most, zeros before them.
-  const auto shift = static_cast<unsigned>(8 - n) * 8;
-  v = (v << shift) | (0x3030303030303030ull >> 1 >> (63 - shift));
-  const uint64_t d = v ^ 0x3030303030303030ull;
-  if (((d + 0x7676767676767676ull) | d) & 0x8080808080808080ull) return false;
-  // Pairs, then the four pairs by one multiplication each of the even and the odd ones.
-  const uint64_t pairs = d * 10 + (d >> 8);
-  out = static_cast<uint32_t>(((pairs & 0x000000ff000000ffull) * 0x000f424000000064ull + (pairs >> 16 & 0x000000ff000000ffull) * 0x0000271000000001ull) >> 32);
-  return true;
+void Fields::cut(std::string_view line) {
+  line_ = line;
+  count_ = 0;
+  for (const char& c : line)
+    if (c == ',') ends_at(&c);
+  ends_at(line.data() + line.size());
 }
 
 bool field_number(std::string_view word, uint64_t max, uint64_t& out) {
-  if constexpr (std::endian::native == std::endian::little) {
-    const size_t n = word.size();
-    if (n - 1 < 8) return eight_digits(word.data(), n, out) && out <= max;
-    if (n - 1 < 16) {
-      uint64_t high = 0, low = 0;
-      if (!eight_digits(word.data(), n - 8, high) || !eight_digits(word.data() + (n - 8), 8, low)) return false;
-      out = high * 100'000'000 + low;
-      return out <= max;
-    }
-  }
+  const size_t n = word.size();
+  if (n - 1 < 8) return eight_digits(load_bytes(word.data(), 8), n, out) && out <= max;
   return parse_number(word, max, out);
 }
 
-bool field_address(std::string_view word, IpAddress& out) {
-#ifdef __SSE2__
-  if (word.size() - 7 < 9) {  // "0.0.0.0" to "255.255.255.255"
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(word.data()));
-    uint32_t ends = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('.')))) & ((1u << word.size()) - 1);
-    if (std::popcount(ends) == 3) {
-      ends |= 1u << word.size();
-      uint32_t value = 0, odd = 0;
-      for (unsigned begin = 0; ends != 0; ends &= ends - 1) {
-        const auto end = static_cast<unsigned>(std::countr_zero(ends));
-        const unsigned n = end - begin;
-        if (n - 1 > 2) return parse_address(word, out);
-        uint32_t w;
-        std::memcpy(&w, word.data() + begin, 4);
-        const unsigned shift = (4 - n) * 8;
-        const uint32_t d = ((w << shift) | (0x30303030u >> 1 >> (31 - shift))) ^ 0x30303030u;
-        const uint32_t part = (d >> 8 & 0xff) * 100 + (d >> 16 & 0xff) * 10 + (d >> 24);
-        // Not a digit, above 255, or a zero in front.
-        odd |= ((d + 0x76767676u) | d) & 0x80808080u;
-        odd |= static_cast<uint32_t>(part > 255) | static_cast<uint32_t>(n > 1 && word[begin] == '0');
-        value = value << 8 | part;
-        begin = end + 1;
-      }
-      if (odd == 0) {
-        out = IpAddress::v4(value);
-        return true;
-      }
-    }
-  }
-#endif
-  return parse_address(word, out);
-}
+bool field_address(std::string_view word, IpAddress& out) { return parse_dotted(word.data(), word.size(), out) || parse_address_plain(word, out); }
 
 // As parse_unix_time, for the 13 digits of milliseconds or the 10 of seconds that Azure writes.
 bool field_time(std::string_view word, TimestampNs& out) {
@@ -244,9 +237,7 @@ bool field_time(std::string_view word, TimestampNs& out) {
 class Decoder {
  public:
   Decoder(std::string_view body, const DecodeContext& context, const FlowSink& sink)
-      : body_end_(body.data() + body.size()), context_(context), sink_(sink) {
-    chunk_.reserve(kChunk);
-  }
+      : body_end_(body.data() + body.size()), context_(context), sink_(sink) {}
 
   Result<DecodeReport> run(std::string_view body) {
     JsonRecords records(body, {kAzureRecordKeys, kListKeys});
@@ -296,10 +287,12 @@ class Decoder {
   simdjson::error_code virtual_network(ondemand::object& root);
   simdjson::error_code security_group(ondemand::object& root);
   simdjson::error_code tuples(ondemand::object& group);
-  void tuple(std::string_view text);
-  bool read_tuple(std::string_view text, Tuple& t, std::string& extra);
-  void set_times(Tuple& t, TimestampNs time, std::string& extra);
-  void resolve_times(Tuple& t);
+  size_t plain_tuples(const char* list, bool& whole);
+  void tuple(const Fields& f);
+  bool read_tuple(const Fields& f, size_t i);
+  void set_times(size_t i, TimestampNs time);
+  void resolve_times(size_t i);
+  uint32_t encryption_code(std::string_view field, std::string_view& said);
   void emit();
   void flush();
 
@@ -345,10 +338,21 @@ class Decoder {
   BoundedTable<LastReport> last_reports_{limits::kAzureFlowsMax};
 
   // The batch in the making.
-  FlowBatchBuilder builder_;
-  std::vector<Tuple> chunk_;  // tuples of one group, not yet in columns
+  Tuples chunk_;
+  std::string tuple_extra_;  // of the tuple at hand
+  size_t rows_ = 0;
+  struct {
+    ColumnLane<int64_t> start, end, exported_at;
+    ColumnLane<uint8_t> quality, version, protocol, state, action, duplicate, biflow, initiator, source, direction, reporter;
+    ColumnLane<IpAddress> src, dst;
+    ColumnLane<uint16_t> src_port, dst_port;
+    std::array<ColumnLane<uint64_t>, 4> counters;
+    ColumnLane<uint64_t> src_mac, dst_mac;
+  } lanes_;
   std::array<CodedText, kSidedCount> src_, dst_;
   CodedText rule_, encryption_, extra_, reason_;
+  std::string encryption_said_;  // what encryption_ was last asked for, and its code
+  uint32_t encryption_code_ = CodedText::kNull;
   size_t extra_bytes_ = 0;  // of the texts of extra_, over the whole body
 };
 
@@ -453,15 +457,18 @@ void Decoder::finish_facts(std::string_view target, std::string_view security_gr
   facts_.identity = mix(hash(guid.empty() ? flow_log : guid) ^ hash(security_group_id) * 3);
 }
 
-// A list under `name`; SUCCESS with `found` false where it is absent or null.
-simdjson::error_code list_of(ondemand::object& object, std::string_view name, ondemand::array& list, bool& found) {
-  ondemand::value value;
+// What stands under `name`; SUCCESS with `found` false where it is absent or null.
+simdjson::error_code value_of(ondemand::object& object, std::string_view name, ondemand::value& value, bool& found) {
   found = false;
   const auto error = object.find_field(name).get(value);
   if (error == simdjson::NO_SUCH_FIELD) return simdjson::SUCCESS;
   if (error) return error;
-  if (inner_text(json::raw_token(value)).empty()) return simdjson::SUCCESS;
-  found = true;
+  found = !inner_text(json::raw_token(value)).empty();
+  return simdjson::SUCCESS;
+}
+simdjson::error_code list_of(ondemand::object& object, std::string_view name, ondemand::array& list, bool& found) {
+  ondemand::value value;
+  if (const auto error = value_of(object, name, value, found); error || !found) return error;
   return value.get_array().get(list);
 }
 
@@ -554,297 +561,390 @@ simdjson::error_code Decoder::security_group(ondemand::object& root) {
 }
 
 simdjson::error_code Decoder::tuples(ondemand::object& group) {
-  ondemand::array list;
-  bool found = false;
-  if (const auto error = list_of(group, "flowTuples", list, found); error || !found) return error;
+  ondemand::value value;
+  bool found = false, whole = false;
+  if (const auto error = value_of(group, "flowTuples", value, found); error || !found) return error;
+  const std::string_view list_token = json::raw_token(value);
+  const size_t read = list_token[0] == '[' ? plain_tuples(list_token.data(), whole) : 0;
   auto failed = simdjson::SUCCESS;
-  for (auto element : list) {
-    ondemand::value value;
-    if ((failed = element.get(value))) break;
-    const std::string_view token = json::raw_token(value);
-    ++tuple_number_;
-    if (token.empty() || token[0] != '"')
-      bad("is no text", token.substr(0, 64));
-    else
-      tuple(inner_text(token));
+  ondemand::array list;
+  if (!whole && !(failed = value.get_array().get(list))) {
+    size_t at = 0;
+    for (auto element : list) {
+      ondemand::value item;
+      if ((failed = element.get(item))) break;
+      if (at++ < read) continue;
+      const std::string_view token = json::raw_token(item);
+      ++tuple_number_;
+      if (token.empty() || token[0] != '"') {
+        bad("is no text", token.substr(0, 64));
+        continue;
+      }
+      Fields f;
+      f.cut(inner_text(token));
+      tuple(f);
+    }
   }
   emit();
   return failed;
 }
 
-// --- tuples ---
-
-void Decoder::tuple(std::string_view line) {
-  Tuple t;
-  std::string extra;
-  if (!read_tuple(line, t, extra)) return;
-  if (!extra.empty()) t.extra = extra_code(extra);
-  chunk_.push_back(t);
-  if (chunk_.size() == kChunk) emit();
+// The tuples of a list as Azure writes it: texts without escapes, a comma between two. Ends where it goes on in another way (`whole` is
+// not set then), before the text at that place. Says how many were read. simdjson has looked at all bytes: texts have an end and are UTF-8.
+size_t Decoder::plain_tuples(const char* list, bool& whole) {
+  const auto behind_blanks = [](const char* p) {
+    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') ++p;
+    return p;
+  };
+  Fields f;
+  const char* at = behind_blanks(list + 1);
+  for (size_t n = 0;; ++n) {
+    if (*at != '"') return n;
+    const char* const end = f.read(at + 1);
+    if (end == nullptr) return n;
+    const char* const next = behind_blanks(end + 1);
+    if (*next != ',' && *next != ']') return n;
+    ++tuple_number_;
+    tuple(f);
+    if (*next == ']') {
+      whole = true;
+      return n + 1;
+    }
+    at = behind_blanks(next + 1);
+  }
 }
 
-bool Decoder::read_tuple(std::string_view line, Tuple& t, std::string& extra) {
+// --- tuples ---
+
+void Decoder::tuple(const Fields& f) {
+  const size_t i = chunk_.n;
+  if (!tuple_extra_.empty()) tuple_extra_.clear();
+  if (!read_tuple(f, i)) return;
+  chunk_.extra[i] = tuple_extra_.empty() ? CodedText::kNull : extra_code(tuple_extra_);
+  if (++chunk_.n == kChunk) emit();
+}
+
+uint32_t Decoder::encryption_code(std::string_view field, std::string_view& said) {
+  said = field;
+  if (encryption_code_ != CodedText::kNull && field == encryption_said_) return encryption_code_;
+  said = text(field);
+  const uint32_t code = encryption_.code(said);
+  if (said.data() == field.data() && said.size() == field.size()) {
+    encryption_said_ = field;
+    encryption_code_ = code;
+  }
+  return code;
+}
+
+bool Decoder::read_tuple(const Fields& f, size_t i) {
   constexpr size_t kVnetFields = 13, kNsg1Fields = 8, kNsg2Fields = 13;
-  std::array<std::string_view, 16> f;
-  const size_t count = split_at_commas(line, f);
+  static_assert(Fields::kMax >= kVnetFields && Fields::kMax >= kNsg2Fields);
+  const size_t count = f.count();
   const bool vnet = facts_.source == Source::azure_vnet;
   if (vnet ? count != kVnetFields : count != kNsg1Fields && count != kNsg2Fields) {
     report_.reject(number_, "tuple " + std::to_string(tuple_number_) + " has " + counted(count, "field") + ", not " +
-                                (vnet ? "13" : "8 or 13") + ": " + quoted(line));
+                                (vnet ? "13" : "8 or 13") + ": " + quoted(f.line()));
     return false;
   }
 
+  Tuples& t = chunk_;
   TimestampNs time = 0;
   if (!field_time(f[0], time)) return bad("time is not a Unix time", f[0]);
-  if (!field_address(f[1], t.src)) return bad("source is not an address", f[1]);
-  if (!field_address(f[2], t.dst)) return bad("destination is not an address", f[2]);
+  if (!field_address(f[1], t.src[i])) return bad("source is not an address", f[1]);
+  if (!field_address(f[2], t.dst[i])) return bad("destination is not an address", f[2]);
+  t.version[i] = t.src[i].is_v4() ? 4 : 6;
+  uint16_t has = 0;
   uint64_t n = 0;
+  t.src_port[i] = 0;
   if (!f[3].empty()) {
     if (!field_number(f[3], 65'535, n)) return bad("source port is not one", f[3]);
-    t.src_port = static_cast<uint16_t>(n);
-    t.has |= kHasSrcPort;
+    t.src_port[i] = static_cast<uint16_t>(n);
+    has |= kHasSrcPort;
   }
+  t.dst_port[i] = 0;
   if (!f[4].empty()) {
     if (!field_number(f[4], 65'535, n)) return bad("destination port is not one", f[4]);
-    t.dst_port = static_cast<uint16_t>(n);
-    t.has |= kHasDstPort;
+    t.dst_port[i] = static_cast<uint16_t>(n);
+    has |= kHasDstPort;
   }
+  t.protocol[i] = 0;
   if (field_number(f[5], 255, n)) {
-    t.protocol = static_cast<uint8_t>(n);
-    t.has |= kHasProtocol;
+    t.protocol[i] = static_cast<uint8_t>(n);
+    has |= kHasProtocol;
   } else if (f[5] == "T" || f[5] == "U") {
-    t.protocol = f[5] == "T" ? 6 : 17;
-    t.has |= kHasProtocol;
+    t.protocol[i] = f[5] == "T" ? 6 : 17;
+    has |= kHasProtocol;
   } else if (!f[5].empty()) {
-    append_extra(extra, "protocol", text(f[5]));
+    append_extra(tuple_extra_, "protocol", text(f[5]));
   }
+  t.direction[i] = 0;
   if (f[6] == "I" || f[6] == "O") {
-    t.direction = static_cast<uint8_t>(f[6] == "I" ? Direction::ingress : Direction::egress);
-    t.has |= kHasDirection;
+    const bool in = f[6] == "I";
+    t.direction[i] = static_cast<uint8_t>(in ? Direction::ingress : Direction::egress);
+    has |= kHasDirection | (in ? kInward : kOutward);
   } else if (!f[6].empty()) {
-    append_extra(extra, "direction", text(f[6]));
+    append_extra(tuple_extra_, "direction", text(f[6]));
   }
 
+  t.state[i] = 0;
   const auto state_of = [&](std::string_view word) {
     if (word == "B" || word == "C" || word == "E") {
-      t.state = static_cast<uint8_t>(word == "B" ? FlowState::begin : word == "C" ? FlowState::cont : FlowState::end);
-      t.has |= kHasState;
+      t.state[i] = static_cast<uint8_t>(word == "B" ? FlowState::begin : word == "C" ? FlowState::cont : FlowState::end);
+      has |= kHasState;
       return true;
     }
     return word.empty();
   };
-  t.has |= kHasAction;
-  t.action = static_cast<uint8_t>(Action::accept);
+  Action action = Action::accept;
+  t.encryption[i] = CodedText::kNull;
+  t.biflow[i] = vnet || count == kNsg2Fields;
   if (vnet) {
     // Denied is a state of its own, without a begin and an end.
-    if (f[7] == "D") {
-      t.action = static_cast<uint8_t>(Action::reject);
+    const bool denied = f[7] == "D";
+    if (denied) {
+      action = Action::reject;
     } else if (!state_of(f[7])) {
-      t.action = static_cast<uint8_t>(Action::unknown);
-      append_extra(extra, "flow_state", text(f[7]));
+      action = Action::unknown;
+      append_extra(tuple_extra_, "flow_state", text(f[7]));
     }
-    const std::string_view encryption = text(f[8]);
-    t.encryption = encryption_.code(encryption);
-    if (f[7] == "D" && encryption == "NX_NOT_ACCEPTED") {
-      t.action = static_cast<uint8_t>(Action::drop);
-      t.refused = true;
+    std::string_view said;
+    t.encryption[i] = encryption_code(f[8], said);
+    if (denied && said == "NX_NOT_ACCEPTED") {
+      action = Action::drop;
+      has |= kRefused;
     }
-    t.biflow = true;
   } else {
     if (f[7] == "D") {
-      t.action = static_cast<uint8_t>(Action::reject);
+      action = Action::reject;
     } else if (f[7] != "A") {
-      t.action = static_cast<uint8_t>(Action::unknown);
-      append_extra(extra, "decision", text(f[7]));
+      action = Action::unknown;
+      append_extra(tuple_extra_, "decision", text(f[7]));
     }
-    if (count == kNsg2Fields) {
-      if (!state_of(f[8])) append_extra(extra, "flow_state", text(f[8]));
-      t.biflow = true;
-    }
+    if (count == kNsg2Fields && !state_of(f[8])) append_extra(tuple_extra_, "flow_state", text(f[8]));
   }
-  if (count == 13) {
-    constexpr std::string_view kNames[] = {"packets to the destination are", "bytes to the destination are", "packets to the source are", "bytes to the source are"};
-    for (size_t i = 0; i < 4; ++i) {
-      if (f[9 + i].empty()) continue;
-      if (!field_number(f[9 + i], UINT64_MAX, t.counters[i])) return bad(std::string(kNames[i]) + " not a number", f[9 + i]);
-      t.counters_has |= static_cast<uint8_t>(1 << i);
-    }
+  t.action[i] = static_cast<uint8_t>(action);
+  constexpr std::string_view kNames[] = {"packets to the destination are", "bytes to the destination are", "packets to the source are", "bytes to the source are"};
+  for (size_t k = 0; k < 4; ++k) {
+    t.counters[k][i] = 0;
+    if (count != 13 || f[9 + k].empty()) continue;
+    if (!field_number(f[9 + k], UINT64_MAX, t.counters[k][i])) return bad(std::string(kNames[k]) + " not a number", f[9 + k]);
+    has |= static_cast<uint16_t>(kHasCounter << k);
   }
-  set_times(t, time, extra);
+  t.has[i] = has;
+  set_times(i, time);
   return true;
 }
 
-void Decoder::set_times(Tuple& t, TimestampNs time, std::string& extra) {
-  t.start = t.end = time;
-  if ((t.has & kHasState) != 0 && t.action == static_cast<uint8_t>(Action::accept)) {
-    const uint64_t ports = static_cast<uint64_t>(t.src_port) << 32 | static_cast<uint64_t>(t.dst_port) << 8 | t.protocol;
-    t.flow = mix(hash_of(t.src) * 3 + hash_of(t.dst) + mix(ports + 0x9e3779b97f4a7c15ull) + facts_.identity + mix(facts_.mac.value_or(0)));
-    if (t.flow == 0) t.flow = 1;
-    last_reports_.prefetch(t.flow);
+void Decoder::set_times(size_t i, TimestampNs time) {
+  Tuples& t = chunk_;
+  t.start[i] = t.end[i] = time;
+  t.quality[i] = static_cast<uint8_t>(TimeQuality::exact);
+  t.flow[i] = 0;
+  if ((t.has[i] & kHasState) != 0 && t.action[i] == static_cast<uint8_t>(Action::accept)) {
+    const uint64_t ports = static_cast<uint64_t>(t.src_port[i]) << 32 | static_cast<uint64_t>(t.dst_port[i]) << 8 | t.protocol[i];
+    const uint64_t flow = mix(hash_of(t.src[i]) * 3 + hash_of(t.dst[i]) + mix(ports + 0x9e3779b97f4a7c15ull) + facts_.identity + mix(facts_.mac.value_or(0)));
+    t.flow[i] = flow == 0 ? 1 : flow;
+    last_reports_.prefetch(t.flow[i]);
   }
-  if (context_.received_at != 0 && (t.end < kPlausibleFrom || t.end > context_.received_at + limits::kClockSkewMax)) {
-    append_extra(extra, "time", format_timestamp(t.end));
-    t.quality = TimeQuality::clamped;
+  if (context_.received_at != 0 && (time < kPlausibleFrom || time > context_.received_at + limits::kClockSkewMax)) {
+    append_extra(tuple_extra_, "time", format_timestamp(time));
+    t.quality[i] = static_cast<uint8_t>(TimeQuality::clamped);
     ++report_.clamped_times;
   }
 }
 
 // What depends on the tuple before of the same flow. Not done while the tuple is read: its entry comes from memory meanwhile.
-void Decoder::resolve_times(Tuple& t) {
-  if (t.flow != 0) {
-    const TimestampNs time = t.end;
-    const auto state = static_cast<FlowState>(t.state);
-    LastReport* last = last_reports_.find(t.flow);
+void Decoder::resolve_times(size_t i) {
+  Tuples& t = chunk_;
+  const bool clamped = t.quality[i] == static_cast<uint8_t>(TimeQuality::clamped);
+  if (t.flow[i] != 0) {
+    const TimestampNs time = t.end[i];
+    const auto state = static_cast<FlowState>(t.state[i]);
+    LastReport* last = last_reports_.find(t.flow[i]);
     const bool known = last != nullptr && last->time != 0 && last->time <= time;
     // The report before: of this body, else of one before it.
     std::optional<AzureMemory::Report> before;
     if (known)
       before = {last->time, last->open};
     else if (context_.azure != nullptr)
-      before = context_.azure->before(t.flow, time);
+      before = context_.azure->before(t.flow[i], time);
     if (state != FlowState::begin) {
       // The counters are of the time since the tuple before. Where that is not known, or one between is missing, it was at most
       // one interval ago, and not before another flow of the same addresses and ports had ended.
       if (before && before->open && time - before->time <= kPredecessorMax) {
-        t.start = before->time;
+        t.start[i] = before->time;
       } else {
-        t.start = std::max<TimestampNs>(0, time - kReportInterval);
-        if (before && !before->open) t.start = std::max(t.start, before->time);
-        if (t.quality == TimeQuality::exact) t.quality = TimeQuality::estimated;
+        t.start[i] = std::max<TimestampNs>(0, time - kReportInterval);
+        if (before && !before->open) t.start[i] = std::max(t.start[i], before->time);
+        if (!clamped) t.quality[i] = static_cast<uint8_t>(TimeQuality::estimated);
       }
     }
     // The very same report again: records are delivered, or blobs put together, more than once. A begin without counters, to the
     // second, may be another flow's.
-    const auto said = static_cast<uint32_t>(mix(t.counters[0] + mix(t.counters[1] + mix(t.counters[2] + mix(t.counters[3] + t.state)))));
-    t.duplicate = known && last->time == time && last->said == said && (facts_.source == Source::azure_vnet || t.counters[0] + t.counters[2] > 0);
+    const auto& c = t.counters;
+    const auto said = static_cast<uint32_t>(mix(c[0][i] + mix(c[1][i] + mix(c[2][i] + mix(c[3][i] + t.state[i])))));
+    if (known && last->time == time && last->said == said && (facts_.source == Source::azure_vnet || c[0][i] + c[2][i] > 0)) t.has[i] |= kDuplicate;
     if (last != nullptr && last->time <= time) {
       last->time = time;
       last->said = said;
       last->open = state != FlowState::end;
     }
   }
-  if (t.quality == TimeQuality::clamped) {
-    const DurationNs length = t.end - t.start;
-    t.end = context_.received_at;
-    t.start = std::max<TimestampNs>(0, t.end - length);
+  if (clamped) {
+    const DurationNs length = t.end[i] - t.start[i];
+    t.end[i] = context_.received_at;
+    t.start[i] = std::max<TimestampNs>(0, t.end[i] - length);
   }
 }
 
 // --- columns ---
 
 void Decoder::emit() {
-  const size_t n = chunk_.size();
+  Tuples& t = chunk_;
+  const size_t n = t.n, first = rows_;
   if (n == 0) return;
-  for (Tuple& t : chunk_) resolve_times(t);
-  const size_t first = builder_.rows();
-  const std::span<const Tuple> chunk(chunk_);
-  const auto all = [&]<typename T>(ColumnId id, T, auto value) {
-    T* out = builder_.ahead(id).extend<T>(n);
-    for (size_t i = 0; i < n; ++i) out[i] = static_cast<T>(value(chunk[i]));
-  };
-  // Values that only some tuples have.
-  const auto some = [&]<typename T>(ColumnId id, T type, auto has, auto value) {
-    const auto count = static_cast<size_t>(std::count_if(chunk.begin(), chunk.end(), has));
-    if (count == n) return all(id, type, value);
-    if (count == 0) return;
-    Column& column = builder_.ahead(id);
-    for (const Tuple& t : chunk) {
-      if (has(t))
-        column.append<T>(static_cast<T>(value(t)));
-      else
-        column.append_null();
-    }
-  };
-  const auto has = [](uint8_t bit) { return [bit](const Tuple& t) { return (t.has & bit) != 0; }; };
-  constexpr uint8_t u8 = 0;
-  constexpr uint16_t u16 = 0;
-  constexpr uint64_t u64 = 0;
-  constexpr int64_t i64 = 0;
+  for (size_t i = 0; i < n; ++i) resolve_times(i);
+  uint16_t any = 0, every = UINT16_MAX;
+  for (size_t i = 0; i < n; ++i) {
+    any |= t.has[i];
+    every &= t.has[i];
+  }
 
-  all(ColumnId::flow_start, i64, [](const Tuple& t) { return t.start; });
-  all(ColumnId::flow_end, i64, [](const Tuple& t) { return t.end; });
-  all(ColumnId::time_quality, u8, [](const Tuple& t) { return t.quality; });
-  all(ColumnId::src_ip, IpAddress(), [](const Tuple& t) { return t.src; });
-  all(ColumnId::dst_ip, IpAddress(), [](const Tuple& t) { return t.dst; });
-  all(ColumnId::ip_version, u8, [](const Tuple& t) { return t.src.is_v4() ? 4 : 6; });
-  some(ColumnId::src_port, u16, has(kHasSrcPort), [](const Tuple& t) { return t.src_port; });
-  some(ColumnId::dst_port, u16, has(kHasDstPort), [](const Tuple& t) { return t.dst_port; });
-  some(ColumnId::protocol, u8, has(kHasProtocol), [](const Tuple& t) { return t.protocol; });
-  some(ColumnId::flow_state, u8, has(kHasState), [](const Tuple& t) { return t.state; });
-  some(ColumnId::action, u8, has(kHasAction), [](const Tuple& t) { return t.action; });
-  some(ColumnId::duplicate, u8, [](const Tuple& t) { return t.duplicate; }, [](const Tuple&) { return true; });
-  constexpr ColumnId kCounters[] = {ColumnId::raw_packets, ColumnId::raw_bytes, ColumnId::raw_reverse_packets, ColumnId::raw_reverse_bytes};
-  for (size_t k = 0; k < 4; ++k)
-    some(kCounters[k], u64, [k](const Tuple& t) { return (t.counters_has >> k & 1) != 0; }, [k](const Tuple& t) { return t.counters[k]; });
-  all(ColumnId::is_biflow, u8, [](const Tuple& t) { return t.biflow; });
+  const auto all = [&]<typename T>(ColumnLane<T>& lane, const std::array<T, kChunk>& values) { lane.append(first, std::span(values).first(n)); };
+  // Values that only those tuples have that have this bit.
+  const auto some = [&]<typename T>(ColumnLane<T>& lane, uint16_t bit, const std::array<T, kChunk>& values) {
+    if ((every & bit) != 0) return all(lane, values);
+    if ((any & bit) == 0) return;
+    std::array<uint64_t, kChunk / 64> valid{};
+    for (size_t i = 0; i < n; ++i) valid[i / 64] |= static_cast<uint64_t>((t.has[i] & bit) != 0) << (i % 64);
+    lane.append(first, std::span(values).first(n), valid.data());
+  };
+  // One value for those tuples.
+  const auto same = [&]<typename T>(ColumnLane<T>& lane, uint16_t bit, T value) {
+    std::array<T, kChunk> values;
+    for (size_t i = 0; i < n; ++i) values[i] = bit == 0 || (t.has[i] & bit) != 0 ? value : T{};
+    if (bit == 0) return all(lane, values);
+    some(lane, bit, values);
+  };
+  static_assert(kChunk % 64 == 0);
+
+  all(lanes_.start, t.start);
+  all(lanes_.end, t.end);
+  all(lanes_.quality, t.quality);
+  all(lanes_.src, t.src);
+  all(lanes_.dst, t.dst);
+  all(lanes_.version, t.version);
+  some(lanes_.src_port, kHasSrcPort, t.src_port);
+  some(lanes_.dst_port, kHasDstPort, t.dst_port);
+  some(lanes_.protocol, kHasProtocol, t.protocol);
+  some(lanes_.state, kHasState, t.state);
+  all(lanes_.action, t.action);
+  if ((any & kDuplicate) != 0) same(lanes_.duplicate, kDuplicate, uint8_t{1});
+  for (size_t k = 0; k < 4; ++k) some(lanes_.counters[k], static_cast<uint16_t>(kHasCounter << k), t.counters[k]);
+  all(lanes_.biflow, t.biflow);
   // The source of a tuple is who began the flow.
-  all(ColumnId::initiator, u8, [](const Tuple&) { return Initiator::src; });
-  const Source source = facts_.source;
-  all(ColumnId::source, u8, [source](const Tuple&) { return source; });
-  if (facts_.exported_at != 0) all(ColumnId::exported_at, i64, [at = facts_.exported_at](const Tuple&) { return at; });
+  same(lanes_.initiator, 0, static_cast<uint8_t>(Initiator::src));
+  same(lanes_.source, 0, static_cast<uint8_t>(facts_.source));
+  if (facts_.exported_at != 0) same(lanes_.exported_at, 0, facts_.exported_at);
 
   // The interface is the destination of what comes in and the source of what goes out.
-  const auto inward = [](const Tuple& t) { return (t.has & kHasDirection) != 0 && t.direction == static_cast<uint8_t>(Direction::ingress); };
-  const auto outward = [](const Tuple& t) { return (t.has & kHasDirection) != 0 && t.direction == static_cast<uint8_t>(Direction::egress); };
-  some(ColumnId::direction, u8, has(kHasDirection), [](const Tuple& t) { return t.direction; });
-  some(ColumnId::reporter, u8, has(kHasDirection), [&](const Tuple& t) { return inward(t) ? Reporter::dst : Reporter::src; });
-  if (facts_.mac) {
-    const auto mac = [m = *facts_.mac](const Tuple&) { return m; };
-    some(ColumnId::src_mac, u64, outward, mac);
-    some(ColumnId::dst_mac, u64, inward, mac);
+  some(lanes_.direction, kHasDirection, t.direction);
+  if ((any & kHasDirection) != 0) {
+    std::array<uint8_t, kChunk> reporter;
+    for (size_t i = 0; i < n; ++i)
+      reporter[i] = static_cast<uint8_t>((t.has[i] & kInward) != 0 ? Reporter::dst : (t.has[i] & kOutward) != 0 ? Reporter::src : Reporter{});
+    some(lanes_.reporter, kHasDirection, reporter);
   }
-  const auto in_count = static_cast<size_t>(std::count_if(chunk.begin(), chunk.end(), inward));
-  const auto out_count = static_cast<size_t>(std::count_if(chunk.begin(), chunk.end(), outward));
-  const auto sided = [&](std::array<CodedText, kSidedCount>& lanes, size_t count, auto mine) {
-    if (count == 0) return;
+  if (facts_.mac) {
+    if ((any & kOutward) != 0) same(lanes_.src_mac, kOutward, *facts_.mac);
+    if ((any & kInward) != 0) same(lanes_.dst_mac, kInward, *facts_.mac);
+  }
+  const auto sided = [&](std::array<CodedText, kSidedCount>& lanes, uint16_t bit) {
+    if ((any & bit) == 0) return;
     for (size_t k = 0; k < kSidedCount; ++k) {
       const uint32_t code = lanes[k].code(facts_.sided[k]);
-      if (count == n) {
+      if ((every & bit) != 0) {
         lanes[k].fill(first, first + n, code);
       } else {
         for (size_t i = 0; i < n; ++i)
-          if (mine(chunk[i])) lanes[k].put(first + i, code);
+          if ((t.has[i] & bit) != 0) lanes[k].put(first + i, code);
       }
     }
   };
-  sided(src_, out_count, outward);
-  sided(dst_, in_count, inward);
+  sided(src_, kOutward);
+  sided(dst_, kInward);
 
   rule_.fill(first, first + n, rule_.code(facts_.rule));
+  // Runs of tuples that say the same.
+  const auto runs = [&](CodedText& lane, const std::array<uint32_t, kChunk>& codes) {
+    for (size_t from = 0, to = 0; from < n; from = to) {
+      while (to < n && codes[to] == codes[from]) ++to;
+      lane.fill(first + from, first + to, codes[from]);
+    }
+  };
+  runs(encryption_, t.encryption);
   const uint32_t of_group = extra_code({});
-  for (size_t i = 0; i < n; ++i) {
-    encryption_.put(first + i, chunk[i].encryption);
-    extra_.put(first + i, chunk[i].extra != CodedText::kNull ? chunk[i].extra : of_group);
-    if (chunk[i].refused) reason_.put(first + i, "NX_NOT_ACCEPTED");
-  }
-  builder_.begin_rows(n);
+  for (size_t i = 0; i < n; ++i)
+    if (t.extra[i] == CodedText::kNull) t.extra[i] = of_group;
+  runs(extra_, t.extra);
+  if ((any & kRefused) != 0)
+    for (size_t i = 0; i < n; ++i)
+      if ((t.has[i] & kRefused) != 0) reason_.put(first + i, "NX_NOT_ACCEPTED");
+  rows_ += n;
   report_.accepted += n;
-  chunk_.clear();
-  if (builder_.rows() >= kBatchRows) flush();
+  t.n = 0;
+  if (rows_ >= kBatchRows) flush();
 }
 
 void Decoder::flush() {
-  const size_t rows = builder_.rows();
+  const size_t rows = std::exchange(rows_, 0);
   if (rows == 0) return;
-  Batch batch = builder_.finish();
-  std::vector<std::pair<ColumnId, Column>> more;
-  const auto text_column = [&](ColumnId id, CodedText& lane) {
-    if (auto column = lane.column(rows)) more.emplace_back(id, std::move(*column));
+  Batch batch;
+  batch.rows = rows;
+  std::vector<std::pair<ColumnId, Column>> columns;
+  const auto add = [&](ColumnId id, auto& lane) {
+    if (auto column = lane.column(id, rows)) columns.emplace_back(id, std::move(*column));
   };
+  const auto add_text = [&](ColumnId id, CodedText& lane) {
+    if (auto column = lane.column(rows)) columns.emplace_back(id, std::move(*column));
+  };
+  add(ColumnId::flow_start, lanes_.start);
+  add(ColumnId::flow_end, lanes_.end);
+  add(ColumnId::exported_at, lanes_.exported_at);
+  add(ColumnId::time_quality, lanes_.quality);
+  add(ColumnId::src_ip, lanes_.src);
+  add(ColumnId::dst_ip, lanes_.dst);
+  add(ColumnId::src_port, lanes_.src_port);
+  add(ColumnId::dst_port, lanes_.dst_port);
+  add(ColumnId::protocol, lanes_.protocol);
+  add(ColumnId::ip_version, lanes_.version);
+  add(ColumnId::src_mac, lanes_.src_mac);
+  add(ColumnId::dst_mac, lanes_.dst_mac);
+  constexpr ColumnId kCounters[] = {ColumnId::raw_packets, ColumnId::raw_bytes, ColumnId::raw_reverse_packets, ColumnId::raw_reverse_bytes};
+  for (size_t k = 0; k < 4; ++k) add(kCounters[k], lanes_.counters[k]);
+  add(ColumnId::action, lanes_.action);
+  add(ColumnId::flow_state, lanes_.state);
+  add(ColumnId::direction, lanes_.direction);
+  add(ColumnId::initiator, lanes_.initiator);
+  add(ColumnId::is_biflow, lanes_.biflow);
+  add(ColumnId::source, lanes_.source);
+  add(ColumnId::reporter, lanes_.reporter);
+  add(ColumnId::duplicate, lanes_.duplicate);
   for (size_t k = 0; k < kSidedCount; ++k) {
-    text_column(kSidedColumns[k].src, src_[k]);
-    text_column(kSidedColumns[k].dst, dst_[k]);
+    add_text(kSidedColumns[k].src, src_[k]);
+    add_text(kSidedColumns[k].dst, dst_[k]);
   }
-  text_column(ColumnId::rule_name, rule_);
-  text_column(ColumnId::encryption, encryption_);
-  text_column(ColumnId::reject_reason, reason_);
-  text_column(ColumnId::extra, extra_);
-  more.emplace_back(ColumnId::byte_basis, repeated<uint8_t>(ColumnId::byte_basis, rows, static_cast<uint8_t>(ByteBasis::layer3)));
-  more.emplace_back(ColumnId::flags_quality, repeated<uint8_t>(ColumnId::flags_quality, rows, static_cast<uint8_t>(FlagsQuality::none)));
-  more.emplace_back(ColumnId::sampling_rate, repeated<uint32_t>(ColumnId::sampling_rate, rows, 1));
-  more.emplace_back(ColumnId::cloud, repeated_text("azure", rows));
-  if (context_.received_at != 0) more.emplace_back(ColumnId::received_at, repeated<int64_t>(ColumnId::received_at, rows, context_.received_at));
-  add_columns(batch, std::move(more));
+  add_text(ColumnId::rule_name, rule_);
+  add_text(ColumnId::encryption, encryption_);
+  encryption_code_ = CodedText::kNull;  // codes begin anew
+  add_text(ColumnId::reject_reason, reason_);
+  add_text(ColumnId::extra, extra_);
+  columns.emplace_back(ColumnId::byte_basis, repeated<uint8_t>(ColumnId::byte_basis, rows, static_cast<uint8_t>(ByteBasis::layer3)));
+  columns.emplace_back(ColumnId::flags_quality, repeated<uint8_t>(ColumnId::flags_quality, rows, static_cast<uint8_t>(FlagsQuality::none)));
+  columns.emplace_back(ColumnId::sampling_rate, repeated<uint32_t>(ColumnId::sampling_rate, rows, 1));
+  columns.emplace_back(ColumnId::cloud, repeated_text("azure", rows));
+  if (context_.received_at != 0) columns.emplace_back(ColumnId::received_at, repeated<int64_t>(ColumnId::received_at, rows, context_.received_at));
+  add_columns(batch, std::move(columns));
   if (status_.ok()) status_ = sink_(std::move(batch));
 }
 

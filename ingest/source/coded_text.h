@@ -42,7 +42,10 @@ class CodedText {
   // Rows `from` to `to`, `to` not included, get a code; rows left out before them are null. REQUIRES: rows in order
   void fill(size_t from, size_t to, uint32_t code) {
     if (code == kNull) return;
-    codes_.resize(from, kNull);
+    if (codes_.size() < from) {
+      codes_.resize(from, kNull);
+      any_null_ = true;
+    }
     codes_.resize(to, code);
   }
   void put(size_t row, uint32_t code) { fill(row, row + 1, code); }
@@ -55,7 +58,9 @@ class CodedText {
     hashes_.clear();
     slots_.clear();
     last_ = kNull;
+    const bool any_null = std::exchange(any_null_, false) || codes.size() < rows;
     if (texts.size() == 0 || codes.empty()) return std::nullopt;
+    if (!any_null) return Column::coded(std::make_shared<MemoryDictionary>(std::move(texts), false), std::move(codes));
     codes.resize(rows, kNull);
     Bitmap validity(rows);
     const auto words = validity.words();
@@ -88,6 +93,7 @@ class CodedText {
   std::vector<size_t> hashes_;
   std::vector<Slot> slots_;  // open addressing, at most half full, a power of two
   std::vector<uint32_t> codes_;
+  bool any_null_ = false;  // whether one of the codes is
   uint32_t last_ = kNull;
 };
 

@@ -113,36 +113,46 @@ other:
   return true;
 }
 
+#ifdef __SSE2__
+// Dotted IPv4 of `size` bytes at `p`. False for all else, also for what parse_address_plain may still know.
+// REQUIRES: 20 bytes at `p` may be read
+inline bool parse_dotted(const char* p, size_t size, IpAddress& out) {
+  if (size - 7 >= 9) return false;  // "0.0.0.0" to "255.255.255.255"
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const auto dots = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('.'))));
+  uint32_t ends = (dots & ((1u << size) - 1)) | 1u << size, value = 0, odd = 0;
+  unsigned begin = 0;
+  for (int part = 0; part < 4; ++part, ends &= ends - 1) {
+    if (ends == 0) return false;
+    const auto end = static_cast<unsigned>(std::countr_zero(ends));
+    const unsigned n = end - begin;
+    if (n - 1 > 2) return false;
+    uint32_t w;
+    std::memcpy(&w, p + begin, 4);
+    const unsigned shift = (4 - n) * 8;
+    const uint32_t d = ((w << shift) | (0x30303030u >> 1 >> (31 - shift))) ^ 0x30303030u;
+    const uint32_t number = (d >> 8 & 0xff) * 100 + (d >> 16 & 0xff) * 10 + (d >> 24);
+    // Not a digit, above 255, or a zero in front.
+    odd |= ((d + 0x76767676u) | d) & 0x80808080u;
+    odd |= static_cast<uint32_t>(number > 255) | static_cast<uint32_t>(n > 1 && p[begin] == '0');
+    value = value << 8 | number;
+    begin = end + 1;
+  }
+  if ((odd | ends) != 0) return false;
+  out = IpAddress::v4(value);
+  return true;
+}
+#else
+inline bool parse_dotted(const char*, size_t, IpAddress&) { return false; }
+#endif
+
 // The same as parse_address_plain. Dotted IPv4 is nearly every address there is.
 inline bool parse_address(std::string_view word, IpAddress& out) {
 #ifdef __SSE2__
-  if (const size_t size = word.size(); size - 7 < 9) {  // "0.0.0.0" to "255.255.255.255"
-    const __m128i v = load_16(word.data(), size);
-    const auto dots = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('.'))));
-    char text[20] = {};  // a part is read with the bytes behind it
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(text), v);
-    uint32_t ends = dots | 1u << size, value = 0, odd = 0;
-    unsigned begin = 0;
-    for (int part = 0; part < 4; ++part, ends &= ends - 1) {
-      if (ends == 0) return parse_address_plain(word, out);
-      const auto end = static_cast<unsigned>(std::countr_zero(ends));
-      const unsigned n = end - begin;
-      if (n - 1 > 2) return parse_address_plain(word, out);
-      uint32_t w;
-      std::memcpy(&w, text + begin, 4);
-      const unsigned shift = (4 - n) * 8;
-      const uint32_t d = ((w << shift) | (0x30303030u >> 1 >> (31 - shift))) ^ 0x30303030u;
-      const uint32_t number = (d >> 8 & 0xff) * 100 + (d >> 16 & 0xff) * 10 + (d >> 24);
-      // Not a digit, above 255, or a zero in front.
-      odd |= ((d + 0x76767676u) | d) & 0x80808080u;
-      odd |= static_cast<uint32_t>(number > 255) | static_cast<uint32_t>(n > 1 && text[begin] == '0');
-      value = value << 8 | number;
-      begin = end + 1;
-    }
-    if ((odd | ends) == 0) {
-      out = IpAddress::v4(value);
-      return true;
-    }
+  if (word.size() - 7 < 9) {
+    char text[20] = {};  // parts are read with some bytes behind them
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(text), load_16(word.data(), word.size()));
+    if (parse_dotted(text, word.size(), out)) return true;
   }
 #endif
   return parse_address_plain(word, out);
