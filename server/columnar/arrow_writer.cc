@@ -161,11 +161,13 @@ class ParquetWriter final : public ArrowWriter {
 
  private:
   arrow::Status write(const arrow::RecordBatch& rows, size_t bytes) override {
-    if (group_bytes_ >= limits::kParquetRowGroupBytes) {
+    const auto count = static_cast<size_t>(rows.num_rows());
+    if (group_rows_ > 0 && (group_bytes_ + bytes > limits::kParquetRowGroupBytes || group_rows_ + count > limits::kParquetRowGroupRows)) {
       ARROW_RETURN_NOT_OK(writer_->NewBufferedRowGroup());
-      group_bytes_ = 0;
+      group_bytes_ = group_rows_ = 0;
     }
     group_bytes_ += bytes;
+    group_rows_ += count;
     return writer_->WriteRecordBatch(rows);
   }
   arrow::Status end(std::string_view summary) override {
@@ -174,7 +176,7 @@ class ParquetWriter final : public ArrowWriter {
   }
 
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
-  size_t group_bytes_ = 0;
+  size_t group_bytes_ = 0, group_rows_ = 0;  // of the row group at hand
 };
 
 template <typename Kind>

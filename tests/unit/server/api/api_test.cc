@@ -5,7 +5,9 @@
 
 #include "server/api/json_text.h"
 #include "server/api/query_body.h"
+#include "server/api/answer_writer.h"
 #include "server/api/result_writer.h"
+#include "server/columnar/columnar_writer.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::api {
@@ -89,6 +91,33 @@ TEST(QueryBody, ReadsTextAndQueryStrings) {
   EXPECT_EQ(call->request.parameters.at("p").values.size(), 2u);
   EXPECT_TRUE(call->request.parameters.at("p").is_list);
   EXPECT_FALSE(call->request.parameters.at("q").is_list);
+}
+
+TEST(QueryBody, FormatsByNameAndByAccept) {
+  const auto asked = [](std::string target, std::string accept) { return read_query_call(request_of("GET", "/v1/query?q=x" + target, {{"accept", std::move(accept)}}), "", {}, 0); };
+  const bool is_built = columnar::is_built().ok();
+  for (const auto& [name, format] : std::initializer_list<std::pair<const char*, AnswerFormat>>{
+           {"json", AnswerFormat::json}, {"ndjson", AnswerFormat::ndjson}, {"csv", AnswerFormat::csv}, {"ecs", AnswerFormat::ecs}, {"ocsf", AnswerFormat::ocsf}, {"arrow", AnswerFormat::arrow}, {"parquet", AnswerFormat::parquet}}) {
+    const auto call = asked(std::string("&format=") + name, "image/png");
+    const bool wants_module = format == AnswerFormat::arrow || format == AnswerFormat::parquet;
+    ASSERT_EQ(call.ok(), is_built || !wants_module) << name;
+    if (call.ok()) {
+      EXPECT_EQ(call->format, format);
+      EXPECT_EQ(name_of(format), name);
+    } else {
+      EXPECT_EQ(call.error().code, ErrorCode::not_built);
+    }
+  }
+  EXPECT_EQ(asked("&format=feather", "*/*").error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(asked("", "image/png").error().code, ErrorCode::unsupported);
+  EXPECT_EQ(asked("", "*/*")->format, AnswerFormat::json);
+  EXPECT_EQ(asked("", "application/ndjson")->format, AnswerFormat::ndjson);
+  // Who takes another form too gets that of a build without the module.
+  const std::string stream = "application/vnd.apache.arrow.stream", file = "application/vnd.apache.parquet";
+  EXPECT_EQ(asked("", stream + ", text/csv;q=0.5")->format, is_built ? AnswerFormat::arrow : AnswerFormat::csv);
+  EXPECT_EQ(asked("", file + ";q=0.9, " + stream + ";q=0.1, application/json;q=0.2")->format, is_built ? AnswerFormat::parquet : AnswerFormat::json);
+  EXPECT_EQ(asked("", stream).ok(), is_built);
+  EXPECT_EQ(asked("", "text/csv, " + stream + ";q=0.5")->format, AnswerFormat::csv);
 }
 
 TEST(QueryBody, AMayAskForLessTimeNeverForMore) {
@@ -280,6 +309,63 @@ TEST(ResultWriter, CsvTextIsNoFormulaForSpreadsheets) {
   batch.columns.push_back(Column::of<int64_t>(PhysicalType::I64, std::move(numbers), Bitmap()));
   batch.columns.push_back(Column::of(std::move(lists), Bitmap()));
   EXPECT_EQ(written(AnswerFormat::csv, batch), expected);
+}
+
+TEST(AnswerWriter, DocumentsAreOfFlowsAndLeaveInPieces) {
+  Batch flows;
+  Schema schema;
+  constexpr size_t kRows = 1'000;  // several portions
+  for (const ColumnId id : {ColumnId::flow_end, ColumnId::src_ip, ColumnId::dst_port}) {
+    schema.push_back(Field::of(id));
+    Column column(column_spec(id).physical);
+    for (size_t i = 0; i < kRows; ++i) {
+      if (id == ColumnId::src_ip)
+        column.append(*parse_ip("10.0.0.1"));
+      else
+        column.append_uint(i);
+    }
+    flows.columns.push_back(std::move(column));
+  }
+  flows.schema = std::make_shared<const Schema>(schema);
+  flows.rows = kRows;
+  for (const AnswerFormat format : {AnswerFormat::ecs, AnswerFormat::ocsf}) {
+    std::string text;
+    size_t pieces = 0;
+    const auto writer = make_answer_writer(format, [&](std::string&& piece) {
+      text += piece;
+      return ++pieces > 0;
+    });
+    ASSERT_TRUE(writer->begin(schema).ok());
+    ASSERT_TRUE(writer->rows(flows, kRows - 1).ok());
+    ASSERT_TRUE(writer->finish({}).ok());
+    EXPECT_GT(pieces, 1u);
+    text += writer->buffer();
+    size_t port = 0;
+    for (size_t at = 0; at < text.size(); ++port) {
+      const size_t end = text.find('\n', at);
+      const json document = json::parse(text.substr(at, end - at));
+      at = end + 1;
+      ASSERT_EQ(document.at(format == AnswerFormat::ecs ? "destination" : "dst_endpoint").at("port"), port);
+    }
+    EXPECT_EQ(port, kRows - 1);
+
+    const auto stopped = make_answer_writer(format, [](std::string&&) { return false; });
+    ASSERT_TRUE(stopped->begin(schema).ok());
+    EXPECT_EQ(stopped->rows(flows, kRows).error().code, ErrorCode::cancelled);
+
+    query::QueryError late;
+    late.message = "too slow";
+    const auto failed = make_answer_writer(format, [](std::string&&) { return true; });
+    ASSERT_TRUE(failed->begin(schema).ok());
+    ASSERT_TRUE(failed->fail(late));
+    EXPECT_EQ(json::parse(failed->buffer()).at("error").at("message"), "too slow");
+
+    Schema other = schema;
+    other[1].type = LogicalType::string;  // extend src_ip = "…"
+    EXPECT_EQ(make_answer_writer(format, [](std::string&&) { return true; })->begin(other).error().code, ErrorCode::invalid_argument);
+    other = {schema.begin() + 1, schema.end()};
+    EXPECT_EQ(make_answer_writer(format, [](std::string&&) { return true; })->begin(other).error().code, ErrorCode::invalid_argument) << "no time";
+  }
 }
 
 TEST(ResultWriter, FlushesInPiecesAndStopsWhenNobodyWantsMore) {
