@@ -91,7 +91,7 @@ predicate
         | BETWEEN sum AND sum
         | IS NOT? LITERAL )?
   ;
-membership : LIST_PAREN item (COMMA item)* RIGHT_PAREN | item ;
+membership : LIST_PAREN item (COMMA item)* RIGHT_PAREN | SUBQUERY query RIGHT_PAREN | item ;
 item : LIST_REFERENCE | sum ;
 
 sum : product ((PLUS | MINUS) product)* ;

@@ -113,9 +113,14 @@ class Completer {
 
   // The index after the '|' (or start) of the stage at hand, outside of closed parentheses.
   size_t stage_start() const {
-    size_t i = tokens_.size();
-    while (i > 0 && tokens_[i - 1].kind != TokenKind::kPipe && tokens_[i - 1].kind != TokenKind::kSubquery) --i;
-    return i;
+    size_t closed = 0;
+    for (size_t i = tokens_.size(); i > 0; --i) {
+      const TokenKind kind = tokens_[i - 1].kind;
+      if (kind == TokenKind::kRightParen || kind == TokenKind::kRightBracket) ++closed;
+      if (closed == 0 && (kind == TokenKind::kPipe || kind == TokenKind::kSubquery)) return i;
+      if (closed > 0 && (kind == TokenKind::kLeftParen || kind == TokenKind::kListParen || kind == TokenKind::kSubquery || kind == TokenKind::kLeftBracket)) --closed;
+    }
+    return 0;
   }
   bool stage_has(TokenKind kind) const {
     for (size_t i = stage_start(); i < tokens_.size(); ++i)

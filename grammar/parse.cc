@@ -704,9 +704,13 @@ class Builder {
         return make(Unary{UnaryOp::kNot, compare.expr}, span, depth + 1);
       }
       case TokenKind::kIn: {
-        In node{negated, left.expr, {}};
+        In node{negated, left.expr, {}, {}};
         size_t depth = left.depth;
         Children items(*this, in.rule());
+        if (items.take(TokenKind::kSubquery)) {
+          node.query = query(items.rule());
+          return make(std::move(node), span, depth + 1);
+        }
         const bool list = items.take(TokenKind::kListParen) != nullptr;
         do {
           const Built item = list_item(items.rule());

@@ -428,6 +428,12 @@ class Printer {
   void node(const In& in) {
     expr(*in.value, kSum);
     out_ += in.negated ? " not in " : " in ";
+    if (in.query) {
+      out_ += '(';
+      query(**in.query);
+      out_ += ')';
+      return;
+    }
     const Expr& first = *in.items.front();
     const bool bare = in.items.size() == 1 &&
                       (first.as<CidrLiteral>() || first.as<AddressRangeLiteral>() || first.as<IntegerRangeLiteral>() ||

@@ -233,11 +233,12 @@ struct Logical {
 };
 
 // `x in 10.0.0.0/8`, `x in (22, 3389, 8000-8999, 10.0.0.0/8, @tor, tcp)`, `x not in @tor`. Items may be CIDR, range,
-// list reference or any expression.
+// list reference or any expression. `x in (from alerts | …)`: a query, and no items.
 struct In {
   bool negated = false;
   ExprPtr value;
-  std::vector<ExprPtr> items;  // 1+
+  std::vector<ExprPtr> items;  // 1+ without a query
+  std::optional<Ref<Query>> query;
   bool operator==(const In&) const = default;
 };
 struct Between {  // low <= value and value <= high

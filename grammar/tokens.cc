@@ -604,7 +604,8 @@ class Tokenizer {
       return;
     }
     if (last_kind() == TokenKind::kIn) {
-      open(TokenKind::kListParen, FrameKind::kList, i);
+      const bool query = from_inside(i);
+      open(query ? TokenKind::kSubquery : TokenKind::kListParen, query ? FrameKind::kQuery : FrameKind::kList, i);
       return;
     }
     if (list_items_next_) {
@@ -624,7 +625,11 @@ class Tokenizer {
   bool opens_subquery(size_t i) {
     const Frame& f = frames_.back();
     if (!f.generic || position_ == Position::kStage || position_ == Position::kStatement) return false;
-    if (f.join_paren || (f.stage == "absent" && last_kind() == TokenKind::kBy)) return true;
+    return f.join_paren || (f.stage == "absent" && last_kind() == TokenKind::kBy) || from_inside(i);
+  }
+
+  // Whether `from NAME` follows the '(' at i.
+  bool from_inside(size_t i) const {
     const size_t inside = skip_blank(i + 1);
     return word_at(inside) == "from" && begins_name(skip_blank(word_end(inside)));
   }

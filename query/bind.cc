@@ -167,16 +167,21 @@ bool Binder::bind_time(const g::Query& query) {
 
 std::optional<Plan> Binder::bind(const g::Query& query) {
   if (!equal_ignoring_case(query.source.name.text(), "flows")) {
-    // A table of the server's is not bound here: rules and queries in parentheses read flows alone.
     const std::string name = query.source.name.text();
-    const bool flows_alone = options_.continuous || options_.outer_range;
+    if (!options_.continuous && options_.server_tables)
+      if (auto table = options_.server_tables(lower_case(name))) {
+        if (!table->ok()) {
+          fail(query.source.name.span, table->error().message, {}, table->error().code);
+          return std::nullopt;
+        }
+        plan_.table = std::make_shared<const Batch>(std::move(*table).value());
+        return bind_table(*plan_.table->schema, query.stages, &query);
+      }
     std::vector<std::string_view> sources = {"flows"};
-    if (!flows_alone) sources.insert(sources.end(), g::show_subjects().begin(), g::show_subjects().end());
+    if (!options_.continuous) sources.insert(sources.end(), g::show_subjects().begin(), g::show_subjects().end());
     std::string hint = g::did_you_mean(name, sources);
     if (hint.empty() || std::find(sources.begin(), sources.end(), lower_case(name)) != sources.end())
-      hint = options_.continuous   ? "rules read from flows"
-             : options_.outer_range ? "a query in parentheses reads from flows"
-                                    : "queries read from flows, or from a table of the server's such as alerts";
+      hint = options_.continuous ? "rules read from flows" : "queries read from flows, or from a table of the server's such as alerts";
     fail(query.source.name.span, "unknown source '" + name + "'", std::move(hint));
     return std::nullopt;
   }
@@ -315,6 +320,36 @@ bool Binder::bind_stage(const g::Stage& stage, const g::Stage* next) {
   return false;
 }
 
+void Binder::narrow_scan(const std::shared_ptr<SubTable>& table, size_t slot, size_t column) {
+  if (!in_scan_frame_ || !pushable_ || slot >= scan_slots_.size()) return;
+  const auto& source = scan_slots_[slot].source;
+  const Type &mine = scan_slots_[slot].type, &theirs = table->columns[column].type;
+  if (!source || source->kind != ScanSource::Kind::stored || theirs.physical != mine.physical || theirs.enumeration != mine.enumeration) return;
+  for (SubQuery& sub : plan_.subqueries)
+    if (sub.table == table) sub.narrows.push_back({slot, column});
+}
+
+std::shared_ptr<SubTable> Binder::bind_subquery(const g::Query& query, const TimeRange& range, std::string what, const g::Span& span) {
+  if (++*options_.subqueries > limits::kSubqueriesMax) {
+    fail(span, "more than " + std::to_string(limits::kSubqueriesMax) + " queries inside one query", {}, ErrorCode::too_large);
+    return nullptr;
+  }
+  BindOptions options = options_;
+  options.outer_range = range;
+  options.outer_overlap = plan_.scan.overlap;
+  Binder inner(options);
+  auto plan = inner.bind(query);
+  if (!plan) {
+    if (!error_) error_ = inner.error();
+    return nullptr;
+  }
+  auto table = std::make_shared<SubTable>(options_.run);
+  table->columns = plan->output;
+  for (size_t i = 0; i < table->columns.size(); ++i) table->columns[i].slot = i;
+  plan_.subqueries.push_back({std::move(what), std::make_shared<Plan>(std::move(*plan)), table, {}, {}});
+  return table;
+}
+
 void Binder::push_conjuncts(PredicatePtr predicate, const std::string& text) {
   if (predicate->kind == Predicate::Kind::conjunction) {
     for (const auto& c : predicate->children) push_conjuncts(c, text);
@@ -331,6 +366,7 @@ void Binder::push_conjuncts(PredicatePtr predicate, const std::string& text) {
 bool Binder::bind_where(const g::WhereStage& stage, const std::string& text) {
   PredicatePtr predicate = bind_condition(stage.predicate);
   if (!predicate || error_) return false;
+  narrow_by_queries(*stage.predicate);
   if (pushable_ && in_scan_frame_) {
     // What reads only stored columns goes to the scan; the rest stays here.
     std::vector<PredicatePtr> parts, rest;

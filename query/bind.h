@@ -3,6 +3,7 @@
 // A Binder binds one query once. Errors carry the place in the text. Nothing here reads rows.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,6 +37,7 @@ struct BindOptions {
   bool outer_overlap = false;
   size_t* subqueries = nullptr;                 // how many the whole query has so far
   bool continuous = false;                      // a rule's query: `stats` may have a window, and flows without one are refused
+  SystemTables server_tables;                   // what `from NAME` finds beside flows, in queries and in those inside them; empty: nothing
 };
 
 // Values collected from the right side of ==, != and in, in the form that the left side's type compares.
@@ -141,6 +143,9 @@ class Binder {
   bool mentions_either(const grammar::Expr& expr) const;
   NodePtr slot_of(const ScanSource& source);
   NodePtr slot_of(Visible& column);
+  // Binds a query that is answered before this one's rows flow. Without a time clause of its own it covers `range`. nullptr: an error is set.
+  std::shared_ptr<SubTable> bind_subquery(const grammar::Query& query, const TimeRange& range, std::string what, const grammar::Span& span);
+  void narrow_scan(const std::shared_ptr<SubTable>& table, size_t slot, size_t column);
   // The place of a name in visible_, whatever its case.
   std::optional<size_t> visible_at(std::string_view name) const;
   void index_visible(size_t at) const;
@@ -155,6 +160,9 @@ class Binder {
   PredicatePtr bind_sides(const grammar::Expr& expr);
   PredicatePtr bind_compare(const grammar::Compare& compare, const grammar::Span& span);
   PredicatePtr bind_in(const grammar::In& in, const grammar::Span& span);
+  PredicatePtr bind_in_query(const grammar::In& in, const grammar::Span& span);
+  // Of a `where` that chooses rows of the scan: conjuncts `column in (QUERY)` let it look for the few values with its indexes.
+  void narrow_by_queries(const grammar::Expr& predicate);
   PredicatePtr bind_between(const grammar::Between& between, const grammar::Span& span);
   PredicatePtr bind_text_test(grammar::CompareOp op, NodePtr left, const grammar::Expr& right);
   PredicatePtr bind_has(NodePtr left, const grammar::Expr& right);
@@ -208,6 +216,8 @@ class Binder {
   Side side_ = Side::none;
   BoundGroup* group_ = nullptr;             // while binding aggregates
   int depth_ = 0;
+  // Answers of `in (QUERY)`, each asked once though it stands for both sides; by the query's place in the tree.
+  std::map<const grammar::Query*, std::shared_ptr<Members>> members_;
 
   std::vector<SlotSpec>& slots() { return in_scan_frame_ ? scan_slots_ : frame_slots_; }
 };

@@ -5,6 +5,7 @@
 #include "grammar/nearest.h"
 #include "query/bind.h"
 #include "query/function.h"
+#include "query/in_query.h"
 #include "query/words.h"
 
 namespace sluice::query {
@@ -75,7 +76,7 @@ PredicatePtr Binder::bind_condition(const g::Expr& expr) {
   if (const auto* call = expr.as<g::Call>(); call && call->arguments.size() == 2 && equal_ignoring_case(call->function.text(), "in_list"))
     if (const auto* name = call->arguments[1]->as<g::StringLiteral>()) {
       const g::ExprPtr list(g::Expr{g::ListReference{name->value}, call->arguments[1]->span});
-      return bind_condition(g::Expr{g::In{false, call->arguments[0], {list}}, expr.span});
+      return bind_condition(g::Expr{g::In{false, call->arguments[0], {list}, {}}, expr.span});
     }
   if (side_ == Side::none && mentions_either(expr)) return bind_sides(expr);
 
@@ -108,7 +109,7 @@ PredicatePtr Binder::bind_sides(const g::Expr& expr) {
     positive.node = g::Compare{g::CompareOp::kEqual, c->left, c->right};
     negated = true;
   } else if (const auto* i = expr.as<g::In>(); i && i->negated) {
-    positive.node = g::In{false, i->value, i->items};
+    positive.node = g::In{false, i->value, i->items, i->query};
     negated = true;
   } else if (const auto* b = expr.as<g::Between>(); b && b->negated) {
     positive.node = g::Between{false, b->value, b->low, b->high};
@@ -403,7 +404,42 @@ PredicatePtr Binder::bind_has(NodePtr left, const g::Expr& right) {
   return make_test(make_cast(std::move(left), Type::of(LogicalType::string)), std::move(test));
 }
 
+PredicatePtr Binder::bind_in_query(const g::In& in, const g::Span& span) {
+  if (options_.continuous)
+    return fail(span, "a rule cannot ask a query in parentheses on a stream", "with 'every 5m over 1h' before 'as' it is asked again and again", ErrorCode::unsupported);
+  NodePtr node = bind_value(*in.value);
+  if (!node) return nullptr;
+  const g::Query& query = **in.query;
+  std::shared_ptr<Members>& known = members_[&query];
+  std::shared_ptr<SubTable> table = known ? known->table : bind_subquery(query, plan_.scan.range, "the values of 'in'", span);
+  if (!table) return nullptr;
+  const OutputColumn& column = table->columns.front();
+  const auto type = common_type(node->type, column.type);
+  if (!type)
+    return fail(span, "cannot look for " + std::string(to_string(class_of(node->type.logical))) + " among " + std::string(to_string(class_of(column.type.logical))),
+                "the values are those of the first column of the query, '" + column.name + "'; to_ip(…) reads addresses out of text");
+  auto as_common = [&](NodePtr n) { return n->type.physical == type->physical ? n : make_cast(std::move(n), *type); };
+  if (!known || known->key->type.physical != type->physical) {
+    known = std::make_shared<Members>(table, as_common(make_slot(0, column.type)), options_.run);
+    for (SubQuery& sub : plan_.subqueries)
+      if (sub.table == table) sub.members.push_back(known);
+  }
+  return make_condition(make_in_query(known, as_common(std::move(node)), in.negated));
+}
+
+void Binder::narrow_by_queries(const g::Expr& predicate) {
+  if (const auto* all = predicate.as<g::Logical>(); all && all->op == g::LogicalOp::kAnd)
+    for (const auto& part : all->operands) narrow_by_queries(*part);
+  const auto* in = predicate.as<g::In>();
+  if (!in || !in->query || in->negated || mentions_either(*in->value)) return;
+  const auto known = members_.find(in->query->get());
+  if (known == members_.end() || !known->second) return;
+  const NodePtr node = bind_value(*in->value);
+  if (node && node->slot()) narrow_scan(known->second->table, *node->slot(), 0);
+}
+
 PredicatePtr Binder::bind_in(const g::In& in, const g::Span& span) {
+  if (in.query) return bind_in_query(in, span);
   if (flows_ && is_icmp(*in.value) && !find_name(*in.value->as<g::Name>())) {
     std::vector<PredicatePtr> any;
     for (const auto& item : in.items) {

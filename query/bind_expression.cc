@@ -290,7 +290,7 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     if (call.arguments.size() != 2 || !call.arguments[1]->as<g::StringLiteral>())
       return fail(span, "in_list() takes a value and the name of a list", "in_list(src_ip, \"tor\"), or src_ip in @tor");
     const g::ExprPtr list(g::Expr{g::ListReference{call.arguments[1]->as<g::StringLiteral>()->value}, call.arguments[1]->span});
-    PredicatePtr p = bind_condition(g::Expr{g::In{false, call.arguments[0], {list}}, span});
+    PredicatePtr p = bind_condition(g::Expr{g::In{false, call.arguments[0], {list}, {}}, span});
     return p ? make_predicate_node(std::move(p)) : nullptr;
   }
   if (name == "zone") {

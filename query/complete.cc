@@ -250,6 +250,7 @@ Scope scope_behind(std::string_view stages, const QueryContext& context) {
   options.tables = context.tables.get();
   options.geo = context.geo.get();
   options.any_list = true;
+  options.server_tables = [&context](std::string_view name) { return source_table(name, context); };
   const auto* asked = statement->as<g::Query>();
   options.continuous = asked && std::any_of(asked->stages.begin(), asked->stages.end(), [](const g::Stage& stage) {
     const auto* stats = stage.as<g::StatsStage>();
@@ -261,25 +262,17 @@ Scope scope_behind(std::string_view stages, const QueryContext& context) {
     if (!table.ok()) return {};
     binder.bind_table(*table->schema, show->stages);
   } else if (const auto* query = statement->as<g::Query>()) {
-    std::optional<Result<Batch>> table;
-    if (const std::string source = lower_case(query->source.name.text()); source != "flows" && context.system_tables) table = context.system_tables(source);
-    if (table && !table->ok()) return {};
-    if (table)
-      binder.bind_table(*(*table)->schema, query->stages, query);
-    else
-      binder.bind(*query);
+    binder.bind(*query);
   } else {
     return {};
   }
   return {binder.visible_names(), binder.any_flow_column()};
 }
 
-// Tables that `from` takes beside flows: those that the server knows, and not the language's own.
+// Tables that `from` takes beside flows.
 void add_sources(Collector& out) {
   out.add("flows", "keyword", "all flows");
-  constexpr std::string_view kOfTheLanguage[] = {"columns", "functions", "stages", "lists", "tables", "segments"};
-  for (const auto subject : g::show_subjects())
-    if (std::find(std::begin(kOfTheLanguage), std::end(kOfTheLanguage), subject) == std::end(kOfTheLanguage)) out.add(subject, "keyword", "a table of the server's");
+  for (const auto subject : g::show_subjects()) out.add(subject, "keyword", "a table of the server's");
 }
 
 std::string_view detail_of(std::string_view keyword) {

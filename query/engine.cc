@@ -64,6 +64,7 @@ BindOptions bind_options(const QueryRequest& request, TimestampNs now, const Que
     options.lists = context->lists.get();
     options.tables = context->tables.get();
     options.geo = context->geo.get();
+    options.server_tables = [context](std::string_view name) { return source_table(name, *context); };
   }
   if (request.from || request.to)
     options.narrow = TimeRange{request.from.value_or(kTimestampMin), request.to.value_or(kTimestampMax)};
@@ -160,9 +161,12 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
 std::optional<QueryError> run_stages(const Batch& table, const std::vector<g::Stage>& stages, const g::Query* timed, const QueryRequest& request,
                                      const QueryContext& context, ResultSink& sink, QuerySummary& summary) {
   const TimestampNs now = context.clock->now();
+  std::set<ColumnId> present;  // for queries inside
+  if (context.snapshot) present = present_columns(*context.snapshot);
   for (const bool widen : {false, true}) {  // as run_query()
     RunState run(request, context);
     BindOptions options = bind_options(request, now, &context);
+    if (!request.options.all_columns && context.snapshot) options.present = &present;
     options.run = &run;
     options.widen = widen;
     Binder binder(options);
@@ -171,6 +175,7 @@ std::optional<QueryError> run_stages(const Batch& table, const std::vector<g::St
     ExecuteReport report;
     const Status status = execute_table(*plan, table, run, sink, !widen, report);
     summary.rows = report.rows;
+    summary.stats = report.stats;
     summary.stats.elapsed = context.clock->now() - run.started;
     if (!status.ok()) return of_status(status.error());
     if (report.overflow && !widen) {
@@ -206,24 +211,18 @@ std::variant<Batch, QueryError> shown_table(const g::Show& show, const QueryCont
   return std::move(table).value();
 }
 
-// A table of the system's as a source: `from alerts`. nullopt: flows, or nothing known.
-std::optional<Result<Batch>> table_of(const g::Query& query, const QueryContext& context) {
-  const std::string name = lower_case(query.source.name.text());
-  if (name == "flows" || !context.system_tables) return std::nullopt;
-  return context.system_tables(name);
-}
+// A table of the server's as a source: `from alerts`. nullopt: flows, or nothing known.
+std::optional<Result<Batch>> table_of(const g::Query& query, const QueryContext& context) { return source_table(lower_case(query.source.name.text()), context); }
 
 // The plan of a query over flows or over a table, bound to be looked at and not run.
 std::variant<Plan, QueryError> planned(const g::Query& query, const QueryRequest& request, const QueryContext& context, BindOptions options) {
-  auto table = table_of(query, context);
-  if (table && !table->ok()) return of_status(table->error());
   std::set<ColumnId> present;
-  if (!table && context.snapshot) {
+  if (context.snapshot) {
     present = present_columns(*context.snapshot);
     options.present = &present;
   }
   Binder binder(options);
-  auto plan = table ? binder.bind_table(*(*table)->schema, query.stages, &query) : binder.bind(query);
+  auto plan = binder.bind(query);
   if (!plan) return marked(binder.error(), request.text);
   return std::move(*plan);
 }
@@ -344,11 +343,8 @@ std::vector<QueryError> validate(const QueryRequest& request, const QueryContext
     options.narrow = TimeRange{3'999'996'400 * kSecond, 4'000'000'000 * kSecond};
   }
   if (!query) return {};
-  std::optional<Result<Batch>> table;
-  if (context && !options.continuous) table = table_of(*query, *context);
-  if (table && !table->ok()) return {of_status(table->error())};
   Binder binder(options);
-  if (!(table ? binder.bind_table(*(*table)->schema, query->stages, query) : binder.bind(*query))) return {marked(binder.error(), request.text)};
+  if (!binder.bind(*query)) return {marked(binder.error(), request.text)};
   return {};
 }
 

@@ -1,4 +1,5 @@
 #include "query/execute.h"
+#include "query/in_query.h"
 #include "query/limits.h"
 #include "storage/model/counted.h"
 #include "storage/model/limits.h"
@@ -348,6 +349,7 @@ struct Execution {
 };
 
 Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report);
+Status execute_rows(Plan& plan, const Batch& rows, RunState& run, ResultSink* sink, SubTable* into, bool timed, bool stop_on_overflow, ExecuteReport& report);
 
 // The few keys of a join as a filter of the scan.
 void narrow_scan(ScanPlan& scan, const SubQuery& sub) {
@@ -387,6 +389,7 @@ void narrow_scan(ScanPlan& scan, const SubQuery& sub) {
 
 // Answers the sub-queries, and tells the operators. What a sub-query read, warned of and lost counts as the query's own.
 Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  Worker worker(run);
   for (SubQuery& sub : plan.subqueries) {
     ExecuteReport inner;
     const Status status = execute_into(*sub.plan, run, nullptr, sub.table.get(), timed, stop_on_overflow, inner);
@@ -410,11 +413,11 @@ Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow
     report.lost.insert(report.lost.end(), inner.lost.begin(), inner.lost.end());
     SLUICE_TRY(status);
     if (report.overflow && stop_on_overflow) return {};
+    for (const auto& members : sub.members) SLUICE_TRY(members->build(worker));
     narrow_scan(plan.scan, sub);
   }
   for (const auto& w : plan.warnings)
     if (std::find(report.warnings.begin(), report.warnings.end(), w) == report.warnings.end()) report.warnings.push_back(w);
-  Worker worker(run);
   for (auto& op : plan.operators) {
     SLUICE_TRY(op->begin(worker));
     SLUICE_TRY(worker.eval.meter.stopped);
@@ -423,7 +426,15 @@ Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow
   return {};
 }
 
+// The columns of a sub-query's answer are there, also when no row is.
+Status show_columns(const Plan& plan, SubTable& table) {
+  Chunk none;
+  for (const OutputColumn& c : plan.output) none.slots.push_back(std::make_shared<Column>(c.type.physical));
+  return table.rows.append(none, table.claim);
+}
+
 Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  if (plan.table) return execute_rows(plan, *plan.table, run, sink, table, timed, stop_on_overflow, report);
   SLUICE_TRY(prepare_plan(plan, run, timed, stop_on_overflow, report));
   if (report.overflow && stop_on_overflow) return {};
   const ScanStats before = report.stats;
@@ -478,11 +489,7 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
   if (report.overflow && stop_on_overflow && !report.began) return {};
   SLUICE_TRY(e.chain.flush());
   SLUICE_TRY(e.chain.begin());
-  if (table) {  // its columns are there, also when no row is
-    Chunk none;
-    for (const OutputColumn& c : plan.output) none.slots.push_back(std::make_shared<Column>(c.type.physical));
-    SLUICE_TRY(table->rows.append(none, table->claim));
-  }
+  if (table) SLUICE_TRY(show_columns(plan, *table));
   SLUICE_TRY(check_files());  // addresses are looked up when rows are sent
 
   if (timed) {
@@ -516,22 +523,18 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
   return {};
 }
 
-}  // namespace
-
-Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report) {
-  return execute_into(plan, run, &sink, nullptr, timed, stop_on_overflow, report);
-}
-
-Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, bool stop_on_overflow, ExecuteReport& report) {
-  SLUICE_TRY(prepare_plan(plan, run, false, stop_on_overflow, report));
+// As execute_into(), over rows that are there already.
+Status execute_rows(Plan& plan, const Batch& rows, RunState& run, ResultSink* sink, SubTable* into, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  SLUICE_TRY(prepare_plan(plan, run, timed, stop_on_overflow, report));
   if (report.overflow && stop_on_overflow) return {};
-  Chain chain(plan, run, &sink, false, report);
+  Chain chain(plan, run, sink, timed, report);
   chain.stop_on_overflow = stop_on_overflow;
+  if (into) chain.collect(into);
   Worker worker(run);
   worker.steps.resize(plan.operators.size());
   Chunk chunk;
-  chunk.rows = table.rows;
-  for (const Column& c : table.columns) chunk.slots.push_back(keep(c, worker.eval));
+  chunk.rows = rows.rows;
+  for (const Column& c : rows.columns) chunk.slots.push_back(keep(c, worker.eval));
   Status status = chain.feed(0, plan.operators.size(), std::move(chunk), worker, chain.deliver_emit());
   const bool goes_on = !chain.has_enough() && (!worker.eval.overflow || !stop_on_overflow || report.began);
   if (status.ok() && goes_on) status = chain.finish(0, worker);
@@ -540,7 +543,23 @@ Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& 
   add_up(report, worker, steps);
   if (report.overflow && stop_on_overflow && !report.began) return {};
   SLUICE_TRY(chain.flush());
-  return chain.begin();
+  SLUICE_TRY(chain.begin());
+  if (into) SLUICE_TRY(show_columns(plan, *into));
+  if (timed) {
+    report.steps.push_back({"read the server's table", {rows.rows, rows.rows, 0}, {}});
+    for (size_t i = 0; i < plan.operators.size(); ++i) report.steps.push_back({plan.operators[i]->describe(), steps[i], {}});
+  }
+  return {};
+}
+
+}  // namespace
+
+Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+  return execute_into(plan, run, &sink, nullptr, timed, stop_on_overflow, report);
+}
+
+Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, bool stop_on_overflow, ExecuteReport& report) {
+  return execute_rows(plan, table, run, &sink, nullptr, false, stop_on_overflow, report);
 }
 
 }  // namespace sluice::query

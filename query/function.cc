@@ -8,7 +8,7 @@ namespace {
 using namespace function_detail;
 
 constexpr std::array kFunctions = {
-    &kBin,      &kCidr,       &kIsPrivate, &kIsMulticast, &kIpVersion,   &kService,  &kProtocolName, &kIf,    &kCase,   &kCoalesce,
+    &kBin,      &kCidr,       &kIsPrivate, &kIsMulticast, &kIpVersion,   &kToIp, &kService,  &kProtocolName, &kIf,    &kCase,   &kCoalesce,
     &kMinOf,    &kMaxOf,      &kLower,     &kUpper,       &kContains,    &kStartsWith, &kEndsWith,   &kExtract, &kConcat, &kLength,
     &kToString, &kFormatBytes, &kHour,     &kDayOfWeek,   &kSeconds,     &kDuration, &kAbs,      &kFloor,        &kCeil,  &kRound,  &kLog,
     &kLog2,     &kLog10,      &kSqrt,      &kPow,         &kIfName,     &kExporterName, &kCountry, &kAsn, &kAsName,

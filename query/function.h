@@ -40,7 +40,7 @@ Error wrong_argument(std::string_view name, size_t index, std::string_view what)
 
 namespace function_detail {
 // ip
-extern const FunctionSpec kCidr, kIsPrivate, kIsMulticast, kIpVersion, kService;
+extern const FunctionSpec kCidr, kIsPrivate, kIsMulticast, kIpVersion, kToIp, kService;
 // condition
 extern const FunctionSpec kIf, kCase, kCoalesce, kMinOf, kMaxOf;
 // text

@@ -71,6 +71,25 @@ extern const FunctionSpec kIpVersion{
       return each_address(*args[0], [](const IpAddress& ip) -> uint8_t { return ip.is_v4() ? 4 : 6; });
     }};
 
+extern const FunctionSpec kToIp{
+    "to_ip", "to_ip(text)", "The address that the text is; null where it is none", 1, 1,
+    [](std::span<const NodePtr> args) -> Result<Type> {
+      if (class_of(args[0]->type.logical) != TypeClass::text && args[0]->type.logical != LogicalType::ip) return wrong_argument("to_ip", 0, "text");
+      return Type::of(LogicalType::ip);
+    },
+    [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext&) {
+      if (nodes[0]->type.logical == LogicalType::ip) return *args[0];
+      Column out(PhysicalType::Ip);
+      for (size_t i = 0; i < rows; ++i) {
+        const auto ip = args[0]->is_null(i) ? std::nullopt : parse_ip(args[0]->string_at(i));
+        if (ip)
+          out.append(*ip);
+        else
+          out.append_null();
+      }
+      return out;
+    }};
+
 extern const FunctionSpec kService{
     "service", "service(port [, protocol])", "The usual name of the service on a port, or the port's number as text", 1, 2,
     [](std::span<const NodePtr> args) -> Result<Type> {

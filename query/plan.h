@@ -51,6 +51,7 @@ struct OutputColumn {
 };
 
 struct Plan;
+struct Members;  // in_query.h
 
 // The answer of a sub-query, for the operators of the query around it. Filled before their begin(), unchanged afterwards; slot
 // i of `rows` is column i. Charged to the query's memory.
@@ -71,6 +72,7 @@ struct SubQuery {
     size_t slot, column;
   };
   std::vector<Narrow> narrows;
+  std::vector<std::shared_ptr<Members>> members;  // of `in (QUERY)`: made ready as soon as the answer is there
 };
 
 // `stats … window 5m slide 30s` of a rule: windows [n · slide, n · slide + length) of flow_end, for every whole n.
@@ -91,6 +93,7 @@ struct Plan {
   std::string render;
   std::vector<std::string> warnings;  // of what is not known here, whatever the rows say
   std::optional<PlanWindow> window;  // rules only: BindOptions::continuous
+  std::shared_ptr<const Batch> table;  // the rows, where they are a table's of the server's and not flows
 };
 
 }  // namespace sluice::query

@@ -210,4 +210,23 @@ Result<Batch> system_table(std::string_view subject, const QueryContext& context
   return Error{ErrorCode::not_found, "there is nothing to show called '" + std::string(subject) + "'"};
 }
 
+std::optional<Result<Batch>> source_table(std::string_view name, const QueryContext& context) {
+  if (name == "flows") return std::nullopt;
+  auto table = system_table(name, context);
+  if (!table.ok() && table.error().code == ErrorCode::not_found) return std::nullopt;
+  return table;
+}
+
+SystemTables tables_without_rows(std::function<std::optional<Schema>(std::string_view name)> columns) {
+  if (!columns) return {};
+  return [columns = std::move(columns)](std::string_view name) -> std::optional<Result<Batch>> {
+    auto schema = columns(name);
+    if (!schema) return std::nullopt;
+    Batch batch;
+    for (const Field& f : *schema) batch.columns.emplace_back(f.physical);
+    batch.schema = std::make_shared<const Schema>(std::move(*schema));
+    return Result<Batch>(std::move(batch));
+  };
+}
+
 }  // namespace sluice::query

@@ -247,34 +247,10 @@ std::optional<g::Query> StageBinder::prefix() {
   return before;
 }
 
-void StageBinder::narrow_scan(const std::shared_ptr<SubTable>& table, size_t slot, size_t column) {
-  if (!binder_.in_scan_frame_ || !binder_.pushable_ || slot >= binder_.scan_slots_.size()) return;
-  const auto& source = binder_.scan_slots_[slot].source;
-  const Type &mine = binder_.scan_slots_[slot].type, &theirs = table->columns[column].type;
-  if (!source || source->kind != ScanSource::Kind::stored || theirs.physical != mine.physical || theirs.enumeration != mine.enumeration) return;
-  for (SubQuery& sub : binder_.plan_.subqueries)
-    if (sub.table == table) sub.narrows.push_back({slot, column});
-}
+void StageBinder::narrow_scan(const std::shared_ptr<SubTable>& table, size_t slot, size_t column) { binder_.narrow_scan(table, slot, column); }
 
 std::shared_ptr<SubTable> StageBinder::subquery(const g::Query& query, const TimeRange& range, std::string what) {
-  if (++*binder_.options_.subqueries > limits::kSubqueriesMax) {
-    fail(span(), "more than " + std::to_string(limits::kSubqueriesMax) + " queries inside one query", {}, ErrorCode::too_large);
-    return nullptr;
-  }
-  BindOptions options = binder_.options_;
-  options.outer_range = range;
-  options.outer_overlap = binder_.plan_.scan.overlap;
-  Binder inner(options);
-  auto plan = inner.bind(query);
-  if (!plan) {
-    if (!binder_.error_) binder_.error_ = inner.error();
-    return nullptr;
-  }
-  auto table = std::make_shared<SubTable>(run());
-  table->columns = plan->output;
-  for (size_t i = 0; i < table->columns.size(); ++i) table->columns[i].slot = i;
-  binder_.plan_.subqueries.push_back({std::move(what), std::make_shared<Plan>(std::move(*plan)), table, {}});
-  return table;
+  return binder_.bind_subquery(query, range, std::move(what), span());
 }
 
 }  // namespace sluice::query

@@ -146,7 +146,7 @@ class AppImpl final : public App {
       if (!learned.ok()) log::warn("who reports which flows could not be read from what is stored, and is learned anew", {{"reason", learned.error().message}});
     }
     SLUICE_ASSIGN(outbox_, delivery::Outbox::open(std::move(targets), store_->catalog(), clock_));
-    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get(), outbox_.get(), lists_.get()}));
+    SLUICE_ASSIGN(rules_, RuleService::open({*store_, clock_, *executor_, exporter_book_.get(), outbox_.get(), lists_.get(), [this](std::string_view name) { return system_table(name); }}));
     SLUICE_ASSIGN(forwarder_, delivery::Forwarder::open(config_.forwards, {store_->catalog(), clock_, *outbox_, [this](query::QueryContext& context) {
                                                                              context.sampling_rules = exporter_book_->sampling_rules();
                                                                              context.names = exporter_book_->names();

@@ -19,10 +19,7 @@ QueryError error_at(const g::Span& span, std::string_view text, ErrorCode code, 
 query::continuous::CompileOptions rule_compile_options(const query::ListBook* lists) {
   query::continuous::CompileOptions options;
   options.lists = lists;
-  options.tables = [](std::string_view name) -> std::optional<Schema> {
-    if (name != "alerts") return std::nullopt;
-    return *server::alerts_table({}).schema;
-  };
+  options.tables = system_schema;
   return options;
 }
 

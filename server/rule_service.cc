@@ -72,8 +72,8 @@ query::QueryContext RuleService::context(const store::Snapshot& snapshot) const 
   context.executor = &parts_.executor;
   context.cancel = &cancel_;
   context.system_tables = [this](std::string_view name) -> std::optional<Result<Batch>> {
-    if (name != "alerts") return std::nullopt;
-    return Result<Batch>(alerts_table());
+    if (name == "alerts") return Result<Batch>(alerts_table());
+    return parts_.tables ? parts_.tables(name) : std::nullopt;
   };
   context.lists = lists();
   if (parts_.exporters) {

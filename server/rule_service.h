@@ -81,6 +81,7 @@ class RuleService {
     const ExporterBook* exporters = nullptr;
     delivery::Outbox* outbox = nullptr;  // whom alerts are told to; may be null
     ListKeeper* lists = nullptr;  // read before
+    query::SystemTables tables;   // what rules that are asked may read beside flows and alerts, once start() has been called
   };
   // Reads definitions and alerts, and watches the store from here on, unless its owner does and calls arrived(). REQUIRES: nothing has been
   // appended yet in this process

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "ingest/source/source.h"
+#include "query/show.h"
 #include "server/ingest_service.h"
 #include "storage/model/text_list.h"
 
@@ -334,6 +335,31 @@ Batch storage_table(const store::StoreStats& s, uint64_t catalog_bytes) {
   table.number(s.segment_rows ? static_cast<double>(s.segment_bytes) / static_cast<double>(s.segment_rows) : 0).set(s.damaged_segments);
   table.set(s.open_rows).set(s.open_bytes).set(s.journal_entries).set(s.journal_bytes).set(catalog_bytes).time(s.oldest).time(s.newest);
   return table.finish();
+}
+
+std::optional<Schema> system_schema(std::string_view name) {
+  const auto empty = [&]() -> std::optional<Batch> {
+    if (name == "alerts") return alerts_table({});
+    if (name == "rules") return rules_table({}, {});
+    if (name == "sources") return sources_table(Metrics());
+    if (name == "exporters") return exporters_table({});
+    if (name == "interfaces") return interfaces_table({});
+    if (name == "sampling") return sampling_rules_table({});
+    if (name == "exporter_errors") return exporter_errors_table({});
+    if (name == "feeds") return feeds_table({});
+    if (name == "feed_errors") return feed_errors_table({});
+    if (name == "losses") return losses_table({});
+    if (name == "targets") return targets_table({});
+    if (name == "forwards") return forwards_table({});
+    if (name == "queries") return queries_table({});
+    const store::Snapshot nothing;
+    query::QueryContext context;
+    context.snapshot = &nothing;
+    if (auto table = query::source_table(name, context); table && table->ok()) return std::move(*table).value();
+    return std::nullopt;
+  }();
+  if (!empty) return std::nullopt;
+  return *empty->schema;
 }
 
 }  // namespace sluice::server

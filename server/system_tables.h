@@ -52,4 +52,7 @@ Batch alerts_table(const std::vector<query::continuous::Episode>& alerts);
 // One row: counts and bytes of the whole store.
 Batch storage_table(const store::StoreStats& stats, uint64_t catalog_bytes);
 
+// The columns of a table that `show` shows, for who binds a query without the server that has its rows. nullopt: no such table.
+std::optional<Schema> system_schema(std::string_view name);
+
 }  // namespace sluice::server

@@ -10,6 +10,7 @@
 #include "grammar/stage_args.h"
 #include "query/bind.h"
 #include "query/continuous/rule_options.h"
+#include "query/show.h"
 #include "query/words.h"
 
 namespace sluice::query::continuous {
@@ -536,6 +537,7 @@ class Compiler {
       // Any range of the length will do to find out what comes of it.
       options.now = 4'000'000'000 * kSecond;
       options.narrow = TimeRange{options.now - over_, options.now};
+      options.server_tables = tables_without_rows(options_.tables);
     }
     std::optional<Schema>& table = table_;
     if (const std::string source = lower_case(query_.source.name.text()); source != "flows" && options_.tables) {

@@ -43,6 +43,7 @@ g::ExprPtr literal(std::string_view text) {
 using Replace = std::function<std::optional<std::vector<g::ExprPtr>>(const g::Expr&)>;
 
 g::ExprPtr replaced(const g::ExprPtr& expr, const Replace& replace);
+g::Stage stage_replaced(const g::Stage& stage, const Replace& replace);
 
 std::vector<g::ExprPtr> all_replaced(const std::vector<g::ExprPtr>& items, const Replace& replace) {
   std::vector<g::ExprPtr> out;
@@ -55,13 +56,20 @@ std::vector<g::ExprPtr> all_replaced(const std::vector<g::ExprPtr>& items, const
   return out;
 }
 
+std::optional<g::Ref<g::Query>> query_replaced(const std::optional<g::Ref<g::Query>>& query, const Replace& replace) {
+  if (!query) return std::nullopt;
+  g::Query out = **query;
+  for (g::Stage& stage : out.stages) stage = stage_replaced(stage, replace);
+  return g::Ref<g::Query>(std::move(out));
+}
+
 g::ExprPtr replaced(const g::ExprPtr& expr, const Replace& replace) {
   if (auto with = replace(*expr); with && with->size() == 1) return with->front();
   g::Expr out = *expr;
   const auto at = [&](g::ExprPtr& part) { part = replaced(part, replace); };
   std::visit(g::Overloaded{[&](g::Unary& e) { at(e.operand); }, [&](g::Arithmetic& e) { at(e.left), at(e.right); }, [&](g::Compare& e) { at(e.left), at(e.right); },
                            [&](g::Logical& e) { e.operands = all_replaced(e.operands, replace); },
-                           [&](g::In& e) { at(e.value), e.items = all_replaced(e.items, replace); }, [&](g::Between& e) { at(e.value), at(e.low), at(e.high); },
+                           [&](g::In& e) { at(e.value), e.items = all_replaced(e.items, replace), e.query = query_replaced(e.query, replace); }, [&](g::Between& e) { at(e.value), at(e.low), at(e.high); },
                            [&](g::IsNull& e) { at(e.operand); }, [&](g::Call& e) { e.arguments = all_replaced(e.arguments, replace); }, [](auto&) {}},
              out.node);
   return g::ExprPtr(std::move(out));

@@ -66,6 +66,9 @@ std::variant<std::unique_ptr<Tail>, QueryError> Tail::compile(const QueryRequest
       }
       return error;
     }
+    if (!plan->subqueries.empty())
+      return error_at(statement.span, request.text, "a tail cannot ask a query in parentheses: it would have to be asked again for every flow", "a list is read as it is when the tail begins: src_ip in @NAME",
+                      ErrorCode::unsupported);
     if (!plan->may_overflow) break;
   }
   for (const auto& op : plan->operators) SLUICE_CHECK(op->stateless());  // waiting_stage() let nothing else through

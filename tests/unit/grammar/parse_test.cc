@@ -295,6 +295,28 @@ TEST(Parse, SpansPointAtTheText) {
   EXPECT_EQ(must_parse_query("dst_port == 53").source.name.span.length, 0u);
 }
 
+TEST(Parse, QueriesBehindIn) {
+  const Query query = must_parse_query("src_ip not in (from alerts last 1d | where n in (1, 2) | select key) and dst_port in (from, http)");
+  const auto* both = query.stages.at(0).as<WhereStage>()->predicate->as<Logical>();
+  ASSERT_NE(both, nullptr);
+  const auto* in = both->operands[0]->as<In>();
+  ASSERT_NE(in, nullptr);
+  EXPECT_TRUE(in->negated);
+  EXPECT_TRUE(in->items.empty());
+  ASSERT_TRUE(in->query.has_value());
+  EXPECT_EQ((*in->query)->source.name.text(), "alerts");
+  EXPECT_TRUE((*in->query)->time.has_value());
+  EXPECT_EQ((*in->query)->stages.size(), 2u);
+  // A word is an item of a list as ever.
+  EXPECT_FALSE(both->operands[1]->as<In>()->query.has_value());
+  EXPECT_EQ(both->operands[1]->as<In>()->items.size(), 2u);
+  // And as an argument of a function, and of a stage.
+  must_parse_query("stats n = countif(src_ip in (from flows | select dst_ip)) by src_ip");
+  must_parse_query("extend seen = src_ip in (from flows | select dst_ip) | sort seen");
+  EXPECT_TRUE(std::holds_alternative<SyntaxError>(parse("src_ip in (from flows | select dst_ip")));
+  EXPECT_TRUE(std::holds_alternative<SyntaxError>(parse("src_ip in (from flows, 1)")));
+}
+
 TEST(Parse, Scripts) {
   auto result = parse_script("create list a (1); ; create list b (2);\n-- done\n");
   ASSERT_TRUE(std::holds_alternative<std::vector<Statement>>(result));

@@ -915,12 +915,26 @@ TEST_F(EngineTest, TablesOfTheServer) {
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->code, ErrorCode::unsupported);
 
-  for (const char* text : {"from alerts | where rule == 'scan'", "from alerts last 1h | stats c = count() by rule", "show alerts | where n > 1", "explain from alerts", "from flows"}) {
+  // In parentheses, beside flows and beside each other; the range around them is asked of their `ts`.
+  const std::string day = "between " + format_timestamp(kStart) + " and " + format_timestamp(kStart + kDay);
+  const auto flows = answer((day + " | stats n = count()").c_str());
+  EXPECT_EQ(answer((day + " | extend rule = 'scan' | join (from alerts) on rule | stats n = count()").c_str()), flows);
+  EXPECT_EQ(answer((day + " | extend rule = 'scan' | join anti (from alerts) on rule").c_str()).size(), 0u);
+  EXPECT_EQ(answer(("between " + format_timestamp(kStart + 1) + " and " + format_timestamp(kStart + kDay) + " | extend rule = 'scan' | join (from alerts) on rule").c_str()).size(), 0u);
+  EXPECT_EQ(answer("from alerts | join semi (from flows | stats n = count() | extend rule = 'beacon') on rule | select rule"), std::vector<std::string>{"beacon"});
+  EXPECT_EQ(answer("from alerts | join (from alerts | where rule == 'scan' | select rule, other = n) on rule | stats c = count()"), std::vector<std::string>{"1"});
+  const auto joined = answer("explain from flows | extend rule = 'scan' | join (from alerts | where n > 1) on rule");
+  ASSERT_GT(joined.size(), 2u);
+  EXPECT_EQ(joined[0], "first, join with:");
+  EXPECT_EQ(joined[1], "  read the server's table");
+  EXPECT_FALSE(answer("explain analyze from flows | extend rule = 'scan' | join (from alerts) on rule").empty());
+
+  for (const char* text : {"from alerts | where rule == 'scan'", "join semi (from alerts) on action == rule", "from alerts last 1h | stats c = count() by rule", "show alerts | where n > 1", "explain from alerts", "from flows"}) {
     request.text = text;
     EXPECT_TRUE(validate(request, &context).empty()) << text;
   }
   for (const auto& [text, hint] : {std::pair{"from alerts | where rul == 'scan'", "did you mean 'rule'?"}, {"show alerts | where rul == 'scan'", "did you mean 'rule'?"},
-                                   {"show alrts", "did you mean 'alerts'?"}, {"from alrts", "did you mean 'alerts'?"}, {"join semi (from alerts) on src_ip", "a query in parentheses reads from flows"}}) {
+                                   {"show alrts", "did you mean 'alerts'?"}, {"from alrts", "did you mean 'alerts'?"}, {"join semi (from alrts) on src_ip", "did you mean 'alerts'?"}, {"join semi (from alerts | where rul == 'x') on src_ip == rule", "did you mean 'rule'?"}}) {
     request.text = text;
     const auto errors = validate(request, &context);
     ASSERT_EQ(errors.size(), 1u) << text;

@@ -229,6 +229,24 @@ TEST(AskedRule, AsksAlerts) {
   ASSERT_TRUE(status.ok()) << status.error().message;
   EXPECT_EQ(lines, (std::multiset<std::string>{"src_ip=10.0.0.1 2 "}));
   EXPECT_EQ(refused("create rule r as from alerts | where key == 'x'", options), "rules over 'alerts' are asked again and again");
+  // Flows of who has alerts: in parentheses, beside a join and behind `in`.
+  for (const char* query : {"from flows | where src_ip in (from alerts | select to_ip(extract(key, \"src_ip=([^ ]+)\"))) | stats n = count() by src_ip",
+                            "from flows | stats n = count() by src_ip | join semi (from alerts | extend who = to_ip(extract(key, \"src_ip=([^ ]+)\"))) on src_ip == who"}) {
+    const auto follows = rule_of(std::string("create rule follows every 1m over 1h as ") + query + " alert by src_ip", options);
+    ASSERT_TRUE(follows) << query;
+    Stored two("1 flow src_ip=10.0.0.1; 1 flow src_ip=10.0.0.7");
+    two.context.system_tables = stored.context.system_tables;
+    lines.clear();
+    const Status asked = ask_rule(*follows, next_answer(*follows, two.last + 1), two.context, [&](const Finding& f) { lines.merge(lines_of(f.rows, f.columns())); }, stats);
+    ASSERT_TRUE(asked.ok()) << asked.error().message;
+    EXPECT_EQ(lines, (std::multiset<std::string>{"10.0.0.1 1 "})) << query;
+  }
+  EXPECT_EQ(refused("create rule r as src_ip in (from flows | select dst_ip) alert by src_ip", options), "a rule cannot ask a query in parentheses on a stream");
+  EXPECT_EQ(refused("create rule r every 1m as src_ip in (from alrts | select key) | stats n = count() by src_ip", options), "unknown source 'alrts'");
+  // The values of parameters stand in the query that shows an alert's flows, in parentheses too.
+  const auto valued = rule_of("create rule valued every 1m over 1h parameters (\"port=53\") as from flows | where src_ip in (from flows | where dst_port == $port | select src_ip) | stats n = count() by src_ip alert by src_ip", options);
+  ASSERT_TRUE(valued);
+  EXPECT_NE(flows_query(*valued, {"10.0.0.1"}, {at - kHour, at}).find("dst_port == 53"), std::string::npos) << flows_query(*valued, {"10.0.0.1"}, {at - kHour, at});
 }
 
 // --- watch-lists
