@@ -209,7 +209,7 @@ class AppImpl final : public App {
     bounds.limits.timeout = config_.query_timeout;
     bounds.limits.memory_bytes = config_.query_memory;
     router_.open(api::routes({*store_, clock_, *auth_, metrics_, *losses_, *queries_, *ingest_, *exporter_book_, [this] { return exporters(); }, [this] { return exporter_errors(); }, *rules_, *outbox_, tail_, *context_, feeds_.get(), config_.pushes, bounds, config_.ingest_body_bytes,
-                              [this] { return metrics_text(); }, *lists_}),
+                              [this] { return metrics_text(); }, *lists_, config_.backup_dir}),
                  *auth_, metrics_, lanes);
     feeds_->start();
     return {};

@@ -134,6 +134,11 @@ constexpr Setting kSettings[] = {
        c.geo_asn = v;
        return {};
      }},
+    {"backup-dir", "DIR", "folder in which POST /v1/admin/backup makes backups", "",
+     [](Config& c, std::string_view v) -> Status {
+       c.backup_dir = v;
+       return {};
+     }},
     {"retain-age", "DURATION", "drop segments older than this, e.g. 90d; 0 keeps all", "0",
      [](Config& c, std::string_view v) { return set_duration(c.retain_age, v); }},
     {"retain-bytes", "SIZE", "drop the oldest segments beyond this many bytes, e.g. 100GB; 0 keeps all", "0",

@@ -51,6 +51,7 @@ struct Config {
   std::string ipfix_tls_ca;  // exporters over TLS must show a certificate of one of these
   std::string tls_cert, tls_key;
   std::string geo_country, geo_asn;  // databases of places; empty: none
+  std::string backup_dir;            // where backups may be made; empty: nowhere
   DurationNs retain_age = 0;
   uint64_t retain_bytes = 0;
   DurationNs seal_age = limits::kSealAge;

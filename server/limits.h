@@ -106,6 +106,9 @@ inline constexpr size_t kGeoFileBytesMax = 1u << 30;
 inline constexpr size_t kGeoTextBytesMax = 256;
 inline constexpr DurationNs kGeoLookEvery = 10 * kSecond;
 
+// A backup's name, which is a folder's. Beyond: refused.
+inline constexpr size_t kBackupNameBytesMax = 64;
+
 // --- HTTP ---------------------------------------------------------------------------------------------------------
 // Head of a request. A Firehose request may carry 50 common attributes of 256 + 1,024 bytes next to its key. Beyond: 431.
 inline constexpr size_t kHttpHeaderBytesMax = 128u << 10;

@@ -55,6 +55,33 @@ void answer_verify(Call& call, store::Store& store) {
   call.exchange->respond(json_response(out + "]}"));
 }
 
+void answer_backup(Call& call, store::Store& store, const std::string& backup_dir) {
+  const auto body = nlohmann::json::parse(call.exchange->take_body(), nullptr, false);
+  if (!body.is_object() || body.size() != 1 || !body.contains("name") || !body["name"].is_string())
+    return call.exchange->respond(error_response(400, "invalid_argument", "the body is JSON with the text member 'name', what the backup is to be called"));
+  const std::string name = body["name"].get<std::string>();
+  const auto is_plain = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; };
+  if (name.empty() || name.size() > limits::kBackupNameBytesMax || !std::all_of(name.begin(), name.end(), is_plain))
+    return call.exchange->respond(
+        error_response(400, "invalid_argument", "a backup's name has up to " + std::to_string(limits::kBackupNameBytesMax) + " letters, digits, '-' and '_'"));
+  if (backup_dir.empty())
+    return call.exchange->respond(error_response(409, "conflict", "the server has no folder for backups", "start it with --backup-dir DIR, best on the file system of the data"));
+  const std::string path = backup_dir + "/" + name;
+  const auto made = store.backup(path);
+  if (!made.ok()) {
+    log::error("a backup could not be made", {{"path", path}, {"reason", made.error().message}});
+    return call.exchange->respond(error_response(made.error()));
+  }
+  log::info("a backup was made", {{"path", path}, {"segments", made->segments}, {"bytes", made->bytes}, {"copied_bytes", made->copied_bytes}});
+  std::string out = "{\"path\":";
+  append_json_string(out, path);
+  out += ",\"segments\":" + std::to_string(made->segments) + ",\"bytes\":" + std::to_string(made->bytes) + ",\"copied_bytes\":" + std::to_string(made->copied_bytes) +
+         ",\"missing\":" + std::to_string(made->missing) + "}";
+  http::Response response = json_response(std::move(out));
+  response.status = 201;
+  call.exchange->respond(std::move(response));
+}
+
 void answer_sampling_list(Call& call, const server::ExporterBook& exporters) {
   call.exchange->respond(json_response("{\"rules\":" + objects_json(exporters.rules_table()) + "}"));
 }

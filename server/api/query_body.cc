@@ -219,6 +219,27 @@ std::optional<TimestampNs> parse_bound(std::string_view text, TimestampNs now) {
   return parse_timestamp(text);
 }
 
+namespace {
+
+Status check_range(const QueryCall& call) {
+  if (const auto &from = call.request.from, &to = call.request.to; from && to && *from >= *to)
+    return bad("the range is empty: from = " + format_timestamp(*from) + " is not before to = " + format_timestamp(*to));
+  return {};
+}
+
+}  // namespace
+
+Result<QueryCall> read_replay_call(const http::Request& request, const QueryBounds& bounds, TimestampNs now) {
+  QueryCall call;
+  call.request.limits = bounds.limits;
+  SLUICE_ASSIGN(call.format, format_of(request));
+  for (const auto& pair : request.query)
+    if (pair.first == "q" || pair.first.starts_with(kParameterPrefix)) return bad("a replay takes from, to, limit, timeout_ms and format, not '" + pair.first.substr(0, 64) + "'");
+  SLUICE_TRY(read_query_string(call, request, bounds, now));
+  SLUICE_TRY(check_range(call));
+  return call;
+}
+
 Result<QueryCall> read_query_call(const http::Request& request, std::string_view body, const QueryBounds& bounds, TimestampNs now) {
   QueryCall call;
   call.request.limits = bounds.limits;
@@ -236,8 +257,7 @@ Result<QueryCall> read_query_call(const http::Request& request, std::string_view
     }
   }
   if (call.request.text.empty()) return bad(request.method == "POST" ? "the query is empty" : "the query is empty: GET /v1/query?q=…");
-  if (const auto &from = call.request.from, &to = call.request.to; from && to && *from >= *to)
-    return bad("the range is empty: from = " + format_timestamp(*from) + " is not before to = " + format_timestamp(*to));
+  SLUICE_TRY(check_range(call));
   if (call.request.text.size() > limits::kQueryTextBytesMax)
     return Error{ErrorCode::too_large, "the query is longer than the limit of " + std::to_string(limits::kQueryTextBytesMax) + " bytes"};
   return call;

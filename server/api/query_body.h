@@ -37,6 +37,9 @@ struct QueryBounds {
 // Errors: invalid_argument (400), unsupported (415), not_built (501: a format of the Arrow module, and there is none), too_large.
 Result<QueryCall> read_query_call(const http::Request& request, std::string_view body, const QueryBounds& bounds, TimestampNs now);
 
+// The query string of a replay: from, to, limit, timeout_ms, format. The call's text is empty. Errors: as above.
+Result<QueryCall> read_replay_call(const http::Request& request, const QueryBounds& bounds, TimestampNs now);
+
 // {"query","cursor"}; a cursor beyond the text is its end.
 struct CompletionCall {
   std::string text;

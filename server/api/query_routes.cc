@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "grammar/print.h"
 #include "server/api/answer_writer.h"
 #include "server/api/json_text.h"
 #include "server/api/result_writer.h"
@@ -130,27 +133,53 @@ http::Response query_error_response(const query::QueryError& error) {
   return response;
 }
 
-void answer_query(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
-  auto read = read_call(call, queries, bounds);
-  if (!read) return;
+namespace {
+
+// Runs what was read, and streams its answer.
+void answer_call(Call& call, server::QueryService& queries, const QueryCall& read) {
   auto cancel = std::make_shared<query::CancelToken>();
   call.exchange->on_disconnect([cancel] { cancel->cancel(); });
   const TimestampNs started = queries.now();
-  const DurationNs timeout = read->request.limits.timeout;
-  StreamedAnswer answer(*call.exchange, read->format, read->limit, [&queries, cancel, started, timeout]() -> Status {
+  const DurationNs timeout = read.request.limits.timeout;
+  StreamedAnswer answer(*call.exchange, read.format, read.limit, [&queries, cancel, started, timeout]() -> Status {
     if (cancel->cancelled()) return Error{ErrorCode::cancelled, "the query was cancelled"};
     if (timeout > 0 && queries.now() - started >= timeout)
       return Error{ErrorCode::deadline, "the query ran past its time limit while its client did not read the answer: timeout = " + format_duration(timeout)};
     return {};
   });
   query::QuerySummary summary;
-  const auto error = queries.run(call.request.id, call.principal, read->request, cancel, answer, summary, call.request.method != "GET");
+  const auto error = queries.run(call.request.id, call.principal, read.request, cancel, answer, summary, call.request.method != "GET");
   if (error) return answer.fail(*error);
-  const auto unused = query::unused_parameters(read->request);
+  const auto unused = query::unused_parameters(read.request);
   for (size_t i = 0; i < unused.size() && i < kUnusedTold; ++i)
     summary.warnings.push_back("the parameter '" + unused[i] + "' is not used: the query has no $" + unused[i]);
   if (unused.size() > kUnusedTold) summary.warnings.push_back("and " + counted(unused.size() - kUnusedTold, "more parameter is", "more parameters are") + " not used");
   answer.finish(summary);
+}
+
+}  // namespace
+
+void answer_query(Call& call, server::QueryService& queries, const QueryBounds& bounds) {
+  if (const auto read = read_call(call, queries, bounds)) answer_call(call, queries, *read);
+}
+
+void answer_replay(Call& call, server::QueryService& queries, const server::RuleService& rules, const QueryBounds& bounds) {
+  const std::string& name = call.arguments[0];
+  const auto known = rules.rules();
+  // So the name is one that a statement may have.
+  if (std::none_of(known.begin(), known.end(), [&](const server::RuleStatus& r) { return r.name == name; }))
+    return call.exchange->respond(error_response(404, "not_found", "there is no rule '" + name.substr(0, 100) + "'"));
+  auto read = read_replay_call(call.request, bounds, queries.now());
+  if (!read.ok()) return call.exchange->respond(error_response(read.error()));
+  const auto &from = read->request.from, &to = read->request.to;
+  read->request.text = "replay rule " + grammar::quote_string(name);
+  if (from && to)
+    read->request.text += " over between " + format_timestamp(*from) + " and " + format_timestamp(*to);
+  else if (from)
+    read->request.text += " over since " + format_timestamp(*from);
+  else if (to)
+    read->request.text += " over between " + format_timestamp(query::continuous::kEarliest) + " and " + format_timestamp(*to);
+  answer_call(call, queries, *read);
 }
 
 void answer_explain(Call& call, server::QueryService& queries, const QueryBounds& bounds) {

@@ -143,6 +143,7 @@ void Router::set_trouble(std::string reason) {
 Router::Match Router::match(const http::Request& request) const {
   Match found;
   const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  bool is_literal = false;  // a path that a route names in full is that route's alone: /v1/rules/test is not the rule 'test'
   for (const Route& route : routes_) {
     const auto parts = parts_of(route.pattern);
     if (parts.size() != request.segments.size()) continue;
@@ -155,6 +156,8 @@ Router::Match Router::match(const http::Request& request) const {
         fits = parts[i] == request.segments[i];
     }
     if (!fits) continue;
+    if (!arguments.empty() && is_literal) continue;
+    is_literal = is_literal || arguments.empty();
     if (route.method == method) return {&route, std::move(arguments), {}};
     if (!found.allowed.empty()) found.allowed += ", ";
     found.allowed.append(route.method);

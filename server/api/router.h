@@ -80,6 +80,7 @@ class Router final : public http::Handler {
     std::string allowed;  // methods that the path knows, when not this one
   };
   http::Admission admit_route(const http::Request& head, std::optional<uint64_t> content_length);
+  // Routes without arguments stand before those that could be taken for them.
   Match match(const http::Request& request) const;
   http::Response not_found(const http::Request& request) const;
 

@@ -47,11 +47,14 @@ struct Parts {
   size_t ingest_body_bytes_max = limits::kIngestBodyBytesMax;
   std::function<std::string()> metrics_text;
   server::ListKeeper& lists;
+  std::string backup_dir;  // empty: no backups are made
 };
 std::vector<Route> routes(const Parts& parts);
 
 // query_routes.cc
 void answer_query(Call& call, server::QueryService& queries, const QueryBounds& bounds);
+// `replay rule NAME over …`, with the range and bounds of the query string.
+void answer_replay(Call& call, server::QueryService& queries, const server::RuleService& rules, const QueryBounds& bounds);
 void answer_explain(Call& call, server::QueryService& queries, const QueryBounds& bounds);
 void answer_validate(Call& call, server::QueryService& queries, const QueryBounds& bounds);
 void answer_complete(Call& call, server::QueryService& queries);
@@ -92,6 +95,7 @@ void answer_table_drop(Call& call, server::ContextKeeper& context);
 
 // rule_routes.cc
 void answer_rules(Call& call, const server::RuleService& rules);
+void answer_rule(Call& call, const server::RuleService& rules);
 void answer_alerts(Call& call, const server::RuleService& rules);
 void answer_rules_apply(Call& call, server::RuleService& rules);
 void answer_rules_test(Call& call);
@@ -114,6 +118,7 @@ void answer_list_remove(Call& call, server::ListKeeper& lists);
 void answer_flush(Call& call, store::Store& store);
 void answer_compact(Call& call, store::Store& store);
 void answer_verify(Call& call, store::Store& store);
+void answer_backup(Call& call, store::Store& store, const std::string& backup_dir);
 void answer_sampling_list(Call& call, const server::ExporterBook& exporters);
 void answer_sampling_add(Call& call, server::ExporterBook& exporters, const Clock& clock);
 void answer_sampling_remove(Call& call, server::ExporterBook& exporters);

@@ -21,6 +21,14 @@ void answer_rules(Call& call, const server::RuleService& rules) {
                                        ",\"processed_flows\":" + std::to_string(queue.processed_rows) + ",\"catch_ups\":" + std::to_string(queue.catch_ups) + "}}"));
 }
 
+void answer_rule(Call& call, const server::RuleService& rules) {
+  auto asked = rules.rules();
+  std::erase_if(asked, [&](const server::RuleStatus& r) { return r.name != call.arguments[0]; });
+  if (asked.empty()) return call.exchange->respond(error_response(404, "not_found", "there is no rule '" + call.arguments[0].substr(0, 100) + "'"));
+  const std::string one = objects_json(server::rules_table(asked, rules.queue()));
+  call.exchange->respond(json_response(one.substr(1, one.size() - 2)));
+}
+
 void answer_alerts(Call& call, const server::RuleService& rules) {
   auto alerts = rules.alerts();
   uint64_t limit = 1'000;

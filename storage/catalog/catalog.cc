@@ -7,6 +7,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/transaction_log.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -558,6 +559,29 @@ Status Catalog::reclaim_journal(uint64_t live_bytes) {
   options.exclusive_manual_compaction = false;
   const auto status = database->db->CompactRange(options, database->journal, nullptr, nullptr);
   if (!status.ok()) return to_error(status, "cannot compact the journal of " + impl_->path);
+  return {};
+}
+
+Status Catalog::copy_to(const std::string& directory) {
+  SLUICE_TRY(heal());
+  const std::string to = directory + "/catalog";
+  {
+    const auto database = impl_->use();
+    if (!database) return impl_->closed();
+    rocksdb::Checkpoint* raw = nullptr;
+    auto status = rocksdb::Checkpoint::Create(database->db.get(), &raw);
+    const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);
+    // With what is in memory in sorted files: links instead of a copy of the log.
+    if (status.ok()) status = checkpoint->CreateCheckpoint(to, 0);
+    if (!status.ok()) return to_error(status, "cannot copy the catalogue to " + to);
+  }
+  // A checkpoint may have no log, which would be taken for one that was lost; opening it makes one.
+  std::shared_ptr<Database> opened;
+  std::string damage;
+  bool tail_cut = false;
+  const auto status = open_database(to, rocksdb::NewLRUCache(1u << 20), opened, damage, tail_cut);
+  if (!status.ok()) return to_error(status, "cannot open the copy of the catalogue " + to);
+  if (!damage.empty()) return Error{ErrorCode::corrupt, "the copy of the catalogue " + to + " is damaged: " + damage};
   return {};
 }
 

@@ -132,6 +132,11 @@ class Catalog {
   // the entries that remain. Blocks nobody else.
   Status reclaim_journal(uint64_t live_bytes);
 
+  // A catalogue with the same keys in <directory>/catalog, as of one moment of the call; commits go on meanwhile. Its sorted files are hard
+  // links where the file system has them. It has been opened once: what cannot be opened is an error here. REQUIRES: `directory` is there
+  // Errors: io (also when <directory>/catalog is there), full, corrupt.
+  Status copy_to(const std::string& directory);
+
   CatalogStats stats() const;
 
  private:

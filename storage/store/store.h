@@ -65,6 +65,13 @@ struct DamagedSegment {
   std::string reason;
 };
 
+// What a backup holds.
+struct Backup {
+  uint64_t segments = 0, bytes = 0;  // files of segments
+  uint64_t copied_bytes = 0;         // of those: copied, because the folder is on another file system; the others are the same files
+  uint64_t missing = 0;              // damaged segments whose files are not there
+};
+
 // What a query sees: never changes, holds no lock. Rows in `open` are not in `segments` and the other way round.
 struct Snapshot {
   std::vector<std::shared_ptr<const segment::Segment>> segments;  // by partition, then first
@@ -121,6 +128,12 @@ class Store {
   virtual void forget_checks() = 0;
   // A segment whose read failed with `corrupt` during a query: out of later snapshots, listed as damaged.
   virtual void report_damage(uint64_t segment_id, std::string reason) = 0;
+
+  // A data directory of its own at `directory`, which must not be there yet: all that was acknowledged before the call, and of what comes
+  // meanwhile each append whole or not at all. Segments are hard links (they never change), the catalogue a checkpoint; so it costs
+  // what is in the journal, and appends and queries go on. A store opened there is the same store. It stands under directory + ".partial"
+  // until it is whole. One at a time. Errors: conflict (something is there), full, io, corrupt.
+  virtual Result<Backup> backup(const std::string& directory) = 0;
 
   // Ok, or why appends are refused at the moment: the disk is full, or the catalogue could not be written and cannot be yet (asking
   // makes it try). Not for rows that only wait to be sealed. Errors: full, io.

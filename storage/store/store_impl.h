@@ -1,7 +1,7 @@
 // The store's inside: state and locks. Included by storage/store/*.cc only.
 //
 // Locks, in the order that they are taken:
-//   seal_mutex_, merge_mutex_, retain_mutex_   one each per kind of maintenance, held over file writing
+//   seal_mutex_, merge_mutex_, retain_mutex_   one each per kind of maintenance, held over file writing; backup_mutex_ likewise
 //   publish_mutex_                             catalogue writes that change the segment list, and the swap after them
 //   mutex_                                     the state that snapshots are made of; held for pointer work only
 // append holds none of them while it encodes and syncs; it takes mutex_ to make its rows visible.
@@ -99,6 +99,7 @@ class StoreImpl final : public Store {
   void forget_checks() override;
   void report_damage(uint64_t segment_id, std::string reason) override;
   Status check_writable() override;
+  Result<Backup> backup(const std::string& directory) override;
   StoreStats stats() const override;
   DurationNs partition_width() const override { return options_.partition_width; }
   catalog::Catalog& catalog() override { return *catalog_; }
@@ -136,6 +137,8 @@ class StoreImpl final : public Store {
   void join_small_rows(TimestampNs partition_start);
   Status decide_undecided();
 
+  Result<Backup> fill_backup(const std::string& folder);  // backup.cc
+
   // --- seal, merge, retain
   Result<uint64_t> seal_partitions(const std::function<bool(const Partition&)>& wanted);
   Result<bool> seal_some(TimestampNs start, uint64_t bound);
@@ -160,7 +163,7 @@ class StoreImpl final : public Store {
   std::string segments_folder_;
   std::unique_ptr<catalog::Catalog> catalog_;
 
-  std::mutex seal_mutex_, merge_mutex_, retain_mutex_, publish_mutex_;
+  std::mutex seal_mutex_, merge_mutex_, retain_mutex_, backup_mutex_, publish_mutex_;
   TimestampNs keys_purged_at_ = kTimestampMin;  // retain_mutex_
   std::set<uint64_t> too_large_to_merge_;       // ids of segments; merge_mutex_
 

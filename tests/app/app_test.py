@@ -1141,6 +1141,87 @@ class Lives(unittest.TestCase):
                 self.assertEqual(s.stop(), 0)
 
 
+class Backups(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="sluice-backup-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+
+    def test_a_server_on_the_backup_answers_as_the_other_did(self):
+        data, backups = self.folder + "/data", self.folder + "/backups"
+        os.mkdir(backups)
+        question = "from flows | stats n = count(), b = sum(bytes), e = count_distinct(src_ip) by dst_port"
+        with Sluiced("--backup-dir", backups, data=data) as s:
+            for part in range(3):
+                s.post("/v1/ingest/aws_vpc", aws_lines(500), headers={"X-Sluice-Object": f"part-{part}"})
+                if part < 2:
+                    s.post("/v1/admin/flush")
+            s.post("/v1/admin/compact")
+            s.query("create list watched (192.0.2.0/24)").rows()
+            s.query("create rule telnet as dst_port == 23 and dst_ip in @watched alert by src_ip").rows()
+            token = s.post("/v1/admin/tokens", '{"name":"ops","role":"admin"}').json()["token"]
+            s.token = token
+            answers = [s.query(q).rows() for q in (question, "show lists", "show rules | select name, text", "from flows | stats n = count()")]
+            # While flows come in: the backup is one moment of them.
+            stop, sent = threading.Event(), []
+
+            def push():
+                while not stop.is_set():
+                    s.post("/v1/ingest/aws_vpc", aws_lines(50, source="10.99"), headers={"X-Sluice-Object": f"more-{len(sent)}"})
+                    sent.append(50)
+
+            made = s.post("/v1/admin/backup", '{"name":"quiet"}')
+            self.assertEqual(made.status, 201, made.body)
+            self.assertEqual(made.json()["path"], backups + "/quiet")
+            self.assertGreaterEqual(made.json()["segments"], 1)
+            thread = threading.Thread(target=push)
+            thread.start()
+            try:
+                for number in range(3):
+                    before = len(sent)
+                    self.assertEqual(s.post("/v1/admin/backup", json.dumps({"name": f"busy-{number}"})).status, 201)
+                    acknowledged = 1500 + 50 * before
+            finally:
+                stop.set()
+                thread.join()
+            self.assertEqual(s.post("/v1/admin/backup", '{"name":"quiet"}').status, 409)
+            for wrong in ("{}", '{"name":"../x"}', '{"name":".x"}', '{"name":""}', '{"name":7}', "quiet", json.dumps({"name": "x" * 65})):
+                self.assertEqual(s.post("/v1/admin/backup", wrong).status, 400, wrong)
+            self.assertEqual(s.post("/v1/admin/verify").json()["damaged"], [])
+            s.post("/v1/ingest/aws_vpc", aws_lines(100), headers={"X-Sluice-Object": "later"})
+        self.assertEqual(sorted(os.listdir(backups)), ["busy-0", "busy-1", "busy-2", "quiet"])
+        self.assertEqual(os.stat(backups + "/quiet").st_mode & 0o077, 0)
+        shutil.copytree(backups + "/quiet", self.folder + "/restored")
+        with Sluiced(data=self.folder + "/restored") as s:
+            self.assertEqual(s.query(question).status, 401)
+            s.token = token
+            self.assertEqual([s.query(q).rows() for q in (question, "show lists", "show rules | select name, text", "from flows | stats n = count()")], answers)
+            self.assertEqual(s.post("/v1/admin/verify").json()["damaged"], [])
+            # It goes on from there: an object that it knows is a duplicate, one that came later is new.
+            self.assertTrue(s.post("/v1/ingest/aws_vpc", aws_lines(500), headers={"X-Sluice-Object": "part-0"}).json()["duplicate"])
+            self.assertEqual(s.post("/v1/ingest/aws_vpc", aws_lines(100), headers={"X-Sluice-Object": "later"}).json()["accepted"], 100)
+            s.post("/v1/admin/flush")
+        with Sluiced(data=backups + "/busy-2") as s:
+            s.token = token
+            count = s.query("from flows | stats n = count()").rows()[0][0]
+            self.assertGreaterEqual(count, acknowledged)
+            self.assertEqual(count % 50, 0)
+        # What was done to a copy, or to a backup, is not done to the data.
+        with Sluiced(data=data) as s:
+            s.token = token
+            self.assertEqual(s.query("from flows | stats n = count()").rows(), [[1600 + sum(sent)]])
+            self.assertEqual(s.post("/v1/admin/verify").json()["damaged"], [])
+
+    def test_without_a_folder_for_them_there_are_none(self):
+        with Sluiced() as s:
+            refused = s.post("/v1/admin/backup", '{"name":"x"}')
+            self.assertEqual(refused.status, 409)
+            self.assertIn("--backup-dir", refused.error["hint"])
+        with Sluiced("--backup-dir", self.folder + "/nowhere") as s:
+            refused = s.post("/v1/admin/backup", '{"name":"x"}')
+            self.assertEqual(refused.status, 500)
+            self.assertIn("nowhere/x.partial", refused.error["message"])
+
+
 class Starts(unittest.TestCase):
     def setUp(self):
         self.data = tempfile.mkdtemp(prefix="sluice-app-")

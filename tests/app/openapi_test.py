@@ -39,6 +39,7 @@ CONFIG = """http = "127.0.0.1:0"
 netflow = "127.0.0.1:0"
 sflow = "127.0.0.1:0"
 query-timeout = "10s"
+backup-dir = "FOLDER/backups"
 
 [[exporter]]
 address = "10.9.8.7"
@@ -87,6 +88,7 @@ class Lively:
         self.folder = tempfile.TemporaryDirectory(prefix="sluice-openapi-")
         folder = self.folder.name
         os.mkdir(folder + "/in")
+        os.mkdir(folder + "/backups")
         with open(folder + "/switch.csv", "w") as file:
             file.write("7,uplink,to the core\n")
         with open(folder + "/sluice.toml", "w") as file:

@@ -178,6 +178,30 @@ class Rules(unittest.TestCase):
         whole = self.s.query("replay rule replayed_asked").json()["rows"]
         self.assertTrue({"src_ip=10.4.1.1", "src_ip=10.4.1.2"} <= {row[columns.index("key")] for row in whole}, whole)
 
+    def test_one_rule_by_its_path(self):
+        self.s.query("create rule by_path as dst_port == 6789 | stats n = count() by src_ip window 1m | where n >= 2 alert by src_ip").rows()
+        at = 1763600000
+        push(self.s, [flow("10.44.0.1", port=6789, at=at + i) for i in range(3)] + [flow("10.44.0.2", port=6789, at=at + 7200 + i) for i in range(3)])
+        one, listed = self.s.get("/v1/rules/by_path").json(), self.s.get("/v1/rules?name=by_path").json()["rules"][0]
+        self.assertEqual([one[k] for k in ("name", "text", "window", "created_at")], [listed[k] for k in ("name", "text", "window", "created_at")])
+        self.assertEqual(set(one), set(listed))
+        self.assertEqual(self.s.get("/v1/rules/nobody").status, 404)
+        for path in ("/v1/rules/apply", "/v1/rules/test"):  # routes of their own
+            self.assertEqual(self.s.get(path).status, 405)
+
+        def keys(query):
+            answer = self.s.post("/v1/rules/by_path/replay" + query)
+            at = [c["name"] for c in answer.json()["columns"]].index("key")
+            return sorted(row[at] for row in answer.rows())
+
+        self.assertEqual(keys(""), ["src_ip=10.44.0.1", "src_ip=10.44.0.2"])
+        self.assertEqual(keys(f"?to={(at + 3600) * 1000}"), ["src_ip=10.44.0.1"])
+        self.assertEqual(keys(f"?from={(at + 3600) * 1000}"), ["src_ip=10.44.0.2"])
+        self.assertEqual(keys(f"?from={(at + 3600) * 1000}&to={(at + 3700) * 1000}"), [])
+        self.assertEqual(self.s.post("/v1/rules/nobody/replay").status, 404)
+        self.assertEqual(self.s.post("/v1/rules/by_path/replay?q=x").status, 400)
+        self.assertEqual(self.s.post("/v1/rules/by_path/replay?from=now&to=now-1h").status, 400)
+
     def test_lists_are_read_and_reloaded(self):
         error = self.s.query("create rule listed as dst_ip in @nowhere").error
         self.assertEqual((error["line"], error["column"]), (1, 33))
