@@ -250,7 +250,7 @@ TEST(Config, EverySettingIsUsable) {
     EXPECT_FALSE(setting.help.empty());
     const Status s = setting.apply(c, "\x01");
     const bool takes_any_text = setting.name == "data" || setting.name == "tls-cert" || setting.name == "tls-key" || setting.name == "ipfix-tls-ca" ||
-                                setting.name == "geo-country" || setting.name == "geo-asn";
+                                setting.name == "geo-country" || setting.name == "geo-asn" || setting.name == "backup-dir";
     EXPECT_EQ(s.ok(), takes_any_text) << setting.name;
   }
   EXPECT_FALSE(apply_setting(c, "no-such", "1").ok());
