@@ -6,6 +6,7 @@
 #include "ingest/receive/digest.h"
 #include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
+#include "server/body_verdict.h"
 #include "server/limits.h"
 #include "server/log.h"
 #include "server/message_bodies.h"
@@ -135,6 +136,7 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
     }
   }
   parts_.metrics.count_ingest(is_known_source(work.source) ? std::string_view(work.source) : "unknown", sum);
+  note_warnings(parts_.metrics, work.source, report, work.context.received_at);
   if (report.rejected > 0 && !report.errors.empty())
     log::debug("records of a feed were rejected", {{"feed", identity_.name},
                                                    {"object", object},

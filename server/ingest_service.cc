@@ -6,6 +6,7 @@
 #include "ingest/receive/inflate.h"
 #include "ingest/receive/limits.h"
 #include "ingest/source/packet_body.h"
+#include "server/body_verdict.h"
 #include "server/log.h"
 #include "server/message_bodies.h"
 #include "server/scattered_append.h"
@@ -73,6 +74,7 @@ void IngestService::count(std::string_view source, size_t bytes, const Result<In
       counts.no_data = outcome->report.no_data;
       counts.skipped_data = outcome->report.skipped_data;
     }
+    note_warnings(metrics_, source, outcome->report, clock_.now());
   } else {
     counts.failed = 1;
     if (outcome.error().code == ErrorCode::full) ++metrics_.ingest_refused_full;

@@ -97,6 +97,19 @@ std::map<std::string, Metrics::IngestCounts, std::less<>> Metrics::ingest() cons
   return ingest_;
 }
 
+void Metrics::note_warning(std::string_view source, std::string text, int64_t at) {
+  std::lock_guard lock(mutex_);
+  IngestWarning& last = warnings_[std::string(source)];
+  last.text = std::move(text);
+  last.at = at;
+  ++last.bodies;
+}
+
+std::map<std::string, Metrics::IngestWarning, std::less<>> Metrics::warnings() const {
+  std::lock_guard lock(mutex_);
+  return warnings_;
+}
+
 void Metrics::write(MetricsText& out) const {
   std::map<std::pair<std::string, int>, uint64_t> requests;
   std::map<std::string, IngestCounts, std::less<>> ingest;
@@ -122,6 +135,8 @@ void Metrics::write(MetricsText& out) const {
   by_source("sluice_ingest_duplicates_total", "Bodies whose object was ingested before", &IngestCounts::duplicates);
   by_source("sluice_ingest_no_data_total", "Records that say that there was no traffic", &IngestCounts::no_data);
   by_source("sluice_ingest_skipped_data_total", "Records that say that the source lost data", &IngestCounts::skipped_data);
+  out.family("sluice_ingest_warned_total", "counter", "Bodies that were taken with a warning, such as a header that names a column nobody knows, since the start");
+  for (const auto& [source, warning] : warnings()) out.sample(static_cast<double>(warning.bodies), {{"source", source}});
   by_source("sluice_ingest_failed_total", "Bodies answered with an error", &IngestCounts::failed);
   out.counter("sluice_ingest_refused_full_total", "Bodies refused with 503 because a bound was met", static_cast<double>(ingest_refused_full.load()));
   out.counter("sluice_ingest_not_built_total", "Bodies and objects of a kind that this build does not read (Parquet without Apache Arrow)",

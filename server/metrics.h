@@ -52,6 +52,14 @@ struct Metrics {
   };
   void count_ingest(std::string_view source, const IngestCounts& counts);
   std::map<std::string, IngestCounts, std::less<>> ingest() const;
+  // What bodies of a source were taken with all the same; the last is kept, since the start.
+  struct IngestWarning {
+    std::string text;
+    int64_t at = 0;  // TimestampNs
+    uint64_t bodies = 0;
+  };
+  void note_warning(std::string_view source, std::string text, int64_t at);
+  std::map<std::string, IngestWarning, std::less<>> warnings() const;
   void write(MetricsText& out) const;
 
   Histogram query_seconds, http_seconds;
@@ -63,6 +71,7 @@ struct Metrics {
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, int>, uint64_t> requests_;
   std::map<std::string, IngestCounts, std::less<>> ingest_;
+  std::map<std::string, IngestWarning, std::less<>> warnings_;
 };
 
 }  // namespace sluice::server

@@ -179,8 +179,9 @@ Batch exporter_errors_table(const std::vector<ingest::PacketError>& errors) {
 Batch sources_table(const Metrics& metrics) {
   TableWriter table{{"name", L::string},   {"description", L::string}, {"lines", L::boolean},  {"bodies", L::uint},       {"bytes", L::uint, "bytes"},
                     {"accepted", L::uint}, {"rejected", L::uint},      {"duplicates", L::uint}, {"no_data", L::uint}, {"skipped_data", L::uint},
-                    {"failed", L::uint},   {"since", L::timestamp}};
+                    {"failed", L::uint},   {"since", L::timestamp},    {"warned", L::uint},     {"warning", L::string},    {"warning_at", L::timestamp}};
   const auto counts = metrics.ingest();
+  const auto warnings = metrics.warnings();
   for (const std::string_view name : source_names()) {
     const ingest::SourceSpec* spec = ingest::find_source(name);
     Metrics::IngestCounts c;
@@ -188,6 +189,10 @@ Batch sources_table(const Metrics& metrics) {
     table.row();
     table.text(name).text(spec ? spec->description : "").flag(spec && spec->splittable_lines);
     table.set(c.bodies).set(c.bytes).set(c.accepted).set(c.rejected).set(c.duplicates).set(c.no_data).set(c.skipped_data).set(c.failed).time(metrics.ingest_since);
+    if (const auto found = warnings.find(name); found != warnings.end())
+      table.set(found->second.bodies).text(found->second.text).time(found->second.at);
+    else
+      table.set(uint64_t{0}).null().null();
   }
   return table.finish();
 }

@@ -14,6 +14,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "client/repl/answer.h"
@@ -30,6 +31,7 @@ constexpr size_t kBodyBytes = 16u << 20;
 constexpr size_t kSentBytesMax = 64u << 20;
 constexpr size_t kWholeBodyBytesMax = 512u << 20;
 constexpr size_t kRefusedShown = 5;  // files of which the reason is told one by one
+constexpr size_t kWarningsShown = 20;  // of all files
 constexpr size_t kLineBytesMax = 1u << 20;
 constexpr int kRetriesMax = 30;
 
@@ -342,6 +344,11 @@ class Uploader {
     totals_.no_data += number("no_data");
     totals_.skipped_data += number("skipped_data");
     if (number("rejected") > 0) exit_code_ = std::max(exit_code_, 1);
+    // Each once: pieces of a file repeat its header.
+    if (j.contains("warnings") && j["warnings"].is_array())
+      for (const auto& warning : j["warnings"])
+        if (warning.is_string() && warned_.size() < kWarningsShown && warned_.insert(warning.get<std::string>()).second)
+          complain(name_ + ": warning: " + printable(warning.get<std::string>()));
     if (!j.contains("errors") || !j["errors"].is_array()) return;
     for (const auto& e : j["errors"]) {
       if (shown_errors_ == 20) complain("(more errors follow; all are counted)");
@@ -397,6 +404,7 @@ class Uploader {
   int exit_code_ = 0;
   size_t file_count_ = 0, shown_errors_ = 0, refused_ = 0;
   std::string last_refused_;
+  std::set<std::string> warned_;
   uint64_t piece_ = 0;  // bodies of the current file posted so far
   std::string name_;
 };

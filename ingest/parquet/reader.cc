@@ -353,22 +353,12 @@ class Reader {
   Status flush() {
     if (numbers_.empty() && has_flushed_) return {};
     has_flushed_ = true;
-    SLUICE_ASSIGN(DecodeReport part, lines_(text_, context_, sink_));
-    report_.accepted += part.accepted;
-    report_.rejected += part.rejected;
-    report_.no_data += part.no_data;
-    report_.skipped_data += part.skipped_data;
-    report_.ignored += part.ignored;
-    report_.clamped_times += part.clamped_times;
-    report_.cut_strings += part.cut_strings;
-    report_.skipped_range.from = std::min(report_.skipped_range.from, part.skipped_range.from);
-    report_.skipped_range.to = std::max(report_.skipped_range.to, part.skipped_range.to);
-    for (auto& error : part.errors) {
-      if (report_.errors.size() >= limits::kReportedErrorsMax) break;
-      // Line 1 is the header.
-      const size_t line = error.record < 2 ? 0 : static_cast<size_t>(error.record - 2);
-      report_.errors.push_back({line < numbers_.size() ? numbers_[line] : error.record, std::move(error.reason)});
-    }
+    SLUICE_ASSIGN(const DecodeReport part, lines_(text_, context_, sink_));
+    // Line 1 is the header.
+    report_.merge(part, [&](uint64_t record) {
+      const size_t line = record < 2 ? 0 : static_cast<size_t>(record - 2);
+      return line < numbers_.size() ? numbers_[line] : record;
+    });
     text_ = header_;
     numbers_.clear();
     return {};

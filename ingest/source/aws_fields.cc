@@ -144,6 +144,7 @@ Result<Format> compile(std::span<const std::string_view> names) {
     if (field == nullptr && !has_name_shape(name))
       return Error{ErrorCode::invalid_argument, "header holds what cannot be a field name: " + quoted(name)};
     any_known |= field != nullptr;
+    if (field == nullptr) format.unknown.emplace_back(name);
     format.steps.push_back({field ? field->kind : FieldKind::extra, std::move(key)});
   }
   if (!any_known)
@@ -166,6 +167,14 @@ Result<Format> compile_text(std::string_view text) {
     if (names.size() > limits::kHeaderColumnsMax) break;
   }
   return compile(names);
+}
+
+std::vector<std::string_view> absent_fields(const Format& format) {
+  std::vector<std::string_view> absent;
+  for (const FieldSpec& field : kFields)
+    if (std::none_of(format.steps.begin(), format.steps.end(), [name = underscored(field.name)](const Step& step) { return step.name == name; }))
+      absent.push_back(field.name);
+  return absent;
 }
 
 bool looks_like_header(std::span<const std::string_view> words, bool any) {

@@ -50,6 +50,7 @@ struct Step {
 // A compiled list of fields.
 struct Format {
   std::vector<Step> steps;
+  std::vector<std::string> unknown;  // names of the list that no field has, as written
   bool transit_gateway = false;
   bool has(FieldKind kind) const {
     for (const Step& step : steps)
@@ -62,6 +63,8 @@ struct Format {
 Result<Format> compile(std::span<const std::string_view> names);
 // A format as people and the AWS API write it: "${version} ${vpc-id}", "version vpc_id", commas allowed.
 Result<Format> compile_text(std::string_view format);
+// Names of fields that the format lacks.
+std::vector<std::string_view> absent_fields(const Format& format);
 // Whether the words are field names rather than values: each has the shape of a name, and at least half are known
 // (`any`: at least one).
 bool looks_like_header(std::span<const std::string_view> words, bool any);

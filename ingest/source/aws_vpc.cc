@@ -124,6 +124,7 @@ class Decoder {
     auto compiled = aws::compile_text(format);
     if (!compiled.ok()) return std::move(compiled).error().with("configured format");
     use(std::move(*compiled));
+    note_unknown_columns(0);
     return {};
   }
 
@@ -185,10 +186,20 @@ class Decoder {
     has_flags_ = format_.has(FieldKind::tcp_flags);
   }
 
+  void note_unknown_columns(uint64_t record) {
+    if (format_.unknown.empty()) return;
+    UnknownColumn column{record, {}, aws::absent_fields(format_)};
+    for (const std::string& name : format_.unknown) {
+      column.name = name;
+      report_.note_unknown_column(column);
+    }
+  }
+
   Status header(std::span<const std::string_view> words) {
     auto compiled = aws::compile(words);
     if (compiled.ok()) {
       use(std::move(*compiled));
+      note_unknown_columns(number_);
       return {};
     }
     if (strict_ && state_ == State::unknown) return std::move(compiled).error().with("line " + std::to_string(number_));

@@ -12,6 +12,8 @@ namespace sluice::limits {
 // --- ingest -------------------------------------------------------------------------------------------------------
 // Record errors that one answer lists; all are counted.
 inline constexpr size_t kReportedErrorsMax = 100;
+// Columns of headers that no field is called, of which one answer tells. Beyond: they are kept in `extra` all the same.
+inline constexpr size_t kUnknownColumnsMax = 16;
 // One JSON object around AWS lines: a CloudWatch batch that Lambda gets has 6 MiB at most. Beyond: rejected and counted.
 inline constexpr size_t kEnvelopeBytesMax = 16u << 20;
 // One JSON object of a source that has a record, or a delivery of records, in each. Beyond: rejected and counted.

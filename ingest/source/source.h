@@ -29,6 +29,15 @@ struct RecordError {
   std::string reason;   // fixed part first, values last; hostile bytes escaped and cut
 };
 
+// A column of a header, or of a configured list of fields, that no field of the source is called. Its values are kept in `extra`.
+struct UnknownColumn {
+  uint64_t record = 0;  // line of the header; 0: of the configured list
+  std::string name;     // as written
+  // Names that the header lacks and that may have been meant. Of static storage.
+  std::vector<std::string_view> absent;
+  bool is_open = false;  // scripts add columns of their own: worth a word only where one of those names is near
+};
+
 // What became of one body. Counts are exact; `errors` lists the first limits::kReportedErrorsMax.
 struct DecodeReport {
   uint64_t accepted = 0;         // rows made
@@ -39,12 +48,17 @@ struct DecodeReport {
   uint64_t clamped_times = 0;
   uint64_t cut_strings = 0;
   std::vector<RecordError> errors;
+  std::vector<UnknownColumn> unknown_columns;  // each name once; the first limits::kUnknownColumnsMax
   // Time covered by skipped_data records, so that answers over it can say so.
   TimeRange skipped_range{kTimestampMax, kTimestampMin};
 
   void reject(uint64_t record, std::string reason) {
     ++rejected;
     if (errors.size() < limits::kReportedErrorsMax) errors.push_back({record, std::move(reason)});
+  }
+  void note_unknown_column(const UnknownColumn& column) {
+    if (unknown_columns.size() >= limits::kUnknownColumnsMax) return;
+    if (std::none_of(unknown_columns.begin(), unknown_columns.end(), [&](const UnknownColumn& known) { return known.name == column.name; })) unknown_columns.push_back(column);
   }
   // Adds what became of a part. `place` turns the numbers of its records into those of the whole.
   template <typename F>
@@ -62,6 +76,7 @@ struct DecodeReport {
       if (errors.size() >= limits::kReportedErrorsMax) break;
       errors.push_back({place(error.record), error.reason});
     }
+    for (const UnknownColumn& column : part.unknown_columns) note_unknown_column(column);
   }
   void merge(const DecodeReport& part) {
     merge(part, [](uint64_t record) { return record; });

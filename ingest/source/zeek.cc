@@ -42,6 +42,12 @@ Key key_of_name(std::string_view name) {
   return known == nullptr ? Key::other : *known;
 }
 
+// What a #fields line of a conn.log may name, for whoever misspells one.
+constexpr std::string_view kConnFields[] = {
+    "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "ip_proto", "service", "duration", "orig_bytes", "resp_bytes", "conn_state", "local_orig",
+    "local_resp", "missed_bytes", "history", "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "tunnel_parents", "vlan", "inner_vlan", "orig_l2_addr", "resp_l2_addr",
+};
+
 // The letters of a history, as TCP flags of each side: capital letters are the originator's.
 struct HistoryFlags {
   uint16_t orig = 0, resp = 0;
@@ -163,6 +169,7 @@ class Decoder {
     any_header_ = true;
     if (const std::string reason = fields_fault(); !reason.empty())
       return Error{ErrorCode::invalid_argument, "configured format: " + reason};
+    note_unknown_columns(0);
     return {};
   }
 
@@ -176,6 +183,19 @@ class Decoder {
       for (size_t j = 0; j < i; ++j)
         if (fields_[i].name == fields_[j].name) return "a field is named twice: " + quoted(std::string_view(fields_[i].name));
     return {};
+  }
+
+  void note_unknown_columns(uint64_t number) {
+    UnknownColumn column;
+    column.record = number;
+    column.is_open = true;
+    for (const std::string_view known : kConnFields)
+      if (std::none_of(fields_.begin(), fields_.end(), [&](const Field& f) { return f.name == known; })) column.absent.push_back(known);
+    for (const Field& f : fields_) {
+      if (f.key != Key::other) continue;
+      column.name = f.name;
+      report_.note_unknown_column(column);
+    }
   }
 
   // "#name<separator>value"; only "#separator" itself is always parted by a blank.
@@ -217,6 +237,8 @@ class Decoder {
         is_other_log_ = any_record_ && !path_.empty() && path_.substr(0, 4) != "conn";
         if (!any_record_) return Error{ErrorCode::invalid_argument, "line " + std::to_string(number) + ": " + reason};
         if (!is_other_log_) report_.reject(number, reason);
+      } else {
+        note_unknown_columns(number);
       }
     }
     return {};  // #set_separator, #types, #open, #close: nothing to learn

@@ -1,7 +1,10 @@
+#include <utility>
+
 #include "grammar/nearest.h"
 #include "ingest/receive/inflate.h"
 #include "server/api/json_text.h"
 #include "server/api/routes.h"
+#include "server/body_verdict.h"
 
 namespace sluice::api {
 namespace {
@@ -77,6 +80,12 @@ void answer_ingest(Call& call, server::IngestService& ingest) {
     out += std::to_string(error.record) + ",\"reason\":";
     append_json_string(out, error.reason);
     out += '}';
+  }
+  out += "],\"warnings\":[";
+  first = true;
+  for (const std::string& warning : server::column_warnings(report)) {
+    if (!std::exchange(first, false)) out += ',';
+    append_json_string(out, warning);
   }
   call.exchange->respond(json_response(out + "]}"));
 }
