@@ -247,6 +247,8 @@ Status FeedIntake::lines(Work& work) {
       work.report.merge(report, [&](uint64_t line) { return line + lines_before; });
       lines_before += line_count(text);
     }
+    if (is_last && piece.offset == 0 && piece.skip == 0 && !piece.object_key.empty())
+      if (auto none = nothing_recognized(work.report, text)) return *std::move(none);
     const Status status = append(work, batches, is_last ? piece.object_key : piece.object_key + "#" + std::to_string(piece.offset + at), is_last);
     const bool scattered = !status.ok() && status.error().code == ErrorCode::too_large && !work.failure && piece.object_key.empty();
     return scattered ? scattered_lines(work, front, text, piece.offset + at) : status;
@@ -312,6 +314,9 @@ Status FeedIntake::whole(Work& work) {
   };
   SLUICE_ASSIGN(const DecodeReport report, decode_body(work.source, piece.bytes, work.context, sink));
   work.report.merge(report);
+  // A later piece of an object that grows is not the object.
+  if (piece.offset == 0)
+    if (auto none = nothing_recognized(work.report, piece.bytes)) return *std::move(none);
   std::string().swap(piece.bytes);
   return append(work, batches, piece.object_key, true);
 }

@@ -37,6 +37,8 @@ ingest::FeedFormat feed_format(std::string_view name) {
 Result<ingest::DecodeReport> decode_body(std::string_view source, std::string_view body, const ingest::DecodeContext& context,
                                          const ingest::FlowSink& sink) {
   const ingest::SourceSpec* spec = ingest::find_source(source);
+  // Nothing is in it, whatever the source: no error, and no record.
+  if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) return ingest::DecodeReport{};
   return spec && spec->decode ? spec->decode(body, context, sink) : ingest::decode_packet_body(body, context, sink);
 }
 
@@ -50,8 +52,10 @@ std::shared_ptr<void> IngestService::reserve(size_t bytes) {
 
 Result<IngestOutcome> IngestService::take(IngestBody body) {
   const size_t bytes = body.bytes.size();
-  auto outcome = take_counted(body);
+  uint64_t unreadable = 0;
+  auto outcome = take_counted(body, unreadable);
   count(body.source, bytes, outcome);
+  if (unreadable > 0) count_refused(body.source, unreadable);
   return outcome;
 }
 
@@ -145,15 +149,10 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
   const auto& report = outcome.report;
   store::AppendOptions options;
   options.object_key = std::move(messages.object_key);
-  if (batches.empty() && report.rejected > 0 && report.no_data + report.skipped_data + report.ignored == 0) {
-    // What came before under this key may have been readable (another format was configured then).
-    if (!options.object_key.empty()) {
-      SLUICE_ASSIGN(const auto known, store_.catalog().get(catalog::Keyspace::objects, options.object_key));
-      outcome.duplicate = known.has_value();
-      if (outcome.duplicate) return outcome;
-    }
-    return Error{ErrorCode::invalid_argument, (report.rejected == 1 ? "the only record cannot be read" : "none of " + counted(report.rejected, "record") + " can be read") +
-                                                  (report.errors.empty() ? std::string() : (report.rejected == 1 ? ": " : "; the first: ") + report.errors.front().reason)};
+  if (auto none = nothing_recognized(report, messages.bytes)) {
+    SLUICE_ASSIGN(outcome.duplicate, is_known(options.object_key));
+    if (outcome.duplicate) return outcome;
+    return *std::move(none);
   }
   if (!batches.empty() || !options.object_key.empty()) {
     SLUICE_ASSIGN(const store::AppendResult appended, append(batches, options, messages.bytes));
@@ -164,7 +163,14 @@ Result<IngestOutcome> IngestService::take_messages_counted(IngestMessages& messa
   return outcome;
 }
 
-Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
+// What came before under a key may have been readable (another format was configured then).
+Result<bool> IngestService::is_known(const std::string& object_key) const {
+  if (object_key.empty()) return false;
+  SLUICE_ASSIGN(const auto known, store_.catalog().get(catalog::Keyspace::objects, object_key));
+  return known.has_value();
+}
+
+Result<IngestOutcome> IngestService::take_counted(IngestBody& body, uint64_t& unreadable) {
   if (!is_known_source(body.source)) return Error{ErrorCode::not_found, "there is no source '" + body.source.substr(0, 100) + "'"};
   if (body.object.size() > limits::kObjectKeyBytesMax)
     return Error{ErrorCode::invalid_argument, "X-Sluice-Object is longer than " + std::to_string(limits::kObjectKeyBytesMax) + " bytes"};
@@ -182,11 +188,17 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body) {
   read_as.memory = &memory;
   IngestOutcome outcome;
   SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, read_as, collect(batches, memory)));
+  store::AppendOptions options;
+  if (!body.object.empty()) options.object_key = bounded_object_key(body.source + '\n' + body.object);
+  if (auto none = nothing_recognized(outcome.report, body.bytes)) {
+    SLUICE_ASSIGN(outcome.duplicate, is_known(options.object_key));
+    if (outcome.duplicate) return outcome;
+    unreadable = outcome.report.rejected;
+    return *std::move(none);
+  }
   // Rows are made; the text need not wait for the disk, unless it may have to name them.
   if (!body.object.empty() || !store::may_be_scattered(batches, store_.partition_width())) std::string().swap(body.bytes);
 
-  store::AppendOptions options;
-  if (!body.object.empty()) options.object_key = bounded_object_key(body.source + '\n' + body.object);
   if (!batches.empty() || !options.object_key.empty()) {
     SLUICE_ASSIGN(const store::AppendResult appended, append(batches, options, body.bytes));
     outcome.duplicate = appended.duplicate;

@@ -72,10 +72,10 @@ class IngestService {
   size_t in_flight_bytes() const { return in_flight_.load(); }
 
   // Returns once the rows are durable. Errors: not_found (source), unsupported (encoding), too_large, invalid_argument,
-  // parse or corrupt (the body makes no sense), full, io.
+  // parse or corrupt (nothing in the body is recognized, see body_verdict.h; its id is not used up), full, io.
   Result<IngestOutcome> take(IngestBody body);
-  // The same of messages. One that cannot be read is only counted; but a delivery of which nothing can be read is an error
-  // (invalid_argument) and leaves its key unused, so that its sender keeps it for whoever puts the format right. `memory` belongs to
+  // The same of messages. One that cannot be read is only counted; but a delivery of which nothing is recognized is an error
+  // (invalid_argument) as well, so that its sender keeps it for whoever puts the format right. `memory` belongs to
   // the request that brings them.
   Result<IngestOutcome> take_messages(IngestMessages messages, BodyMemory& memory);
   // Records of a push of which nothing can be read, while the rest of the push can. `source`: "unknown" where that is not known.
@@ -90,7 +90,9 @@ class IngestService {
   }
 
  private:
-  Result<IngestOutcome> take_counted(IngestBody& body);
+  // `unreadable`: records of a body of which nothing can be read.
+  Result<IngestOutcome> take_counted(IngestBody& body, uint64_t& unreadable);
+  Result<bool> is_known(const std::string& object_key) const;
   // Batches on their way to the store, with their memory.
   ingest::FlowSink collect(std::vector<std::shared_ptr<const Batch>>& batches, BodyMemory& memory);
   Result<IngestOutcome> take_messages_counted(IngestMessages& messages, BodyMemory& memory);

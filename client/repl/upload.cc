@@ -325,6 +325,13 @@ class Uploader {
       }
       if (!response.ok()) {
         const ServerError error = read_error(response.body, response.status);
+        // A piece in the middle of which nothing can be read costs only itself, as its lines would among others.
+        if (response.status == 422 && records_before > 0) {
+          complain(name_ + ": behind record " + std::to_string(records_before) + ": " + error.message);
+          exit_code_ = std::max(exit_code_, 1);
+          ++totals_.rejected;
+          return true;
+        }
         return fail(name_ + ": " + error.message + (error.hint.empty() ? "" : " (" + error.hint + ")"));
       }
       totals_.bytes += body.size();

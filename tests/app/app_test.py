@@ -335,6 +335,34 @@ settle = "200ms"
             self.assertLess(peak, 2.5 * (1 << 20))
             self.assertEqual(s.post(AWS, aws_lines(10)).json()["accepted"], 10)
 
+    def test_one_rule_for_bodies_of_which_nothing_is_recognized(self):
+        with Sluiced() as s:
+            sources = [x["name"] for x in s.get("/v1/sources").json()["sources"]]
+            for source in sources:
+                for body in (b"hello world\n", b"[[[[", b"{", b"}", b"{}", b"null", b'{"a":1}\n{"b":2}\n'):
+                    answer = s.post("/v1/ingest/" + source, body)
+                    self.assertEqual(answer.status, 422, (source, body, answer.body))
+                    self.assertTrue(answer.error["message"], (source, body))
+                for body in (b"", b" \n"):
+                    self.assertEqual(s.post("/v1/ingest/" + source, body).json()["accepted"], 0, (source, body))
+            self.assertEqual(s.metric("sluice_ingest_failed_total"), 7 * len(sources))
+            self.assertGreater(s.metric("sluice_ingest_rejected_total"), 0)
+            self.assertIn("record 1: ", s.post("/v1/ingest/hubble", b"{}").error["message"])
+            self.assertIn("byte 5", s.post("/v1/ingest/gcp_vpc", b"[[[[").error["message"])
+            self.assertEqual(s.post("/v1/ingest/azure_vnet", b'{"records":[]}').status, 200)
+
+    def test_a_column_that_nobody_knows_is_told(self):
+        with Sluiced() as s:
+            answer = s.post(AWS, b"srcadr dstaddr start end\n10.1.1.1 10.2.2.2 1763625600 1763625660\n").json()
+            self.assertEqual(answer["accepted"], 1)
+            self.assertEqual(len(answer["warnings"]), 1, answer)
+            self.assertIn("did you mean 'srcaddr'?", answer["warnings"][0])
+            self.assertEqual(s.wait_count(1, '| where extra.srcadr == "10.1.1.1"'), 1)
+            self.assertEqual(s.post(AWS, aws_lines(1)).json()["warnings"], [])
+            row = {x["name"]: x for x in s.get("/v1/sources").json()["sources"]}["aws_vpc"]
+            self.assertEqual((row["warned"], row["warning"]), (1, answer["warnings"][0]))
+            self.assertIn(answer["warnings"][0], s.query("show sources").body.decode().replace("\\'", "'"))
+
     def test_known_loss_is_told(self):
         with Sluiced() as s:
             s.post(AWS, aws_lines(5) + b"2 123456789012 eni-1 - - - - - - - 1763625600 1763625660 - SKIPDATA\n")
