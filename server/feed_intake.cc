@@ -87,6 +87,8 @@ Result<ingest::Checkpoint> FeedIntake::restore() {
     }
     return true;
   }));
+  // What a decoder knows beyond that is of records which come again: running totals would take them for told.
+  decoder_.reset();
   if (!exporters.empty()) {
     decoder_ = std::make_unique<ingest::PacketDecoder>();
     decoder_->load_state(exporters);
@@ -511,6 +513,7 @@ Status FeedIntake::packets(Work& work) {
   FlowBatchBuilder out;
   size_t begin = 0;
   uint64_t number = 0;
+  TimestampNs newest = 0;
   std::vector<uint64_t> rows_after;
   for (const auto& record : piece.records) {
     const auto* data = reinterpret_cast<const uint8_t*>(piece.bytes.data()) + begin;
@@ -520,6 +523,7 @@ Status FeedIntake::packets(Work& work) {
     const ingest::PacketSender sender{record.sender, record.sender_port, 0, 0};
     SLUICE_ASSIGN(const ingest::PacketCounts counts,
                   decoder_->decode(packet, sender, record.time != 0 ? record.time : work.context.received_at, out, sink));
+    newest = std::max(newest, record.time != 0 ? record.time : work.context.received_at);
     work.report.accepted += counts.flows;
     work.report.ignored += counts.options_records;
     work.report.clamped_times += counts.clamped_times;
@@ -532,7 +536,21 @@ Status FeedIntake::packets(Work& work) {
     rows_after.push_back(finished + out.rows());
   }
   if (out.rows() > 0) SLUICE_TRY(sink(out.finish()));
-  decoder_->expire(work.context.received_at);
+  // By the records' own time: those of a topic that is caught up with are hours old when they come.
+  decoder_->expire(std::min(newest, work.context.received_at));
+  // A piece that is not full is the last for now.
+  const bool is_full = piece.records.size() >= limits::kKafkaBatchRecords || piece.bytes.size() >= limits::kKafkaBatchBytes;
+  if (!is_full || work.context.received_at - exporters_at_ >= kSecond || work.context.received_at < exporters_at_) {
+    exporters_at_ = work.context.received_at;
+    auto exporters = decoder_->exporter_stats();
+    std::erase_if(exporters, [](const ingest::ExporterStats& e) { return e.ip == IpAddress{}; });
+    for (ingest::ExporterStats& e : exporters) {
+      e.origin = "feed " + identity_.name;
+      e.told_at = exporters_at_;
+    }
+    std::lock_guard lock(mutex_);
+    exporters_ = std::move(exporters);
+  }
   if (piece.streams.empty()) return append(work, batches, piece.object_key, true);
   return scattered_records(work, batches, rows_after, 0);
 }

@@ -63,6 +63,7 @@ Status UdpIngest::load_state() {
   }));
   for (size_t i = 0; i < shards.size(); ++i) {
     const size_t skipped = workers_[i]->decoder->load_state(shards[i]);
+    workers_[i]->decoder->expire(parts_.clock.now());  // totals of flows that have long ended
     if (skipped > 0) log::warn("kept state of exporters could not be read; they will tell it again", {{"entries", skipped}});
   }
   return {};

@@ -66,7 +66,8 @@ size_t PacketDecoder::expire(TimestampNs now) {
     impl_->error(*pending.front().exporter, pending.front().header.domain, pending.front().template_id, "data whose template never came");
     impl_->drop(pending.begin());
   }
-  for (Exporter& e : impl_->exporters) impl_->totals_total -= e.totals.expire(now - limits::kTotalsAge);
+  for (Exporter& e : impl_->exporters)
+    while (e.totals.size() > 0 && e.totals.oldest().at < now - limits::kTotalsAge) impl_->forget_oldest_total(e);
   return dropped;
 }
 
@@ -83,6 +84,9 @@ uint64_t PacketDecoder::names_version() const { return impl_->names_version; }
 std::vector<std::pair<std::string, std::string>> PacketDecoder::take_state_changes() {
   // Rates change record by record; they are put into bytes only now.
   for (Exporter& e : impl_->exporters) {
+    if (impl_->options.track_state && e.persistent())
+      e.totals.take_unsaved(limits::kStateChangesMax - impl_->changes.size(),
+                            [&](const RunningTotals::Flow& flow) { impl_->changed(e, state::total_key(e.key, flow.key), state::encode_total(flow.last, flow.at)); });
     if (!std::exchange(e.unsaved, false)) continue;
     for (Domain& d : e.domains)
       if (std::exchange(d.unsaved, false)) impl_->changed(e, state::domain_key(e.key, d), state::encode_domain(d));
@@ -101,7 +105,10 @@ size_t PacketDecoder::load_state(std::span<const std::pair<std::string, std::str
   const bool track = std::exchange(impl_->options.track_state, false);
   // Element descriptions and profiles decide how templates are compiled, but that happens at first use: any order will do.
   for (const auto& [key, value] : entries) skipped += !impl_->load(key, value);
-  for (Exporter& e : impl_->exporters) e.shared_stale = true;
+  for (Exporter& e : impl_->exporters) {
+    e.shared_stale = true;
+    e.totals.settle_restored();
+  }
   impl_->options.track_state = track;
   return skipped;
 }
@@ -311,6 +318,9 @@ void Impl::forget(std::list<Exporter>::iterator e) {
   }
   discharge(*e, e->state_bytes);
   totals_total -= e->totals.size();
+  e->totals.each([&](const RunningTotals::Flow& flow) {
+    if (flow.was_saved) changed(*e, state::total_key(e->key, flow.key), {});
+  });
   if (e->fortinet) changed(*e, state::profile_key(e->key), {});
   by_key.erase(e->key);
   exporters.erase(e);
@@ -423,6 +433,13 @@ void Impl::note_change(std::string key, std::string value) {
     changes.emplace(std::move(key), std::move(value));
 }
 
+void Impl::forget_oldest_total(Exporter& e) {
+  const RunningTotals::Flow& oldest = e.totals.oldest();
+  if (oldest.was_saved) changed(e, state::total_key(e.key, oldest.key), {});
+  e.totals.forget_oldest();
+  --totals_total;
+}
+
 void Impl::error(Exporter& e, uint32_t domain_id, uint16_t template_id, const char* reason) {
   const ErrorKey key{e.key.ip, domain_id, template_id, reason};
   auto known = error_index.find(key);
@@ -533,6 +550,15 @@ bool Impl::load(const std::string& key, const std::string& value) {
       Exporter& e = exporter(who);
       e.fortinet = *fortinet;
       ++e.generation;
+      return true;
+    }
+    case 'u': {
+      const auto total = state::decode_total(value);
+      if (!total) return false;
+      Exporter& e = exporter(who);
+      if (e.totals.knows(k->first) || e.totals.size() >= limits::kTotalsPerExporterMax || totals_total >= limits::kTotalsMax) return false;
+      e.totals.restore(k->first, total->first, total->second);
+      ++totals_total;
       return true;
     }
     default: return false;

@@ -69,6 +69,7 @@ struct PacketDecoder::Impl {
   void changed(const Exporter& e, std::string key, std::string value);
   void name_changed(const Exporter& e, uint8_t kind, uint64_t number, std::string value);
   void note_change(std::string key, std::string value);
+  void forget_oldest_total(Exporter& e);
   void error(Exporter& e, uint32_t domain, uint16_t template_id, const char* reason);
   void lost(Exporter& e, Domain& d, uint64_t units, const char* unit, const char* how);
   bool load(const std::string& key, const std::string& value);

@@ -118,8 +118,7 @@ class Lookup final : public RecordLookup {
     bool room = true;
     if (!totals.knows(flow)) {
       if (totals.size() > 0 && (totals.size() >= limits::kTotalsPerExporterMax || impl_.totals_total >= limits::kTotalsMax)) {
-        totals.forget_oldest();
-        --impl_.totals_total;
+        impl_.forget_oldest_total(e_);
         ++e_.stats.state_refused;
       }
       room = impl_.totals_total < limits::kTotalsMax;

@@ -144,6 +144,7 @@ std::string element_key(const ExporterKey& e, uint32_t pen, uint16_t id) {
   return prefix('d', e) + '/' + std::to_string(pen) + '/' + std::to_string(id);
 }
 std::string profile_key(const ExporterKey& e) { return prefix('p', e); }
+std::string total_key(const ExporterKey& e, uint64_t flow) { return prefix('u', e) + '/' + std::to_string(flow); }
 
 std::string encode(const TemplateDefinition& t) {
   std::string s{kVersion};
@@ -190,6 +191,13 @@ std::string encode_element(const ElementInfo& e) {
 
 std::string encode_profile(bool fortinet) { return std::string{kVersion, static_cast<char>(fortinet)}; }
 
+std::string encode_total(const TotalCounters& last, TimestampNs at) {
+  std::string s{kVersion};
+  for (const uint64_t counter : {last.bytes, last.packets, last.reverse_bytes, last.reverse_packets}) put(s, counter, 8);
+  put(s, static_cast<uint64_t>(at), 8);
+  return s;
+}
+
 std::optional<Key> parse_key(std::string_view key) {
   Key k;
   if (key.size() < 2 + 32 + 2 || key[1] != '/' || key[34] != '/') return std::nullopt;
@@ -214,7 +222,7 @@ std::optional<Key> parse_key(std::string_view key) {
       rest.remove_prefix(1);
     }
   }
-  static constexpr std::pair<char, size_t> kinds[] = {{'t', 4}, {'s', 3}, {'n', 3}, {'f', 4}, {'d', 3}, {'p', 1}};
+  static constexpr std::pair<char, size_t> kinds[] = {{'t', 4}, {'s', 3}, {'n', 3}, {'f', 4}, {'d', 3}, {'p', 1}, {'u', 2}};
   if (std::ranges::find(kinds, std::pair<char, size_t>(k.kind, count)) == std::end(kinds)) return std::nullopt;
   if (parts[0] > 0xffff) return std::nullopt;
   k.exporter.port = static_cast<uint16_t>(parts[0]);
@@ -300,6 +308,16 @@ std::optional<bool> decode_profile(std::string_view value) {
   if (in.get(1) != kVersion) return std::nullopt;
   const bool fortinet = in.get(1) != 0;
   return in.done() ? std::optional(fortinet) : std::nullopt;
+}
+
+std::optional<std::pair<TotalCounters, TimestampNs>> decode_total(std::string_view value) {
+  Reader in(value);
+  if (in.get(1) != kVersion) return std::nullopt;
+  TotalCounters last;
+  for (uint64_t TotalCounters::* counter : {&TotalCounters::bytes, &TotalCounters::packets, &TotalCounters::reverse_bytes, &TotalCounters::reverse_packets})
+    last.*counter = in.get(8);
+  const auto at = static_cast<TimestampNs>(in.get(8));
+  return in.done() ? std::optional(std::pair(last, at)) : std::nullopt;
 }
 
 }  // namespace state

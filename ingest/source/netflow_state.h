@@ -174,12 +174,14 @@ std::string domain_key(const ExporterKey& e, const Domain& d);
 std::string name_key(const ExporterKey& e, uint8_t kind, uint64_t number);
 std::string element_key(const ExporterKey& e, uint32_t pen, uint16_t id);
 std::string profile_key(const ExporterKey& e);
+std::string total_key(const ExporterKey& e, uint64_t flow);
 
 std::string encode(const TemplateDefinition& t);
 std::string encode_domain(const Domain& d);
 std::string encode_name(std::string_view name, std::string_view description);
 std::string encode_element(const ElementInfo& e);
 std::string encode_profile(bool fortinet);
+std::string encode_total(const TotalCounters& last, TimestampNs at);
 
 struct Key {
   char kind = 0;
@@ -193,6 +195,7 @@ bool decode_domain(std::string_view value, Domain& into);
 std::optional<std::pair<std::string, std::string>> decode_name(std::string_view value);
 std::optional<ElementInfo> decode_element(std::string_view value);
 std::optional<bool> decode_profile(std::string_view value);
+std::optional<std::pair<TotalCounters, TimestampNs>> decode_total(std::string_view value);
 }  // namespace state
 
 }  // namespace sluice::ingest

@@ -6,7 +6,7 @@ TotalCounters RunningTotals::since_last(uint64_t key, const TotalCounters& now, 
   const auto known = by_key_.find(key);
   if (known == by_key_.end()) {
     if (remember) {
-      flows_.push_front({key, now, at});
+      flows_.push_front({key, now, at, false, false});
       by_key_.emplace(key, flows_.begin());
     }
     return now;
@@ -15,6 +15,7 @@ TotalCounters RunningTotals::since_last(uint64_t key, const TotalCounters& now, 
   const TotalCounters last = flow.last;
   const bool is_less = now.bytes < last.bytes || now.packets < last.packets || now.reverse_bytes < last.reverse_bytes || now.reverse_packets < last.reverse_packets;
   flow.at = at;
+  flow.is_saved = false;
   flows_.splice(flows_.begin(), flows_, known->second);
   if (is_less && has_start) return {};
   flow.last = now;
@@ -27,10 +28,14 @@ void RunningTotals::forget_oldest() {
   flows_.pop_back();
 }
 
-size_t RunningTotals::expire(TimestampNs before) {
-  size_t gone = 0;
-  for (; !flows_.empty() && flows_.back().at < before; ++gone) forget_oldest();
-  return gone;
+void RunningTotals::restore(uint64_t key, const TotalCounters& last, TimestampNs at) {
+  if (knows(key)) return;
+  flows_.push_front({key, last, at, true, true});
+  by_key_.emplace(key, flows_.begin());
+}
+
+void RunningTotals::settle_restored() {
+  flows_.sort([](const Flow& a, const Flow& b) { return a.at > b.at; });
 }
 
 }  // namespace sluice::ingest

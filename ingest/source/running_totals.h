@@ -3,6 +3,8 @@
 //
 // Thread rule: one decoder's. No clock: time comes in. Memory: `limit` flows; beyond, the one silent for longest is forgotten, and its next
 // report counts from the flow's begin again.
+//
+// So that a restart does not count flows from their begin again, changes are given out to be kept (take_unsaved), and given back (restore).
 #pragma once
 
 #include <cstddef>
@@ -27,17 +29,36 @@ class RunningTotals {
   TotalCounters since_last(uint64_t key, const TotalCounters& now, bool has_start, TimestampNs at, bool remember);
   bool knows(uint64_t key) const { return by_key_.contains(key); }
   size_t size() const { return flows_.size(); }
-  // REQUIRES: size() > 0
+  struct Flow {
+    uint64_t key = 0;
+    TotalCounters last;
+    TimestampNs at = 0;
+    bool is_saved = false;  // as it is now
+    bool was_saved = false;
+  };
+  // The one silent for longest. REQUIRES: size() > 0
+  const Flow& oldest() const { return flows_.back(); }
   void forget_oldest();
-  // Forgets flows silent since before; how many.
-  size_t expire(TimestampNs before);
+  // Calls `f` with each flow that has changed since it was given out last, at most `most` of them. Those beyond are not given out before
+  // they change again.
+  template <typename F>
+  void take_unsaved(size_t most, F&& f) {
+    // Whoever changes goes to the front.
+    for (Flow& flow : flows_) {
+      if (flow.is_saved || most-- == 0) break;
+      f(flow);
+      flow.is_saved = flow.was_saved = true;
+    }
+  }
+  template <typename F>
+  void each(F&& f) const {
+    for (const Flow& flow : flows_) f(flow);
+  }
+  // What was kept, in any order; then settle_restored() once.
+  void restore(uint64_t key, const TotalCounters& last, TimestampNs at);
+  void settle_restored();
 
  private:
-  struct Flow {
-    uint64_t key;
-    TotalCounters last;
-    TimestampNs at;
-  };
   std::list<Flow> flows_;  // the one heard last first
   std::unordered_map<uint64_t, std::list<Flow>::iterator> by_key_;
 };

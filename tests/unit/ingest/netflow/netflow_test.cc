@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "ingest/source/limits.h"
 #include "ingest/source/packet_body.h"
@@ -990,6 +991,63 @@ TEST(State, SurvivesARestart) {
   EXPECT_EQ(after.rows[0]["sampling_rate"], "250");
   EXPECT_EQ(after.rows[0]["app"], "dns");
   for (const auto& [key, value] : kept) EXPECT_EQ(PacketDecoder::shard_of_state(key, 7), PacketDecoder::shard_of(before.sender, 7));
+}
+
+TEST(State, RunningTotalsGoOnAfterARestart) {
+  const auto t = template10(256, {{8, 4}, {85, 8}, {86, 4}});
+  const auto flow = [](uint32_t address, uint64_t bytes, uint64_t packets) { return Wire().u32(address).u64(bytes).u32(packets); };
+  // As the catalogue keeps them: the newest of each key, nothing under an erased one.
+  std::map<std::string, std::string> kept;
+  const auto keep = [&](PacketDecoder& decoder) {
+    size_t changes = 0;
+    for (auto& [key, value] : decoder.take_state_changes()) {
+      ++changes;
+      if (value.empty()) kept.erase(key);
+      else kept[key] = value;
+    }
+    return changes;
+  };
+  const auto entries = [&] { return std::vector<std::pair<std::string, std::string>>(kept.begin(), kept.end()); };
+  Collector before;
+  before.send(packet10(Wire().set(2, t).set(256, flow(1, 1'000, 10) + flow(2, 70, 1))));
+  keep(before.decoder);
+  before.send(packet10(Wire().set(256, flow(1, 1'600, 13)), 2));
+  EXPECT_EQ(keep(before.decoder), 1u) << "only what changed";
+  EXPECT_EQ(keep(before.decoder), 0u);
+  before.send(packet10(Wire().set(256, flow(1, 1'700, 14)), 3));  // and the server dies before this is kept
+
+  Collector after;
+  EXPECT_EQ(after.decoder.load_state(entries()), 0u);
+  EXPECT_EQ(keep(after.decoder), 0u) << "what was loaded is not new";
+  after.send(packet10(Wire().set(256, flow(1, 1'900, 16) + flow(2, 100, 2) + flow(3, 5, 1)), 4));
+  std::vector<std::vector<std::string>> seen;
+  for (const Row& r : after.rows) seen.push_back({r["raw_bytes"], r["raw_packets"]});
+  EXPECT_EQ(seen, (std::vector<std::vector<std::string>>{{"300", "3"}, {"30", "1"}, {"5", "1"}}));
+  for (const auto& [key, value] : kept) EXPECT_EQ(PacketDecoder::shard_of_state(key, 7), PacketDecoder::shard_of(before.sender, 7));
+
+  // Who is forgotten is forgotten for good.
+  const size_t size = kept.size();
+  EXPECT_EQ(keep(after.decoder), 3u);
+  EXPECT_EQ(kept.size(), size + 1);
+  after.decoder.expire(after.now + limits::kTotalsAge + 1);
+  EXPECT_EQ(keep(after.decoder), 3u);
+  EXPECT_EQ(kept.size(), size - 2) << "the template alone is left";
+  // Damaged, or of another version.
+  PacketDecoder other;
+  for (const auto& [key, value] : entries()) ASSERT_NE(key[0], 'u');
+  const std::pair<std::string, std::string> bad[] = {{"u/00000000000000000000ffff0a000001/0/7", std::string(41, 9)},
+                                                     {"u/00000000000000000000ffff0a000001/0/7", std::string(1, 1) + std::string(39, 0)},
+                                                     {"u/00000000000000000000ffff0a000001/0/7/8", std::string(1, 1) + std::string(40, 0)},
+                                                     {"u/00000000000000000000ffff0a000001/0/99999999999999999999999", std::string(1, 1) + std::string(40, 0)}};
+  EXPECT_EQ(other.load_state(bad), 4u);
+}
+
+TEST(Bounds, RunningTotalsThatAreRestored) {
+  std::vector<std::pair<std::string, std::string>> entries;
+  for (size_t i = 0; i <= limits::kTotalsPerExporterMax; ++i)
+    entries.emplace_back("u/00000000000000000000ffff0a000001/0/" + std::to_string(i), std::string(1, 1) + std::string(40, 0));
+  PacketDecoder decoder;
+  EXPECT_EQ(decoder.load_state(entries), 1u);
 }
 
 TEST(State, HostileEntriesAreSkipped) {
