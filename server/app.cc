@@ -13,6 +13,7 @@
 #include "query/show.h"
 #include "server/api/routes.h"
 #include "server/auth.h"
+#include "server/azure_record.h"
 #include "server/context_keeper.h"
 #include "server/delivery/forwarder.h"
 #include "server/delivery/outbox.h"
@@ -133,12 +134,6 @@ class AppImpl final : public App {
     exporter_totals_ = std::make_unique<ExporterTotals>(store_->catalog(), clock_);
     SLUICE_ASSIGN(const size_t unreadable_exporters, exporter_totals_->load());
     if (unreadable_exporters > 0) log::warn("kept counters of exporters could not be read and begin anew", {{"exporters", unreadable_exporters}});
-    maintenance_ = std::make_unique<Maintenance>(
-        *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); },
-        [this]() -> Status {
-          SLUICE_TRY(source_totals_->save());
-          return exporter_totals_->save();
-        });
     same_traffic_ = std::make_unique<ingest::SameTraffic>(config_.same_traffic, std::random_device()() | uint64_t{std::random_device()()} << 32);
     if (!same_traffic_->empty()) {
       const Status learned = each_recent_batch(store_->snapshot(), ingest::SameTraffic::columns(), 2 * limits::kSameTrafficGap, limits::kSameTrafficLearnRows,
@@ -159,6 +154,16 @@ class AppImpl final : public App {
       if (!forwarder_->empty()) forwarder_->arrived(batches);
     });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
+    azure_record_ = std::make_unique<AzureRecord>(store_->catalog(), ingest_->azure_memory(), clock_);
+    SLUICE_ASSIGN(const size_t unreadable_azure, azure_record_->load());
+    if (unreadable_azure > 0) log::warn("when Azure's flows were last reported could not be read, and is estimated", {{"pieces", unreadable_azure}});
+    maintenance_ = std::make_unique<Maintenance>(
+        *store_, [this](std::string reason) { router_.set_trouble(std::move(reason)); },
+        [this]() -> Status {
+          SLUICE_TRY(source_totals_->save());
+          SLUICE_TRY(exporter_totals_->save());
+          return azure_record_->save(stopped_);
+        });
     if (!config_.netflow.empty() || !config_.sflow.empty() || config_.ipfix_tcp || config_.ipfix_tls) {
       SLUICE_ASSIGN(udp_, UdpIngest::start({config_.netflow, config_.sflow}, config_.netflow_allow, std::clamp<size_t>(cores / 2, 1, 8),
                                            {*store_, clock_, *losses_, [this] { maintenance_->poke(); }, decoder, same_traffic_.get()}));
@@ -307,7 +312,7 @@ class AppImpl final : public App {
   const Config config_;
   WallClock clock_;
   TimestampNs started_at_ = 0;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   Metrics metrics_;
   api::Router router_;
   // Destroyed from the last to the first: exchanges that lanes hold go before the server, and all before the store.
@@ -328,6 +333,7 @@ class AppImpl final : public App {
   FlowTail tail_;
   std::unique_ptr<RuleService> rules_;
   std::unique_ptr<IngestService> ingest_;
+  std::unique_ptr<AzureRecord> azure_record_;
   std::unique_ptr<UdpIngest> udp_;
   std::unique_ptr<StreamIngest> streams_;
   std::unique_ptr<FeedRunner> feeds_;

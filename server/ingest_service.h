@@ -84,6 +84,8 @@ class IngestService {
   BodyMemory memory(size_t own) { return BodyMemory(in_flight_, in_flight_max_, own); }
   // How a body is read that comes now.
   ingest::DecodeContext context(std::string format) { return {clock_.now(), std::move(format), &azure_memory_, nullptr}; }
+  // What Azure's flows said, to be kept over restarts.
+  ingest::AzureMemory& azure_memory() { return azure_memory_; }
   // Marks what other reporters have told of. For rows on another way to the store; those of bodies and messages are marked.
   void mark_duplicates(Batch& batch) const {
     if (same_traffic_) same_traffic_->mark(batch);

@@ -132,6 +132,8 @@ inline constexpr DurationNs kHttpAnswerDrain = 2 * kMinute;
 // How often changed counters of sources are written to the catalogue: a death of the process forgets at most so much counting
 // (never a flow), and a busy server writes a few hundred bytes each time.
 inline constexpr DurationNs kSourceTotalsEvery = 10 * kSecond;
+// How often is written when Azure's flows were last reported, 6.5 MB at most: blobs grow once a minute.
+inline constexpr DurationNs kAzureRecordEvery = kMinute;
 // Exporters whose counters are kept over restarts, about 1 KB each, and how long one that is silent stays among them: long enough for a
 // weekend's outage to be seen, short enough that a router that was taken away is not looked for for ever. Beyond: those that have been
 // silent longest are forgotten.

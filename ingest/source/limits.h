@@ -35,6 +35,8 @@ inline constexpr size_t kGcpConnectionsMax = 1u << 18;
 // goes on is reported each five.
 // Beyond: those quiet for longest are forgotten; the begin of their next counters is estimated.
 inline constexpr size_t kAzureFlowsKeptMax = 1u << 18;
+// Reports older than this against the newest are not kept over restarts: a flow is reported each five minutes while it goes on.
+inline constexpr DurationNs kAzureFlowsAge = kHour;
 // Memory that reading one Parquet object may take beside its bytes; sizes in its footer and pages are its own word. AWS writes row
 // groups of some megabytes. Beyond: it cannot be read.
 inline constexpr size_t kParquetMemoryBytesMax = 512u << 20;
