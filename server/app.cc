@@ -154,6 +154,7 @@ class AppImpl final : public App {
       if (!forwarder_->empty()) forwarder_->arrived(batches);
     });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
+    ingest_->tell_exporters_to([this](std::vector<ingest::ExporterStats>&& told, const std::string& origin) { exporter_totals_->add(std::move(told), origin); });
     azure_record_ = std::make_unique<AzureRecord>(store_->catalog(), ingest_->azure_memory(), clock_);
     SLUICE_ASSIGN(const size_t unreadable_azure, azure_record_->load());
     if (unreadable_azure > 0) log::warn("when Azure's flows were last reported could not be read, and is estimated", {{"pieces", unreadable_azure}});
@@ -187,14 +188,15 @@ class AppImpl final : public App {
                                  for (auto& n : streams_->names()) names.push_back(std::move(n));
                                return names;
                              });
+    SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     exporter_totals_->watch([this] {
       std::vector<ingest::ExporterStats> heard;
       if (udp_) heard = udp_->exporters();
       if (streams_)
         for (auto& e : streams_->exporters()) heard.push_back(std::move(e));
+      for (auto& e : feeds_->exporters()) heard.push_back(std::move(e));
       return heard;
     });
-    SLUICE_ASSIGN(feeds_, FeedRunner::open(config_.feeds, {*store_, clock_, metrics_, *losses_, *ingest_, [this] { maintenance_->poke(); }}));
     queries_ = std::make_unique<QueryService>(QueryService::Parts{
         *store_, clock_, *executor_, metrics_, [this](std::string_view name) { return system_table(name); },
         [this](const query::LossQuestion& question) { return losses_->over(question); }, exporter_book_.get(), lists_.get(), context_.get(), geo_.get(), rules_.get()});
@@ -508,7 +510,8 @@ std::string AppImpl::metrics_text() const {
     out.counter("sluice_ipfix_bad_total", "Messages, sets and records that could not be read", d(t.counts.bad));
   }
   // Per exporter only what alerts are made of; bounded by the number of exporters.
-  const auto heard = exporters();
+  auto heard = exporters();
+  std::erase_if(heard, [](const auto& e) { return !e.origin.empty(); });  // nobody is to be woken for what a capture lacks
   const auto by_exporter = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
     out.family(name, type, help);
     for (const auto& e : heard) {

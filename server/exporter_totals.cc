@@ -51,13 +51,17 @@ constexpr Counter kCounters[] = {
 
 // One exporter, as decoders tell them apart.
 std::string key_of(const ExporterStats& e) {
-  return to_string(e.ip) + " " + to_string(e.sender) + (e.is_agent ? " agent" : "") + (e.own_port != 0 ? " " + std::to_string(e.own_port) : "");
+  return to_string(e.ip) + " " + to_string(e.sender) + (e.is_agent ? " agent" : "") + (e.own_port != 0 ? " " + std::to_string(e.own_port) : "") + (e.origin.empty() ? "" : " " + e.origin);
 }
 
 std::string encode(const ExporterStats& e) {
   json j{{"ip", to_string(e.ip)}, {"sender", to_string(e.sender)}, {"port", e.port},         {"first_seen", e.first_seen},         {"last_seen", e.last_seen},
          {"domains", e.domains},  {"templates", e.templates},      {"names", e.names},       {"clock_skew", e.clock_skew},         {"clock_skew_min", e.clock_skew_min},
          {"clock_skew_max", e.clock_skew_max}, {"lost_unit", e.lost_unit}, {"sampling_known", e.sampling_known}, {"is_agent", e.is_agent}, {"own_port", e.own_port}};
+  if (!e.origin.empty()) {
+    j["origin"] = e.origin;
+    j["told_at"] = e.told_at;
+  }
   for (const Counter& c : kCounters)
     if (e.*c.member != 0) j[c.name] = e.*c.member;
   json& formats = j["formats"] = json::array();
@@ -78,6 +82,8 @@ std::optional<ExporterStats> decode(std::string_view text) {
     e.port = j.value("port", uint16_t{0});
     e.is_agent = j.value("is_agent", false);
     e.own_port = j.value("own_port", uint16_t{0});
+    e.origin = j.value("origin", std::string());
+    e.told_at = j.value("told_at", TimestampNs{0});
     e.first_seen = j.at("first_seen").get<TimestampNs>();
     e.last_seen = j.at("last_seen").get<TimestampNs>();
     e.domains = j.value("domains", std::vector<uint32_t>());
@@ -113,12 +119,18 @@ ExporterStats ExporterTotals::Entry::sum() const {
   for (const Counter& c : kCounters) all.*c.member += before.*c.member;
   all.first_seen = std::min(before.first_seen, heard.first_seen);
   all.last_seen = std::max(before.last_seen, heard.last_seen);
+  all.told_at = std::max(before.told_at, heard.told_at);
   all.clock_skew_min = std::min(before.clock_skew_min, heard.clock_skew_min);
   all.clock_skew_max = std::max(before.clock_skew_max, heard.clock_skew_max);
   if (all.lost_unit.empty()) all.lost_unit = before.lost_unit;
   add_missing(all.formats, before.formats);
   add_missing(all.domains, before.domains);
   return all;
+}
+
+TimestampNs ExporterTotals::Entry::last() const {
+  const bool is_told = !before.origin.empty() || !heard.origin.empty();
+  return is_told ? std::max(before.told_at, heard.told_at) : heard.packets == 0 ? before.last_seen : before.packets == 0 ? heard.last_seen : std::max(before.last_seen, heard.last_seen);
 }
 
 Result<size_t> ExporterTotals::load() {
@@ -167,9 +179,36 @@ void ExporterTotals::forget(TimestampNs now) {
     gone_.push_back(at->first);
     return entries_.erase(at);
   };
-  for (auto at = entries_.begin(); at != entries_.end();) at = at->second.sum().last_seen < now - limits::kExporterTotalsAge ? drop(at) : std::next(at);
-  while (entries_.size() > limits::kExporterTotalsMax)
-    drop(std::min_element(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) { return a.second.sum().last_seen < b.second.sum().last_seen; }));
+  for (auto at = entries_.begin(); at != entries_.end();) at = at->second.last() < now - limits::kExporterTotalsAge ? drop(at) : std::next(at);
+  const auto keep_newest = [&](size_t most, bool told) {
+    std::vector<std::pair<TimestampNs, std::map<std::string, Entry>::iterator>> found;
+    for (auto at = entries_.begin(); at != entries_.end(); ++at)
+      if (!told || !at->second.before.origin.empty() || !at->second.heard.origin.empty()) found.emplace_back(at->second.last(), at);
+    if (found.size() <= most) return;
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    found.resize(found.size() - most);
+    for (const auto& gone : found) drop(gone.second);
+  };
+  keep_newest(limits::kToldExportersMax, true);
+  keep_newest(limits::kExporterTotalsMax, false);
+}
+
+void ExporterTotals::add(std::vector<ExporterStats> told, const std::string& origin) {
+  SLUICE_CHECK(!origin.empty());
+  if (told.empty()) return;
+  std::lock_guard lock(mutex_);
+  const TimestampNs now = clock_.now();
+  // The newest last; more than are kept would only go again.
+  if (told.size() > limits::kToldExportersMax) told.erase(told.begin(), told.end() - static_cast<std::ptrdiff_t>(limits::kToldExportersMax));
+  for (ExporterStats& e : told) {
+    if (e.packets == 0) continue;
+    e.session = 0;  // of a file
+    e.origin = origin;
+    e.told_at = now;
+    Entry& entry = entries_[key_of(e)];
+    entry.before = Entry{std::move(entry.before), std::move(e), {}}.sum();
+  }
+  forget(now);
 }
 
 std::vector<ExporterStats> ExporterTotals::all() {

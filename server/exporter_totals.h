@@ -5,6 +5,9 @@
 // at a proper stop: what a dying process counted since is not counted. Forgotten once silent for limits::kExporterTotalsAge, and beyond
 // limits::kExporterTotalsMax those that have been silent longest.
 //
+// Exporters whose packets lay in uploaded captures, or in what feeds fetched, are listed with that origin, apart from what they send here
+// themselves. They stay as long after that upload; limits::kToldExportersMax of them, so that captures push nobody out who sends.
+//
 // Thread rule: any thread.
 #pragma once
 
@@ -30,6 +33,9 @@ class ExporterTotals {
   // Where to ask what was heard since the start; empty: no more, after a last look.
   void watch(std::function<std::vector<ingest::ExporterStats>()> heard);
 
+  // Of a capture that was taken: what its exporters sent in it. REQUIRES: !origin.empty()
+  void add(std::vector<ingest::ExporterStats> told, const std::string& origin);
+
   // Exporters heard since the start, with what they had before, and those that were heard before only.
   std::vector<ingest::ExporterStats> all();
   // Errors: full, io; then it is all written the next time.
@@ -41,6 +47,7 @@ class ExporterTotals {
     ingest::ExporterStats heard;   // since the start; packets == 0: not yet
     std::string record;            // in the catalogue
     ingest::ExporterStats sum() const;
+    TimestampNs last() const;  // seen, or told of
   };
   // REQUIRES: locked
   std::vector<ingest::ExporterStats> look();

@@ -314,13 +314,18 @@ Status FeedIntake::whole(Work& work) {
     batches.push_back(std::make_shared<const Batch>(std::move(batch)));
     return {};
   };
+  std::vector<ingest::ExporterStats> exporters;
+  work.context.exporters = &exporters;
   SLUICE_ASSIGN(const DecodeReport report, decode_body(work.source, piece.bytes, work.context, sink));
+  work.context.exporters = nullptr;
   work.report.merge(report);
   // A later piece of an object that grows is not the object.
   if (piece.offset == 0)
     if (auto none = nothing_recognized(work.report, piece.bytes)) return *std::move(none);
   std::string().swap(piece.bytes);
-  return append(work, batches, piece.object_key, true);
+  SLUICE_TRY(append(work, batches, piece.object_key, true));
+  parts_.ingest.tell_exporters(std::move(exporters), "feed " + identity_.name);
+  return {};
 }
 
 // Lines with those in front that say how they are read. One at the front that makes no sense is taken for a body that makes none: in
@@ -616,6 +621,11 @@ Status FeedIntake::append(Work& work, std::vector<std::shared_ptr<const Batch>>&
 FeedCounts FeedIntake::counts() const {
   std::lock_guard lock(mutex_);
   return counts_;
+}
+
+std::vector<ingest::ExporterStats> FeedIntake::exporters() const {
+  std::lock_guard lock(mutex_);
+  return exporters_;
 }
 
 std::vector<SetAside> FeedIntake::set_aside() const {

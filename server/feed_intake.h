@@ -76,6 +76,8 @@ class FeedIntake {
 
   FeedCounts counts() const;
   std::vector<SetAside> set_aside() const;  // the newest last
+  // Of raw datagrams that came as messages, since the decoder was made; of a topic that is being caught up with, as of a second ago.
+  std::vector<ingest::ExporterStats> exporters() const;
 
  private:
   struct Work;  // one piece on its way
@@ -104,6 +106,8 @@ class FeedIntake {
   mutable std::mutex mutex_;  // guards what follows
   FeedCounts counts_;
   std::deque<SetAside> aside_;
+  std::vector<ingest::ExporterStats> exporters_;
+  TimestampNs exporters_at_ = 0;  // of the feed's thread
 };
 
 }  // namespace sluice::server

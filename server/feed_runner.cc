@@ -249,6 +249,13 @@ std::vector<FeedStatus> FeedRunner::status() const {
   return out;
 }
 
+std::vector<ingest::ExporterStats> FeedRunner::exporters() const {
+  std::vector<ingest::ExporterStats> out;
+  for (const auto& runner : runners_)
+    for (ingest::ExporterStats& e : runner->intake->exporters()) out.push_back(std::move(e));
+  return out;
+}
+
 std::vector<SetAside> FeedRunner::set_aside() const {
   std::vector<SetAside> out;
   for (const auto& runner : runners_) {

@@ -68,6 +68,7 @@ class FeedRunner {
 
   std::vector<FeedStatus> status() const;
   std::vector<SetAside> set_aside() const;
+  std::vector<ingest::ExporterStats> exporters() const;  // of raw datagrams: see FeedIntake
 
  private:
   struct Runner;

@@ -186,6 +186,8 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body, uint64_t& un
   std::vector<std::shared_ptr<const Batch>> batches;
   ingest::DecodeContext read_as = context(body.format);
   read_as.memory = &memory;
+  std::vector<ingest::ExporterStats> exporters;
+  read_as.exporters = &exporters;
   IngestOutcome outcome;
   SLUICE_ASSIGN(outcome.report, decode_body(body.source, body.bytes, read_as, collect(batches, memory)));
   store::AppendOptions options;
@@ -204,6 +206,7 @@ Result<IngestOutcome> IngestService::take_counted(IngestBody& body, uint64_t& un
     outcome.duplicate = appended.duplicate;
     outcome.rows = appended.duplicate ? 0 : appended.rows;
   }
+  if (!outcome.duplicate) tell_exporters(std::move(exporters), "upload");
   note_skipped(body.source, outcome);
   return outcome;
 }

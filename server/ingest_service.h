@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "ingest/receive/feed.h"
 #include "ingest/source/azure_memory.h"
+#include "ingest/source/exporter.h"
 #include "ingest/source/same_traffic.h"
 #include "ingest/source/source.h"
 #include "server/body_memory.h"
@@ -83,7 +85,13 @@ class IngestService {
   // For a request that holds `own` bytes of the budget already.
   BodyMemory memory(size_t own) { return BodyMemory(in_flight_, in_flight_max_, own); }
   // How a body is read that comes now.
-  ingest::DecodeContext context(std::string format) { return {clock_.now(), std::move(format), &azure_memory_, nullptr}; }
+  ingest::DecodeContext context(std::string format) { return {clock_.now(), std::move(format), &azure_memory_, nullptr, nullptr}; }
+  // Who is told of exporters whose packets lay in a capture that was taken, and where that came from. Before anything is taken.
+  using ExportersTold = std::function<void(std::vector<ingest::ExporterStats>&& exporters, const std::string& origin)>;
+  void tell_exporters_to(ExportersTold told) { exporters_told_ = std::move(told); }
+  void tell_exporters(std::vector<ingest::ExporterStats>&& exporters, const std::string& origin) const {
+    if (exporters_told_ && !exporters.empty()) exporters_told_(std::move(exporters), origin);
+  }
   // What Azure's flows said, to be kept over restarts.
   ingest::AzureMemory& azure_memory() { return azure_memory_; }
   // Marks what other reporters have told of. For rows on another way to the store; those of bodies and messages are marked.
@@ -110,6 +118,7 @@ class IngestService {
   const size_t in_flight_max_;
   ingest::SameTraffic* const same_traffic_;
   ingest::AzureMemory azure_memory_;
+  ExportersTold exporters_told_;
   std::atomic<size_t> in_flight_{0};
   std::mutex scattered_;
 };

@@ -138,6 +138,9 @@ inline constexpr DurationNs kAzureRecordEvery = kMinute;
 // weekend's outage to be seen, short enough that a router that was taken away is not looked for for ever. Beyond: those that have been
 // silent longest are forgotten.
 inline constexpr size_t kExporterTotalsMax = 4'096;
+// Of these, exporters that are known from captures and feeds only: one capture may hold packets of thousands of made-up senders. Beyond: those
+// told of longest ago are forgotten.
+inline constexpr size_t kToldExportersMax = 1'024;
 inline constexpr DurationNs kExporterTotalsAge = 7 * kDay;
 
 }  // namespace sluice::limits

@@ -113,7 +113,7 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
                     {"clamped_times", L::uint},   {"clock_skew", L::duration},      {"clock_skew_min", L::duration}, {"clock_skew_max", L::duration},
                     {"sampling_known", L::boolean}, {"sampling_rates", L::list},    {"names", L::uint},
                     {"sender_ip", L::ip},         {"counter_samples", L::uint},     {"discards", L::uint},         {"unknown_formats", L::uint},
-                    {"lost_samples", L::uint},    {"sample_drops", L::uint},        {"effective_sampling_rate", L::float64}};
+                    {"lost_samples", L::uint},    {"sample_drops", L::uint},        {"effective_sampling_rate", L::float64}, {"origin", L::string}};
   for (const auto& e : exporters) {
     std::string formats, domains, rates;
     for (Source source : e.formats) append_list_item(formats, kSource.name_of(static_cast<uint8_t>(source)));
@@ -133,6 +133,7 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
     table.flag(e.sampling_known).text(rates).set(e.names);
     table.ip(e.sender).set(e.counter_samples).set(e.discards).set(e.unknown_formats).set(e.lost_samples).set(e.sample_drops);
     e.samples_taken > 0 ? table.number(static_cast<double>(e.sample_pool) / static_cast<double>(e.samples_taken)) : table.null();
+    e.origin.empty() ? table.null() : table.text(e.origin);
   }
   return table.finish();
 }

@@ -41,6 +41,8 @@ struct ExporterStats {
   uint64_t session = 0;
   bool is_agent = false;   // of sFlow: one address may send NetFlow too, as another exporter
   uint16_t own_port = 0;   // where ports tell exporters of one address apart; else 0
+  std::string origin;      // "upload" or "feed NAME", where its packets lay in what was sent or fetched; empty: they came from itself
+  TimestampNs told_at = 0; // with an origin: when that was; the times that follow are those of the packets
   TimestampNs first_seen = 0, last_seen = 0;
   std::vector<Source> formats;             // what it sends: netflow5, netflow9, ipfix …
   std::vector<uint32_t> domains;           // observation domains, source ids, engine_type·256 + engine_id, or sub-agents

@@ -109,6 +109,9 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
   SLUICE_ASSIGN(DecodeReport report, decode_packet_body(body, context, sink, decoder, sender));
   // Data still waiting now waits in vain.
   report.rejected += decoder.expire(kTimestampMax);
+  if (context.exporters != nullptr)
+    for (ExporterStats& e : decoder.exporter_stats())
+      if (!(e.ip == IpAddress{})) context.exporters->push_back(std::move(e));  // a bare datagram does not tell
   for (const PacketError& e : decoder.errors())
     if (e.reason == "data whose template never came" && report.errors.size() < limits::kReportedErrorsMax)
       report.errors.push_back({0, e.reason + ": template " + std::to_string(e.template_id) + (e.exporter == IpAddress{} ? "" : " of " + to_string(e.exporter)) + ", domain " +

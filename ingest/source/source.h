@@ -83,13 +83,15 @@ struct DecodeReport {
   }
 };
 
-class AzureMemory;  // ingest/source/azure_memory.h
+class AzureMemory;     // ingest/source/azure_memory.h
+struct ExporterStats;  // ingest/source/exporter.h
 
 struct DecodeContext {
   TimestampNs received_at = 0;
   std::string format;  // the source's own setting, e.g. an AWS field list "${version} ${vpc-id} …"; empty: by header or default
   AzureMemory* azure = nullptr;  // what Azure's flows said in bodies before; nullptr: each body stands alone
   MemoryShare* memory = nullptr;  // that what a decoder unpacks is taken from; nullptr: its own bounds are enough
+  std::vector<ExporterStats>* exporters = nullptr;  // gets those whose packets lie in a body of packets; nullptr: nobody asks
 };
 
 // Gets finished batches of at most limits::kBatchRows rows. A failed sink stops the decoder with its error.

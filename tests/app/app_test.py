@@ -16,6 +16,8 @@ import threading
 import time
 import unittest
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
+import capture
 import sluiced
 from sluiced import Sluiced, aws_lines, ipfix, netflow5, netflow9, run, sflow5, wait_until
 
@@ -866,6 +868,40 @@ class Packets(unittest.TestCase):
             self.assertEqual(s.get("/v1/exporters").json()["exporters"][0]["last_seen"], last_seen)
             s.send_packet(netflow5(sequence=14, flows=3))
             self.assertTrue(wait_until(lambda: s.query(shown).json()["rows"] == [["127.0.0.1", 7, 10]]), s.query(shown).body)
+
+    def test_exporters_of_a_capture_are_listed_with_their_origin(self):
+        with Sluiced() as s:
+            path = tempfile.mkdtemp(prefix="sluice-capture-")
+            try:
+                capture.wrap_datagrams(path + "/c.pcap", [("192.0.2.77", 4000, netflow5(flows=3)), ("192.0.2.78", 4000, netflow5(flows=2))])
+                with open(path + "/c.pcap", "rb") as f:
+                    body = f.read()
+            finally:
+                shutil.rmtree(path)
+            for _ in range(2):  # the same object counts once
+                self.assertEqual(s.post("/v1/ingest/netflow", body, headers={"X-Sluice-Object": "c"}).status, 200)
+            s.send_packet(netflow5(flows=1))
+            listed = lambda: {(e["exporter_ip"], e["origin"]): e["flows"] for e in s.get("/v1/exporters").json()["exporters"]}
+            expected = {("192.0.2.77", "upload"): 3, ("192.0.2.78", "upload"): 2, ("127.0.0.1", None): 1}
+            self.assertTrue(wait_until(lambda: listed() == expected), listed())
+            self.assertEqual(s.metric("sluice_exporter_flows_total"), 1)  # nobody is to be woken for what a capture lacks
+            s.stop()
+            with Sluiced(data=s.data) as again:
+                listed = lambda: {(e["exporter_ip"], e["origin"]): e["flows"] for e in again.get("/v1/exporters").json()["exporters"]}
+                self.assertEqual(listed(), expected)
+
+    def test_running_totals_go_on_after_a_restart(self):
+        template = struct.pack(">HHHHHHHHHH", 2, 20, 301, 3, 8, 4, 85, 8, 86, 8)
+        record = lambda octets, packets: struct.pack(">HH", 301, 24) + sluiced.ip("10.1.1.1") + struct.pack(">QQ", octets, packets)
+        message = lambda sets, sequence: struct.pack(">HHIII", 10, 16 + len(sets), int(time.time()), sequence, 5) + sets
+        with Sluiced() as s:
+            s.send_packet(message(template + record(1_000, 10), 0))
+            self.assertEqual(s.wait_count(1), 1)
+            s.stop()
+            with Sluiced(data=s.data) as again:
+                again.send_packet(message(record(1_600, 13), 1))
+                self.assertEqual(again.wait_count(2), 2)
+                self.assertEqual(again.query("from flows | stats b = sum(raw_bytes), p = sum(raw_packets)").rows(), [[1_600, 13]])
 
     def test_data_before_its_template_waits(self):
         with Sluiced() as s:

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "server/limits.h"
 
@@ -128,6 +130,45 @@ TEST_F(ExporterTotalsTest, TellsApartWhatOneAddressSends) {
     EXPECT_EQ(left_out, 0u);
     heard = again;
   }
+}
+
+TEST_F(ExporterTotalsTest, ListsThoseOfCapturesApart) {
+  heard = {exporter("10.0.0.1", 5)};
+  auto old = exporter("10.0.0.1", 3, 1);
+  old.first_seen = old.last_seen = clock.now() - 300 * kDay;  // the capture is old, and was uploaded today
+  old.session = 1;
+  totals->add({old}, "upload");
+  totals->add({old}, "upload");
+  totals->add({old}, "feed pcaps");
+  totals->add({ExporterStats{}}, "upload");
+  for (int life = 1; life <= 2; ++life) {
+    std::map<std::string, uint64_t> packets;
+    for (const auto& e : totals->all()) packets[e.origin] += e.packets;
+    EXPECT_EQ(packets, (std::map<std::string, uint64_t>{{"", 5}, {"upload", 6}, {"feed pcaps", 3}})) << life;
+    for (const auto& e : totals->all())
+      if (!e.origin.empty()) EXPECT_EQ(e.last_seen, old.last_seen);
+    ASSERT_TRUE(totals->save().ok());
+    begin();
+    EXPECT_EQ(left_out, 0u);
+  }
+  clock.advance(limits::kExporterTotalsAge + 1);
+  ASSERT_TRUE(totals->save().ok());
+  EXPECT_TRUE(totals->all().empty());
+}
+
+TEST_F(ExporterTotalsTest, CapturesPushNobodyOut) {
+  heard = {exporter("10.0.0.1", 5)};
+  (void)totals->all();
+  clock.advance(kHour);
+  std::vector<ExporterStats> many;
+  for (size_t i = 0; i < 2 * limits::kToldExportersMax; ++i) many.push_back(exporter(("10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256)).c_str(), 1));
+  totals->add(many, "upload");
+  clock.advance(kSecond);
+  totals->add({exporter("10.9.9.9", 1)}, "upload");
+  const auto all = totals->all();
+  EXPECT_EQ(all.size(), limits::kToldExportersMax + 1);
+  EXPECT_EQ(std::count_if(all.begin(), all.end(), [](const auto& e) { return e.origin.empty(); }), 1);
+  EXPECT_EQ(std::count_if(all.begin(), all.end(), [](const auto& e) { return e.ip == *parse_ip("10.9.9.9"); }), 1);
 }
 
 TEST_F(ExporterTotalsTest, ForgetsTheSilentAndTheManyAndWhatIsNotItsOwn) {
