@@ -17,6 +17,9 @@
 
 namespace sluice::query {
 
+// In a map of groups: of those that are not wanted any more.
+inline constexpr uint32_t kNoGroup = UINT32_MAX;
+
 class Aggregate {
  public:
   virtual ~Aggregate() = default;
@@ -26,7 +29,7 @@ class Aggregate {
   // States that a batch of rows can make much larger tell a Growth (growth.h) so.
   virtual void update(const uint32_t* groups, std::span<const ColumnPtr> args, size_t rows, EvalContext& context) = 0;
   // Group g of `other` joins group map[g] of this. `other` is of the same make and is left in an unspecified state. What map says
-  // of a group without rows is not looked at, where plain() is true.
+  // of a group without rows is not looked at, where plain() is true. A group whose number is kNoGroup is left out.
   virtual void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) = 0;
   // The results of the groups given, in that order, laid out as the result type.
   virtual Column finish(std::span<const uint32_t> groups, EvalContext& context) const = 0;

@@ -137,6 +137,7 @@ class Dcount final : public Aggregate {
     auto& theirs = static_cast<Dcount&>(other).groups_;
     Growth growth(context);
     for (size_t g = 0; g < map.size(); ++g) {
+      if (map[g] == kNoGroup) continue;
       HyperLogLog& sketch = groups_[map[g]];
       const size_t before = sketch.byte_size();
       sketch.merge(theirs[g]);
@@ -186,16 +187,32 @@ class ValueCounts final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) override {
     const auto& o = static_cast<ValueCounts&>(other);
     Growth growth(context);
+    const bool drops = std::find(map.begin(), map.end(), kNoGroup) != map.end();
     std::vector<uint32_t> pairs;
+    std::vector<uint64_t> counts;  // of those that stay
     for (size_t from = 0; from < o.pairs_.size(); from += kPiece) {
       pairs.resize(std::min(kPiece, o.pairs_.size() - from));
       std::iota(pairs.begin(), pairs.end(), static_cast<uint32_t>(from));
       const Column theirs = o.pairs_.keys(0, pairs);
       std::vector<uint32_t> groups(pairs.size());
       for (size_t i = 0; i < groups.size(); ++i) groups[i] = map[theirs.values<uint32_t>()[i]];
+      std::span<const uint64_t> their_counts = entropy_ ? std::span<const uint64_t>(o.counts_).subspan(from, pairs.size()) : std::span<const uint64_t>();
+      if (drops) {
+        size_t stay = 0;
+        counts.clear();
+        for (size_t i = 0; i < pairs.size(); ++i) {
+          if (groups[i] == kNoGroup) continue;
+          if (entropy_) counts.push_back(their_counts[i]);
+          pairs[stay] = pairs[i];
+          groups[stay++] = groups[i];
+        }
+        if (stay == 0) continue;
+        pairs.resize(stay);
+        groups.resize(stay);
+        if (entropy_) their_counts = counts;
+      }
       const size_t before = byte_size();
-      add(std::move(groups), keep(o.pairs_.keys(1, pairs), context),
-          entropy_ ? std::span<const uint64_t>(o.counts_).subspan(from, pairs.size()) : std::span<const uint64_t>(), growth);
+      add(std::move(groups), keep(o.pairs_.keys(1, pairs), context), their_counts, growth);
       const size_t after = byte_size();
       if (after > before && !growth.add(after - before)) return;
     }
@@ -289,7 +306,7 @@ class Values final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
     auto& o = static_cast<Values&>(other);
     for (size_t g = 0; g < map.size(); ++g)
-      while (!o.groups_[g].empty()) {
+      while (map[g] != kNoGroup && !o.groups_[g].empty()) {
         auto node = o.groups_[g].extract(o.groups_[g].begin());
         o.bytes_ -= cost_of(node.value());
         add(map[g], std::move(node.value()));  // moves: the query has no more of it than before

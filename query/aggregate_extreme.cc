@@ -45,7 +45,7 @@ class Extreme final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
     auto& o = static_cast<Extreme&>(other);
     for (size_t g = 0; g < map.size(); ++g) {
-      if (!o.seen_[g]) continue;
+      if (!o.seen_[g] || map[g] == kNoGroup) continue;
       if constexpr (std::is_same_v<T, std::string>) o.text_bytes_ -= o.values_[g].size();
       take(map[g], std::move(o.values_[g]));
     }
@@ -112,7 +112,7 @@ class ArgExtreme final : public Aggregate {
     auto& o = static_cast<ArgExtreme&>(other);
     auto& theirs = o.groups_;
     for (size_t g = 0; g < map.size(); ++g) {
-      if (theirs[g].y.is_null()) continue;
+      if (theirs[g].y.is_null() || map[g] == kNoGroup) continue;
       Group& best = groups_[map[g]];
       const int order = best.y.is_null() ? 1 : compare_values(theirs[g].y, best.y) * (greatest_ ? 1 : -1);
       if (order < 0 || (order == 0 && compare_values(theirs[g].x, best.x) * (greatest_ ? 1 : -1) <= 0)) continue;

@@ -115,6 +115,7 @@ class Quantile final : public Aggregate {
     auto& theirs = static_cast<Quantile&>(other).groups_;
     Growth growth(context);
     for (size_t g = 0; g < map.size(); ++g) {
+      if (map[g] == kNoGroup) continue;
       QuantileSketch& sketch = groups_[map[g]];
       const size_t before = sketch.byte_size();
       sketch.merge(theirs[g]);

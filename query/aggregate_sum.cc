@@ -43,7 +43,7 @@ class Count final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
     const auto& theirs = static_cast<Count&>(other).counts_;
     for (size_t g = 0; g < map.size(); ++g)
-      if (theirs[g] != 0) counts_[map[g]] += theirs[g];
+      if (theirs[g] != 0 && map[g] != kNoGroup) counts_[map[g]] += theirs[g];
   }
   bool plain() const override { return true; }
   Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
@@ -82,7 +82,7 @@ class Sum final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext& context) override {
     auto& o = static_cast<Sum&>(other);
     for (size_t g = 0; g < map.size(); ++g) {
-      if (!o.seen(g)) continue;
+      if (!o.seen(g) || map[g] == kNoGroup) continue;
       plus(sums_[map[g]], o.sums_[g], context.overflow);
       see(map[g]);
     }
@@ -191,9 +191,9 @@ class Moments final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
     const auto& theirs = static_cast<Moments&>(other).groups_;
     for (size_t g = 0; g < map.size(); ++g) {
-      Group& a = groups_[map[g]];
       const Group& b = theirs[g];
-      if (b.count == 0) continue;
+      if (b.count == 0 || map[g] == kNoGroup) continue;
+      Group& a = groups_[map[g]];
       if (!deviation_) {
         a.count += b.count;
         a.mean += b.mean;

@@ -28,7 +28,8 @@ class Trw final : public Aggregate {
   void merge(Aggregate& other, std::span<const uint32_t> map, EvalContext&) override {
     auto& theirs = static_cast<Trw&>(other).groups_;
     for (size_t g = 0; g < map.size(); ++g)
-      for (const auto& [peer, contact] : theirs[g]) take(groups_[map[g]], peer, contact);
+      if (map[g] != kNoGroup)
+        for (const auto& [peer, contact] : theirs[g]) take(groups_[map[g]], peer, contact);
   }
   Column finish(std::span<const uint32_t> groups, EvalContext&) const override {
     Column out(PhysicalType::F64);

@@ -113,6 +113,7 @@ class Binder {
   bool bind_keys(const std::vector<grammar::NamedExpr>& keys, BoundGroup& group);
   bool bind_aggregates(const std::vector<grammar::NamedExpr>& aggregates, BoundGroup& group);
   bool bind_window(const grammar::Window& window);
+  bool bind_session_window(const grammar::StatsStage& stage, BoundGroup& group, const std::string& text);
   bool bind_stats(const grammar::StatsStage& stage, const grammar::Stage* next, const std::string& text);
   bool bind_top(const grammar::TopStage& stage, const std::string& text);
   bool bind_timeseries(const grammar::TimeseriesStage& stage, const std::string& text);

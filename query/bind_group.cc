@@ -6,6 +6,8 @@
 #include "grammar/print.h"
 #include "query/bind.h"
 #include "query/function.h"
+#include "query/limits.h"
+#include "query/sessions.h"
 #include "query/spread.h"
 #include "query/words.h"
 #include "storage/model/counted.h"
@@ -218,13 +220,79 @@ void Binder::enter_group_frame(BoundGroup& group, const std::string& text) {
   if (!group.after.empty()) plan_.operators.push_back(make_compute(std::move(group.after), text));
 }
 
+// A session's key stands behind the others. On a stream whoever keeps the sessions makes its values, and says in one more slot, which is not
+// shown, where each session ends.
+bool Binder::bind_session_window(const g::StatsStage& stage, BoundGroup& group, const std::string& text) {
+  const g::Window& window = *stage.window;
+  if (!in_scan_frame_) {
+    fail(window.span, "a window parts flows by their time, and behind a grouping there are no flows", {}, ErrorCode::unsupported);
+    return false;
+  }
+  const auto gap = duration_of(*window.size, "gap");
+  if (!gap) return false;
+  if (*gap > limits::kSessionGapMax) {
+    fail(window.size->span, "the gap of a session window is at most " + format_duration(limits::kSessionGapMax));
+    return false;
+  }
+  for (const auto& k : stage.keys)
+    if (mentions_either(*k.value)) {
+      fail(k.span, "sessions need to know which side is meant", "src_" + g::print(*k.value) + " or dst_" + g::print(*k.value));
+      return false;
+    }
+  if (!bind_keys(stage.keys, group)) return false;
+  for (const std::string& name : group.names)
+    if (equal_ignoring_case(name, "session")) {
+      fail(window.span, "two columns are called 'session'", "name the other one: other = …");
+      return false;
+    }
+  const NodePtr time = slot_of(ScanSource{ScanSource::Kind::stored, ColumnId::flow_end, {}, {}});
+  const auto add_key = [&](const char* name, NodePtr node, bool shown) {
+    if (!has_room(group.slots.size(), window.span)) return false;
+    group.slots.push_back({name, Type::of(LogicalType::timestamp), std::nullopt});
+    GroupKey key;
+    key.node = std::move(node);
+    group.spec->keys.push_back(std::move(key));
+    if (!shown) return true;
+    group.names.push_back(name);
+    group.outputs.push_back({name, group.slots.size() - 1, std::nullopt});
+    return true;
+  };
+  if (options_.continuous) {
+    plan_.window = PlanWindow{2 * limits::kSessionLengthMax, *gap, *time->slot(), plan_.operators.size()};
+    return add_key("session", time, true) && add_key("\001session_end", time, false);
+  }
+  // Keys that are computed, once for both: for who finds the sessions and for who groups.
+  SessionsSpec spec;
+  std::vector<Computed> computed;
+  for (size_t i = 0; i < group.spec->keys.size(); ++i) {
+    NodePtr& node = group.spec->keys[i].node;
+    if (!node->slot()) {
+      if (!has_room(scan_slots_.size(), window.span)) return false;
+      Type type = node->type;
+      type.column.reset();
+      scan_slots_.push_back({group.slots[i].name, type, std::nullopt});
+      const size_t slot = scan_slots_.size() - 1;
+      computed.push_back({slot, std::move(node)});
+      node = make_slot(slot, type);
+    }
+    spec.keys.push_back({group.slots[i].name, *node->slot(), node->type});
+  }
+  if (!computed.empty()) plan_.operators.push_back(make_compute(std::move(computed), text));
+  if (!has_room(scan_slots_.size(), window.span)) return false;
+  spec.session = scan_slots_.size();
+  scan_slots_.push_back({"\001session", Type::of(LogicalType::timestamp), std::nullopt});
+  spec.time = *time->slot();
+  spec.gap = *gap;
+  spec.is_cut = true;
+  spec.text = text;
+  const NodePtr session = make_slot(spec.session, Type::of(LogicalType::timestamp));
+  plan_.operators.push_back(make_sessions(std::move(spec), options_.run));
+  return add_key("session", session, true);
+}
+
 bool Binder::bind_window(const g::Window& window) {
   if (!options_.continuous) {
     fail(window.span, "windows belong to rules; over stored flows, group by bin(5m)", {}, ErrorCode::unsupported);
-    return false;
-  }
-  if (window.kind == g::Window::Kind::kSession) {
-    fail(window.span, "session windows are not available on a stream", "with 'every 5m over 1h' before 'as': sessions by src_ip gap 10m | stats … by src_ip, session", ErrorCode::unsupported);
     return false;
   }
   if (!in_scan_frame_) {
@@ -251,10 +319,11 @@ bool Binder::bind_window(const g::Window& window) {
 
 bool Binder::bind_stats(const g::StatsStage& stage, const g::Stage* next, const std::string& text) {
   bin_width_.reset();
-  if (stage.window && !bind_window(*stage.window)) return false;
   BoundGroup group;
   group.spec = std::make_shared<GroupSpec>();
-  if (!bind_keys(stage.keys, group) || !bind_aggregates(stage.aggregates, group)) return false;
+  const bool has_sessions = stage.window && stage.window->kind == g::Window::Kind::kSession;
+  if (stage.window && !(has_sessions ? bind_session_window(stage, group, text) : bind_window(*stage.window))) return false;
+  if ((!has_sessions && !bind_keys(stage.keys, group)) || !bind_aggregates(stage.aggregates, group)) return false;
   // A sort that follows orders by all columns anyway.
   const bool sorted = !(next && next->as<g::SortStage>());
   OperatorPtr op = make_group(group.spec, options_.run, sorted, text);

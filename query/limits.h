@@ -35,6 +35,10 @@ inline constexpr size_t kReportersPerRowMax = 64;
 inline constexpr size_t kExpectedKeysMax = 65'536;
 // Steps of one sequence: a bit of a mask each. Beyond: an error at the step.
 inline constexpr size_t kSequenceStepsMax = 16;
+// Sessions of `stats … window session gap D`: how long one may be before it is cut, and the gap at most. A rule has to read so much again
+// after a restart, and what is longer is a state rather than a session. Beyond: it is cut as sessions.h says; refused.
+inline constexpr DurationNs kSessionLengthMax = 12 * kHour;
+inline constexpr DurationNs kSessionGapMax = 6 * kHour;
 // Hops that reach follows: no address is 64 flows away from another in a network that people run. Beyond: an error at the number.
 inline constexpr uint64_t kReachHopsMax = 64;
 // Bins over which timeseries … spread books one flow, and bins of one baseline's range and look-back. Beyond: the query ends.

@@ -7,17 +7,10 @@
 #include <numeric>
 
 #include "query/group.h"
-#include "query/stage.h"
+#include "query/sessions.h"
 
 namespace sluice::query {
 namespace {
-
-struct SessionsSpec {
-  std::vector<StageColumn> keys;
-  size_t time = 0, session = 0;
-  DurationNs gap = 0;
-  std::string text;
-};
 
 class Sessions final : public Operator {
  public:
@@ -26,8 +19,8 @@ class Sessions final : public Operator {
   Status push(Chunk chunk, Worker&, const Emit&) override {
     std::vector<ColumnPtr> keys;
     for (const auto& k : spec_->keys) keys.push_back(chunk.slots[k.slot]);
-    std::vector<uint32_t> groups;
-    table_.find(keys, chunk.rows, groups);
+    std::vector<uint32_t> groups(chunk.rows, 0);
+    if (!keys.empty()) table_.find(keys, chunk.rows, groups);
     groups_.insert(groups_.end(), groups.begin(), groups.begin() + static_cast<ptrdiff_t>(chunk.rows));
     for (size_t i = 0; i < chunk.rows; ++i) times_.push_back(chunk.slots[spec_->time]->int_at(i));
     SLUICE_TRY(rows_.append(chunk, claim_));
@@ -46,6 +39,7 @@ class Sessions final : public Operator {
     std::iota(order.begin(), order.end(), 0u);
     std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return std::pair(groups_[a], times_[a]) < std::pair(groups_[b], times_[b]); });
     std::vector<int64_t> starts(count);
+    TimestampNs cut = kTimestampMax;
     for (size_t i = 0; i < count; ++i) {
       if (!worker.eval.meter.spend(1)) return worker.eval.meter.stopped;
       const uint32_t row = order[i];
@@ -55,6 +49,14 @@ class Sessions final : public Operator {
         goes_on = !__builtin_sub_overflow(times_[row], times_[order[i - 1]], &silence) && silence <= spec_->gap;
       }
       starts[row] = goes_on ? starts[order[i - 1]] : times_[row];
+      if (!spec_->is_cut) continue;
+      if (!goes_on) {
+        cut = session_cut(times_[row]);
+      } else if (times_[row] >= cut) {
+        starts[row] = times_[row];
+        // (Gaps are shorter than what lies between two cuts.)
+        if (__builtin_add_overflow(cut, limits::kSessionLengthMax, &cut)) cut = kTimestampMax;
+      }
     }
     order = {};
     for (size_t from = 0; from < count; from += kEmitRows) {
@@ -83,7 +85,7 @@ class Sessions final : public Operator {
 };
 
 bool bind(StageBinder& binder) {
-  auto spec = std::make_shared<SessionsSpec>();
+  SessionsSpec bound, *spec = &bound;
   if (!binder.args.word("by")) return binder.expected("'by' and a key");
   spec->keys = binder.keys();
   if (spec->keys.empty()) return false;
@@ -98,13 +100,21 @@ bool bind(StageBinder& binder) {
   if (!session) return false;
   spec->session = *session;
   spec->text = binder.text();
-  binder.push(std::make_unique<Sessions>(std::move(spec), binder.run()), true);
+  binder.push(make_sessions(std::move(bound), binder.run()), true);
   return true;
 }
 
 constexpr std::string_view kWords[] = {"by", "gap"};
 
 }  // namespace
+
+TimestampNs session_cut(TimestampNs first) {
+  TimestampNs least;
+  if (__builtin_add_overflow(first, 2 * limits::kSessionLengthMax - 1, &least)) return kTimestampMax;
+  return bin_start(least, limits::kSessionLengthMax);
+}
+
+OperatorPtr make_sessions(SessionsSpec spec, RunState* run) { return std::make_unique<Sessions>(std::make_shared<const SessionsSpec>(std::move(spec)), run); }
 
 namespace stage_detail {
 extern const StageSpec kSessions{"sessions", "sessions by KEY, … gap D", "Runs of activity of a key: adds when each row's began", kWords, bind};

@@ -27,7 +27,7 @@ using query::continuous::EpisodeState;
 using query::continuous::Finding;
 using query::continuous::RulePtr;
 using query::continuous::Stream;
-using query::continuous::WindowGroups;
+using query::continuous::RuleState;
 using query::continuous::WindowStats;
 
 namespace {
@@ -37,15 +37,6 @@ constexpr DurationNs kCheckpointEvery = 5 * kSecond;
 constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
 constexpr std::string_view kSourcesKey = "sources";
-
-TimestampNs first_flow_of(const store::Snapshot& snapshot) {
-  TimestampNs first = kTimestampMax;
-  for (const auto& s : snapshot.segments) first = std::min(first, s->info().first);
-  for (const auto& b : snapshot.open)
-    if (const auto at = b->find(ColumnId::flow_end))
-      for (const int64_t t : b->columns[*at].values<int64_t>()) first = std::min(first, t);
-  return first;
-}
 
 }  // namespace
 
@@ -128,7 +119,7 @@ Status RuleService::load() {
     const json j = json::parse(record, nullptr, false);
     if (at == definitions_.end() || !j.is_object()) return true;
     Definition& d = at->second;
-    d.frontier = j.value("frontier", kTimestampMin);
+    d.begins = {j.value("frontier", kTimestampMin), j.value("checkpoint", "")};
     d.before.rows = j.value("rows", uint64_t{0});
     d.before.late_rows = j.value("late_rows", uint64_t{0});
     d.before.dropped_rows = j.value("dropped_rows", uint64_t{0});
@@ -305,16 +296,16 @@ void RuleService::read_windows_again() {
     }
   }
   for (auto& [name, definition] : definitions_) {
-    if (const WindowGroups* running = stream_.find(name)) definition.frontier = running->frontier();
+    if (const RuleState* running = stream_.find(name)) resume_from(definition, *running);
     read_windows(definition, snapshot);
   }
 }
 
 void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
-  if (const WindowGroups* running = stream_.find(d.name)) add_up(d.before, running->stats());
+  if (const RuleState* running = stream_.find(d.name)) add_up(d.before, running->stats());
   stream_.remove(d.name);
   if (!d.rule || !d.is_enabled || d.rule->is_asked) return;
-  auto groups = std::make_unique<WindowGroups>(d.rule, d.frontier);
+  auto state = query::continuous::make_state(d.rule, d.begins);
   query::QueryRequest request;
   request.limits.timeout = 0;
   request.limits.memory_bytes = SIZE_MAX;
@@ -322,18 +313,16 @@ void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   query::RunState run(request, stored);
   query::Worker worker(run);
   query::ScanStats stats;
-  if (d.rule->learn > 0) groups->set_known_since(first_flow_of(snapshot));
-  groups->set_learning(true);
-  Status status = query::continuous::read_stored(*groups, run, {groups->history_from(), kTimestampMax}, stats);
-  groups->set_learning(false);
-  groups->forget_counts();  // these flows were counted when they came
-  if (status.ok()) status = groups->look_at_open(parts_.clock.now() + limits::kClockSkewMax, worker, [this](const Finding& f) { on_finding(f); });
+  if (d.rule->learn > 0) state->set_known_since(query::continuous::range_of(snapshot).from);
+  Status status = query::continuous::read_again(*state, run, stats);
+  state->forget_counts();  // these flows were counted when they came
+  if (status.ok()) status = state->look_at_open(parts_.clock.now() + limits::kClockSkewMax, worker, [this](const Finding& f) { on_finding(f); });
   if (!status.ok() && !cancel_.cancelled()) {
     d.note = "its open windows could not be read from the store: " + status.error().message;
     log::error("a rule's open windows could not be read from the store", {{"rule", d.name}, {"reason", status.error().message}});
   }
   if (!status.ok() && cancel_.cancelled()) return;  // the frontier as kept stays
-  stream_.add(std::move(groups));
+  stream_.add(std::move(state));
 }
 
 void RuleService::on_finding(const Finding& finding) {
@@ -370,7 +359,7 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
 
 void RuleService::settle_episodes() {
   const TimestampNs now = parts_.clock.now();
-  for (const WindowGroups* groups : stream_.all())
+  for (const RuleState* groups : stream_.all())
     book_.settle(*groups->rule(), groups->settled_before(), now, [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
 }
 
@@ -385,16 +374,16 @@ void RuleService::ask_what_is_due() {
   for (auto& [name, d] : definitions_) {
     if (!d.rule || !d.is_enabled || !d.rule->is_asked || answers_->is_asking(name)) continue;
     const query::continuous::Rule& rule = *d.rule;
-    if (d.frontier == kTimestampMin) d.frontier = first_asked_window(rule, watermark);
+    if (d.begins.frontier == kTimestampMin) d.begins.frontier = first_asked_window(rule, watermark);
     const TimestampNs last = first_asked_window(rule, watermark);
     // After a long while without the server what is due is caught up on, one after the other; the oldest may be too many.
-    if (const int64_t due = (last - d.frontier) / rule.slide(); due > limits::kRuleAnswersCaughtUpMax) {
+    if (const int64_t due = (last - d.begins.frontier) / rule.slide(); due > limits::kRuleAnswersCaughtUpMax) {
       const int64_t skipped = due - limits::kRuleAnswersCaughtUpMax;
       log::warn("a rule was not asked for a long time, and the oldest answers are left out", {{"rule", name}, {"answers", skipped}});
       d.skipped_answers += static_cast<uint64_t>(skipped);
-      d.frontier += skipped * rule.slide();
+      d.begins.frontier += skipped * rule.slide();
     }
-    if (d.frontier <= last) answers_->ask(d.rule, d.frontier + rule.window());
+    if (d.begins.frontier <= last) answers_->ask(d.rule, d.begins.frontier + rule.window());
   }
 }
 
@@ -404,8 +393,8 @@ void RuleService::take_answer(RuleAnswers::Answer answer) {
   if (at == definitions_.end() || at->second.rule != answer.rule || !at->second.is_enabled || cancel_.cancelled()) return;
   Definition& d = at->second;
   const TimestampNs settled_before = answer.at - answer.rule->window() + answer.rule->slide();
-  if (settled_before <= d.frontier) return;
-  d.frontier = settled_before;
+  if (settled_before <= d.begins.frontier) return;
+  d.begins.frontier = settled_before;
   ++d.before.settled;
   d.before.rows += answer.stats.rows_matched;
   if (!answer.status.ok()) {
@@ -456,14 +445,14 @@ void RuleService::bind_to_changed_lists() {
     if (const auto* error = std::get_if<QueryError>(&compiled)) {
       d.note = error->message;
       if (d.rule) log::error("a rule cannot run with its lists as they are now", {{"rule", name}, {"reason", d.note}});
-      if (const WindowGroups* running = stream_.find(name)) d.frontier = running->frontier();
+      if (const RuleState* running = stream_.find(name)) resume_from(d, *running);
       d.rule = nullptr;
       stream_.remove(name);
       continue;
     }
     d.note.clear();
     d.rule = std::get<RulePtr>(std::move(compiled));
-    if (const WindowGroups* running = stream_.find(name)) d.frontier = running->frontier();
+    if (const RuleState* running = stream_.find(name)) resume_from(d, *running);
     const store::Snapshot snapshot = parts_.store.snapshot();
     while (take_arrivals(snapshot.appends)) {
     }
@@ -485,15 +474,15 @@ void RuleService::commit(bool is_last) {
   // A frontier is never kept without the episodes that its forgotten windows made.
   if (with_frontiers) {
     for (auto& [name, d] : definitions_) {
-      const WindowGroups* groups = stream_.find(name);
+      const RuleState* groups = stream_.find(name);
       if (!groups && !(d.rule && d.rule->is_asked)) continue;
       WindowStats sum = d.before;
       if (groups) {
-        d.frontier = groups->frontier();
+        resume_from(d, *groups);
         add_up(sum, groups->stats());
       }
-      std::string record = json{{"frontier", d.frontier}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"settled", sum.settled}, {"alerts", d.alerts},
-                                {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
+      std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows},
+                                {"settled", sum.settled}, {"alerts", d.alerts}, {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
       if (record == d.kept) continue;
       d.kept = record;
       write.put(Keyspace::rules, std::string(kStateKey) + name, std::move(record));
@@ -522,6 +511,8 @@ void RuleService::commit(bool is_last) {
   if (with_frontiers) kept_at_ = now;
 }
 
+void RuleService::resume_from(Definition& d, const RuleState& running) { d.begins = {running.frontier(), running.checkpoint()}; }
+
 void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
   sum.rows += more.rows;
   sum.late_rows += more.late_rows;
@@ -546,7 +537,7 @@ void RuleService::publish_status() {
     s.note = d.note;
     s.windows = d.before;
     s.windows.groups = s.windows.bytes = s.windows.windows = 0;
-    const WindowGroups* groups = stream_.find(name);
+    const RuleState* groups = stream_.find(name);
     if (groups) {
       add_up(s.windows, groups->stats());
       s.watermark = groups->watermark();
@@ -559,7 +550,7 @@ void RuleService::publish_status() {
       if (s.note.empty() && s.windows.dropped_rows > 0) s.note = "flows were not counted because its groups were at their bound";
     }
     if (d.rule && d.rule->is_asked) {
-      if (d.frontier != kTimestampMin) s.watermark = d.frontier + d.rule->window() - d.rule->slide();
+      if (d.begins.frontier != kTimestampMin) s.watermark = d.begins.frontier + d.rule->window() - d.rule->slide();
       if (!d.answer_trouble.empty())
         s.note = "its last answer failed: " + d.answer_trouble;
       else if (d.skipped_answers > 0)

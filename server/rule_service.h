@@ -5,7 +5,7 @@
 // from the store: ingest never waits, and nothing is missed.
 //
 // Kept in the catalogue, keyspace `rules`:   rule/NAME   the definition
-//                                            state/NAME  frontier and counters
+//                                            state/NAME  frontier, checkpoint (checkpoint.h) and counters
 //                                            sources     how far the time of each source has come
 //              keyspace `episodes`:          id          an alert, or what may become one
 // A rule that is asked again and again (asked_rule.h) has the start of its next window as frontier, and no other state.
@@ -124,7 +124,7 @@ class RuleService {
     TimestampNs created_at = 0;
     query::continuous::RulePtr rule;  // null: `note` says why
     std::string note;
-    TimestampNs frontier = kTimestampMin;
+    query::continuous::Resume begins{kTimestampMin, {}};  // of its state, when it is made again
     std::string kept;                 // its state's record in the catalogue
     query::continuous::WindowStats before;  // counters of earlier lives
     uint64_t alerts = 0;
@@ -161,6 +161,8 @@ class RuleService {
   // Over a snapshot, cancelled when the service stops.
   query::QueryContext context(const store::Snapshot& snapshot) const;
   void commit(bool is_last);
+  // What to begin with in the next life, or when the state is made again.
+  static void resume_from(Definition& definition, const query::continuous::RuleState& running);
   static void add_up(query::continuous::WindowStats& sum, const query::continuous::WindowStats& more);
   void publish_status();
   // Runs on the rules' thread; waits for it.

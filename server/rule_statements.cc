@@ -25,7 +25,7 @@ using query::continuous::Episode;
 using query::continuous::EpisodeChange;
 using query::continuous::RulePtr;
 using query::continuous::Stream;
-using query::continuous::WindowGroups;
+using query::continuous::RuleState;
 
 namespace {
 
@@ -257,10 +257,10 @@ std::variant<std::string, QueryError> RuleService::create_one(const ScriptedRule
     const TimestampNs newest = parts_.store.stats().newest;
     if (newest != kTimestampMin) watermark = std::min(newest, d.created_at) - limits::kRuleTolerance;
   }
-  d.frontier = rule->is_asked ? first_asked_window(*rule, watermark) : Stream::first_open_window(*rule, watermark);
+  d.begins = rule->is_asked ? query::continuous::Resume{first_asked_window(*rule, watermark), {}} : Stream::beginning(*rule, watermark);
   catalog::Write write;
   write.put(Keyspace::rules, std::string(kRuleKey) + d.name, json{{"text", d.text}, {"enabled", true}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace));
-  write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.frontier}, {"alerts", d.alerts}}.dump());
+  write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"alerts", d.alerts}}.dump());
   if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
   // All that is in the snapshot has gone through the other rules before this one joins them.
   const store::Snapshot snapshot = parts_.store.snapshot();
@@ -336,12 +336,12 @@ RuleService::Answer RuleService::enable(const std::string& name, bool enabled, c
       return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
     d.is_enabled = enabled;
     if (!enabled) {
-      if (const WindowGroups* running = stream_.find(name)) add_up(d.before, running->stats());
+      if (const RuleState* running = stream_.find(name)) add_up(d.before, running->stats());
       stream_.remove(name);
       book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
       commit(false);
     } else if (d.rule) {
-      d.frontier = d.rule->is_asked ? first_asked_window(*d.rule, stream_.watermark()) : Stream::first_open_window(*d.rule, stream_.watermark());
+      d.begins = d.rule->is_asked ? query::continuous::Resume{first_asked_window(*d.rule, stream_.watermark()), {}} : Stream::beginning(*d.rule, stream_.watermark());
       const store::Snapshot snapshot = parts_.store.snapshot();
       while (take_arrivals(snapshot.appends)) {
       }

@@ -85,7 +85,7 @@ void BM_Rules(benchmark::State& state) {
   size_t tests = 0;
   for (auto _ : state) {
     query::continuous::Stream stream;
-    for (const auto& rule : rules) stream.add(std::make_unique<query::continuous::WindowGroups>(rule, query::continuous::kEarliest));
+    for (const auto& rule : rules) stream.add(query::continuous::make_state(rule, {}));
     tests = stream.distinct_tests();
     for (const auto& batch : batches) {
       const auto times = batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>();

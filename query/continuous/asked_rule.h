@@ -8,7 +8,7 @@
 // Thread rule: pure; one thread for each call.
 #pragma once
 
-#include "query/continuous/window_groups.h"
+#include "query/continuous/rule_state.h"
 #include "query/engine.h"
 
 namespace sluice::query::continuous {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "grammar/print.h"
+#include "query/group.h"
 #include "query/words.h"
 #include "storage/model/text_list.h"
 
@@ -91,6 +92,35 @@ uint64_t hash(std::string_view text, uint64_t seed) {
   return h ^ (h >> 33);
 }
 
+// How the windows of a rule follow one another, and its sessions.
+class Times {
+ public:
+  explicit Times(const Rule& rule) : rule_(rule), step_(rule.session ? 0 : rule.slide()) {}
+
+  // Of a row: where its window begins and ends.
+  std::pair<TimestampNs, TimestampNs> window(const Finding& f, size_t row) const {
+    if (!rule_.session) return {f.window, f.window + rule_.window()};
+    return {f.rows.slots[rule_.session->start]->int_at(row), f.rows.slots[rule_.session->end]->int_at(row)};
+  }
+  bool belongs(const Episode& e, TimestampNs start, TimestampNs end) const {
+    const DurationNs most = step_ + std::max(rule_.keep, rule_.suppress);
+    return rule_.session ? start <= e.end + most && end >= e.start - most : start <= e.last + most && start >= e.start - most;
+  }
+  // Until when the next one begins that goes on with it.
+  TimestampNs goes_on(const Episode& e) const { return (rule_.session ? e.end : e.last + step_) + rule_.keep; }
+  // What is known to have matched, without a break, is as long as `for` says. (A session lasted until its last flow.)
+  bool holds(const Episode& e) const { return (rule_.session ? e.end - rule_.session->gap : e.last + step_) - e.run_start >= rule_.hold; }
+  // Until then what comes late, or began long ago, may still belong to it.
+  TimestampNs known_until(const Episode& e) const {
+    const DurationNs late = rule_.window() + rule_.grace + std::max(rule_.keep, rule_.suppress);
+    return rule_.session ? e.end + 2 * rule_.session->gap + late : e.last + step_ + late;
+  }
+
+ private:
+  const Rule& rule_;
+  const DurationNs step_;
+};
+
 }  // namespace
 
 std::string_view to_string(EpisodeState state) {
@@ -123,9 +153,10 @@ void EpisodeBook::restore(Episode episode) {
 void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSink& sink) {
   const Rule& rule = finding.rule;
   OfRule& mine = rules_[rule.name];
-  const TimestampNs w = finding.window;
-  const DurationNs step = rule.slide(), goes_on = step + rule.keep, same_alert = std::max(goes_on, step + rule.suppress);
+  const Times times(rule);
   for (size_t row = 0; row < finding.rows.rows; ++row) {
+    const auto window = times.window(finding, row);
+    const TimestampNs w = window.first, until = window.second;
     std::string key = key_of(finding, row);
     auto& of_key = mine.by_key[key];
     const auto show = [&](Episode& e) {
@@ -134,7 +165,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       e.query = flows_query(rule, literals, {e.start, e.end});
     };
     // The alert that this window belongs to: mostly there is one, and rarely more than two.
-    const auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return w <= e.last + same_alert && w >= e.start - same_alert; });
+    const auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.belongs(e, w, until); });
     if (at == of_key.end()) {
       if (mine.by_key.size() > limits::kRuleEpisodesMax) {
         ++mine.beyond_bound;
@@ -142,19 +173,19 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
         continue;
       }
       Episode e;
-      e.id = episode_id(rule.name, key, w);
+      e.id = episode_id(rule.name, key, rule.session ? bin_start(w, rule.session->gap) : w);
       e.rule = rule.name;
       e.severity = rule.severity;
       e.is_silent = rule.is_silent;
       e.key = key;
       e.start = e.last = e.run_start = w;
-      e.end = w + rule.window();
+      e.end = until;
       e.matches = 1;
       e.techniques = list_of(rule.techniques);
       e.tags = list_of(rule.tags);
       fill(e, finding, row);
       show(e);
-      const bool waits = rule.hold > step;
+      const bool waits = !times.holds(e);
       if (!waits) {
         e.state = EpisodeState::firing;
         e.fired_at = now;
@@ -165,21 +196,28 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     }
     Episode& e = *at;
     const Episode before = e;
-    if (w > e.last) {
-      if (w > e.last + goes_on) e.run_start = w;
+    if (rule.session) {
+      if (w > e.end) {  // another one
+        if (w > e.end + rule.keep) e.run_start = w;
+        ++e.matches;
+        e.last = w;
+      }
+      e.end = std::max(e.end, until);
+    } else if (w > e.last) {
+      if (w > times.goes_on(e)) e.run_start = w;
       ++e.matches;
       e.last = w;
-      e.end = w + rule.window();
-    } else if (w < e.start) {
-      ++e.matches;
+      e.end = until;
+    }
+    if (w < e.start) {
+      if (!rule.session || until < e.start) ++e.matches;  // (else the session that began it has begun earlier)
       if (e.run_start == e.start) e.run_start = w;
       e.start = w;
     }
     // The values of the newest window, and of the whole of it once that is settled.
-    if (w == e.last) fill(e, finding, row);
+    if (until == e.end) fill(e, finding, row);
     if (e.start != before.start || e.end != before.end) show(e);
-    const bool holds = e.last + step - e.run_start >= rule.hold;
-    if (e.state != EpisodeState::firing && holds && (e.last > before.last || e.state == EpisodeState::pending)) {
+    if (e.state != EpisodeState::firing && times.holds(e) && (e.end > before.end || e.state == EpisodeState::pending)) {
       const bool is_new = e.fired_at == 0;
       if (is_new) e.fired_at = now;
       e.state = EpisodeState::firing;
@@ -194,11 +232,11 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
 void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, TimestampNs now, const EpisodeSink& sink) {
   const auto at = rules_.find(rule.name);
   if (at == rules_.end()) return;
-  const DurationNs step = rule.slide(), goes_on = step + rule.keep, same_alert = std::max(goes_on, step + rule.suppress);
+  const Times times(rule);
   auto& mine = at->second.by_key;
   for (auto it = mine.begin(); it != mine.end();) {
     std::erase_if(it->second, [&](Episode& e) {
-      if (e.last + goes_on >= settled_before) return false;
+      if (times.goes_on(e) >= settled_before) return false;
       if (e.state == EpisodeState::pending) {
         sink(e, EpisodeChange::dropped);
         return true;
@@ -209,7 +247,7 @@ void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, Timestamp
         sink(e, EpisodeChange::ended);
       }
       // While late flows may still bring its windows back, it has to be known.
-      return e.last + same_alert + rule.window() + rule.grace < settled_before;
+      return times.known_until(e) < settled_before;
     });
     it = it->second.empty() ? mine.erase(it) : std::next(it);
   }

@@ -10,6 +10,11 @@
 // same one. A finding that an episode covers already changes nothing but its values. If a flow that came late turns out to have
 // begun an episode earlier, its start moves and its id stays.
 //
+// Of a rule over sessions a finding is a session that matches, however far it has come: it belongs to the alert whose time it overlaps, or
+// follows within keep_firing_for or suppress. Starts of two sessions of a key are more than a gap apart, so the id is made of the start
+// rounded down to a gap, which a flow that comes somewhat late mostly leaves as it is. Where two sessions that both alert turn out to be one,
+// the earlier alert goes on.
+//
 // A row's column alert_severity, where there is one, says the alert's severity; it is that of the newest window.
 //
 // Thread rule: one thread at a time.
@@ -19,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "query/continuous/window_groups.h"
+#include "query/continuous/rule_state.h"
 
 namespace sluice::query::continuous {
 

@@ -308,9 +308,9 @@ Result<std::vector<Episode>> run_example(const RulePtr& given, std::string_view 
     return finish();
   }
   Stream stream;
-  auto groups = std::make_unique<WindowGroups>(rule, kEarliest);
-  groups->set_known_since(kEarliest);  // it has learned what there was: nothing
-  stream.add(std::move(groups));
+  auto state = make_state(rule, {});
+  state->set_known_since(kEarliest);  // it has learned what there was: nothing
+  stream.add(std::move(state));
   for (const auto& batch : batches) {
     const auto times = batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>();
     now = std::max(now, *std::max_element(times.begin(), times.end()));

@@ -65,6 +65,12 @@ inline constexpr size_t kRulesBytesMax = 1u << 30;
 // nine at most. Sketches are never too full to answer, but take ever more keys for known; said in the rule's note.
 inline constexpr size_t kRuleKeysMax = 2'000'000;
 inline constexpr uint64_t kRuleKeySketchBits = uint64_t{1} << 26;
+// Sequences that a rule's checkpoint says of that they used up their rows: those of the last minutes, which alert. Beyond: the oldest are left out,
+// and after a restart one of them may be found once more, as part of the alert that it is.
+inline constexpr size_t kRuleMarksMax = 4'096;
+// How far back a new rule over sessions reads to know those that are going on: so many gaps, at least and at most so long.
+inline constexpr int64_t kRuleSessionGapsRead = 24;
+inline constexpr DurationNs kRuleSessionReadMin = kHour;
 // How far back first_seen looks, and how long a rule may learn. Beyond: refused.
 inline constexpr DurationNs kRuleLookbackMax = 90 * kDay;
 // Keys of one rule that are alerting or waiting to. Beyond: counted, and no alert of their own.

@@ -230,7 +230,8 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
     SLUICE_TRY(replay_answers(*rule, range, pieces, request, context, progress, out, on_finding, [&](TimestampNs settled_before) { book.settle(*rule, settled_before, now, on_change); }));
     return finish();
   }
-  WindowGroups groups(rule, range.from == kTimestampMin ? kEarliest : range.from, false);
+  const auto state = make_state(rule, {range.from == kTimestampMin ? kEarliest : range.from, {}}, false);
+  RuleState& groups = *state;
   if (const auto kept = retained(*context.snapshot)) groups.set_known_since(kept->first);
   const TimestampNs started = context.clock->now();
   if (rule->first_seen) {

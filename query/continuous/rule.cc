@@ -22,12 +22,15 @@ namespace g = grammar;
 enum class Trend {
   steady,   // it does not: keys and constants
   rising,   // never falls
+  falling,  // never rises
   unknown,
 };
 
+Trend opposite(Trend t) { return t == Trend::rising ? Trend::falling : t == Trend::falling ? Trend::rising : t; }
+
 Trend both(Trend a, Trend b) {
-  if (a == Trend::unknown || b == Trend::unknown) return Trend::unknown;
-  return a == Trend::rising || b == Trend::rising ? Trend::rising : Trend::steady;
+  if (a == b || b == Trend::steady) return a;
+  return a == Trend::steady ? b : Trend::unknown;
 }
 
 // Finds out whether a rule's conditions can only go from false to true.
@@ -51,6 +54,7 @@ class Trends {
       const Trend left = value(*a->left), right = value(*a->right);
       switch (a->op) {
         case g::ArithmeticOp::kAdd: return both(left, right);
+        case g::ArithmeticOp::kSubtract: return both(left, opposite(right));
         case g::ArithmeticOp::kMultiply:
           if (left == Trend::steady && right == Trend::steady) return Trend::steady;
           return (right == Trend::rising && is_positive(*a->left)) || (left == Trend::rising && is_positive(*a->right)) ? Trend::rising : Trend::unknown;
@@ -74,15 +78,15 @@ class Trends {
     if (const auto* l = expr.as<g::Logical>()) {
       Trend all = Trend::steady;
       for (const auto& o : l->operands) all = both(all, condition(*o));
-      return all;
+      return all == Trend::falling ? Trend::unknown : all;
     }
     if (const auto* c = expr.as<g::Compare>()) {
       const Trend left = value(*c->left), right = value(*c->right);
       if (left == Trend::steady && right == Trend::steady) return Trend::steady;
       if (c->op == g::CompareOp::kGreater || c->op == g::CompareOp::kGreaterEqual)
-        return left == Trend::rising && right == Trend::steady ? Trend::rising : Trend::unknown;
+        return both(left, opposite(right)) == Trend::rising ? Trend::rising : Trend::unknown;
       if (c->op == g::CompareOp::kLess || c->op == g::CompareOp::kLessEqual)
-        return left == Trend::steady && right == Trend::rising ? Trend::rising : Trend::unknown;
+        return both(right, opposite(left)) == Trend::rising ? Trend::rising : Trend::unknown;
       return Trend::unknown;
     }
     if (const auto* u = expr.as<g::Unary>()) return condition(*u->operand) == Trend::steady ? Trend::steady : Trend::unknown;
@@ -113,6 +117,7 @@ class Trends {
   Trend aggregate(const g::Call& call) const {
     const std::string name = lower_case(call.function.text());
     if (name == "count" || name == "countif" || name == "dcount" || name == "count_distinct" || name == "max") return Trend::rising;
+    if (name == "min") return Trend::falling;
     if (name == "rate" && call.arguments.size() == 1) return value(*call.arguments[0]) == Trend::rising ? Trend::rising : Trend::unknown;
     if ((name == "sum" || name == "sumif") && !call.arguments.empty()) {
       // A sum rises where nothing that it adds up is below zero: unsigned columns, as they are.
@@ -573,9 +578,15 @@ class Compiler {
     SLUICE_CHECK(rule_->plan.window.has_value());
     const PlanWindow& window = *rule_->plan.window;
     const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
-    if (window.length > limits::kRuleWindowMax) return fail(stats.window->span, "a window is at most " + format_duration(limits::kRuleWindowMax));
-    if (window.length / window.slide > limits::kRuleWindowSlidesMax)
+    if (stats.window->kind == g::Window::Kind::kSession) {
+      // Its keys are those of the grouping, then these two.
+      const size_t keys = rule_->plan.operators[window.group]->grouping()->keys.size();
+      rule_->session = Rule::Session{window.slide, keys - 2, keys - 1};
+    } else if (window.length > limits::kRuleWindowMax) {
+      return fail(stats.window->span, "a window is at most " + format_duration(limits::kRuleWindowMax));
+    } else if (window.length / window.slide > limits::kRuleWindowSlidesMax) {
       return fail(stats.window->span, "at most " + std::to_string(limits::kRuleWindowSlidesMax) + " slides go into one window");
+    }
     for (size_t i = 0; i < rule_->plan.operators.size(); ++i) {
       if (i == window.group)
         rule_->groups = rule_->plan.operators[i]->grouping();
@@ -728,6 +739,7 @@ class Compiler {
           for (const auto& c : r->columns) trends.note_changed_column(c.to.text());
       } else if (const auto* s = stage.as<g::StatsStage>()) {
         for (const auto& k : s->keys) trends.set(name_of(k), Trend::steady);
+        if (rule_->session) trends.set("session", Trend::falling);  // a late flow may have begun it earlier
         for (const auto& a : s->aggregates) trends.set(name_of(a), trends.value(*a.value));
       } else if (const auto* w = stage.as<g::WhereStage>()) {
         known = trends.condition(*w->predicate) != Trend::unknown;

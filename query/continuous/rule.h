@@ -4,7 +4,7 @@
 //
 //   filter of stored columns    shared between rules: each distinct test is evaluated once for a batch (shared_filter.h)
 //   stateless stages            where, extend, select, drop, rename: what reads a row at a time
-//   stats … window              groups and aggregates by window of flow_end (window_groups.h)
+//   stats … window              groups and aggregates by window of flow_end (window_groups.h), or by session (session_groups.h)
 //   stateless stages            where over aggregates, extend, select …: run over the groups of one window
 //   alert keys, message         columns of what comes out
 //
@@ -86,6 +86,14 @@ struct Rule {
     DurationNs lookback = 0;
   };
   std::optional<FirstSeen> first_seen;
+
+  // `window session gap D`: slots of a row, in which its session begins and ends (a gap behind its last flow).
+  struct Session {
+    DurationNs gap = 0;
+    size_t start = 0, end = 0;
+  };
+  std::optional<Session> session;
+
   DurationNs learn = 0;        // windows that begin earlier than this behind the first flow that is known alert nobody
 
   Plan plan;                               // its window is set
@@ -100,6 +108,7 @@ struct Rule {
   std::vector<grammar::Stage> flow_stages;
   std::vector<std::optional<grammar::ExprPtr>> key_expressions;
 
+  // Of sessions: how long one can be at most, and the gap.
   DurationNs window() const { return plan.window->length; }
   DurationNs slide() const { return plan.window->slide; }
 };

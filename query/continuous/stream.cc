@@ -1,9 +1,12 @@
 #include "query/continuous/stream.h"
-#include "storage/model/limits.h"
 
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+
+#include "query/continuous/checkpoint.h"
+#include "query/limits.h"
+#include "storage/model/limits.h"
 
 namespace sluice::query::continuous {
 namespace {
@@ -31,10 +34,10 @@ RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::share
       run_(request_, context_),
       worker_(run_) {}
 
-void Stream::add(std::unique_ptr<WindowGroups> groups) {
-  remove(groups->rule()->name);
-  const RulePtr rule = groups->rule();
-  rules_.emplace(rule->name, Entry{std::move(groups), filter_.add({rule, &rule->plan}), {}});
+void Stream::add(std::unique_ptr<RuleState> state) {
+  remove(state->rule()->name);
+  const RulePtr rule = state->rule();
+  rules_.emplace(rule->name, Entry{std::move(state), filter_.add({rule, &rule->plan}), {}});
 }
 
 void Stream::remove(const std::string& name) {
@@ -44,14 +47,14 @@ void Stream::remove(const std::string& name) {
   rules_.erase(at);
 }
 
-const WindowGroups* Stream::find(const std::string& name) const {
+const RuleState* Stream::find(const std::string& name) const {
   const auto at = rules_.find(name);
-  return at == rules_.end() ? nullptr : at->second.groups.get();
+  return at == rules_.end() ? nullptr : at->second.state.get();
 }
 
 uint64_t Stream::state_bytes() const {
   uint64_t bytes = 0;
-  for (const auto& [name, entry] : rules_) bytes += entry.groups->stats().bytes;
+  for (const auto& [name, entry] : rules_) bytes += entry.state->stats().bytes;
   return bytes;
 }
 
@@ -61,9 +64,9 @@ const std::string& Stream::trouble(const std::string& name) const {
   return at == rules_.end() ? kNone : at->second.trouble;
 }
 
-std::vector<const WindowGroups*> Stream::all() const {
-  std::vector<const WindowGroups*> out;
-  for (const auto& [name, entry] : rules_) out.push_back(entry.groups.get());
+std::vector<const RuleState*> Stream::all() const {
+  std::vector<const RuleState*> out;
+  for (const auto& [name, entry] : rules_) out.push_back(entry.state.get());
   return out;
 }
 
@@ -85,7 +88,7 @@ void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const Fin
     if (!rows.ok())
       note(entry, rows.error());
     else if (rows->rows > 0)
-      note(entry, entry.groups->take(std::move(*rows), worker, horizon, has_room, sink));
+      note(entry, entry.state->take(std::move(*rows), worker, horizon, has_room, sink));
   }
   filter_.end();
   tick(now, sink);
@@ -93,17 +96,25 @@ void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const Fin
 
 void Stream::tick(TimestampNs now, const FindingSink& sink) {
   watermark_ = std::max(watermark_, watermarks_.at(now));
-  for (auto& [name, entry] : rules_) note(entry, entry.groups->advance(watermark_, run_->worker(), sink));
+  for (auto& [name, entry] : rules_) note(entry, entry.state->advance(watermark_, run_->worker(), sink));
 }
 
-TimestampNs Stream::first_open_window(const Rule& rule, TimestampNs watermark) {
-  if (watermark <= kEarliest) return kEarliest;
-  return slide_start(watermark - rule.window(), rule.slide()) + rule.slide();
+Resume Stream::beginning(const Rule& rule, TimestampNs watermark) {
+  Resume from;
+  if (watermark <= kEarliest) return from;
+  if (rule.session) {
+    const DurationNs gap = rule.session->gap;
+    from.frontier = watermark - std::min(limits::kSessionLengthMax, std::max(limits::kRuleSessionReadMin, limits::kRuleSessionGapsRead * gap));
+    from.checkpoint = to_text({watermark - gap, {}});
+  } else {
+    from.frontier = slide_start(watermark - rule.window(), rule.slide()) + rule.slide();
+  }
+  return from;
 }
 
-Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanStats& stats) {
+Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& stats) {
   // The rule's scan, narrowed to the range, so that it is pruned like any query's.
-  const Plan& plan = groups.rule()->plan;
+  const Plan& plan = state.rule()->plan;
   ScanPlan scan = plan.scan;
   scan.range = range;
   IntRanges times;
@@ -148,7 +159,7 @@ Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanSta
   SLUICE_TRY(each(units.size(), [&](Worker& w, size_t i) {
     return reader.scan(units[i], w, [&](Chunk chunk) {
       const std::lock_guard lock(mutex);
-      return groups.take(std::move(chunk), w, kTimestampMin, true, nobody);
+      return state.take(std::move(chunk), w, kTimestampMin, true, nobody);
     });
   }));
   for (const auto& w : workers) {
@@ -159,6 +170,38 @@ Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanSta
     stats.segments_pruned += w->stats.segments_pruned;
   }
   return {};
+}
+
+Status read_again(RuleState& state, RunState& run, ScanStats& stats) {
+  const TimestampNs from = state.history_from();
+  state.set_learning(true);
+  Status status;
+  if (!state.reads_in_order()) {
+    status = read_stored(state, run, {from, kTimestampMax}, stats);
+  } else {
+    TimeRange rows = range_of(*run.context.snapshot).intersect({from, kLatest});
+    for (TimestampNs at = rows.from; status.ok() && at < rows.to; at += kHour) {
+      status = read_stored(state, run, {at, at + kHour >= rows.to ? kTimestampMax : at + kHour}, stats);
+      state.read_before(at + kHour);
+    }
+  }
+  state.set_learning(false);
+  return status;
+}
+
+TimeRange range_of(const store::Snapshot& snapshot) {
+  TimeRange range{kTimestampMax, kTimestampMin};
+  for (const auto& s : snapshot.segments) {
+    range.from = std::min(range.from, s->info().first);
+    range.to = std::max(range.to, s->info().last + 1);
+  }
+  for (const auto& b : snapshot.open)
+    if (const auto at = b->find(ColumnId::flow_end))
+      for (const int64_t t : b->columns[*at].values<int64_t>()) {
+        range.from = std::min(range.from, t);
+        range.to = std::max(range.to, t + 1);
+      }
+  return range;
 }
 
 }  // namespace sluice::query::continuous

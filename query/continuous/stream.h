@@ -16,7 +16,7 @@
 
 #include "query/continuous/shared_filter.h"
 #include "query/continuous/watermarks.h"
-#include "query/continuous/window_groups.h"
+#include "query/continuous/rule_state.h"
 
 namespace sluice::query::continuous {
 
@@ -46,12 +46,12 @@ class Stream {
   }
 
   // A rule with its state so far. One of the same name takes its place.
-  void add(std::unique_ptr<WindowGroups> groups);
+  void add(std::unique_ptr<RuleState> state);
   void remove(const std::string& name);
-  const WindowGroups* find(const std::string& name) const;
+  const RuleState* find(const std::string& name) const;
   // Why flows could not go through a rule, the last time that happened; empty: they always could. The other rules are not touched by it.
   const std::string& trouble(const std::string& name) const;
-  std::vector<const WindowGroups*> all() const;
+  std::vector<const RuleState*> all() const;
   size_t size() const { return rules_.size(); }
 
   // Flows that arrived at `now`, through all rules; then windows settle as far as the watermark has come.
@@ -66,12 +66,13 @@ class Stream {
   uint64_t state_bytes() const;
   size_t distinct_tests() const { return filter_.distinct_tests(); }
 
-  // The window from which a rule that is new now should begin: the first that has not ended.
-  static TimestampNs first_open_window(const Rule& rule, TimestampNs watermark);
+  // Where a rule that is new now should begin: with the first window that has not ended; of sessions with those that have not, as far as they
+  // began within limits::kRuleSessionGapsRead gaps.
+  static Resume beginning(const Rule& rule, TimestampNs watermark);
 
  private:
   struct Entry {
-    std::unique_ptr<WindowGroups> groups;
+    std::unique_ptr<RuleState> state;
     SharedFilter::Use use;
     std::string trouble;
   };
@@ -86,6 +87,10 @@ class Stream {
 // Reads the stored flows of [range.from, range.to) into a rule's windows, by all threads of the executor, and looks at nothing on the
 // way: look_at_open() or advance() follow. `run` brings snapshot, executor and what may end it. Damaged segments are told as by
 // queries, and left out.
-Status read_stored(WindowGroups& groups, RunState& run, TimeRange range, ScanStats& stats);
+Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& stats);
+// Of the flows that a snapshot holds; from behind to where there are none.
+TimeRange range_of(const store::Snapshot& snapshot);
+// All that makes a state again: the stored flows from RuleState::history_from() on.
+Status read_again(RuleState& state, RunState& run, ScanStats& stats);
 
 }  // namespace sluice::query::continuous

@@ -13,112 +13,20 @@ constexpr size_t kPiece = 16'384;
 
 }  // namespace
 
-TimestampNs slide_start(TimestampNs t, DurationNs slide) { return bin_start(std::clamp(t, kEarliest, kLatest), slide); }
-
-Groups::Groups(const GroupSpec& spec) : spec_(spec), table_(key_types(spec)) {
-  for (const auto& a : spec.aggregates) {
-    aggregates_.push_back(a.make.make());
-    aggregates_.back()->resize(1);
-  }
-}
-
-void Groups::push(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched) {
-  std::vector<ColumnPtr> keys;
-  bool either = false;
-  for (const auto& k : spec_.keys) {
-    keys.push_back(k.node->eval(rows, context));
-    either = either || k.other_side;
-  }
-  if (!either) return push_side(rows, std::move(keys), context, touched);
-  // A flow counts once for each side; where both sides say the same, once (as in Grouping::push).
-  std::vector<ColumnPtr> others = keys;
-  for (size_t i = 0; i < keys.size(); ++i)
-    if (spec_.keys[i].other_side) others[i] = spec_.keys[i].other_side->eval(rows, context);
-  std::vector<uint32_t> second;
-  for (uint32_t row = 0; row < rows.rows; ++row) {
-    bool same = true;
-    for (size_t i = 0; i < keys.size() && same; ++i)
-      if (spec_.keys[i].other_side) same = same_value(*keys[i], *others[i], row);
-    if (!same) second.push_back(row);
-  }
-  push_side(rows, keys, context, touched);
-  if (second.empty()) return;
-  std::vector<ColumnPtr> picked;
-  for (const auto& c : others) picked.push_back(keep(c->gather(second), context));
-  push_side(rows.gather(second, context), std::move(picked), context, touched);
-}
-
-void Groups::push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched) {
-  const uint32_t* groups = nullptr;
-  if (!keys.empty()) {
-    table_.find(keys, rows.rows, numbers_);
-    groups = numbers_.data();
-  }
-  if (touched) {
-    if (groups)
-      touched->insert(touched->end(), numbers_.begin(), numbers_.begin() + static_cast<ptrdiff_t>(rows.rows));
-    else
-      touched->push_back(0);
-  }
-  for (size_t a = 0; a < aggregates_.size(); ++a) {
-    const GroupAggregate& spec = spec_.aggregates[a];
-    aggregates_[a]->resize(size());
-    std::vector<ColumnPtr> args;
-    if (!spec.filter) {
-      for (const auto& n : spec.args) args.push_back(n->eval(rows, context));
-      aggregates_[a]->update(groups, args, rows.rows, context);
-      continue;
-    }
-    std::vector<uint8_t> mask(rows.rows);
-    evaluate(*spec.filter, rows, context, nullptr, mask.data());
-    std::vector<uint32_t> picked, their_groups;
-    for (uint32_t i = 0; i < rows.rows; ++i) {
-      if (!mask[i]) continue;
-      picked.push_back(i);
-      if (groups) their_groups.push_back(groups[i]);
-    }
-    if (picked.empty()) continue;
-    for (const auto& n : spec.args) args.push_back(keep(n->eval(rows, context)->gather(picked), context));
-    aggregates_[a]->update(groups ? their_groups.data() : nullptr, args, picked.size(), context);
-  }
-}
-
-Chunk Groups::rows(std::span<const uint32_t> groups, EvalContext& context) const {
-  Chunk out;
-  out.rows = groups.size();
-  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(keep(table_.keys(k, groups), context));
-  for (const auto& a : aggregates_) out.slots.push_back(keep(a->finish(groups, context), context));
-  return out;
-}
-
-size_t Groups::byte_size() const {
-  size_t bytes = table_.byte_size() + numbers_.capacity() * sizeof(uint32_t);
-  for (const auto& a : aggregates_) bytes += a->byte_size();
-  return bytes;
-}
-
 WindowGroups::WindowGroups(RulePtr rule, TimestampNs frontier, bool keeps_settled)
-    : rule_(std::move(rule)), length_(rule_->window()), slide_(rule_->slide()), grace_(keeps_settled ? rule_->grace : 0) {
+    : RuleState(std::move(rule)), length_(rule_->window()), slide_(rule_->slide()), grace_(keeps_settled ? rule_->grace : 0) {
   frontier_ = frontier <= kEarliest ? kEarliest : slide_start(frontier - 1, slide_) + slide_;
   settled_before_ = frontier_;  // windows that begin before it would lack flows
   if (rule_->first_seen) {
     history_.emplace(rule_->first_seen->lookback);
     history_->settle(frontier_);
   }
-  if (rule_->learn == 0) known_since_ = kEarliest;
 }
 
 void WindowGroups::learn(const Chunk& rows, TimestampNs window, EvalContext& context) {
   std::vector<ColumnPtr> keys;
   for (const size_t k : rule_->first_seen->keys) keys.push_back(rule_->groups->keys[k].node->eval(rows, context));
   for (size_t i = 0; i < rows.rows; ++i) history_->add(KeyHistory::fingerprint(keys, i), window);
-}
-
-Status WindowGroups::run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last) {
-  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
-  if (rows.rows == 0) return {};
-  if (from == end) return last(std::move(rows));
-  return rule_->plan.operators[from]->push(std::move(rows), worker, [&](Chunk out) { return run_stages(from + 1, end, std::move(out), worker, last); });
 }
 
 Status WindowGroups::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
@@ -207,7 +115,7 @@ void WindowGroups::account() {
 
 Status WindowGroups::look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink) {
   // Still learning: what is not known yet cannot be told from what is new.
-  if (rule_->learn > 0 && window - rule_->learn < known_since_) return {};
+  if (!is_learned(window)) return {};
   for (size_t i = 0; i < numbers.size(); i += kPiece) {
     Chunk rows = groups.rows(numbers.subspan(i, std::min(kPiece, numbers.size() - i)), worker.eval);
     if (history_) {

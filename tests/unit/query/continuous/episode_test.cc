@@ -17,7 +17,7 @@ class Scene {
  public:
   explicit Scene(const std::string& options, const std::string& query = "from flows | stats n = count() by src_ip window 1m | where n > 1 alert by src_ip")
       : rule(rule_of("create rule r as " + query + " " + options)) {
-    stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+    stream.add(make_state(rule, {}));
   }
   // `count` flows of a source in the minute of that number.
   void flows(int minute, uint32_t source, int count = 2) {
@@ -160,7 +160,8 @@ TEST(Episodes, NeitherRepetitionNorRestartMakesTwo) {
   QueryRequest request;
   RunState run(request, context);
   Worker worker(run);
-  WindowGroups groups(s.rule, s.stream.find("r")->frontier());
+  const auto state = make_state(s.rule, {s.stream.find("r")->frontier(), {}});
+  RuleState& groups = *state;
   ScanStats stats;
   const FindingSink again = [&](const Finding& f) { next.take(f, kStart, sink); };
   ASSERT_TRUE(read_stored(groups, run, {groups.frontier(), kTimestampMax}, stats).ok());

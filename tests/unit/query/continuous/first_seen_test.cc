@@ -59,7 +59,7 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
   context.clock = &clock;
   context.executor = &executor;
   auto stream = std::make_unique<Stream>();
-  stream->add(std::make_unique<WindowGroups>(rule, kEarliest));
+  stream->add(make_state(rule, {}));
   TimestampNs now = kStart;
   for (size_t at = 0; at < flows.size();) {
     const size_t count = std::min<size_t>(flows.size() - at, 1 + dice() % 60);
@@ -68,7 +68,7 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
     now = flows[at - 1].end + kMinute;
     if (GetParam() % 2 == 0 && dice() % 8 == 0) {
       // A death: windows and look-back are read again.
-      auto groups = std::make_unique<WindowGroups>(rule, stream->find("r")->frontier());
+      auto groups = make_state(rule, {stream->find("r")->frontier(), {}});
       QueryRequest request;
       RunState run(request, context);
       ScanStats stats;
@@ -124,7 +124,7 @@ TEST(FirstSeenRule, IsSilentWhileItLearns) {
   const auto rule = rule_of("create rule r learn 30m as first_seen src_ip lookback 1h alert by src_ip");
   ASSERT_TRUE(rule);
   Stream stream;
-  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  stream.add(make_state(rule, {}));
   std::set<TimestampNs> found;
   for (uint32_t minute = 0; minute < 60; ++minute) {
     const Flow flow{kStart + minute * kMinute, minute, 1};

@@ -108,7 +108,7 @@ TEST(SeverityWhen, TheHighestThatHoldsWins) {
   std::vector<std::pair<EpisodeChange, Severity>> told;
   const auto compiled_rule = std::get<RulePtr>(compiled(rule));
   Stream stream;
-  stream.add(std::make_unique<WindowGroups>(compiled_rule, kEarliest));
+  stream.add(make_state(compiled_rule, {}));
   for (const char* flows : {"6 flows src_ip=10.0.0.5 dst_port=22", "30 flows at 1s src_ip=10.0.0.5 dst_port=22", "10 flows at 2s src_ip=10.0.0.5 dst_port=22"})
     for (const auto& made = example_flows(flows); const auto& batch : *made)
       stream.push(batch, batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>()[0],

@@ -11,124 +11,11 @@
 
 #include "grammar/parse.h"
 #include "query/value.h"
+#include "tests/unit/query/continuous/flows.h"
 #include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
-
-const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
-
-struct Flow {
-  TimestampNs end;
-  uint32_t src, dst;
-  uint16_t port;
-  uint8_t protocol;
-  uint16_t flags;
-  uint64_t bytes;
-  uint32_t rate;
-  std::string region;
-};
-
-std::shared_ptr<const Batch> batch_of(std::span<const Flow> flows) {
-  FlowBatchBuilder b;
-  for (const Flow& f : flows) {
-    b.begin_row();
-    b.set_time(ColumnId::flow_end, f.end);
-    b.set_time(ColumnId::flow_start, f.end - kSecond);
-    b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + f.src));
-    b.set_ip(ColumnId::dst_ip, IpAddress::v4(0x0a000000 + f.dst));
-    b.set_uint(ColumnId::dst_port, f.port);
-    b.set_uint(ColumnId::protocol, f.protocol);
-    if (f.protocol == 6) b.set_uint(ColumnId::tcp_flags, f.flags);
-    if (f.bytes > 0) b.set_uint(ColumnId::raw_bytes, f.bytes);
-    if (f.rate > 0) b.set_uint(ColumnId::sampling_rate, f.rate);
-    if (!f.region.empty()) b.set_string(ColumnId::src_region, f.region);
-  }
-  return std::make_shared<const Batch>(b.finish());
-}
-
-// In order of arrival: later than their time by at most `jitter`.
-std::vector<Flow> random_flows(std::mt19937_64& dice, size_t count, DurationNs span, DurationNs jitter) {
-  std::vector<std::pair<TimestampNs, Flow>> arrivals;
-  for (size_t i = 0; i < count; ++i) {
-    Flow f;
-    f.end = kStart + static_cast<int64_t>(dice() % static_cast<uint64_t>(span));
-    f.src = dice() % 9, f.dst = dice() % 30;
-    static const uint16_t ports[] = {22, 53, 80, 443, 3389};
-    f.port = dice() % 3 ? ports[dice() % 5] : static_cast<uint16_t>(1024 + dice() % 3000);
-    f.protocol = dice() % 4 ? 6 : 17;
-    static const uint16_t flags[] = {2, 18, 27, 16, 0};
-    f.flags = flags[dice() % 5];
-    f.bytes = dice() % 9 ? dice() % 10'000 : 0;
-    f.rate = dice() % 3 ? 1 : dice() % 2 ? 100 : 0;
-    static const char* regions[] = {"", "eu-west-1", "us-east-1"};
-    f.region = regions[dice() % 3];
-    arrivals.emplace_back(f.end + static_cast<int64_t>(jitter > 0 ? dice() % static_cast<uint64_t>(jitter) : 0), f);
-  }
-  std::sort(arrivals.begin(), arrivals.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<Flow> out;
-  for (auto& [at, flow] : arrivals) out.push_back(std::move(flow));
-  return out;
-}
-
-std::string cell(const Column& column, const Type& type, size_t row) {
-  const Value value = value_at(column, type, row);
-  if (const auto* d = std::get_if<double>(&value.data)) {
-    char text[40];
-    std::snprintf(text, sizeof text, "%.9g", *d);
-    return text;
-  }
-  return format_value(value, type.enumeration);
-}
-
-using Rows = std::multiset<std::string>;
-using Windows = std::map<TimestampNs, Rows>;
-
-Rows rows_of(const Finding& finding) {
-  Rows rows;
-  for (size_t r = 0; r < finding.rows.rows; ++r) {
-    std::string line;
-    for (const OutputColumn& c : finding.rule.plan.output) line += cell(*finding.rows.slots[c.slot], c.type, r) + " ";
-    rows.insert(line);
-  }
-  return rows;
-}
-
-class RowsSink final : public ResultSink {
- public:
-  Status begin(const Schema& columns) override {
-    schema = columns;
-    return {};
-  }
-  Status batch(const Batch& batch) override {
-    for (size_t r = 0; r < batch.rows; ++r) {
-      std::string line;
-      for (size_t c = 0; c < schema.size(); ++c) line += cell(batch.columns[c], Type{schema[c].type, schema[c].physical, schema[c].enumeration, {}, {}}, r) + " ";
-      rows.insert(line);
-    }
-    return {};
-  }
-  Schema schema;
-  Rows rows;
-};
-
-Rows ask(const std::string& query, TimeRange range, const store::Snapshot& snapshot) {
-  ManualClock clock(kStart + kDay);
-  InlineExecutor executor;
-  QueryContext context;
-  context.snapshot = &snapshot;
-  context.clock = &clock;
-  context.executor = &executor;
-  QueryRequest request;
-  request.text = query;
-  request.from = range.from;
-  request.to = range.to;
-  RowsSink sink;
-  QuerySummary summary;
-  const auto error = run(request, context, sink, summary);
-  EXPECT_FALSE(error) << query << ": " << error->message;
-  return sink.rows;
-}
 
 // A rule's query with its window, and the same for one window alone.
 struct Question {
@@ -174,7 +61,7 @@ TEST_P(Continuous, WindowsAreWhatTheEngineAnswers) {
       early[i][f.window].insert(rows.begin(), rows.end());
   };
   auto stream = std::make_unique<Stream>();
-  for (const auto& rule : rules) stream->add(std::make_unique<WindowGroups>(rule, kEarliest));
+  for (const auto& rule : rules) stream->add(make_state(rule, {}));
 
   store::Snapshot snapshot;
   TimestampNs now = kStart;
@@ -196,11 +83,11 @@ TEST_P(Continuous, WindowsAreWhatTheEngineAnswers) {
       context.executor = &executor;
       QueryRequest request;
       for (const auto& rule : rules) {
-        auto groups = std::make_unique<WindowGroups>(rule, stream->find(rule->name)->frontier());
+        auto groups = make_state(rule, {stream->find(rule->name)->frontier(), stream->find(rule->name)->checkpoint()});
         RunState run(request, context);
         Worker worker(run);
         ScanStats stats;
-        ASSERT_TRUE(read_stored(*groups, run, {groups->frontier(), kTimestampMax}, stats).ok());
+        ASSERT_TRUE(read_again(*groups, run, stats).ok());
         ASSERT_TRUE(groups->look_at_open(now + kMinute, worker, sink).ok());
         next->add(std::move(groups));
       }
@@ -264,7 +151,10 @@ TEST(Stream, RefusesWhatCannotStream) {
       {"from flows | stats n = count() by src_ip", "a rule's stats needs a window", "stats n = count() by src_ip"},
       {"from flows | stats n = count() by src_ip window 1m | stats m = max(n) window 5m", "a rule cannot run 'stats'", "stats"},
       {"from flows | stats n = count() by src_ip window 5m slide 2m", "a whole number of times", "2m"},
-      {"from flows | stats n = count() by src_ip window session gap 5m", "session windows are not available", "window session gap 5m"},
+      {"from flows | stats n = count() by src_ip window session gap 7h", "the gap of a session window is at most 6h", "7h"},
+      {"from flows | stats n = count() by ip window session gap 5m", "sessions need to know which side is meant", "ip"},
+      {"from flows | stats n = count(), session = max(bytes) by src_ip window session gap 5m", "two columns are called 'session'", "session = max(bytes)"},
+      {"from flows | first_seen src_ip lookback 1d | stats n = count() by src_ip window session gap 5m", "first_seen in a rule goes with windows that stand side by side", "first_seen"},
       {"from flows | stats n = count() by src_ip window 8d", "a window is at most 1w", "window 8d"},
       {"from flows | where src_prt == 5", "unknown column 'src_prt'", "src_prt"},
       {"from flows | where src_ip in @bad", "there is no list '@bad'", "@bad"},
@@ -290,16 +180,10 @@ TEST(Stream, RefusesWhatCannotStream) {
   }
 }
 
-std::vector<Flow> plain(std::initializer_list<DurationNs> times, uint32_t src = 1) {
-  std::vector<Flow> flows;
-  for (const DurationNs t : times) flows.push_back({kStart + t, src, 2, 22, 6, 2, 100, 1, ""});
-  return flows;
-}
-
 TEST(Stream, LateFlowsCountWithinGraceAndAreCountedBeyond) {
   const auto rule = rule_of("create rule r grace 2m as from flows | stats n = count(), a = avg(bytes) by src_ip window 1m | where a > 0");
   Stream stream;
-  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  stream.add(make_state(rule, {}));
   std::vector<std::pair<TimestampNs, std::string>> told;
   const FindingSink sink = [&](const Finding& f) {
     for (const auto& line : rows_of(f)) told.emplace_back(f.window, line);
@@ -324,7 +208,7 @@ TEST(Stream, LateFlowsCountWithinGraceAndAreCountedBeyond) {
 TEST(Stream, OneSilentSourceDoesNotHoldWindowsForEver) {
   const auto rule = rule_of("create rule r as from flows | stats a = avg(bytes) by src_ip window 1m | where a > 0");
   Stream stream;
-  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  stream.add(make_state(rule, {}));
   size_t told = 0;
   const FindingSink sink = [&](const Finding&) { ++told; };
   const auto of = [](DurationNs t, Source source) {
@@ -351,7 +235,7 @@ TEST(Stream, OneSilentSourceDoesNotHoldWindowsForEver) {
 TEST(Stream, StateIsBounded) {
   const auto rule = rule_of("create rule r as from flows | stats n = count() by src_ip, dst_ip, dst_port window 5m | where n > 1");
   Stream stream;
-  stream.add(std::make_unique<WindowGroups>(rule, kEarliest));
+  stream.add(make_state(rule, {}));
   const FindingSink sink = [](const Finding&) {};
   constexpr size_t kRows = 60'000;
   const size_t batches = limits::kRuleGroupsMax / kRows + 3;
@@ -378,7 +262,7 @@ TEST(Stream, StateIsBounded) {
 
 TEST(Stream, TestsAreShared) {
   Stream stream;
-  const auto add = [&](const std::string& name, const std::string& query) { stream.add(std::make_unique<WindowGroups>(rule_of("create rule " + name + " as " + query), kEarliest)); };
+  const auto add = [&](const std::string& name, const std::string& query) { stream.add(make_state(rule_of("create rule " + name + " as " + query), {})); };
   add("a", "proto == tcp and dst_port == 22");
   EXPECT_EQ(stream.distinct_tests(), 2u);
   add("b", "from flows | where destination.port == ssh | where proto == 6 and bytes > 5");

@@ -1,0 +1,53 @@
+// Groups and their aggregates, as rules keep them.
+//
+// Thread rule: one thread at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "query/group.h"
+
+namespace sluice::query::continuous {
+
+// The aggregates of groups that somebody else numbers. REQUIRES: the spec outlives it
+class GroupStates {
+ public:
+  explicit GroupStates(const GroupSpec& spec);
+  // Makes room for groups [0, count); never shrinks.
+  void resize(size_t count);
+  // Row i belongs to groups[i]; null: all rows to group 0. REQUIRES: there is room for every group
+  void update(const uint32_t* groups, const Chunk& rows, EvalContext& context);
+  // Group g of `other`, which is empty behind it, joins group map[g]; kNoGroup: it is left out.
+  void take(GroupStates& other, std::span<const uint32_t> map, EvalContext& context);
+  // Behind the slots of `out`, one for each aggregate: the results of the groups given.
+  void append(std::span<const uint32_t> groups, Chunk& out, EvalContext& context) const;
+  size_t byte_size() const;
+
+ private:
+  const GroupSpec* spec_;
+  std::vector<std::unique_ptr<Aggregate>> aggregates_;
+};
+
+// Groups and aggregates of some flows.
+class Groups {
+ public:
+  explicit Groups(const GroupSpec& spec);
+  // Adds rows. `touched`: gets the group of each row, repeats included; may be null.
+  void push(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched);
+  // Keys, then aggregates, one slot each.
+  Chunk rows(std::span<const uint32_t> groups, EvalContext& context) const;
+  size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
+  size_t byte_size() const;
+
+ private:
+  void push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched);
+
+  const GroupSpec& spec_;
+  GroupTable table_;
+  GroupStates states_;
+  std::vector<uint32_t> numbers_;
+};
+
+}  // namespace sluice::query::continuous

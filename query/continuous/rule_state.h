@@ -1,0 +1,118 @@
+// The state of one rule on a stream. There is a kind for each shape of a rule: windows that stand side by side or overlap (window_groups.h), and
+// sessions (session_groups.h).
+//
+//   take( flows )        into the state; of a rising rule, what they touched is looked at at once
+//   advance( watermark ) settles what has ended: all of it is looked at; a flow that comes later, but within the rule's grace, has it
+//                        looked at again; then it is forgotten
+//
+// What is told depends on which flows there are, and not on the order or the batches in which they came. So the state need not be kept: it
+// is made again from the stored flows, from frontier() on, with what checkpoint() says.
+//
+// State is bounded (limits::kRuleGroupsMax and following). At the bound flows are dropped for this rule, and counted.
+//
+// Thread rule: one thread at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "query/continuous/rule.h"
+#include "query/run_state.h"
+
+namespace sluice::query::continuous {
+
+// Times outside are no flow's, and keep sums of times and windows from overflowing.
+inline constexpr TimestampNs kEarliest = -4'000'000'000 * kSecond, kLatest = 8'000'000'000 * kSecond;
+
+// Rows of one window that the rule's conditions let through.
+struct Finding {
+  const Rule& rule;
+  TimestampNs window = 0;  // its start; of a rule of sessions each row says its own, see Rule::Session
+  bool is_settled = false;
+  const Chunk& rows;       // by Rule::plan.output's slots
+  // Where rows are laid out otherwise: as many columns of the same names. null: as the plan says
+  const std::vector<OutputColumn>* output = nullptr;
+  const std::vector<OutputColumn>& columns() const { return output ? *output : rule.plan.output; }
+};
+using FindingSink = std::function<void(const Finding&)>;
+
+struct WindowStats {
+  uint64_t rows = 0;          // flows that met the filter
+  uint64_t late_rows = 0;     // of those: too late, not counted
+  uint64_t dropped_rows = 0;  // of those: not counted, because the state was at its bound
+  uint64_t settled = 0;       // windows
+  uint64_t groups = 0, bytes = 0, windows = 0;  // now
+  bool overflow = false;      // an integer became too large once
+  bool is_sketch = false;     // first_seen knows its keys by sketches, see key_history.h
+};
+
+// Where a state begins.
+struct Resume {
+  TimestampNs frontier = kEarliest;
+  std::string checkpoint;  // as an earlier life gave it; empty: there was none
+};
+
+class RuleState {
+ public:
+  virtual ~RuleState() = default;
+  RuleState(const RuleState&) = delete;
+  RuleState& operator=(const RuleState&) = delete;
+
+  // Rows in the frame of the rule's scan, which have met its filter. Flows at or beyond `horizon` (now, and a bit for clocks that
+  // run ahead) do not lead. `has_room`: false when all rules together are at their bound.
+  virtual Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) = 0;
+  // Never goes back; a lesser watermark changes nothing.
+  virtual Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) = 0;
+  // After many takes with a horizon of kTimestampMin, which look at nothing: what a rising rule would have found by now in
+  // what is open.
+  virtual Status look_at_open(TimestampNs horizon, Worker& worker, const FindingSink& sink) = 0;
+
+  // The stored flows from here on, with checkpoint(), are all that is needed to make this state again.
+  virtual TimestampNs frontier() const = 0;
+  // What is told before it has been told: of windows that begin, or sessions that end, before.
+  virtual TimestampNs settled_before() const = 0;
+  // Versioned text, see Resume; empty where the frontier says all.
+  virtual std::string checkpoint() const { return {}; }
+  // Of a state that was just made: from where on the stored flows are read. With first_seen that is where it begins to look back, and
+  // flows from here to the frontier are only learned from.
+  virtual TimestampNs history_from() const { return frontier(); }
+  // While stored flows are read to make the state again, in whatever order: from history_from() on, and none of them is late.
+  virtual void set_learning(bool learns) { is_learning_ = learns; }
+  // Whether they had better come in order of time, some at a time; then read_before( t ) says when all before t have come.
+  virtual bool reads_in_order() const { return false; }
+  virtual void read_before(TimestampNs) {}
+
+  // The first flow that is known of, by whoever knows: what begins less than the rule's `learn` behind it alerts nobody. The
+  // earliest that is said counts.
+  void set_known_since(TimestampNs since) { known_since_ = std::min(known_since_, since); }
+  TimestampNs known_since() const { return known_since_; }
+  // Flows that were counted in an earlier life are not counted twice.
+  void forget_counts() { stats_.rows = stats_.late_rows = stats_.dropped_rows = 0; }
+
+  const RulePtr& rule() const { return rule_; }
+  TimestampNs watermark() const { return watermark_; }
+  const WindowStats& stats() const { return stats_; }
+
+ protected:
+  explicit RuleState(RulePtr rule);
+  // The rows through the rule's operators [from, end).
+  Status run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last);
+  bool is_learned(TimestampNs begins) const { return rule_->learn == 0 || begins - rule_->learn >= known_since_; }
+
+  const RulePtr rule_;
+  bool is_learning_ = false;
+  TimestampNs known_since_ = kTimestampMax;
+  TimestampNs watermark_ = kTimestampMin;
+  WindowStats stats_;
+};
+
+// `keeps_settled`: what has settled waits for late flows as long as the rule's grace; not where all flows are there already, as in a replay.
+std::unique_ptr<RuleState> make_state(RulePtr rule, const Resume& from, bool keeps_settled = true);
+
+// The start of the slide that holds t, for the times that rules take; see kEarliest and kLatest.
+TimestampNs slide_start(TimestampNs t, DurationNs slide);
+
+}  // namespace sluice::query::continuous
