@@ -132,7 +132,7 @@ void BM_Objects(benchmark::State& state) {
   const std::string body = suricata();
   for (auto _ : state) {
     DecodeReport report;
-    json::ObjectReader reader(body);
+    JsonRecords reader(body);
     std::string_view text;
     size_t n = 0;
     while (reader.next(text, report)) ++n;

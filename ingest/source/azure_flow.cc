@@ -37,6 +37,8 @@ constexpr size_t kBatchRows = 16'384, kChunk = 128;
 static_assert(kBatchRows + kChunk <= limits::kBatchRows);
 // How often a flow that goes on is reported; the start of a tuple whose predecessor is not known is this much earlier.
 constexpr DurationNs kReportInterval = 5 * kMinute;
+// Bytes of a body for each flow that it is expected to tell of: two tuples, with what is around them.
+constexpr size_t kBytesPerFlow = 160;
 // A predecessor further back than this is not the one before: a report in between is missing.
 constexpr DurationNs kPredecessorMax = kReportInterval + kMinute;
 
@@ -215,6 +217,8 @@ void Fields::cut(std::string_view line) {
   ends_at(line.data() + line.size());
 }
 
+bool is(std::string_view word, char c) { return word.size() == 1 && word[0] == c; }
+
 bool field_number(std::string_view word, uint64_t max, uint64_t& out) {
   const size_t n = word.size();
   if (n - 1 < 8) return eight_digits(load_bytes(word.data(), 8), n, out) && out <= max;
@@ -237,20 +241,13 @@ bool field_time(std::string_view word, TimestampNs& out) {
 class Decoder {
  public:
   Decoder(std::string_view body, const DecodeContext& context, const FlowSink& sink)
-      : body_end_(body.data() + body.size()), context_(context), sink_(sink) {}
+      : body_end_(body.data() + body.size()), context_(context), sink_(sink), last_reports_(limits::kAzureFlowsMax, body.size() / kBytesPerFlow) {}
 
   Result<DecodeReport> run(std::string_view body) {
     JsonRecords records(body, {kAzureRecordKeys, kListKeys});
     std::string_view object;
-    std::string reason;
-    while (true) {
-      const auto found = records.next(object, reason);
-      if (found == JsonRecords::Found::end) break;
-      ++number_;
-      if (found == JsonRecords::Found::damage) {
-        report_.reject(number_, std::move(reason));
-        continue;
-      }
+    while (records.next(object, report_)) {
+      number_ = records.number();
       const uint64_t tuples_before = report_.accepted;
       if (const auto error = record(object)) {
         report_.reject(number_, std::string("record cannot be read: ") + simdjson::error_message(error) +
@@ -335,7 +332,7 @@ class Decoder {
   // The record at hand.
   uint64_t number_ = 0, tuple_number_ = 0;
   RecordFacts facts_;
-  BoundedTable<LastReport> last_reports_{limits::kAzureFlowsMax};
+  BoundedTable<LastReport> last_reports_;
 
   // The batch in the making.
   Tuples chunk_;
@@ -369,11 +366,9 @@ simdjson::error_code Decoder::record(std::string_view object) {
   bool has_flows = false, has_properties = false;
   std::string_view category, target, security_group_id, flow_log, guid;
   for (auto field : root) {
-    ondemand::raw_json_string raw;
-    if (const auto error = field.key().get(raw)) return error;
-    const std::string_view key = raw_key(raw.raw());
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
+    if (field.error()) return field.error();
+    const std::string_view key = raw_key(field.value_unsafe().key().raw());
+    ondemand::value& value = field.value_unsafe().value();
     const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     if (key == "flowRecords") {
@@ -476,12 +471,10 @@ simdjson::error_code list_of(ondemand::object& object, std::string_view name, on
 template <typename F>
 simdjson::error_code scalars(ondemand::object& object, F&& take) {
   for (auto field : object) {
-    ondemand::raw_json_string raw;
-    if (const auto error = field.key().get(raw)) return error;
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
+    if (field.error()) return field.error();
+    ondemand::value& value = field.value_unsafe().value();
     const std::string_view token = json::raw_token(value);
-    if (!token.empty() && token[0] != '{' && token[0] != '[') take(raw_key(raw.raw()), token);
+    if (!token.empty() && token[0] != '{' && token[0] != '[') take(raw_key(field.value_unsafe().key().raw()), token);
   }
   return object.reset().error();
 }
@@ -671,15 +664,15 @@ bool Decoder::read_tuple(const Fields& f, size_t i) {
   if (field_number(f[5], 255, n)) {
     t.protocol[i] = static_cast<uint8_t>(n);
     has |= kHasProtocol;
-  } else if (f[5] == "T" || f[5] == "U") {
-    t.protocol[i] = f[5] == "T" ? 6 : 17;
+  } else if (is(f[5], 'T') || is(f[5], 'U')) {
+    t.protocol[i] = is(f[5], 'T') ? 6 : 17;
     has |= kHasProtocol;
   } else if (!f[5].empty()) {
     append_extra(tuple_extra_, "protocol", text(f[5]));
   }
   t.direction[i] = 0;
-  if (f[6] == "I" || f[6] == "O") {
-    const bool in = f[6] == "I";
+  if (is(f[6], 'I') || is(f[6], 'O')) {
+    const bool in = is(f[6], 'I');
     t.direction[i] = static_cast<uint8_t>(in ? Direction::ingress : Direction::egress);
     has |= kHasDirection | (in ? kInward : kOutward);
   } else if (!f[6].empty()) {
@@ -688,8 +681,8 @@ bool Decoder::read_tuple(const Fields& f, size_t i) {
 
   t.state[i] = 0;
   const auto state_of = [&](std::string_view word) {
-    if (word == "B" || word == "C" || word == "E") {
-      t.state[i] = static_cast<uint8_t>(word == "B" ? FlowState::begin : word == "C" ? FlowState::cont : FlowState::end);
+    if (is(word, 'B') || is(word, 'C') || is(word, 'E')) {
+      t.state[i] = static_cast<uint8_t>(is(word, 'B') ? FlowState::begin : is(word, 'C') ? FlowState::cont : FlowState::end);
       has |= kHasState;
       return true;
     }
@@ -700,7 +693,7 @@ bool Decoder::read_tuple(const Fields& f, size_t i) {
   t.biflow[i] = vnet || count == kNsg2Fields;
   if (vnet) {
     // Denied is a state of its own, without a begin and an end.
-    const bool denied = f[7] == "D";
+    const bool denied = is(f[7], 'D');
     if (denied) {
       action = Action::reject;
     } else if (!state_of(f[7])) {
@@ -714,9 +707,9 @@ bool Decoder::read_tuple(const Fields& f, size_t i) {
       has |= kRefused;
     }
   } else {
-    if (f[7] == "D") {
+    if (is(f[7], 'D')) {
       action = Action::reject;
-    } else if (f[7] != "A") {
+    } else if (!is(f[7], 'A')) {
       action = Action::unknown;
       append_extra(tuple_extra_, "decision", text(f[7]));
     }
@@ -951,7 +944,6 @@ void Decoder::flush() {
 }  // namespace
 
 Result<DecodeReport> decode_azure(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  if (body.substr(0, 3) == "\xef\xbb\xbf") body.remove_prefix(3);
   Decoder decoder(body, context, sink);
   auto report = decoder.run(body);
   if (report.ok() && context.azure != nullptr) decoder.remember(*context.azure);

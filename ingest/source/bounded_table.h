@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -15,7 +16,11 @@ namespace sluice::ingest {
 template <typename Entry>
 class BoundedTable {
  public:
-  explicit BoundedTable(size_t entries_max) : entries_max_(entries_max) {}
+  // Room is made at once for `entries_expected`, where they are at least as many as a table begins with.
+  explicit BoundedTable(size_t entries_max, size_t entries_expected = 0) : entries_max_(entries_max) {
+    const size_t places = std::bit_ceil(std::min(entries_expected, entries_max) * 4 / 3);
+    if (places > kPlacesMin) entries_.resize(places);
+  }
 
   // Begins to fetch an entry.
   void prefetch(uint64_t key) const {
@@ -26,12 +31,12 @@ class BoundedTable {
   // still found.
   Entry* find(uint64_t key) {
     if (key == 0) key = 1;  // 0 is an empty place
-    if ((used_ + 1) * 2 > entries_.size()) {
+    if ((used_ + 1) * 4 > entries_.size() * 3) {
       if (used_ >= entries_max_) {
         Entry* e = entries_.empty() ? nullptr : probe(key);
         return e != nullptr && e->key == key ? e : nullptr;
       }
-      std::vector<Entry> old(std::max<size_t>(1'024, entries_.size() * 2));
+      std::vector<Entry> old(std::max(kPlacesMin, entries_.size() * 2));
       old.swap(entries_);
       for (Entry& e : old)
         if (e.key != 0) *probe(e.key) = std::move(e);
@@ -58,8 +63,10 @@ class BoundedTable {
       if (entries_[i].key == key || entries_[i].key == 0) return &entries_[i];
   }
 
+  static constexpr size_t kPlacesMin = 1'024;
+
   const size_t entries_max_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;  // a power of two of places, at most three quarters of them used
   size_t used_ = 0;
 };
 

@@ -251,11 +251,9 @@ simdjson::error_code Decoder::entry(json::Document& document, std::string_view o
   if (const auto error = document.open(object, body_end, root)) return error;
   bool bare = false;
   for (auto field : root) {
-    ondemand::raw_json_string raw;
-    if (const auto error = field.key().get(raw)) return error;
-    const std::string_view key = raw_key(raw.raw());
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
+    if (field.error()) return field.error();
+    const std::string_view key = raw_key(field.value_unsafe().key().raw());
+    ondemand::value& value = field.value_unsafe().value();
     const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     const bool is_object = token[0] == '{';
@@ -318,22 +316,18 @@ simdjson::error_code Decoder::entry(json::Document& document, std::string_view o
 
 simdjson::error_code Decoder::envelope(ondemand::object& object) {
   for (auto field : object) {
-    ondemand::raw_json_string raw;
-    if (const auto error = field.key().get(raw)) return error;
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
-    if (raw_key(raw.raw()) == "data") packed_ = inner_text(json::raw_token(value));
+    if (field.error()) return field.error();
+    ondemand::value& value = field.value_unsafe().value();
+    if (raw_key(field.value_unsafe().key().raw()) == "data") packed_ = inner_text(json::raw_token(value));
   }
   return simdjson::SUCCESS;
 }
 
 simdjson::error_code Decoder::labels(ondemand::object& object, std::string_view prefix) {
   for (auto field : object) {
-    ondemand::raw_json_string raw;
-    if (const auto error = field.key().get(raw)) return error;
-    const std::string_view key = raw_key(raw.raw());
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
+    if (field.error()) return field.error();
+    const std::string_view key = raw_key(field.value_unsafe().key().raw());
+    ondemand::value& value = field.value_unsafe().value();
     const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
     if (token[0] == '{') {
@@ -364,11 +358,9 @@ simdjson::error_code Decoder::labels(ondemand::object& object, std::string_view 
 simdjson::error_code Decoder::payload(ondemand::object& object, int depth, bool in_list) {
   const size_t length = path_.size();
   for (auto field : object) {
-    ondemand::raw_json_string raw;
-    if (const auto error = field.key().get(raw)) return error;
-    const std::string_view key = raw_key(raw.raw());
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
+    if (field.error()) return field.error();
+    const std::string_view key = raw_key(field.value_unsafe().key().raw());
+    ondemand::value& value = field.value_unsafe().value();
     path_.resize(length);
     if (length > 0) path_ += '_';
     path_ += key.substr(0, 256);
@@ -395,8 +387,8 @@ simdjson::error_code Decoder::payload(ondemand::object& object, int depth, bool 
 simdjson::error_code Decoder::payload_list(ondemand::array& list, int depth) {
   const size_t length = path_.size();
   for (auto element : list) {
-    ondemand::value value;
-    if (const auto error = element.get(value)) return error;
+    if (element.error()) return element.error();
+    ondemand::value& value = element.value_unsafe();
     path_.resize(length);
     const std::string_view token = json::raw_token(value);
     if (token.empty()) return simdjson::TAPE_ERROR;
@@ -644,7 +636,6 @@ Status Decoder::flush() {
 }  // namespace
 
 Result<DecodeReport> decode_gcp_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  if (body.substr(0, 3) == "\xef\xbb\xbf") body.remove_prefix(3);
   return Decoder(context, sink).run(body);
 }
 

@@ -88,7 +88,7 @@ class Decoder {
   Decoder(const DecodeContext& context, const FlowSink& sink, DecodeReport& report) : report_(report), writer_(context, sink, report) {}
 
   Status json_body(std::string_view body) {
-    json::ObjectReader reader(body);
+    JsonRecords reader(body);
     std::string_view text;
     while (reader.next(text, report_)) {
       FlowRow& row = begin();

@@ -73,7 +73,7 @@ class Decoder {
       : report_(report), writer_(context, sink, report) {}
 
   Status all(std::string_view body) {
-    json::ObjectReader reader(body);
+    JsonRecords reader(body);
     std::string_view text;
     while (reader.next(text, report_)) SLUICE_TRY(delivery(text, reader.readable_end()));
     return writer_.finish();
@@ -149,7 +149,7 @@ class Decoder {
       report_.reject(++number_, "flow_logs cannot be read");
       return {};
     }
-    json::ObjectReader reader(text.substr(begin_at, end_at + 1 - begin_at));
+    JsonRecords reader(text.substr(begin_at, end_at + 1 - begin_at));
     std::string_view record_text;
     while (reader.next(record_text, report_)) {
       if (reader.number() < first) continue;

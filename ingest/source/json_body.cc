@@ -1,13 +1,7 @@
 #include "ingest/source/json_body.h"
 
 #include <algorithm>
-#include <bit>
-#include <bitset>
-#include <cstring>
 
-#include "ingest/source/json_scan.h"
-#include "ingest/source/limits.h"
-#include "ingest/source/text_line.h"
 #include "storage/model/byte_scan.h"
 
 namespace sluice::ingest::json {
@@ -15,138 +9,11 @@ namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-// Follows brackets and quotes from an object's first byte.
-class Scanner {
- public:
-  Scanner(const char* begin, const char* end) : begin_(begin), end_(end) {}
-
-  Extent run() {
-    JsonScan text;
-    for (const char* p = begin_; p < end_ && !done_; p += JsonScan::kStep) {
-      step(p, text.next(p, std::min(JsonScan::kStep, static_cast<size_t>(end_ - p))));
-      if (static_cast<size_t>(p - begin_) > limits::kJsonObjectBytesMax && !done_) fail(p, "JSON object is longer than the 16 MiB that are read");
-    }
-    if (!done_) fail(end_, "JSON object has no end");
-    return extent_;
-  }
-
- private:
-  void fail(const char* at, const char* reason) {
-    done_ = true;
-    extent_ = {nullptr, at, reason};
-  }
-
-  void step(const char* p, const JsonScan::Step& m) {
-    uint64_t events = m.open | m.close | m.control;
-    while (events != 0 && !done_) {
-      const int i = std::countr_zero(events);
-      events &= events - 1;
-      const char* const at = p + i;
-      switch (*at) {
-        case '\n': return fail(at, "JSON object is cut off inside a string");
-        case '{':
-        case '[':
-          if (depth_ == limits::kJsonDepthMax) return fail(at, "JSON object is nested too deeply");
-          if (depth_ > 0 && !may_begin_at(at)) return fail(at, "JSON object is cut off");
-          is_array_[depth_++] = *at == '[';
-          break;
-        case '}':
-        case ']':
-          if (is_array_[depth_ - 1] != (*at == ']')) return fail(at, "JSON object has brackets that do not match");
-          if (--depth_ == 0) {
-            done_ = true;
-            extent_ = {at + 1, at + 1, nullptr};
-          }
-          break;
-        default: break;  // another control character in a string: simdjson's to refuse
-      }
-    }
-  }
-
-  // Whether a value may stand here, by what stands before it.
-  bool may_begin_at(const char* at) const {
-    const char* before = at - 1;
-    while (before > begin_ && is_blank(*before)) --before;
-    return *before == ':' || (is_array_[depth_ - 1] && (*before == '[' || *before == ','));
-  }
-
-  const char* const begin_;
-  const char* const end_;
-  Extent extent_;
-  bool done_ = false;
-  size_t depth_ = 0;
-  std::bitset<limits::kJsonDepthMax> is_array_;
-};
-static_assert(limits::kJsonObjectBytesMax == 16u << 20, "the message above names it");
-
 }  // namespace
 
 bool is_json(std::string_view body) {
   const auto it = std::find_if_not(body.begin(), body.end(), is_blank);
   return it != body.end() && (*it == '{' || *it == '[');
-}
-
-Extent object_extent(const char* begin, const char* end) { return Scanner(begin, end).run(); }
-
-ObjectReader::ObjectReader(std::string_view body) : at_(body.data()), end_(body.data() + body.size()) {
-  if (body.substr(0, 3) == "\xef\xbb\xbf") at_ += 3;
-}
-
-// Where to go on after an object that has no end: the next line that begins one. Looking further ahead than what was lost again
-// and again would take time without bound, so once that sum exceeds the body itself, all that was looked at is given up.
-const char* ObjectReader::skip_lost(const char* from, const char* scanned) {
-  wasted_ += static_cast<size_t>(scanned - from);
-  const char* at = from;
-  if (wasted_ > limits::kJsonObjectBytesMax * 4) at = std::max(at, std::min(scanned, end_ - 1));
-  while (at < end_) {
-    const void* line = std::memchr(at, '\n', static_cast<size_t>(end_ - at));
-    if (line == nullptr) return end_;
-    at = static_cast<const char*>(line) + 1;
-    const char* first = at;
-    while (first < end_ && (*first == ' ' || *first == '\t')) ++first;
-    if (first < end_ && *first == '{') return first;
-  }
-  return end_;
-}
-
-bool ObjectReader::next(std::string_view& object, DecodeReport& report) {
-  while (true) {
-    while (at_ < end_ && (is_blank(*at_) || *at_ == ',')) ++at_;
-    if (at_ == end_) return false;
-    if (*at_ == '[') {
-      ++arrays_;
-      ++at_;
-      continue;
-    }
-    if (arrays_ > 0 && *at_ == ']') {
-      --arrays_;
-      ++at_;
-      continue;
-    }
-    if (*at_ != '{') {
-      ++number_;
-      // Not an object: the line is lost, the next may be one.
-      const void* line = std::memchr(at_, '\n', static_cast<size_t>(end_ - at_));
-      const char* const stop = line == nullptr ? end_ : static_cast<const char*>(line);
-      report.reject(number_, "not a JSON object; it begins with " + quoted(std::string_view(at_, static_cast<size_t>(stop - at_)).substr(0, 16)));
-      at_ = stop;
-      continue;
-    }
-    ++number_;
-    const Extent extent = object_extent(at_, end_);
-    if (extent.end == nullptr) {
-      report.reject(number_, extent.reason);
-      at_ = skip_lost(at_, extent.scanned);
-      continue;
-    }
-    object = std::string_view(at_, static_cast<size_t>(extent.end - at_));
-    at_ = extent.end;
-    if (object.size() > limits::kJsonObjectBytesMax) {
-      report.reject(number_, "JSON object is longer than " + std::to_string(limits::kJsonObjectBytesMax) + " bytes");
-      continue;
-    }
-    return true;
-  }
 }
 
 simdjson::error_code Document::open(std::string_view text, const char* readable_end, ondemand::object& object) {

@@ -1,11 +1,11 @@
-// JSON bodies: which objects a body is made of, how one is opened, and how its values are read, whoever wrote them.
+// JSON objects: how one is opened, and how its values are read, whoever wrote them.
 //
-//   json::ObjectReader reader(body);
+//   JsonRecords records(body);
 //   json::Document document;
 //   std::string_view text;
-//   while (reader.next(text, report)) {
-//     simdjson::ondemand::object object;
-//     if (document.open(text, reader.readable_end(), object)) …
+//   while (records.next(text, report)) {
+//     json::ondemand::object object;
+//     if (document.open(text, records.readable_end(), object)) …
 //   }
 //
 // simdjson reads on demand: an object is walked once, forwards, and what is skipped is not looked at. Errors are codes here;
@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "ingest/source/flow_row.h"
+#include "ingest/source/json_records.h"
 #include "ingest/source/json_token.h"
 #include "ingest/source/key_table.h"
 #include "ingest/source/source.h"
@@ -33,38 +34,6 @@ namespace ondemand = simdjson::ondemand;
 
 // Whether the body is JSON rather than lines: its first byte that is not blank is '{' or '['.
 bool is_json(std::string_view body);
-
-// Finds the objects of a body: one a line, one behind the other, pretty printed, or the elements of an array; a comma may
-// follow each. Only brackets and quotes are looked at. A line that is cut off costs itself and not the lines after it: JSON has
-// no line feed inside a string, and an object cannot begin where only a key may stand.
-class ObjectReader {
- public:
-  explicit ObjectReader(std::string_view body);
-
-  // The next object, from its '{' to its '}'; false at the end of the body. What is none is rejected in `report`. Views into
-  // the body.
-  bool next(std::string_view& object, DecodeReport& report);
-  // Of the object returned or rejected last, from 1.
-  uint64_t number() const { return number_; }
-  const char* readable_end() const { return end_; }
-
- private:
-  const char* skip_lost(const char* from, const char* scanned);
-
-  const char* at_;
-  const char* const end_;
-  uint64_t number_ = 0;
-  size_t arrays_ = 0;  // entered and not left
-  size_t wasted_ = 0;  // bytes scanned for objects that had no end
-};
-
-// Where the object that begins at `begin` ends (one past its '}'), and why not where it does not.
-struct Extent {
-  const char* end = nullptr;       // nullptr: it does not
-  const char* scanned = nullptr;   // how far was looked
-  const char* reason = nullptr;    // why it does not
-};
-Extent object_extent(const char* begin, const char* end);
 
 // One object at a time.
 class Document {
@@ -95,10 +64,8 @@ inline std::string_view raw_token(ondemand::value& value) {
 
 // The key of a field as text; one with escapes is unescaped into `scratch`.
 std::string_view escaped_key(const char* begin, std::string& scratch);
-inline std::string_view key_of(simdjson::simdjson_result<ondemand::field>& field, std::string& scratch) {
-  ondemand::raw_json_string raw;
-  if (field.key().get(raw)) return {};
-  const char* const begin = raw.raw();
+inline std::string_view key_of(const ondemand::field& field, std::string& scratch) {
+  const char* const begin = field.key().raw();
   const size_t size = bytes_to_quote(begin);
   return begin[size] == '"' ? std::string_view(begin, size) : escaped_key(begin, scratch);
 }
@@ -124,12 +91,11 @@ simdjson::error_code raw_json_of(ondemand::value& value, std::string_view& out);
 template <typename F>
 simdjson::error_code each_field(ondemand::object& object, F&& f) {
   std::string scratch;
-  for (auto field : object) {
-    if (field.error()) return field.error();
+  for (auto result : object) {
+    if (result.error()) return result.error();
+    ondemand::field& field = result.value_unsafe();
     const std::string_view key = key_of(field, scratch);
-    ondemand::value value;
-    if (const auto error = field.value().get(value)) return error;
-    if (const simdjson::error_code error = f(key, value)) return error;
+    if (const simdjson::error_code error = f(key, field.value())) return error;
   }
   return simdjson::SUCCESS;
 }
@@ -146,9 +112,8 @@ simdjson::error_code each_element(ondemand::value& value, F&& f) {
   ondemand::array array;
   if (const auto error = value.get_array().get(array)) return error;
   for (auto element : array) {
-    ondemand::value v;
-    if (const auto error = element.get(v)) return error;
-    if (const simdjson::error_code error = f(v)) return error;
+    if (element.error()) return element.error();
+    if (const simdjson::error_code error = f(element.value_unsafe())) return error;
   }
   return simdjson::SUCCESS;
 }

@@ -63,7 +63,7 @@ class Decoder {
   }
 
   Status all(std::string_view body) {
-    json::ObjectReader reader(body);
+    JsonRecords reader(body);
     std::string_view text;
     while (reader.next(text, report_)) SLUICE_TRY(one(text, reader.readable_end(), reader.number(), 0));
     return writer_.finish();
@@ -124,7 +124,7 @@ class Decoder {
   }
 
   Status list_of(const std::string& text, uint64_t number) {
-    json::ObjectReader reader(text);
+    JsonRecords reader(text);
     std::string_view record;
     while (reader.next(record, report_)) SLUICE_TRY(one(record, text.data() + text.size(), number, 1));
     return {};

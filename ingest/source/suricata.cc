@@ -63,7 +63,7 @@ class Decoder {
   Decoder(const DecodeContext& context, const FlowSink& sink, DecodeReport& report) : report_(report), writer_(context, sink, report) {}
 
   Status all(std::string_view body) {
-    json::ObjectReader reader(body);
+    JsonRecords reader(body);
     std::string_view text;
     while (reader.next(text, report_)) {
       FlowRow& row = writer_.begin();

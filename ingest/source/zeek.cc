@@ -117,7 +117,7 @@ class Decoder {
   }
 
   Status json_objects(std::string_view body) {
-    json::ObjectReader reader(body);
+    JsonRecords reader(body);
     std::string_view text;
     while (reader.next(text, report_)) {
       FlowRow& row = begin();

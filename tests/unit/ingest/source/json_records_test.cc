@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "ingest/source/base64.h"
 #include "ingest/source/coded_text.h"
 #include "ingest/source/country_code.h"
+#include "ingest/source/json_scan.h"
 #include "ingest/source/json_token.h"
 #include "ingest/source/limits.h"
 
@@ -31,6 +34,21 @@ std::string cut(std::string_view body) {
       out += "!" + reason;
   }
 }
+
+// The same where records are made out by lines.
+struct Objects {
+  std::vector<std::string> texts;
+  DecodeReport report;
+};
+Objects objects_of(std::string_view body) {
+  Objects out;
+  JsonRecords records(body);
+  std::string_view text;
+  while (records.next(text, out.report)) out.texts.emplace_back(text);
+  return out;
+}
+
+using Texts = std::vector<std::string>;
 
 TEST(JsonRecords, FindsRecordsInEveryEnvelope) {
   const std::string both = R"({"id":1}|{"id":2,"a":{"b":[{"c":"}"}]}})";
@@ -69,7 +87,7 @@ TEST(JsonRecords, DamageCostsOnlyItsRecord) {
   EXPECT_EQ(in_list("{\"id\":2,\"rule\":\"a\nb\"}"), R"({"id":1}|!JSON object is damaged at its byte 18|{"id":3})") << "a line end in a string";
   EXPECT_EQ(in_list("7"), R"({"id":1}|!not a JSON object; it begins with "7,{\x22id\x22:3}]}"|{"id":3})");
   EXPECT_EQ(cut("{\"id\":1}\n{\"id\":2,\"b\":{\n{\"id\":3}\n"), R"({"id":1}|!JSON object has no end; another record begins in it|{"id":3})");
-  EXPECT_EQ(cut("Some text\nand {more}\n{\"id\":3}"), R"(!not a JSON object; it begins with "Some text\x0aand {m"|!not a JSON object; it begins with "and {more}\x0a{\x22id\x22"|{"id":3})");
+  EXPECT_EQ(cut("Some text\nand {more}\n{\"id\":3}"), R"(!not a JSON object; it begins with "Some text"|!not a JSON object; it begins with "and {more}"|{"id":3})");
   EXPECT_EQ(cut(R"({"records":[{"id":1},{"id":2,"a":[1,2)"), R"({"id":1}|!JSON object has no end; the body ends in it)");
   EXPECT_EQ(cut(R"({"id":1},{"id":2,"a":"xyz)"), R"({"id":1}|!JSON object has no end; the body ends in it)");
   // Objects that are values or items of other lists are no records, whatever their first key.
@@ -138,6 +156,128 @@ TEST(JsonRecords, AgreesWithAPlainWalk) {
       want += (want.empty() ? "" : "|") + record;
     }
     EXPECT_EQ(cut(body), want) << body;
+    std::string by_lines;
+    for (const std::string& object : objects_of(body).texts) by_lines += (by_lines.empty() ? "" : "|") + object;
+    EXPECT_EQ(by_lines, want) << body;
+  }
+}
+
+TEST(JsonRecordsByLines, FindsObjectsHoweverTheyStand) {
+  const Texts want = {R"({"a":1})", R"({"b":"}{\"[\\"})"};
+  for (const std::string body : {
+           "{\"a\":1}\n{\"b\":\"}{\\\"[\\\\\"}\n",            // lines
+           "\xef\xbb\xbf{\"a\":1}\r\n\r\n{\"b\":\"}{\\\"[\\\\\"}",  // with a mark, blank lines and no end
+           "{\"a\":1}{\"b\":\"}{\\\"[\\\\\"}",                // one behind the other
+           "[{\"a\":1},{\"b\":\"}{\\\"[\\\\\"}]",             // an array
+           "[\n  {\"a\":1},\n  {\"b\":\"}{\\\"[\\\\\"}\n]\n", // printed
+           "[{\"a\":1}]\n[{\"b\":\"}{\\\"[\\\\\"}]",          // arrays
+           "{\"a\":1},\n{\"b\":\"}{\\\"[\\\\\"},\n",          // with commas
+       }) {
+    const Objects o = objects_of(body);
+    EXPECT_EQ(o.texts, want) << body;
+    EXPECT_EQ(o.report.rejected, 0u) << body;
+  }
+  EXPECT_TRUE(objects_of(" \r\n ").texts.empty());
+  EXPECT_TRUE(objects_of("").texts.empty());
+}
+
+TEST(JsonRecordsByLines, PrettyPrintedObjectsAreOneObject) {
+  const std::string object = "{\n  \"a\": {\n    \"b\": [\n      {\n        \"c\": 1\n      },\n      {\n      }\n    ]\n  }\n}";
+  EXPECT_EQ(objects_of(object + "\n" + object).texts, (Texts{object, object}));
+}
+
+TEST(JsonRecordsByLines, ABrokenLineCostsItself) {
+  const struct {
+    const char *bad, *reason;
+  } cases[] = {
+      {R"({"a":"cut in a str)", "cut off inside a string"},
+      {R"({"a":1)", "cut off"},
+      {R"({"a":{"b":1},)", "cut off"},
+      {R"({"a":[1,2})", "do not match"},
+      {R"(nonsense)", "not a JSON object"},
+      {R"(]})", "not a JSON object"},
+      {R"({"a":"\)", "cut off inside a string"},
+  };
+  for (const auto& c : cases) {
+    const Objects o = objects_of("{\"n\":1}\n" + std::string(c.bad) + "\n{\"n\":2}\n{\"n\":3}\n");
+    EXPECT_EQ(o.texts, (Texts{R"({"n":1})", R"({"n":2})", R"({"n":3})"})) << c.bad;
+    ASSERT_EQ(o.report.rejected, 1u) << c.bad;
+    EXPECT_EQ(o.report.errors[0].record, 2u);
+    EXPECT_NE(o.report.errors[0].reason.find(c.reason), std::string::npos) << o.report.errors[0].reason;
+  }
+  // At the end of the body there is nothing to go on with.
+  const Objects o = objects_of("{\"n\":1}\n{\"n\":");
+  EXPECT_EQ(o.texts, Texts{R"({"n":1})"});
+  EXPECT_EQ(o.report.rejected, 1u);
+}
+
+TEST(JsonRecordsByLines, QuotesAndBackslashesOverEveryOffset) {
+  // The scanner reads 64 bytes at a time: everything has to hold wherever the steps fall.
+  for (size_t pad = 0; pad < 140; ++pad)
+    for (const std::string tail : {R"(\\)", R"(\")", R"(\\\")", R"({[}])", R"(")"}) {
+      const std::string inside = std::string(pad, 'x') + (tail == "\"" ? "" : tail);
+      const std::string object = "{\"k\":\"" + inside + "\",\"z\":[{}]}";
+      const Objects o = objects_of(object + object + "\n");
+      EXPECT_EQ(o.texts, (Texts{object, object})) << object;
+    }
+}
+
+TEST(JsonRecordsByLines, HoldsItsBounds) {
+  const auto nested = [](size_t depth) {
+    std::string s = "{\"a\":";
+    for (size_t i = 1; i < depth; ++i) s += '[';
+    for (size_t i = 1; i < depth; ++i) s += ']';
+    return s + "}";
+  };
+  EXPECT_EQ(objects_of(nested(limits::kJsonDepthMax)).texts.size(), 1u);
+  EXPECT_EQ(objects_of(nested(limits::kJsonDepthMax + 1)).report.rejected, 1u);
+
+  const auto sized = [](size_t bytes) { return "{\"a\":\"" + std::string(bytes - 8, 'x') + "\"}"; };
+  EXPECT_EQ(objects_of(sized(limits::kJsonObjectBytesMax)).texts.size(), 1u);
+  const Objects beyond = objects_of(sized(limits::kJsonObjectBytesMax + 1) + "\n{\"b\":1}");
+  EXPECT_EQ(beyond.texts, Texts{"{\"b\":1}"});
+  EXPECT_EQ(beyond.report.rejected, 1u);
+}
+
+TEST(JsonRecordsByLines, LostObjectsTakeBoundedTime) {
+  // Each line opens an object that never ends and lies open over all that follow.
+  std::string body;
+  for (int i = 0; i < 20'000; ++i) body += "{\"a\":[\n" + std::string(500, ' ') + "1,\n";
+  const Objects o = objects_of(body);
+  EXPECT_TRUE(o.texts.empty());
+  EXPECT_GT(o.report.rejected, 0u);
+}
+
+// Bytes of JSON's own and others, against a walk byte by byte.
+TEST(JsonScan, AgreesWithAPlainWalk) {
+  std::mt19937 random(11);
+  constexpr std::string_view kBytes = "\"\"\"\\\\{}[]{}:,aE_^@AZz0 \t\n\x01\x1f\x7f\xc3\xff`";
+  for (int round = 0; round < 3'000; ++round) {
+    std::string text;
+    const bool dense = random() % 2;
+    for (size_t n = 1 + random() % 300; n > 0; --n) text += dense || random() % 16 == 0 ? kBytes[random() % kBytes.size()] : 'x';
+    const std::vector<char> exact(text.begin(), text.end());
+    JsonScan with, without;
+    bool inside = false, escaped = false;
+    for (size_t at = 0; at < text.size(); at += JsonScan::kStep) {
+      const size_t size = std::min(JsonScan::kStep, text.size() - at);
+      const auto a = with.next<true>(exact.data() + at, size), b = without.next<false>(exact.data() + at, size);
+      ASSERT_EQ(a.brackets, b.brackets);
+      ASSERT_EQ(a.control, b.control);
+      ASSERT_EQ(b.stray, 0u);
+      for (size_t i = 0; i < size; ++i) {
+        const auto c = static_cast<uint8_t>(text[at + i]);
+        // A backslash escapes what follows it wherever it stands: outside a string there is none in JSON.
+        const bool is_escaped = std::exchange(escaped, false);
+        const bool quote = c == '"' && !is_escaped;
+        if (c == '\\' && !is_escaped) escaped = true;
+        inside ^= quote;
+        const bool bracket = c == '{' || c == '}' || c == '[' || c == ']';
+        ASSERT_EQ(a.brackets >> i & 1, static_cast<uint64_t>(bracket && !inside)) << text << " " << at + i;
+        ASSERT_EQ(a.control >> i & 1, static_cast<uint64_t>(c < 0x20 && inside)) << text << " " << at + i;
+        ASSERT_EQ(a.stray >> i & 1, static_cast<uint64_t>(c > 0x40 && c < 0x60 && !bracket && c != '\\' && c != 'E' && !inside)) << text << " " << at + i;
+      }
+    }
   }
 }
 
