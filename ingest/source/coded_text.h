@@ -6,6 +6,7 @@
 // Thread rule: as std::vector.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,6 +55,7 @@ class CodedText {
   // The column of `rows` rows, nullopt when all are null. REQUIRES: rows >= every row that has a code
   std::optional<Column> column(size_t rows) {
     std::vector<uint32_t> codes = std::exchange(codes_, {});
+    if (!codes.empty()) codes_.reserve(rows);
     StringVector texts = std::exchange(texts_, {});
     hashes_.clear();
     slots_.clear();
@@ -65,11 +67,15 @@ class CodedText {
     Bitmap validity(rows);
     const auto words = validity.words();
     size_t filled = 0;
-    for (size_t i = 0; i < rows; ++i) {
-      const bool valid = codes[i] != kNull;
-      words[i / 64] |= static_cast<uint64_t>(valid) << (i % 64);
-      filled += valid;
-      codes[i] = valid ? codes[i] : 0;
+    for (size_t from = 0; from < rows; from += 64) {
+      uint64_t word = 0;
+      for (size_t i = from, to = std::min(rows, from + 64); i < to; ++i) {
+        const bool valid = codes[i] != kNull;
+        word |= static_cast<uint64_t>(valid) << (i % 64);
+        filled += valid;
+        codes[i] = valid ? codes[i] : 0;
+      }
+      words[from / 64] = word;
     }
     if (filled == 0) return std::nullopt;
     return Column::coded(std::make_shared<MemoryDictionary>(std::move(texts), false), std::move(codes),

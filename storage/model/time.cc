@@ -55,6 +55,26 @@ bool take_digits(std::string_view& s, size_t width, unsigned& out) {
   return true;
 }
 
+// What a time stamp nearly always begins with, "2024-05-01T12:00:00": taken at once where it stands there.
+struct DateTime {
+  unsigned year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+};
+bool take_date_time(std::string_view& s, DateTime& out) {
+  constexpr size_t kSize = 19;
+  if (s.size() < kSize || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':') return false;
+  unsigned odd = 0;
+  const auto two = [&](size_t at) {
+    const unsigned high = static_cast<unsigned char>(s[at]) - unsigned{'0'}, low = static_cast<unsigned char>(s[at + 1]) - unsigned{'0'};
+    odd |= static_cast<unsigned>(high > 9) | static_cast<unsigned>(low > 9);
+    return high * 10 + low;
+  };
+  const DateTime t{two(0) * 100 + two(2), two(5), two(8), two(11), two(14), two(17)};
+  if (odd != 0) return false;
+  out = t;
+  s.remove_prefix(kSize);
+  return true;
+}
+
 bool take_char(std::string_view& s, char c) {
   if (s.empty() || s.front() != c) return false;
   s.remove_prefix(1);
@@ -64,28 +84,30 @@ bool take_char(std::string_view& s, char c) {
 }  // namespace
 
 std::optional<TimestampNs> parse_timestamp(std::string_view s) {
-  unsigned year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+  DateTime t;
   int64_t fraction_ns = 0, offset_s = 0;
-  if (!take_digits(s, 4, year) || !take_char(s, '-') || !take_digits(s, 2, month) || !take_char(s, '-') ||
-      !take_digits(s, 2, day))
-    return std::nullopt;
+  const bool whole = take_date_time(s, t);
+  auto& [year, month, day, hour, minute, second] = t;
+  if (!whole && (!take_digits(s, 4, year) || !take_char(s, '-') || !take_digits(s, 2, month) || !take_char(s, '-') || !take_digits(s, 2, day))) return std::nullopt;
   if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return std::nullopt;
-  if (!s.empty()) {
-    if (!take_char(s, 'T') && !take_char(s, 't') && !take_char(s, ' ')) return std::nullopt;
-    if (!take_digits(s, 2, hour) || !take_char(s, ':') || !take_digits(s, 2, minute)) return std::nullopt;
-    if (take_char(s, ':')) {
-      if (!take_digits(s, 2, second)) return std::nullopt;
-      if (take_char(s, '.')) {
-        int64_t unit = 100'000'000;
-        size_t digits = 0;
-        while (!s.empty() && s.front() >= '0' && s.front() <= '9') {
-          fraction_ns += (s.front() - '0') * unit;
-          unit /= 10;
-          s.remove_prefix(1);
-          ++digits;
-        }
-        if (digits == 0) return std::nullopt;
+  if (whole || !s.empty()) {
+    bool has_seconds = whole;
+    if (!whole) {
+      if (!take_char(s, 'T') && !take_char(s, 't') && !take_char(s, ' ')) return std::nullopt;
+      if (!take_digits(s, 2, hour) || !take_char(s, ':') || !take_digits(s, 2, minute)) return std::nullopt;
+      has_seconds = take_char(s, ':');
+      if (has_seconds && !take_digits(s, 2, second)) return std::nullopt;
+    }
+    if (has_seconds && take_char(s, '.')) {
+      int64_t unit = 100'000'000;
+      size_t digits = 0;
+      while (!s.empty() && s.front() >= '0' && s.front() <= '9') {
+        fraction_ns += (s.front() - '0') * unit;
+        unit /= 10;
+        s.remove_prefix(1);
+        ++digits;
       }
+      if (digits == 0) return std::nullopt;
     }
     if (hour > 24 || minute > 59 || second > 60) return std::nullopt;
     if (hour == 24 && (minute != 0 || second != 0 || fraction_ns != 0)) return std::nullopt;

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cstdio>
+
 #include <random>
 
 #include "storage/model/batch.h"
@@ -30,6 +32,35 @@ TEST(Time, ReadsAndWritesTimestamps) {
   for (const char* bad : {"", "2026", "2026-13-01", "2026-02-29", "2026-11-20T", "2026-11-20T08", "2026-11-20T08:60",
                           "2026-11-20T08:14Zx", "2026-11-20T08:14:01.", "9999-01-01", "0001-01-01", "2026-11-20T24:01:00Z"})
     EXPECT_FALSE(parse_timestamp(bad)) << bad;
+}
+
+// A date and time with 'T' between is taken at once, one with 't' piece by piece: they say the same of every text.
+TEST(Time, TimeStampsTakenAtOnceAreThoseTakenByPieces) {
+  const auto both = [](std::string text) {
+    ASSERT_EQ(text[10], 'T');
+    const auto at_once = parse_timestamp(text);
+    text[10] = 't';
+    ASSERT_EQ(at_once, parse_timestamp(text)) << text;
+  };
+  for (const char* base : {"2024-02-29T23:59:60.123456789Z", "1969-12-31T24:00:00+14:00", "2023-02-28T00:00:00", "9999-12-31T12:34:56.5-0330", "0001-01-01T00:00:00z"}) {
+    const std::string text = base;
+    both(text);
+    for (size_t at = 0; at < text.size(); ++at) {
+      if (at == 10) continue;
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string other = text;
+        other[at] = static_cast<char>(byte);
+        both(other);
+      }
+      if (at > 10) both(text.substr(0, at));
+    }
+  }
+  for (int month = 0; month <= 13; ++month)
+    for (int day = 0; day <= 32; ++day) {
+      char text[32];
+      std::snprintf(text, sizeof text, "2100-%02d-%02dT01:02:03Z", month, day);
+      both(text);
+    }
 }
 
 TEST(Time, ReadsAndWritesDurations) {
