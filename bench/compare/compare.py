@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--flows", type=int, default=20_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="sluice,nfdump,duckdb")
-    parser.add_argument("--rates", default="2000000,1500000,1000000,500000,250000")
+    parser.add_argument("--rates", default="2000000,1750000,1500000,1000000,500000,250000")
     parser.add_argument("--runs", type=int, default=25)
     parser.add_argument("--budget", type=float, default=8, help="seconds for the runs of one query")
     parser.add_argument("--write", action="store_true")

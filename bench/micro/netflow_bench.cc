@@ -14,8 +14,8 @@ namespace {
 constexpr TimestampNs kStart = 1'767'225'600 * kSecond;  // 2026-01-01
 constexpr uint64_t kFlows = 300'000;
 
-// As sluiced has it; see server/main.cc.
-const int kFreedBlocksKept = mallopt(M_MMAP_THRESHOLD, 4 << 20) + mallopt(M_TRIM_THRESHOLD, 128 << 20);
+// As sluiced has it; see server/freed_memory.cc.
+const int kFreedBlocksKept = mallopt(M_MMAP_THRESHOLD, 20 << 20) + mallopt(M_TRIM_THRESHOLD, 128 << 20);
 
 void BM_Decode(benchmark::State& state) {
   if (kFreedBlocksKept != 2) return state.SkipWithError("mallopt refused");
