@@ -49,6 +49,16 @@ Status copy_file(const std::string& path, int to) {
   }
 }
 
+// What is asked of a record.
+constexpr const char* kIsoCode[] = {"country", "iso_code", nullptr};
+constexpr const char* kRegisteredCode[] = {"registered_country", "iso_code", nullptr};
+constexpr const char* kCountryCode[] = {"country_code", nullptr};
+constexpr const char* kNumber[] = {"autonomous_system_number", nullptr};
+constexpr const char* kNumberText[] = {"asn", nullptr};  // "AS64500"
+constexpr const char* kOrganization[] = {"autonomous_system_organization", nullptr};
+constexpr const char* kName[] = {"as_name", nullptr};
+constexpr const char* const* kMembers[] = {kIsoCode, kRegisteredCode, kCountryCode, kNumber, kNumberText, kOrganization, kName};
+
 }  // namespace
 
 struct GeoKeeper::Database {
@@ -72,6 +82,29 @@ struct GeoKeeper::Database {
     if (error != MMDB_SUCCESS || !found.found_entry) return std::nullopt;
     return found.entry;
   }
+  // Every record of the tree, and of every record of data what is asked of it, each once. MMDB_open() looks at the metadata alone: of a file that
+  // is cut short or has a bad block, addresses would be silently nowhere.
+  bool is_whole() const {
+    std::vector<bool> seen(mmdb.data_section_size);
+    for (uint32_t i = 0; i < mmdb.metadata.node_count; ++i) {
+      MMDB_search_node_s node{};
+      if (MMDB_read_node(&mmdb, i, &node) != MMDB_SUCCESS) return false;
+      for (const auto& [type, entry] : {std::pair(node.left_record_type, node.left_record_entry), std::pair(node.right_record_type, node.right_record_entry)}) {
+        if (type == MMDB_RECORD_TYPE_INVALID) return false;
+        if (type != MMDB_RECORD_TYPE_DATA) continue;
+        if (entry.offset >= seen.size()) return false;
+        if (seen[entry.offset]) continue;
+        seen[entry.offset] = true;
+        for (const char* const* path : kMembers) {
+          MMDB_entry_s start = entry;
+          MMDB_entry_data_s data{};
+          const int error = MMDB_aget_value(&start, &data, path);
+          if (error != MMDB_SUCCESS && error != MMDB_LOOKUP_PATH_DOES_NOT_MATCH_DATA_ERROR) return false;
+        }
+      }
+    }
+    return true;
+  }
   static std::optional<std::string_view> text(MMDB_entry_s entry, const char* const* path) {
     MMDB_entry_data_s data{};
     if (MMDB_aget_value(&entry, &data, path) != MMDB_SUCCESS || !data.has_data || data.type != MMDB_DATA_TYPE_UTF8_STRING) return std::nullopt;
@@ -89,8 +122,7 @@ struct GeoKeeper::Book final : query::GeoBook {
   std::optional<std::string_view> country(const IpAddress& ip) const override {
     const auto entry = countries ? countries->entry(ip) : std::nullopt;
     if (!entry) return std::nullopt;
-    static constexpr const char* kPaths[][3] = {{"country", "iso_code", nullptr}, {"registered_country", "iso_code", nullptr}, {"country_code", nullptr, nullptr}};
-    for (const auto& path : kPaths)
+    for (const char* const* path : {kIsoCode, kRegisteredCode, kCountryCode})
       if (const auto code = Database::text(*entry, path)) return code;
     return std::nullopt;
   }
@@ -99,13 +131,11 @@ struct GeoKeeper::Book final : query::GeoBook {
     if (!entry) return std::nullopt;
     MMDB_entry_s start = *entry;
     MMDB_entry_data_s data{};
-    static constexpr const char* kNumber[] = {"autonomous_system_number", nullptr};
     if (MMDB_aget_value(&start, &data, kNumber) == MMDB_SUCCESS && data.has_data) {
       if (data.type == MMDB_DATA_TYPE_UINT32) return data.uint32;
       if (data.type == MMDB_DATA_TYPE_UINT16) return data.uint16;
     }
-    static constexpr const char* kText[] = {"asn", nullptr};  // "AS64500"
-    auto text = Database::text(*entry, kText);
+    auto text = Database::text(*entry, kNumberText);
     if (!text) return std::nullopt;
     if (text->starts_with("AS")) text->remove_prefix(2);
     uint32_t number = 0;
@@ -115,8 +145,7 @@ struct GeoKeeper::Book final : query::GeoBook {
   std::optional<std::string_view> as_name(const IpAddress& ip) const override {
     const auto entry = networks ? networks->entry(ip) : std::nullopt;
     if (!entry) return std::nullopt;
-    static constexpr const char* kPaths[][2] = {{"autonomous_system_organization", nullptr}, {"as_name", nullptr}};
-    for (const auto& path : kPaths)
+    for (const char* const* path : {kOrganization, kName})
       if (const auto name = Database::text(*entry, path)) return name;
     return std::nullopt;
   }
@@ -141,6 +170,7 @@ Status GeoKeeper::load(Watched& file) {
     database->mmdb = {};
     return Error{ErrorCode::corrupt, "the database " + file.path + " cannot be read: " + MMDB_strerror(error)};
   }
+  if (!database->is_whole()) return Error{ErrorCode::corrupt, "the database " + file.path + " is damaged: a part of it leads nowhere"};
   file.database = std::move(database);
   return {};
 }

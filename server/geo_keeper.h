@@ -1,8 +1,8 @@
 // GeoKeeper: databases of countries and autonomous systems in MaxMind's DB format, read through libmaxminddb.
 //
 // The files are the operator's (settings geo-country and geo-asn). They are looked at again while queries ask, at most every
-// limits::kGeoLookEvery; a file that has changed is read anew, and one that cannot be read leaves the former in use and is logged. A file is read
-// as a whole into memory of the process's own, so that whoever writes it in its place harms nobody who reads it.
+// limits::kGeoLookEvery; a file that has changed is read anew, and one that cannot be read, or is damaged anywhere that is asked, leaves the former
+// in use and is logged. A file is read as a whole into memory of the process's own, so that whoever writes it in its place harms nobody who reads it.
 // Format: https://maxmind.github.io/MaxMind-DB/ (version 2). Members that are asked for: country.iso_code, registered_country.iso_code,
 // country_code; autonomous_system_number or asn; autonomous_system_organization or as_name.
 // Thread rule: any thread.

@@ -121,6 +121,34 @@ TEST_F(GeoKeeperTest, AChangedFileIsReadAnewAndABrokenOneLeavesTheFormer) {
   EXPECT_EQ(said(*last, "10.0.0.1"), "US");
 }
 
+// The metadata at the end is whole, and a block of data in the middle is not there: refused, and the former stays.
+TEST_F(GeoKeeperTest, APartThatLeadsNowhereIsNotTakenForUnknownAddresses) {
+  const std::string path = write("country.mmdb", m::database({{"10.0.0.0/8", country("DE")}}));
+  auto keeper = GeoKeeper::open(path, "", clock);
+  ASSERT_TRUE(keeper.ok()) << keeper.error().message;
+  const std::string whole = m::database({{"10.0.0.0/8", country("FR")}, {"192.0.2.0/24", country("JP")}, {"2001:db8::/32", country("US")}});
+  const size_t data_ends = whole.find("\xab\xcd\xefMaxMind.com");
+  ASSERT_NE(data_ends, std::string::npos);
+  for (const size_t cut : {1u, 4u, 20u, 30u}) {
+    std::string damaged = whole;
+    damaged.erase(data_ends - cut, cut);
+    const auto refused = GeoKeeper::open(write("cut.mmdb", damaged), "", clock);
+    ASSERT_FALSE(refused.ok()) << cut;
+    EXPECT_EQ(refused.error().code, ErrorCode::corrupt);
+    EXPECT_NE(refused.error().message.find("cut.mmdb is damaged"), std::string::npos) << refused.error().message;
+    write("country.mmdb", damaged);
+    clock.advance(limits::kGeoLookEvery);
+    EXPECT_EQ(said(*(*keeper)->book(), "10.0.0.1"), "DE");
+  }
+  // A node that points beyond the tree and the data.
+  std::string lost = whole;
+  lost.replace(0, 3, "\xff\xff\xfe");
+  EXPECT_FALSE(GeoKeeper::open(write("lost.mmdb", lost), "", clock).ok());
+  write("country.mmdb", whole);
+  clock.advance(limits::kGeoLookEvery);
+  EXPECT_EQ(said(*(*keeper)->book(), "10.0.0.1"), "FR");
+}
+
 // Whatever is in a file: an error, or answers.
 TEST_F(GeoKeeperTest, DamagedDatabasesAnswerOrAreRefused) {
   const std::string whole = m::database({{"10.0.0.0/8", country("DE")}, {"192.0.2.0/24", network(64500, "One")}, {"2001:db8::/32", country("FR")}});
