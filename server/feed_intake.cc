@@ -125,7 +125,7 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
   sum.bytes = bytes;
   sum.accepted = work.rows;
   sum.duplicates = result->duplicate;
-  sum.failed = result->set_aside;
+  sum.failed = result->set_aside && !piece.was_aside;
   const DecodeReport& report = work.report;
   if (!result->duplicate) {
     sum.rejected = report.rejected;
@@ -156,7 +156,7 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
   counts_.skipped_data += sum.skipped_data;
   counts_.ignored += result->duplicate ? 0 : report.ignored;
   counts_.duplicates += result->duplicate;
-  counts_.set_aside += result->set_aside;
+  counts_.set_aside += result->set_aside && !piece.was_aside;
   counts_.last_object = object;
   counts_.last_object_time = piece.time;
   counts_.last_at = work.context.received_at;
@@ -192,13 +192,16 @@ Result<PieceResult> FeedIntake::take_counted(Work& work) {
   if (!status.ok() && !blames_object(status.error().code)) return std::move(status).error();
   result.rows = work.rows;
   result.rejected = work.report.rejected;
+  result.recognized = work.report.accepted + work.report.no_data + work.report.skipped_data + work.report.ignored;
+  if (!work.report.errors.empty()) result.reason = "record " + std::to_string(work.report.errors.front().record) + ": " + work.report.errors.front().reason;
   if (status.ok()) return result;
   if (status.error().code == ErrorCode::not_built) ++parts_.metrics.ingest_not_built;
 
   // Set aside: named, counted, and passed by for good. Its key stays unknown, so that a whole one may come under it.
   std::string reason = std::move(status).error().message;
   if (work.rows > 0) reason += " (" + counted(work.rows, "row before that place was", "rows before that place were") + " kept)";
-  log::warn("an object of a feed cannot be read and is set aside", {{"feed", identity_.name}, {"object", piece.object}, {"reason", reason}});
+  result.reason = reason;
+  log::write(piece.was_aside ? log::Level::debug : log::Level::warn, "an object of a feed cannot be read and is set aside", {{"feed", identity_.name}, {"object", piece.object}, {"reason", reason}});
   std::string value;
   append_extra(value, "at", std::to_string(work.context.received_at));
   append_extra(value, "reason", reason);

@@ -77,6 +77,8 @@ struct FeedPiece {
   // Not empty: the object cannot be read, for this reason (too large, gone while it was read, refused for good).
   // Nothing of `bytes` is decoded; the object is listed as set aside and the checkpoint commits.
   std::string fault;
+  // This object was set aside before: should it be so again, that is no news, and it is neither counted nor logged once more.
+  bool was_aside = false;
 };
 
 // What became of a piece.
@@ -85,6 +87,8 @@ struct PieceResult {
   bool set_aside = false;  // not readable as a whole; listed with its reason
   uint64_t rows = 0;
   uint64_t rejected = 0;   // records that could not be read
+  uint64_t recognized = 0; // records that could: rows, known ones included, and those that say there are none
+  std::string reason;      // why it was set aside, or the first record rejected
 };
 
 // Returns once the piece is durable or set aside. It waits as long as the store is full. An error: nothing is known to

@@ -66,7 +66,25 @@ struct Known {
   bool whole = false;       // taken whole: it has no more to give
   bool aside = false;       // it could not be read; another length is another try
   bool finished = false;    // at its end; what follows an unterminated last line would not be a line
+  bool recognized = false;  // a record of it was read, be it one that says that there is none
+  bool refused = false;     // a record of it, or a part, could not be read
+  bool part_aside = false;  // a part of it was set aside
+  bool told = false;        // that none of its records can be read
+  bool unsure = false;      // the above was written before it was known what became of a piece
   TimestampNs seen = 0;     // when this was written
+
+  bool is_unreadable() const { return refused && !recognized; }
+  // Whether whoever put the file there may want to look at it: nothing of it, or not all, came in.
+  bool must_stay() const { return aside || part_aside || is_unreadable() || (unsure && !recognized); }
+  // What became of a piece of it. Whether that is news.
+  bool note(const PieceResult& result) {
+    const bool was[] = {recognized, refused, part_aside, unsure};
+    unsure = false;
+    recognized |= result.duplicate || result.rows > 0 || result.recognized > 0;
+    refused |= result.rejected > 0 || result.set_aside;
+    part_aside |= result.set_aside;
+    return was[0] != recognized || was[1] != refused || was[2] != part_aside || was[3];
+  }
 
   std::string encode() const {
     std::string map;
@@ -78,7 +96,8 @@ struct Known {
     append_extra(map, "tail", hex(tail));
     append_extra(map, "header_at", std::to_string(header_at));
     append_extra(map, "header_bytes", std::to_string(header_bytes));
-    append_extra(map, "flags", std::to_string((skipping ? 1 : 0) | (whole ? 2 : 0) | (aside ? 4 : 0) | (finished ? 8 : 0)));
+    append_extra(map, "flags", std::to_string((skipping ? 1 : 0) | (whole ? 2 : 0) | (aside ? 4 : 0) | (finished ? 8 : 0) |
+                                               (recognized ? 16 : 0) | (refused ? 32 : 0) | (part_aside ? 64 : 0) | (told ? 128 : 0) | (unsure ? 256 : 0)));
     append_extra(map, "seen", std::to_string(seen));
     return map;
   }
@@ -94,6 +113,11 @@ struct Known {
     whole = flags & 2;
     aside = flags & 4;
     finished = flags & 8;
+    recognized = flags & 16;
+    refused = flags & 32;
+    part_aside = flags & 64;
+    told = flags & 128;
+    unsure = flags & 256;
     seen = static_cast<TimestampNs>(at);
     return true;
   }
@@ -264,6 +288,8 @@ class FolderFeed final : public Feed {
     bool is_done = false;         // dealt with: nothing to do until it changes
     bool is_at_end = false;       // no line is left to read; it may be finished later
     bool is_waiting = false;      // has bytes that can be read, as far as is known
+    bool was_aside = false;       // and is tried again
+    std::string reason;           // the first that is known of what of it could not be read; not kept over restarts
     Descriptor open;
     uint64_t size = 0;            // as at the last visit …
     TimestampNs mtime = 0;
@@ -336,7 +362,7 @@ class FolderFeed final : public Feed {
       file.is_done = file.is_at_end = false;
       file.is_waiting = f.size > file.known.offset;
     }
-    if (file.is_done || (file.is_at_end && !is_finish_due(file, now))) return {};
+    if (file.is_done || (file.is_at_end && !is_finish_due(file, now) && !is_telling_due(file, now))) return {};
     file.is_known = file.is_known || file.known.offset > 0 || file.known.head_bytes > 0;
     if (f.size == 0 && file.known.offset == 0) {
       file.is_waiting = false;
@@ -364,6 +390,38 @@ class FolderFeed final : public Feed {
 
   bool is_finish_due(const File& file, TimestampNs now) const {
     return options_.finish_after > 0 && now - std::max(file.unchanged_since, file.mtime) >= options_.finish_after;
+  }
+  // Its next line may be one that can be read, so a growing file gets some time.
+  bool is_telling_due(const File& file, TimestampNs now) const {
+    return file.known.is_unreadable() && !file.known.part_aside && !file.known.told && now - file.unchanged_since >= options_.settle;
+  }
+
+  // Names a file of which nothing could be read, as one that is no document at all is named.
+  Status tell(const Found& f, File& file, const PieceSink& sink) {
+    Known next = file.known;
+    next.told = true;
+    FeedPiece piece;
+    piece.object = f.path;
+    piece.time = file.mtime;
+    piece.fault = file.known.is_unreadable() ? "none of its records can be read" + (file.reason.empty() ? std::string() : "; the first: " + file.reason)
+                                             : "the server ended before it was known what became of its records; it may be removed by hand";
+    piece.was_aside = file.was_aside;
+    piece.checkpoint.emplace_back(file_key(f.id), next.encode());
+    const auto taken = sink(std::move(piece));
+    if (!taken.ok()) return taken.error();
+    file.known = std::move(next);
+    return {};
+  }
+
+  // What was read of a file decides whether it may be removed, so that is durable too where it matters.
+  Status note_result(const Id& id, const std::string& path, File& file, const PieceResult& result, const PieceSink& sink) {
+    if (file.reason.empty()) file.reason = result.reason;
+    if (!file.known.note(result) || (options_.after == After::keep && !file.known.must_stay())) return {};
+    FeedPiece mark;
+    mark.object = path;
+    mark.checkpoint.emplace_back(file_key(id), file.known.encode());
+    const auto marked = sink(std::move(mark));
+    return marked.ok() ? Status() : Status(marked.error());
   }
 
   // The file, open, if `f` still is what has its name; an empty descriptor if not.
@@ -398,6 +456,8 @@ class FolderFeed final : public Feed {
     const auto taken = sink(std::move(piece));
     if (!taken.ok()) return taken.error();
     if (keep) former_[former] = std::move(was);
+    file.was_aside = !keep && file.known.aside;
+    file.reason.clear();
     file.known = Known{};
     file.is_known = false;
     file.header.clear();
@@ -493,9 +553,12 @@ class FolderFeed final : public Feed {
       }
     }
     SLUICE_TRY(read_on(f.path, f.id, file, poll, sink, file.is_at_end));
-    if (!file.is_at_end || !is_finish_due(file, now)) return {};
-    SLUICE_TRY(finish(f.path, f.id, file, poll, sink));
-    return carry_out(f, file);
+    if (!file.is_at_end) return {};
+    if (is_finish_due(file, now)) {
+      SLUICE_TRY(finish(f.path, f.id, file, poll, sink));
+      return carry_out(f, file, sink);
+    }
+    return is_telling_due(file, now) ? tell(f, file, sink) : Status();
   }
 
   // Whole lines from the place reached; `is_at_end` once there are none.
@@ -554,7 +617,10 @@ class FolderFeed final : public Feed {
     next.seen = poll.clock.now();
     SLUICE_ASSIGN(const bool is_there, take_prints(file.open.get(), next));
     if (!is_there) return {};  // cut off while it was read: the next look sees what it is now
+    const bool is_empty = text.empty();
+    next.unsure |= !is_empty && options_.after != After::keep && !next.recognized;
     piece.bytes = std::move(text);
+    piece.was_aside = file.known.part_aside || file.known.told;
     piece.checkpoint.emplace_back(file_key(id), next.encode());
     const auto taken = sink(std::move(piece));
     if (!taken.ok()) return taken.error();
@@ -563,7 +629,7 @@ class FolderFeed final : public Feed {
     file.grown_at = poll.clock.now();
     file.header = header.text();
     file.has_header = true;
-    return {};
+    return is_empty ? Status() : note_result(id, path, file, *taken, sink);
   }
 
   // The file is at its end: a last line without its end is a line.
@@ -597,9 +663,10 @@ class FolderFeed final : public Feed {
   // --- files taken whole ---
   Status take_whole(const Found& f, File& file, const FeedPoll& poll, const PieceSink& sink) {
     const TimestampNs now = poll.clock.now();
-    if (file.is_known && file.known.whole) {
+    // One whose rows are durable is a duplicate by its key, so one that a kill left in doubt is simply taken again.
+    if (file.is_known && file.known.whole && !(file.known.unsure && f.size == file.known.offset)) {
       if (f.size == file.known.offset || file.known.finished) {
-        SLUICE_TRY(carry_out(f, file));
+        SLUICE_TRY(carry_out(f, file, sink));
       } else {
         // It has more now than when it was taken, and the format cannot be read from its middle.
         FeedPiece piece;
@@ -640,36 +707,30 @@ class FolderFeed final : public Feed {
       SLUICE_ASSIGN(const bool is_there, take_prints(file.open.get(), next));
       struct stat s {};
       if (!is_there || ::fstat(file.open.get(), &s) != 0 || piece.bytes.size() != f.size || static_cast<uint64_t>(s.st_size) != f.size || mtime_of(s) != f.mtime) return {};
-      SLUICE_TRY(pass_by_what_is_known(f, piece));
+      SLUICE_TRY(pass_by_what_is_known(f, piece, next));
       // By content, so that parts of a large one that are durable already are not brought again under another name.
       piece.object_key = "content/" + hex(next.head) + "-" + hex(next.tail) + "-" + std::to_string(f.size);
     }
     if (piece.fault.empty() && piece.bytes.empty()) piece.object_key.clear();  // nothing new in it
+    piece.was_aside = file.was_aside;
+    const bool is_empty = piece.fault.empty() && piece.bytes.empty();
+    next.unsure = options_.after != After::keep && !is_empty;
     piece.checkpoint.emplace_back(file_key(f.id), next.encode());
-    Known aside = next;
-    aside.aside = true;
     const auto taken = sink(std::move(piece));
     if (!taken.ok()) return taken.error();
-    file.known = taken->set_aside ? std::move(aside) : std::move(next);
+    file.known = std::move(next);
+    file.known.aside = taken->set_aside;  // known as such, so that another length is another try
     file.is_known = true;
     file.is_waiting = false;
-    if (taken->set_aside) {
-      // Known as such, so that another length is another try.
-      FeedPiece mark;
-      mark.object = f.path;
-      mark.checkpoint.emplace_back(file_key(f.id), file.known.encode());
-      const auto marked = sink(std::move(mark));
-      if (!marked.ok()) return marked.error();
-    } else {
-      SLUICE_TRY(carry_out(f, file));
-    }
+    if (!is_empty) SLUICE_TRY(note_result(f.id, f.path, file, *taken, sink));
+    SLUICE_TRY(carry_out(f, file, sink));
     file.is_done = true;
     file.open.reset();
     return {};
   }
 
   // A file whose content is known under another inode: the compressed or copied twin of a file that was read before.
-  Status pass_by_what_is_known(const Found& f, FeedPiece& piece) {
+  Status pass_by_what_is_known(const Found& f, FeedPiece& piece, Known& next) {
     const Compression compression = detect_compression(piece.bytes, false);
     const std::string_view bytes = piece.bytes;
     // One walk over the inflated bytes; what is damaged shows when it is decoded.
@@ -703,6 +764,10 @@ class FolderFeed final : public Feed {
                                            return !known.whole || all == known.offset;
                                          }));
     if (!match.known) return {};
+    // What is told of that one holds for this one.
+    next.recognized = match.known->recognized;
+    next.refused = match.known->refused;
+    next.part_aside = match.known->part_aside;
     piece.skip = match.known->offset;
     if (match.known->header_bytes > 0)
       piece.header = header_of(inflated(match.known->header_at, static_cast<size_t>(match.known->header_bytes), total), match.known->header_at == 0);
@@ -721,8 +786,12 @@ class FolderFeed final : public Feed {
   }
 
   // --- the end of a file ---
-  Status carry_out(const Found& f, File& file) {
+  Status carry_out(const Found& f, File& file, const PieceSink& sink) {
     file.is_done = true;
+    if (file.known.must_stay()) {  // it is named with its reason, and there for whoever looks into that
+      if (!file.known.aside && !file.known.part_aside && !file.known.told) SLUICE_TRY(tell(f, file, sink));
+      return {};
+    }
     if (options_.after == After::keep || !file.is_here) return {};
     struct stat s {};
     if (::lstat(f.path.c_str(), &s) != 0 || Id{static_cast<uint64_t>(s.st_dev), static_cast<uint64_t>(s.st_ino)} != f.id) return {};

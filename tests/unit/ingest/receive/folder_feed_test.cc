@@ -10,6 +10,7 @@
 #include <fstream>
 #include <map>
 #include <random>
+#include <set>
 
 #include "ingest/receive/limits.h"
 #include "ingest/receive/line_cut.h"
@@ -107,6 +108,12 @@ class FolderTest : public ::testing::Test {
           rest.erase(0, end == std::string::npos ? rest.size() : end + 1);
           header.see(line + "\n");
           if (line.starts_with('#')) continue;
+          if (line.starts_with("!")) {  // what no decoder reads
+            ++result.rejected;
+            result.reason = "no such record";
+            continue;
+          }
+          ++result.recognized;
           ++lines_seen_[line];
           headers_[line] = header.text();
         }
@@ -314,6 +321,67 @@ TEST_F(FolderTest, FinishesMovesAndDeletes) {
   EXPECT_EQ(all(), "one two ");
   EXPECT_FALSE(fs::exists(at("sub/a")));
   EXPECT_TRUE(fs::exists(root_ + "/done/sub/a"));
+}
+
+TEST_F(FolderTest, LeavesWhatItCouldNotRead) {
+  options_["after"] = "delete";
+  options_["finish_after"] = "5s";
+  append("good", "one\n!\n");
+  append("header", "# h\n");
+  append("rubbish", "!\n!!\n");
+  append("late", "!\n");
+  append("packed.gz", gzip("two\n"));
+  append("cut.gz", gzip("three\n").substr(0, 10));
+  append("refused.gz", gzip("!packed\n"));
+  poll();
+  append("late", "four\n");
+  poll(5);
+  const auto left = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(root_ + "/in")) names.insert(entry.path().filename());
+    return names;
+  };
+  const std::set<std::string> kept = {"rubbish", "cut.gz", "refused.gz"};
+  EXPECT_EQ(left(), kept);
+  EXPECT_EQ(std::count(faults_.begin(), faults_.end(), "none of its records can be read; the first: no such record"), 3) << ::testing::PrintToString(faults_);
+  const size_t told = faults_.size();
+  restart();
+  poll(5);
+  EXPECT_EQ(left(), kept);
+  EXPECT_EQ(faults_.size(), told);
+  EXPECT_EQ(all(), "four one two ");
+}
+
+TEST_F(FolderTest, AKillBeforeItIsKnownWhatBecameOfAFileLosesNothing) {
+  for (int kill = 1; kill <= 6; ++kill) {
+    SCOPED_TRACE(kill);
+    options_["after"] = "delete";
+    options_["finish_after"] = "3s";
+    const std::string n = std::to_string(kill);
+    append("bad" + n, "!" + n + "\n");
+    append("bad" + n + ".gz", gzip("!x" + n + "\n"));
+    append("good" + n + ".gz", gzip("x" + n + "\n"));
+    fail_after_ = kill;
+    poll(4);
+    restart();
+    poll(4);
+    fail_after_ = 0;
+    EXPECT_TRUE(fs::exists(at("bad" + n)));
+    EXPECT_FALSE(fs::exists(at("good" + n + ".gz")));
+    EXPECT_EQ(lines_seen_["x" + n], 1);
+  }
+}
+
+TEST_F(FolderTest, AGrowingFileOfRubbishIsToldOfOnce) {
+  append("rubbish", "!\n");
+  poll(4);
+  ASSERT_EQ(faults_.size(), 1u);
+  append("rubbish", "!!\n");
+  poll(4);
+  restart();
+  append("rubbish", "!!!\n");
+  poll(4);
+  EXPECT_EQ(faults_.size(), 1u);
 }
 
 TEST_F(FolderTest, PassesByALineBeyondEveryBound) {
