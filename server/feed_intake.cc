@@ -30,6 +30,8 @@ using ingest::PieceResult;
 constexpr size_t kGroupRows = 16 * limits::kBatchRows;
 // Lines at the start of a part that are passed by, one at a time, before the part is given up.
 constexpr size_t kBadFirstLines = 16;
+// A feed warns of rejected records once in so long, with how many there were since; each object's are logged at level debug.
+constexpr DurationNs kRejectedPeriod = 10 * kSecond;
 // From here on, one at a time over all feeds.
 constexpr size_t kLargeBytes = 64u << 20;
 
@@ -140,11 +142,7 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
   parts_.metrics.count_ingest(is_known_source(work.source) ? std::string_view(work.source) : "unknown", sum);
   note_warnings(parts_.metrics, work.source, report, work.context.received_at);
   if (report.rejected > 0 && !report.errors.empty())
-    log::debug("records of a feed were rejected", {{"feed", identity_.name},
-                                                   {"object", object},
-                                                   {"rejected", report.rejected},
-                                                   {"record", report.errors.front().record},
-                                                   {"reason", report.errors.front().reason}});
+    note_rejected(object, report, result->set_aside);
 
   std::lock_guard lock(mutex_);
   ++counts_.pieces;
@@ -161,6 +159,23 @@ Result<PieceResult> FeedIntake::take(FeedPiece&& piece, const WaitForRoom& wait)
   counts_.last_object_time = piece.time;
   counts_.last_at = work.context.received_at;
   return result;
+}
+
+// An object that was set aside is logged as that.
+void FeedIntake::note_rejected(const std::string& object, const DecodeReport& report, bool is_set_aside) {
+  if (is_set_aside) return;
+  const TimestampNs now = parts_.clock.now();
+  untold_ += report.rejected;
+  const bool is_due = rejected_told_at_ == 0 || now - rejected_told_at_ >= kRejectedPeriod || now < rejected_told_at_;
+  log::write(is_due ? log::Level::warn : log::Level::debug, "records of a feed were rejected",
+             {{"feed", identity_.name},
+              {"object", object},
+              {"rejected", is_due ? untold_ : report.rejected},
+              {"record", report.errors.front().record},
+              {"reason", report.errors.front().reason}});
+  if (!is_due) return;
+  untold_ = 0;
+  rejected_told_at_ = now;
 }
 
 Result<PieceResult> FeedIntake::take_counted(Work& work) {

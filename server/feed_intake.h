@@ -82,6 +82,7 @@ class FeedIntake {
  private:
   struct Work;  // one piece on its way
   Result<ingest::PieceResult> take_counted(Work& work);
+  void note_rejected(const std::string& object, const ingest::DecodeReport& report, bool is_set_aside);
   Status lines(Work& work);
   Status lines_part(Work& work, std::string_view text, uint64_t offset, bool is_last);
   Status whole(Work& work);
@@ -103,6 +104,8 @@ class FeedIntake {
   const Parts parts_;
   const std::string prefix_;  // "feed/NAME/"
   std::unique_ptr<ingest::PacketDecoder> decoder_;  // outlives pieces: templates come before their data
+  TimestampNs rejected_told_at_ = 0;  // when the log was told last; of the feed's thread …
+  uint64_t untold_ = 0;               // … as are the records rejected since
   mutable std::mutex mutex_;  // guards what follows
   FeedCounts counts_;
   std::deque<SetAside> aside_;

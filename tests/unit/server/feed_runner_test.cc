@@ -91,6 +91,37 @@ TEST_F(IntakeTest, ABadLineAtTheFrontOfALaterPartCostsOnlyItself) {
   EXPECT_EQ(result.rejected, 1u);
 }
 
+TEST_F(IntakeTest, WhyRecordsWereRejectedIsInTheLogAndNotEachTime) {
+  ingest::FeedPiece piece;
+  piece.object = "a";
+  piece.offset = 4'096;
+  piece.bytes = "rubbish\n" + line(1);
+  ::testing::internal::CaptureStderr();
+  EXPECT_NE(take(piece).reason.find("record 1: "), std::string::npos);
+  take(piece);
+  take(piece);
+  const std::string first = ::testing::internal::GetCapturedStderr();
+  const size_t at = first.find("records of a feed were rejected");
+  ASSERT_NE(at, std::string::npos) << first;
+  EXPECT_EQ(first.find("records of a feed were rejected", at + 1), std::string::npos);
+  EXPECT_NE(first.find("rubbish"), std::string::npos);
+  clock_.advance(kMinute);
+  ::testing::internal::CaptureStderr();
+  take(piece);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("rejected=3"), std::string::npos);
+}
+
+TEST_F(IntakeTest, WhatIsSetAsideAgainIsNoNews) {
+  ingest::FeedPiece piece;
+  piece.object = "a";
+  piece.fault = "unreadable";
+  EXPECT_TRUE(take(piece).set_aside);
+  piece.was_aside = true;
+  EXPECT_TRUE(take(piece).set_aside);
+  EXPECT_EQ(intake_->counts().set_aside, 1u);
+  EXPECT_EQ(intake_->set_aside().size(), 1u);
+}
+
 TEST_F(IntakeTest, MessagesAreBodiesOfTheirOwn) {
   ingest::FeedPiece piece;
   piece.object = "topic/0";
