@@ -94,6 +94,8 @@ constexpr std::string_view kDefaultTgw =
     "tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni tgw-dst-eni tgw-src-az-id tgw-dst-az-id "
     "tgw-pair-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status type "
     "packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired";
+// What a flow log has that is made without a list of fields: all of them.
+constexpr std::string_view kAllTgw = " tcp-flags region flow-direction pkt-src-aws-service pkt-dst-aws-service";
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
@@ -192,9 +194,10 @@ const Format& default_vpc_format() {
   return format;
 }
 
-const Format& default_tgw_format() {
-  static const Format format = compile_text(kDefaultTgw).value();
-  return format;
+const Format& default_tgw_format(size_t words) {
+  static const Format console = compile_text(kDefaultTgw).value();
+  static const Format all = compile_text(std::string(kDefaultTgw).append(kAllTgw)).value();
+  return words == all.steps.size() ? all : console;
 }
 
 }  // namespace sluice::ingest::aws

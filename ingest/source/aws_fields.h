@@ -70,6 +70,8 @@ std::vector<std::string_view> absent_fields(const Format& format);
 bool looks_like_header(std::span<const std::string_view> words, bool any);
 
 const Format& default_vpc_format();  // version 2, 14 fields
-const Format& default_tgw_format();  // version 6
+// Version 6, of a record of so many words. The console's default has 31 fields; the API's and the command line's, where no list is given, has
+// all 36 ("Create and manage AWS Transit Gateway Flow Logs using APIs or the CLI": --log-format).
+const Format& default_tgw_format(size_t words);
 
 }  // namespace sluice::ingest::aws

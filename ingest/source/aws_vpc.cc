@@ -147,6 +147,7 @@ class Decoder {
       if (done) return {};
     }
     any_record_ = true;
+    if (is_default_tgw_ && count != format_.steps.size()) use_default_tgw(count);  // a log group may hold those of two flow logs
     if (count != format_.steps.size()) {
       report_.reject(number, std::string(count < format_.steps.size() ? "too few fields" : "too many fields") + ": " +
                                  std::to_string(count) + ", the format has " + std::to_string(format_.steps.size()));
@@ -173,7 +174,13 @@ class Decoder {
  private:
   enum class State { unknown, ready, broken };
 
+  void use_default_tgw(size_t words) {
+    use(aws::default_tgw_format(words));
+    is_default_tgw_ = true;
+  }
+
   void use(Format format) {
+    is_default_tgw_ = false;
     format_ = std::move(format);
     state_ = State::ready;
     status_index_ = start_index_ = end_index_ = SIZE_MAX;
@@ -220,7 +227,7 @@ class Decoder {
       return {};
     }
     if (words[0] == "6" && words.size() > 1 && (words[1] == "TransitGateway" || fallback_.transit_gateway)) {
-      use(aws::default_tgw_format());
+      use_default_tgw(words.size());
       return {};
     }
     std::string reason = "line is neither a header that names a known field nor a record of AWS's default format, and no format "
@@ -299,7 +306,7 @@ class Decoder {
   Format format_;
   State state_ = State::unknown;
   size_t status_index_ = SIZE_MAX, start_index_ = SIZE_MAX, end_index_ = SIZE_MAX;
-  bool has_direction_ = false, has_flags_ = false, any_record_ = false;
+  bool has_direction_ = false, has_flags_ = false, any_record_ = false, is_default_tgw_ = false;
 
   // The line at hand.
   uint64_t number_ = 0;
@@ -797,7 +804,7 @@ Result<DecodeReport> decode_vpc_text(std::string_view body, const DecodeContext&
 }
 
 Result<DecodeReport> decode_tgw_text(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  return decode_text(body, context, sink, aws::default_tgw_format());
+  return decode_text(body, context, sink, aws::default_tgw_format(0));
 }
 
 }  // namespace

@@ -397,6 +397,25 @@ TEST(AwsTgw, ReadsTheDefaultFormat) {
   }
 }
 
+TEST(AwsTgw, ReadsAllFieldsWithoutAHeader) {
+  const std::string record =
+      "6 TransitGateway 123456789012 tgw-1 tgw-attach-1 111111111111 222222222222 vpc-1 vpc-2 subnet-1 subnet-2 eni-1 eni-2 use1-az1 "
+      "use1-az2 tgw-attach-2 10.0.0.1 10.0.1.1 12345 443 6 10 1000 1700000000 1700000060 OK IPv4 0 0 0 0";
+  for (const auto decoder : {decode_aws_vpc, decode_aws_tgw}) {
+    const Decoded d = run(decoder, record + " 2 us-east-1 ingress - S3\n" + record + " 19 us-east-1 egress - -\n" + record + "\n");
+    ASSERT_TRUE(d.report.ok()) << d.report.error().message;
+    ASSERT_EQ(d.rows.size(), 3u);
+    EXPECT_EQ(d.report->rejected, 0u);
+    EXPECT_EQ(d.at(2, "tcp_flags"), "");
+    EXPECT_EQ(d.at(0, "tcp_flags"), "2");
+    EXPECT_EQ(d.at(0, "flags_quality"), "all");
+    EXPECT_EQ(d.at(0, "src_region"), "us-east-1");
+    EXPECT_EQ(d.at(0, "direction"), "ingress");
+    EXPECT_EQ(d.at(0, "dst_service"), "S3");
+    EXPECT_EQ(d.at(1, "direction"), "egress");
+  }
+}
+
 TEST(AwsTgw, KnowsThatZeroFlagsMayBeAcks) {
   const auto flags = [](const char* value) {
     const Decoded d = one("tgw-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr protocol tcp-flags region end", std::string("tgw-1 vpc-1 - 10.0.0.1 1.1.1.1 6 ") + value + " eu-west-1 1");
