@@ -1,7 +1,8 @@
 // Integers <-> bytes: the table of integer codecs, and the streams that they make.
 //
 // A stream is one byte (the codec's number) and that codec's payload; how many values it holds is known from outside. Values
-// are handled in granules of kCodecGranule, each of which decodes alone. A codec is chosen by asking each for its size.
+// are handled in granules of kCodecGranule, each of which decodes alone. A codec is chosen by asking each for its size,
+// of a long stream by a part of its granules.
 //
 // To add a codec: one file, one row in integer_codec.cc; tests, fuzzing and benchmarks run over the table.
 // Thread rule: codecs are stateless. Errors: hostile bytes give ErrorCode::corrupt; nothing is allocated beyond what the
