@@ -63,14 +63,6 @@ int cost_of(const Predicate& p) {
   }
 }
 
-// What a plan shows of a stage's text.
-std::string text_in_plan(const std::string& text) {
-  if (text.size() <= limits::kPlanTextBytesMax) return text;
-  size_t cut = limits::kPlanTextBytesMax;
-  while (cut > 0 && (static_cast<uint8_t>(text[cut]) & 0xc0) == 0x80) --cut;
-  return text.substr(0, cut) + "…";
-}
-
 bool reads_only_scan(const std::vector<size_t>& slots, const std::vector<SlotSpec>& specs) {
   return std::all_of(slots.begin(), slots.end(), [&](size_t s) { return specs[s].source.has_value(); });
 }
@@ -84,6 +76,13 @@ PredicatePtr number_leaves(const PredicatePtr& p, size_t& next) {
 }
 
 }  // namespace
+
+std::string text_in_plan(const std::string& text) {
+  if (text.size() <= limits::kPlanTextBytesMax) return text;
+  size_t cut = limits::kPlanTextBytesMax;
+  while (cut > 0 && (static_cast<uint8_t>(text[cut]) & 0xc0) == 0x80) --cut;
+  return text.substr(0, cut) + "…";
+}
 
 std::optional<uint64_t> Binder::count_of(const g::Expr& expr, std::string_view what) {
   const auto value = constant_of(expr, Type::of(LogicalType::uint));

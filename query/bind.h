@@ -223,6 +223,9 @@ class Binder {
   std::vector<SlotSpec>& slots() { return in_scan_frame_ ? scan_slots_ : frame_slots_; }
 };
 
+// What a plan shows of a stage's text.
+std::string text_in_plan(const std::string& text);
+
 TextSpan to_text_span(const grammar::Span& span);
 
 }  // namespace sluice::query

@@ -142,5 +142,7 @@ inline constexpr size_t kExporterTotalsMax = 4'096;
 // told of longest ago are forgotten.
 inline constexpr size_t kToldExportersMax = 1'024;
 inline constexpr DurationNs kExporterTotalsAge = 7 * kDay;
+// How long a rule at the bound of its state has to count every flow again, before its alert ends: a busy quarter of an hour is one trouble.
+inline constexpr DurationNs kRuleLossQuiet = 15 * kMinute;
 
 }  // namespace sluice::limits

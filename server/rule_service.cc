@@ -123,6 +123,9 @@ Status RuleService::load() {
     d.before.rows = j.value("rows", uint64_t{0});
     d.before.late_rows = j.value("late_rows", uint64_t{0});
     d.before.dropped_rows = j.value("dropped_rows", uint64_t{0});
+    d.before.lost_groups = j.value("lost_groups", uint64_t{0});
+    d.before.excepted_rows = j.value("excepted_rows", uint64_t{0});
+    rule_health_.begin(d.name, d.before.dropped_rows);
     d.before.settled = j.value("settled", uint64_t{0});
     d.alerts = j.value("alerts", uint64_t{0});
     d.failed_answers = j.value("failed_answers", uint64_t{0});
@@ -149,8 +152,11 @@ Status RuleService::load() {
       order_.insert({episode->fired_at, episode->id});
       alerts_[episode->id] = *episode;
     }
+    if (parts_.outbox && !episode->is_silent) parts_.outbox->remember(*episode);
     if (episode->rule == kSourceSilent && episode->state == EpisodeState::firing)
       health_.restore(std::move(*episode), now);
+    else if (episode->rule == kRuleOverflow && episode->state == EpisodeState::firing)
+      rule_health_.restore(std::move(*episode), now);
     else if (definitions_.contains(episode->rule)) book_.restore(std::move(*episode));
     return true;
   }));
@@ -232,6 +238,7 @@ void RuleService::work() {
       }
     settle_episodes();
     health_.look(stream_.watermarks(), parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+    look_at_bounds();
     if (!stopping) ask_what_is_due();
     if (parts_.lists) labels_.keep(*parts_.lists);
     commit(stopping);
@@ -363,6 +370,17 @@ void RuleService::settle_episodes() {
     book_.settle(*groups->rule(), groups->settled_before(), now, [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
 }
 
+void RuleService::look_at_bounds() {
+  const TimestampNs now = parts_.clock.now();
+  for (const RuleState* state : stream_.all()) {
+    const std::string& name = state->rule()->name;
+    const auto at = definitions_.find(name);
+    if (at == definitions_.end()) continue;
+    rule_health_.look(name, at->second.before.dropped_rows + state->stats().dropped_rows, state->stats().lost_groups, now,
+                      [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+  }
+}
+
 TimestampNs RuleService::first_asked_window(const query::continuous::Rule& rule, TimestampNs watermark) {
   if (watermark <= query::continuous::kEarliest) return kTimestampMin;
   return query::continuous::slide_start(watermark - rule.grace, rule.slide()) - rule.window();
@@ -481,7 +499,7 @@ void RuleService::commit(bool is_last) {
         resume_from(d, *groups);
         add_up(sum, groups->stats());
       }
-      std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows},
+      std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"excepted_rows", sum.excepted_rows},
                                 {"settled", sum.settled}, {"alerts", d.alerts}, {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
       if (record == d.kept) continue;
       d.kept = record;
@@ -517,6 +535,8 @@ void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
   sum.rows += more.rows;
   sum.late_rows += more.late_rows;
   sum.dropped_rows += more.dropped_rows;
+  sum.lost_groups += more.lost_groups;
+  sum.excepted_rows += more.excepted_rows;
   sum.settled += more.settled;
   sum.groups = more.groups;
   sum.bytes = more.bytes;
@@ -547,7 +567,9 @@ void RuleService::publish_status() {
       if (s.note.empty() && d.rule->learn > 0 && s.watermark < (groups->known_since() == kTimestampMax ? kTimestampMax : groups->known_since() + d.rule->learn))
         s.note = "it is learning: flows are known since " + (groups->known_since() == kTimestampMax ? std::string("never") : format_timestamp(groups->known_since())) + ", and it alerts once that is " +
                  format_duration(d.rule->learn) + " ago";
-      if (s.note.empty() && s.windows.dropped_rows > 0) s.note = "flows were not counted because its groups were at their bound";
+      if (s.note.empty() && s.windows.dropped_rows > 0)
+        s.note = counted(s.windows.dropped_rows, "flow was", "flows were") + " not counted because its groups were at their bound" +
+                 (s.windows.lost_groups > 0 ? ", of some " + counted(s.windows.lost_groups, "group that is", "groups that are") + " not known" : std::string());
     }
     if (d.rule && d.rule->is_asked) {
       if (d.begins.frontier != kTimestampMin) s.watermark = d.begins.frontier + d.rule->window() - d.rule->slide();

@@ -47,6 +47,7 @@
 #include "server/list_keeper.h"
 #include "server/metrics.h"
 #include "server/rule_answers.h"
+#include "server/rule_health.h"
 #include "server/rule_script.h"
 #include "server/source_health.h"
 #include "storage/store/store.h"
@@ -152,6 +153,7 @@ class RuleService {
   void on_finding(const query::continuous::Finding& finding);
   void on_change(const query::continuous::Episode& episode, query::continuous::EpisodeChange change);
   void settle_episodes();
+  void look_at_bounds();
   void ask_what_is_due();
   void take_answer(RuleAnswers::Answer answer);
   // Where a rule that is asked begins: with what is due now.
@@ -201,6 +203,7 @@ class RuleService {
   query::continuous::EpisodeBook book_;
   AlertLabels labels_;
   SourceHealth health_;
+  RuleHealth rule_health_;
   std::map<std::string, Definition> definitions_;
   std::map<std::string, std::string> dirty_;  // episodes to be kept: id to record, empty to be erased
   bool is_urgent_ = false;                    // one of them is what people are told of

@@ -267,6 +267,7 @@ std::variant<std::string, QueryError> RuleService::create_one(const ScriptedRule
   while (take_arrivals(snapshot.appends)) {
   }
   const bool replaces = known != definitions_.end();
+  rule_health_.forget(d.name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
   stream_.remove(d.name);
   Definition& mine = definitions_[d.name] = std::move(d);
   read_windows(mine, snapshot);
@@ -318,6 +319,7 @@ RuleService::Answer RuleService::drop(const std::string& name, const g::Span& sp
   stream_.remove(name);
   definitions_.erase(name);
   labels_.forget(name);
+  rule_health_.forget(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
   book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
   commit(false);
   publish_status();
@@ -338,6 +340,8 @@ RuleService::Answer RuleService::enable(const std::string& name, bool enabled, c
     if (!enabled) {
       if (const RuleState* running = stream_.find(name)) add_up(d.before, running->stats());
       stream_.remove(name);
+      rule_health_.forget(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+      rule_health_.begin(name, d.before.dropped_rows);
       book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
       commit(false);
     } else if (d.rule) {

@@ -251,6 +251,7 @@ Batch queries_table(const std::vector<RunningQuery>& queries) {
 Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) {
   TableWriter table{{"name", L::string},       {"state", L::string},          {"enabled", L::boolean},     {"severity", L::string},     {"window", L::duration, "ns"},
                     {"slide", L::duration, "ns"}, {"early", L::boolean},      {"flows", L::uint},          {"late_flows", L::uint},     {"dropped_flows", L::uint},
+                    {"lost_groups", L::uint},  {"excepted_flows", L::uint},
                     {"windows_settled", L::uint}, {"groups", L::uint},        {"bytes", L::uint, "bytes"}, {"watermark", L::timestamp}, {"lag", L::duration, "ns"},
                     {"alerts", L::uint},       {"open_alerts", L::uint},      {"alerts_beyond_bound", L::uint}, {"techniques", L::list},  {"tags", L::list},
                     {"created_at", L::timestamp}, {"note", L::string},        {"description", L::string},  {"text", L::string}};
@@ -262,11 +263,16 @@ Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) 
     };
     table.row();
     table.text(r.name).text(r.state).flag(r.is_enabled);
-    if (r.rule)
+    if (r.rule && r.rule->session)  // as long as they last; the gap
+      table.text(to_string(r.rule->severity)).null().span(r.rule->slide()).flag(r.rule->is_rising);
+    else if (r.rule)
       table.text(to_string(r.rule->severity)).span(r.rule->window()).span(r.rule->slide()).flag(r.rule->is_rising);
     else
       table.null().null().null().null();
-    table.set(r.windows.rows).set(r.windows.late_rows).set(r.windows.dropped_rows).set(r.windows.settled).set(r.windows.groups).set(r.windows.bytes);
+    table.set(r.windows.rows).set(r.windows.late_rows).set(r.windows.dropped_rows).set(r.windows.lost_groups);
+    // (What is asked again and again has its exceptions in the query.)
+    r.rule && r.rule->is_asked ? table.null() : table.set(r.windows.excepted_rows);
+    table.set(r.windows.settled).set(r.windows.groups).set(r.windows.bytes);
     table.time(r.watermark).span(queue.lag).set(r.alerts).set(r.open_alerts).set(r.beyond_bound);
     if (r.rule)
       table.text(list(r.rule->techniques)).text(list(r.rule->tags));

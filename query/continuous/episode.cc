@@ -64,6 +64,7 @@ void fill(Episode& episode, const Finding& f, size_t row) {
   for (size_t c = 0; c < f.columns().size(); ++c) append_extra(episode.values, f.columns()[c].name, text_of(f, c, row));
   cut(episode.values);
   if (rule.severity_column) episode.severity = severity_of(text_of(f, *rule.severity_column, row)).value_or(rule.severity);
+  episode.peak = std::max(episode.peak, episode.severity);
   episode.message.clear();
   if (rule.message.empty()) {
     for (const auto& [name, value] : extra_items(episode.values)) episode.message += (episode.message.empty() ? "" : ", ") + name + " " + value;
@@ -219,7 +220,10 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     if (e.start != before.start || e.end != before.end) show(e);
     if (e.state != EpisodeState::firing && times.holds(e) && (e.end > before.end || e.state == EpisodeState::pending)) {
       const bool is_new = e.fired_at == 0;
-      if (is_new) e.fired_at = now;
+      if (is_new)
+        e.fired_at = now;
+      else
+        e.peak = e.severity;
       e.state = EpisodeState::firing;
       e.ended_at = 0;
       sink(e, is_new ? EpisodeChange::started : EpisodeChange::resumed);

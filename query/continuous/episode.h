@@ -35,6 +35,7 @@ struct Episode {
   std::string id;
   std::string rule;
   Severity severity = Severity::medium;
+  Severity peak = Severity::info;  // the highest that it has been since it began, or fired again
   EpisodeState state = EpisodeState::pending;
   std::string key;         // "src_ip=10.0.0.5 dst_port=22"; empty: the rule is one alert
   TimestampNs start = 0;   // of the first window

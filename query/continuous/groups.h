@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "query/continuous/lost_groups.h"
 #include "query/group.h"
 
 namespace sluice::query::continuous {
@@ -36,18 +37,25 @@ class Groups {
   explicit Groups(const GroupSpec& spec);
   // Adds rows. `touched`: gets the group of each row, repeats included; may be null.
   void push(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched);
+  // The same of those rows alone whose groups are there already. `lost` gets the keys of the others; the number of rows that were left out.
+  uint64_t push_known(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched, LostGroups& lost);
   // Keys, then aggregates, one slot each.
   Chunk rows(std::span<const uint32_t> groups, EvalContext& context) const;
   size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
   size_t byte_size() const;
 
  private:
+  void push_sides(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched);
   void push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched);
+  void find_known(EvalContext& context);
 
   const GroupSpec& spec_;
   GroupTable table_;
   GroupStates states_;
   std::vector<uint32_t> numbers_;
+  std::vector<uint64_t> known_;   // fingerprints of the groups, in order; as of push_known()
+  LostGroups* lost_ = nullptr;    // while push_known() runs
+  uint64_t left_out_ = 0;
 };
 
 }  // namespace sluice::query::continuous

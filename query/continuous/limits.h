@@ -56,8 +56,9 @@ inline constexpr DurationNs kRuleSourceLagMax = kHour;
 inline constexpr DurationNs kSourceLearning = kHour;
 // Sources (a format and an exporter) whose time is followed each by itself. Beyond: the others of a format share one.
 inline constexpr size_t kRuleSourcesMax = 4'096;
-// Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: flows are not counted by that rule until
-// windows have settled, which may miss an alert but never makes one up; counted and shown as dropped.
+// Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: groups that are there count on, up to a quarter more bytes,
+// and flows of others are not counted by that rule until windows have settled, which may miss an alert but never makes one up (except where it
+// asks for little). Beyond that quarter, or the bound of all rules, no flow is. Counted, shown as dropped, and an alert of its own.
 inline constexpr size_t kRuleGroupsMax = 1u << 20;
 inline constexpr size_t kRuleBytesMax = 256u << 20;
 inline constexpr size_t kRulesBytesMax = 1u << 30;

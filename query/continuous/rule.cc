@@ -466,9 +466,29 @@ class Compiler {
       query_.stages.push_back(std::move(*stage));
       if (!binds(options, query_.stages, ladder_span_, "in severity_when: ")) return false;
     }
+    for (const g::Stage& stage : exceptions) exception_texts_.insert(text_in_plan(g::print(stage)));
     query_.stages.insert(query_.stages.begin(), exceptions.begin(), exceptions.end());
     if (stats_at_) *stats_at_ += exceptions.size();
     return true;
+  }
+
+  // Out of the filter, so that it is known what they leave out.
+  void take_exceptions_out() {
+    ScanPlan& scan = rule_->plan.scan;
+    std::vector<Conjunct> stay;
+    for (Conjunct& conjunct : scan.conjuncts) {
+      if (!exception_texts_.contains(conjunct.text)) {
+        stay.push_back(std::move(conjunct));
+        continue;
+      }
+      for (const size_t slot : conjunct.slots) {
+        scan.output[slot] = true;
+        const auto& source = scan.slots[slot].source;
+        if (source && source->kind == ScanSource::Kind::derived && source->derived != DerivedColumn::duration) scan.scales = true;
+      }
+      rule_->exceptions.push_back(std::move(conjunct.predicate));
+    }
+    scan.conjuncts = std::move(stay);
   }
 
   bool binds(const BindOptions& options, const std::vector<g::Stage>& stages, const g::Span& span, const std::string& where) {
@@ -575,6 +595,7 @@ class Compiler {
       rule_->severity_column = output_at(kSeverityColumn);
       return true;
     }
+    take_exceptions_out();
     SLUICE_CHECK(rule_->plan.window.has_value());
     const PlanWindow& window = *rule_->plan.window;
     const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
@@ -771,6 +792,7 @@ class Compiler {
   std::optional<size_t> first_seen_at_;
   g::Span first_seen_span_;
   std::optional<Schema> table_;  // of a source that is not flows
+  std::set<std::string> exception_texts_;  // as the plan has them
   std::vector<std::string> exceptions_, override_texts_, ladder_, label_texts_;
   g::Span exceptions_span_, overrides_span_, ladder_span_, labels_span_;
   DurationNs every_ = 0, over_ = 0;

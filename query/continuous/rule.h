@@ -96,6 +96,10 @@ struct Rule {
 
   DurationNs learn = 0;        // windows that begin earlier than this behind the first flow that is known alert nobody
 
+  // Of what `except` says: flows that meet the filter but not all of these are left out, and counted. (Of a rule that is asked they are in
+  // its query.)
+  std::vector<PredicatePtr> exceptions;
+
   Plan plan;                               // its window is set
   std::shared_ptr<const GroupSpec> groups;
   std::vector<size_t> alert_keys;          // in plan.output; none: the rule is one alert

@@ -1,6 +1,7 @@
 #include "query/continuous/rule_state.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "query/continuous/session_groups.h"
 #include "query/continuous/window_groups.h"
@@ -18,6 +19,23 @@ Status RuleState::run_stages(size_t from, size_t end, Chunk rows, Worker& worker
   if (rows.rows == 0) return {};
   if (from == end) return last(std::move(rows));
   return rule_->plan.operators[from]->push(std::move(rows), worker, [&](Chunk out) { return run_stages(from + 1, end, std::move(out), worker, last); });
+}
+
+Status RuleState::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+  if (!rule_->exceptions.empty()) {
+    std::vector<uint8_t> mask(rows.rows);
+    std::vector<uint32_t> stay(rows.rows);
+    std::iota(stay.begin(), stay.end(), 0u);
+    for (const PredicatePtr& exception : rule_->exceptions) {
+      evaluate(*exception, rows, worker.eval, nullptr, mask.data());
+      std::erase_if(stay, [&](uint32_t row) { return mask[row] == 0; });
+    }
+    if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+    stats_.excepted_rows += rows.rows - stay.size();
+    if (stay.empty()) return {};
+    if (stay.size() < rows.rows) rows = rows.gather(stay, worker.eval);
+  }
+  return take_rows(std::move(rows), worker, horizon, has_room, sink);
 }
 
 std::unique_ptr<RuleState> make_state(RulePtr rule, const Resume& from, bool keeps_settled) {

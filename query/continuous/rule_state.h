@@ -8,7 +8,8 @@
 // What is told depends on which flows there are, and not on the order or the batches in which they came. So the state need not be kept: it
 // is made again from the stored flows, from frontier() on, with what checkpoint() says.
 //
-// State is bounded (limits::kRuleGroupsMax and following). At the bound flows are dropped for this rule, and counted.
+// State is bounded (limits::kRuleGroupsMax and following). At the bound groups that are known count on, and flows of others are dropped for this
+// rule: counted, and of how many groups they are is estimated.
 //
 // Thread rule: one thread at a time.
 #pragma once
@@ -42,7 +43,9 @@ using FindingSink = std::function<void(const Finding&)>;
 struct WindowStats {
   uint64_t rows = 0;          // flows that met the filter
   uint64_t late_rows = 0;     // of those: too late, not counted
-  uint64_t dropped_rows = 0;  // of those: not counted, because the state was at its bound
+  uint64_t dropped_rows = 0;  // of those: not counted, or not in every window, because the state was at its bound
+  uint64_t lost_groups = 0;   // of which so many groups are not known, about; see lost_groups.h
+  uint64_t excepted_rows = 0; // flows that met the filter, and that an exception left out
   uint64_t settled = 0;       // windows
   uint64_t groups = 0, bytes = 0, windows = 0;  // now
   bool overflow = false;      // an integer became too large once
@@ -63,7 +66,7 @@ class RuleState {
 
   // Rows in the frame of the rule's scan, which have met its filter. Flows at or beyond `horizon` (now, and a bit for clocks that
   // run ahead) do not lead. `has_room`: false when all rules together are at their bound.
-  virtual Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) = 0;
+  Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
   // Never goes back; a lesser watermark changes nothing.
   virtual Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) = 0;
   // After many takes with a horizon of kTimestampMin, which look at nothing: what a rising rule would have found by now in
@@ -90,7 +93,7 @@ class RuleState {
   void set_known_since(TimestampNs since) { known_since_ = std::min(known_since_, since); }
   TimestampNs known_since() const { return known_since_; }
   // Flows that were counted in an earlier life are not counted twice.
-  void forget_counts() { stats_.rows = stats_.late_rows = stats_.dropped_rows = 0; }
+  void forget_counts() { stats_.rows = stats_.late_rows = stats_.dropped_rows = stats_.lost_groups = stats_.excepted_rows = 0; }
 
   const RulePtr& rule() const { return rule_; }
   TimestampNs watermark() const { return watermark_; }
@@ -98,6 +101,8 @@ class RuleState {
 
  protected:
   explicit RuleState(RulePtr rule);
+  // take(), without what the rule's exceptions leave out.
+  virtual Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) = 0;
   // The rows through the rule's operators [from, end).
   Status run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last);
   bool is_learned(TimestampNs begins) const { return rule_->learn == 0 || begins - rule_->learn >= known_since_; }

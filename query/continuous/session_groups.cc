@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "query/continuous/checkpoint.h"
+#include "query/continuous/key_history.h"
 #include "query/sessions.h"
 
 namespace sluice::query::continuous {
@@ -65,7 +66,7 @@ void SessionGroups::read_before(TimestampNs t) {
   account();
 }
 
-Status SessionGroups::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status SessionGroups::take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
   const Status status =
       run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) { return take_ready(ready, worker, horizon, has_room, sink); });
   stats_.overflow = stats_.overflow || worker.eval.overflow;
@@ -98,7 +99,9 @@ Status SessionGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs
       continue;
     }
     known_since_ = std::min(known_since_, t);
+    const uint64_t dropped = stats_.dropped_rows;
     const uint32_t s = session_of(numbers_[row], t, stats_.groups < limits::kRuleGroupsMax && stats_.bytes < limits::kRuleBytesMax);
+    if (stats_.dropped_rows > dropped) lost_.add(KeyHistory::fingerprint(keys, row));
     if (s == kNone) continue;
     // The slot stays the session's, also when that is united with another.
     slot_of_row[row] = sessions_[s].slot;
@@ -285,6 +288,7 @@ void SessionGroups::compact(Worker& worker) {
 
 void SessionGroups::account() {
   stats_.groups = stats_.windows = live_;
+  if (lost_.byte_size() > 0) stats_.lost_groups = lost_.count();
   stats_.bytes = table_->byte_size() + states_.byte_size() + sessions_.capacity() * (sizeof(Session) + 2 * sizeof(uint32_t)) +
                  (first_of_.capacity() + same_as_.capacity() + parts_.capacity() + free_.capacity()) * sizeof(uint32_t);
 }
@@ -346,7 +350,7 @@ Status SessionGroups::advance(TimestampNs watermark, Worker& worker, const Findi
       over.push_back(i);
       split = split || is_split(sessions_[i]);
     }
-  if (split || same_as_.size() > 2 * live_ + kGoneMin) {
+  if (split || same_as_.size() > 2 * live_ + kGoneMin || (keys_ > 0 && table_->size() > 2 * live_ + kGoneMin)) {
     compact(worker);
     std::erase_if(waiting_, [&](uint32_t s) { return sessions_[s].key == kNone; });
     const auto waiting = std::move(waiting_);

@@ -31,7 +31,6 @@ class SessionGroups final : public RuleState {
  public:
   SessionGroups(RulePtr rule, const Resume& from, bool keeps_settled = true);
 
-  Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) override;
   Status look_at_open(TimestampNs horizon, Worker& worker, const FindingSink& sink) override;
   TimestampNs frontier() const override;
@@ -44,6 +43,7 @@ class SessionGroups final : public RuleState {
   void read_before(TimestampNs t) override;
 
  private:
+  Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   static constexpr uint32_t kNone = UINT32_MAX;
   struct Session {
     TimestampNs first = 0, last = 0;       // flows
@@ -88,6 +88,7 @@ class SessionGroups final : public RuleState {
   std::vector<uint32_t> same_as_;  // by slot: another one of the same session, up to the one that says its own number
   std::vector<uint32_t> parts_;    // by slot that says its own number: how many slots it stands for
   uint64_t rows_since_compact_ = 0;
+  LostGroups lost_;
   std::map<TimestampNs, std::vector<uint32_t>> due_;  // when sessions are to be looked after, in rounds
   std::vector<uint32_t> waiting_;                     // to be looked at early, once they are compact
   std::vector<uint32_t> numbers_, order_;             // of the rows at hand

@@ -29,7 +29,7 @@ void WindowGroups::learn(const Chunk& rows, TimestampNs window, EvalContext& con
   for (size_t i = 0; i < rows.rows; ++i) history_->add(KeyHistory::fingerprint(keys, i), window);
 }
 
-Status WindowGroups::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status WindowGroups::take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
   const Status status = run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) -> Status {
     stats_.rows += ready.rows;
     // Mostly all rows lie in one pane or two.
@@ -64,10 +64,13 @@ Status WindowGroups::take(Chunk rows, Worker& worker, TimestampNs horizon, bool 
 }
 
 Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
-  if (!has_room || stats_.groups >= limits::kRuleGroupsMax || stats_.bytes >= limits::kRuleBytesMax) {
+  // At the bound what is known counts on; states that grow with each value do so up to the last quarter.
+  const bool is_full = stats_.groups >= limits::kRuleGroupsMax || stats_.bytes >= limits::kRuleBytesMax;
+  if (!has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
     stats_.dropped_rows += rows.rows;
     return {};
   }
+  uint64_t left_out = 0;
   const bool looks = rule_->is_rising && start <= horizon;
   // Of a rising rule: the oldest window that is open, or, where none is any more, the newest that late flows still count in.
   const TimestampNs oldest = std::max(frontier_, start + slide_ - length_);
@@ -76,11 +79,18 @@ Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& wo
   for (TimestampNs w = oldest; w <= start; w += slide_) {
     Groups& groups = windows_.try_emplace(w, *rule_->groups).first->second;
     const bool looked = looks && w == looked_at;
-    groups.push(rows, worker.eval, looked ? &touched : nullptr);
+    if (is_full)
+      left_out = std::max(left_out, groups.push_known(rows, worker.eval, looked ? &touched : nullptr, lost_));
+    else
+      groups.push(rows, worker.eval, looked ? &touched : nullptr);
     // Windows that were settled without these rows, unless these are looked at right now.
     if (!looked && w < settled_before_) late_windows_.insert(w);
   }
   if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  if (left_out > 0) {
+    stats_.dropped_rows += left_out;
+    stats_.lost_groups = lost_.count();
+  }
   rows_since_account_ += rows.rows;
   account();
   if (touched.empty()) return {};

@@ -25,7 +25,6 @@ class WindowGroups final : public RuleState {
   // Flows before `frontier` are late. Rounded up to a slide. `keeps_settled`: see make_state().
   WindowGroups(RulePtr rule, TimestampNs frontier, bool keeps_settled = true);
 
-  Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) override;
   Status look_at_open(TimestampNs horizon, Worker& worker, const FindingSink& sink) override;
   TimestampNs history_from() const override { return rule_->first_seen ? std::max(kEarliest, frontier_ - rule_->first_seen->lookback) : frontier_; }
@@ -35,6 +34,7 @@ class WindowGroups final : public RuleState {
   TimestampNs settled_before() const override { return settled_before_; }
 
  private:
+  Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   Status take_piece(const Chunk& rows, TimestampNs slide, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
   Status look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink);
   Status look_at_all(TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink);
@@ -49,6 +49,7 @@ class WindowGroups final : public RuleState {
   std::set<TimestampNs> late_windows_;    // settled, and flows have come since
   TimestampNs frontier_, settled_before_ = kTimestampMin, late_looked_at_ = kTimestampMin;
   uint64_t rows_since_account_ = 0;
+  LostGroups lost_;
 };
 
 }  // namespace sluice::query::continuous

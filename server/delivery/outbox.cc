@@ -158,6 +158,10 @@ void Outbox::stop() {
     if (post->thread.joinable()) post->thread.join();
 }
 
+void Outbox::remember(const Episode& alert) {
+  if (alert.state == query::continuous::EpisodeState::firing && severities_.size() < limits::kAlertsMax) severities_[alert.id] = std::max(alert.severity, alert.peak);
+}
+
 void Outbox::note(const Episode& alert, EpisodeChange change, TimestampNs now) {
   std::optional<Event> event;
   if (change == EpisodeChange::started) event = Event::started;

@@ -57,6 +57,9 @@ class Outbox {
   // Twice is once. What waits stays in the catalogue.
   void stop();
 
+  // An alert that was open in an earlier life: how severe it has been, so that a rise above that is told, and who was told of it is told of its
+  // end. REQUIRES: before the first note()
+  void remember(const Episode& alert);
   // Something became of an alert. Who is to be told is told once the next write is committed.
   void note(const Episode& alert, query::continuous::EpisodeChange change, TimestampNs now);
   // Adds what was noted to a write that holds the alerts too. Again, with another write, when that one was not committed.
@@ -88,7 +91,7 @@ class Outbox {
     Severity peak;
   };
   std::vector<Noted> noted_;
-  // Of alerts that go on, how severe they have been. Not kept: one that became severer while nobody ran is told with its next rise.
+  // Of alerts that go on, how severe they have been; after a restart as the alerts were kept, see remember().
   std::map<std::string, Severity> severities_;
 
   std::mutex mutex_;

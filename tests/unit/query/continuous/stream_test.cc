@@ -232,32 +232,68 @@ TEST(Stream, OneSilentSourceDoesNotHoldWindowsForEver) {
   EXPECT_EQ(told, 4u);  // all are: time goes on by the clock
 }
 
-TEST(Stream, StateIsBounded) {
-  const auto rule = rule_of("create rule r as from flows | stats n = count() by src_ip, dst_ip, dst_port window 5m | where n > 1");
-  Stream stream;
-  stream.add(make_state(rule, {}));
-  const FindingSink sink = [](const Finding&) {};
-  constexpr size_t kRows = 60'000;
-  const size_t batches = limits::kRuleGroupsMax / kRows + 3;
-  for (size_t i = 0; i < batches; ++i) {
-    FlowBatchBuilder b;
-    for (uint32_t r = 0; r < kRows; ++r) {
-      b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart);
-      b.set_ip(ColumnId::src_ip, IpAddress::v4(static_cast<uint32_t>(i)));
-      b.set_ip(ColumnId::dst_ip, IpAddress::v4(r));
-    }
-    stream.push(std::make_shared<const Batch>(b.finish()), kStart, sink);
+TEST(Stream, AtTheBoundGroupsThatAreKnownCountOn) {
+  for (const char* window : {"window 5m", "window 5m slide 150s"}) {
+    const auto rule = rule_of(std::string("create rule r as from flows | stats n = count() by src_ip, dst_ip, dst_port ") + window + " | where n > 1");
+    Stream stream;
+    stream.add(make_state(rule, {}));
+    size_t told = 0;
+    const FindingSink sink = [&](const Finding& f) { told += f.rows.rows; };
+    constexpr size_t kRows = 60'000;
+    const auto push = [&](size_t net, size_t rows, TimestampNs end) {
+      FlowBatchBuilder b;
+      for (uint32_t r = 0; r < rows; ++r) {
+        b.begin_row();
+        b.set_time(ColumnId::flow_end, end);
+        b.set_ip(ColumnId::src_ip, IpAddress::v4(static_cast<uint32_t>(net)));
+        b.set_ip(ColumnId::dst_ip, IpAddress::v4(r));
+      }
+      stream.push(std::make_shared<const Batch>(b.finish()), kStart, sink);
+    };
+    const size_t batches = limits::kRuleGroupsMax / kRows + 3;
+    for (size_t i = 0; i < batches; ++i) push(i, kRows, kStart);
+    const WindowStats stats = stream.find("r")->stats();
+    EXPECT_GT(stats.dropped_rows, kRows);
+    EXPECT_LE(stats.groups, limits::kRuleGroupsMax + 2 * kRows);
+    // Each flow that was left out was a group.
+    EXPECT_NEAR(static_cast<double>(stats.lost_groups), static_cast<double>(stats.dropped_rows), static_cast<double>(stats.dropped_rows) / 50);
+    EXPECT_EQ(told, 0u);
+    push(0, 10, kStart);
+    EXPECT_EQ(told, 10u) << "known before the bound was met";
+    push(batches - 1, 10, kStart);
+    push(batches - 1, 10, kStart);
+    EXPECT_EQ(told, 10u);
+    EXPECT_EQ(stream.find("r")->stats().dropped_rows, stats.dropped_rows + 20);
+    EXPECT_EQ(stream.find("r")->stats().lost_groups, stats.lost_groups) << "not new";
+    // Room comes back as windows settle.
+    stream.tick(kStart + kHour, sink);
+    EXPECT_EQ(stream.find("r")->stats().groups, 0u);
+    push(7, 1, kStart + kHour);
+    EXPECT_EQ(stream.find("r")->stats().dropped_rows, stats.dropped_rows + 20);
+    EXPECT_GT(stream.find("r")->stats().groups, 0u);
   }
-  const WindowStats stats = stream.find("r")->stats();
-  EXPECT_GT(stats.dropped_rows, 0u);
-  EXPECT_LE(stats.groups, limits::kRuleGroupsMax + kRows);
-  // Room comes back as windows settle.
+}
+
+TEST(Stream, WhatExceptionsLeaveOutIsCounted) {
+  Stream stream;
+  const auto rule = rule_of("create rule r except (\"src_ip == 10.0.0.1 or src_ip == 10.0.0.2 -- ours\", \"src_ip == 10.0.0.3 until 2026-11-20T08:00:30Z\", \"bytes > 1000\") as dst_port == 22 | "
+                            "stats n = count() by src_ip window 1m");
+  EXPECT_EQ(rule->exceptions.size(), 3u);
+  stream.add(make_state(rule, {}));
+  std::multiset<std::string> told;
+  const FindingSink sink = [&](const Finding& f) {
+    if (f.is_settled) told.merge(rows_of(f));
+  };
+  for (uint32_t src = 1; src <= 4; ++src) stream.push(batch_of(plain({0, kMinute}, src)), kStart, sink);
+  std::vector<Flow> large = plain({2 * kSecond}, 4), elsewhere = plain({2 * kSecond}, 1);
+  large[0].bytes = 5'000;
+  elsewhere[0].port = 23;
+  stream.push(batch_of(large), kStart, sink);
+  stream.push(batch_of(elsewhere), kStart, sink);
   stream.tick(kStart + kHour, sink);
-  EXPECT_EQ(stream.find("r")->stats().groups, 0u);
-  stream.push(batch_of(plain({kHour})), kStart + kHour, sink);
-  EXPECT_EQ(stream.find("r")->stats().dropped_rows, stats.dropped_rows);
-  EXPECT_EQ(stream.find("r")->stats().groups, 1u);
+  EXPECT_EQ(told, (std::multiset<std::string>{"10.0.0.3 1 ", "10.0.0.4 1 ", "10.0.0.4 1 "}));
+  EXPECT_EQ(stream.find("r")->stats().excepted_rows, 6u);
+  EXPECT_EQ(stream.find("r")->stats().rows, 3u);
 }
 
 TEST(Stream, TestsAreShared) {

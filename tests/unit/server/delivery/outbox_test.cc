@@ -149,6 +149,31 @@ TEST_F(OutboxTest, AnAlertThatBecomesSevererIsToldToThoseWhoWantThat) {
   EXPECT_EQ(high.events, (std::vector<Event>{Event::raised, Event::ended}));
 }
 
+TEST_F(OutboxTest, HowSevereAnAlertHasBeenIsKnownAfterADeath) {
+  Receiver all, high;
+  Target only = target(high, "high");
+  only.severity = Severity::high;
+  open({target(all, "all"), only});
+  for (const char* id : {"a", "b", "over"}) {
+    auto e = example_notice().alert;
+    e.id = id;
+    e.state = std::string_view(id) == "over" ? query::continuous::EpisodeState::ended : query::continuous::EpisodeState::firing;
+    e.severity = Severity::low;
+    e.peak = Severity::high;
+    outbox->remember(e);
+  }
+  outbox->start();
+  note("a", EpisodeChange::updated, Severity::high);  // as severe as it has been
+  note("a", EpisodeChange::updated, Severity::critical);
+  note("a", EpisodeChange::ended, Severity::low);
+  note("b", EpisodeChange::ended, Severity::low);
+  note("over", EpisodeChange::resumed, Severity::low);
+  commit();
+  ASSERT_TRUE(eventually([&] { return all.count() == 4 && high.count() == 3; }));
+  EXPECT_EQ(all.events, (std::vector<Event>{Event::raised, Event::ended, Event::ended, Event::resumed}));
+  EXPECT_EQ(high.ids, (std::vector<std::string>{"a", "a", "b"}));
+}
+
 TEST_F(OutboxTest, WhatWaitsIsThereAfterADeathAndCountersGoOn) {
   Receiver r;
   r.answer = [](auto) { return Attempt::failed({ErrorCode::io, "nobody is there"}); };
