@@ -1,72 +1,15 @@
-// sequence: steps that follow one another, for each key.
-//
-// `sequence by KEY, … within D [A] [min N] then [B] [min N] …`: a step is done when N rows (1 unless it says) satisfied its condition, all
-// of them after the step before was done; the sequence is found when its last step is done no later than D after the first row of its first
-// step. Rows are taken in order of ts; rows of one moment in the order of the first step that they satisfy, so that they can follow one
-// another. Among several ways to find it the one that began last counts. A found sequence uses its rows up: the next of the same key begins
-// anew behind it. One row for each: KEY, began, ended, took.
+// The stage `sequence by KEY, … within D [A] [min N] then [B] [min N] …`: see sequence.h. One row for each that is found: KEY, began, ended, took.
 #include <algorithm>
-#include <bit>
-#include <deque>
 #include <numeric>
 
 #include "query/group.h"
 #include "query/limits.h"
-#include "query/stage.h"
+#include "query/sequence.h"
 
 namespace sluice::query {
 namespace {
 
 namespace g = grammar;
-
-struct SequenceStep {
-  PredicatePtr condition;
-  uint64_t count = 1;
-};
-struct SequenceSpec {
-  std::vector<StageColumn> keys;
-  std::vector<SequenceStep> steps;
-  size_t time = 0;
-  DurationNs within = 0;
-  std::string text;
-};
-
-// The steps of one key, fed with its rows in order of time. For each step: the latest beginning of a way that has got there.
-class Progress {
- public:
-  Progress(const SequenceSpec& spec) : spec_(spec), best_(spec.steps.size()), rings_(spec.steps.size()) {}
-
-  void clear() {
-    for (auto& b : best_) b.reset();
-    for (auto& r : rings_) r.clear();
-  }
-  // The beginning, when this row ends a sequence.
-  std::optional<TimestampNs> row(TimestampNs t, uint32_t satisfied) {
-    std::optional<TimestampNs> found;
-    // From the last step back: one row is not two steps.
-    for (size_t s = spec_.steps.size(); s-- > 0;) {
-      if (!(satisfied >> s & 1)) continue;
-      const std::optional<TimestampNs> began = s == 0 ? std::optional(t) : best_[s - 1];
-      if (!began) continue;
-      // The n rows of a step lie behind the step before: the first of them tells how the way began.
-      auto& ring = rings_[s];
-      ring.push_back(*began);
-      if (ring.size() > spec_.steps[s].count) ring.pop_front();
-      if (ring.size() < spec_.steps[s].count) continue;
-      const TimestampNs start = ring.front();
-      DurationNs took;
-      if (__builtin_sub_overflow(t, start, &took) || took > spec_.within) continue;
-      best_[s] = std::max(best_[s].value_or(start), start);
-      if (s + 1 == spec_.steps.size()) found = start;
-    }
-    return found;
-  }
-
- private:
-  const SequenceSpec& spec_;
-  std::vector<std::optional<TimestampNs>> best_;
-  std::vector<std::deque<TimestampNs>> rings_;
-};
 
 class Sequence final : public Operator {
  public:
@@ -74,12 +17,8 @@ class Sequence final : public Operator {
 
   Status push(Chunk chunk, Worker& worker, const Emit&) override {
     // Only rows that are some step are kept: a group, a time and a mask.
-    std::vector<uint32_t> masks(chunk.rows, 0);
-    std::vector<uint8_t> mask(chunk.rows);
-    for (size_t s = 0; s < spec_->steps.size(); ++s) {
-      evaluate(*spec_->steps[s].condition, chunk, worker.eval, nullptr, mask.data());
-      for (size_t i = 0; i < mask.size(); ++i) masks[i] |= static_cast<uint32_t>(mask[i] != 0) << s;
-    }
+    std::vector<uint32_t> masks;
+    sequence_masks(*spec_, chunk, worker.eval, masks);
     std::vector<uint32_t> kept;
     for (uint32_t i = 0; i < chunk.rows; ++i)
       if (masks[i] != 0 && !chunk.slots[spec_->time]->is_null(i)) kept.push_back(i);
@@ -89,7 +28,7 @@ class Sequence final : public Operator {
       keys.push_back(kept.size() == chunk.rows ? chunk.slots[k.slot] : keep(chunk.slots[k.slot]->gather(kept), worker.eval));
     std::vector<uint32_t> groups;
     table_.find(keys, kept.size(), groups);
-    for (size_t i = 0; i < kept.size(); ++i) rows_.push_back({groups[i], masks[kept[i]], chunk.slots[spec_->time]->int_at(kept[i])});
+    for (size_t i = 0; i < kept.size(); ++i) rows_.push_back({groups[i], {chunk.slots[spec_->time]->int_at(kept[i]), masks[kept[i]]}});
     return claim_.set(byte_size());
   }
   std::unique_ptr<Operator> fork(RunState& run) const override { return std::make_unique<Sequence>(spec_, &run); }
@@ -109,23 +48,22 @@ class Sequence final : public Operator {
     slots.push_back(spec_->time);
   }
   std::string describe() const override { return spec_->text; }
+  const std::shared_ptr<const SequenceSpec>& spec() const { return spec_; }
 
   Status finish(Worker& worker, const Emit& emit) override {
     if (rows_.empty()) return {};
-    std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
-      return std::tuple(a.group, a.time, std::countr_zero(a.mask), a.mask) < std::tuple(b.group, b.time, std::countr_zero(b.mask), b.mask);
-    });
+    std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) { return a.group != b.group ? a.group < b.group : a.row < b.row; });
     struct Found {
       uint32_t group;
       TimestampNs began, ended;
     };
     std::vector<Found> found;
-    Progress progress(*spec_);
+    SequenceProgress progress(*spec_);
     for (size_t i = 0; i < rows_.size(); ++i) {
       if (!worker.eval.meter.spend(spec_->steps.size())) return worker.eval.meter.stopped;
       if (i == 0 || rows_[i].group != rows_[i - 1].group) progress.clear();
-      if (const auto began = progress.row(rows_[i].time, rows_[i].mask)) {
-        found.push_back({rows_[i].group, *began, rows_[i].time});
+      if (const auto began = progress.row(rows_[i].row)) {
+        found.push_back({rows_[i].group, *began, rows_[i].row.time});
         progress.clear();
       }
     }
@@ -152,8 +90,8 @@ class Sequence final : public Operator {
 
  private:
   struct Row {
-    uint32_t group, mask;
-    TimestampNs time;
+    uint32_t group;
+    SequenceRow row;
   };
   size_t byte_size() const { return table_.byte_size() + rows_.capacity() * sizeof(Row); }
 
@@ -214,6 +152,52 @@ bool bind(StageBinder& binder) {
 constexpr std::string_view kWords[] = {"by", "within", "then", "min"};
 
 }  // namespace
+
+void sequence_masks(const SequenceSpec& spec, const Chunk& chunk, EvalContext& context, std::vector<uint32_t>& masks) {
+  masks.assign(chunk.rows, 0);
+  std::vector<uint8_t> mask(chunk.rows);
+  for (size_t s = 0; s < spec.steps.size(); ++s) {
+    evaluate(*spec.steps[s].condition, chunk, context, nullptr, mask.data());
+    for (size_t i = 0; i < mask.size(); ++i) masks[i] |= static_cast<uint32_t>(mask[i] != 0) << s;
+  }
+}
+
+void SequenceProgress::clear() {
+  for (auto& b : best_) b.reset();
+  for (auto& r : rings_) r.clear();
+}
+
+std::optional<TimestampNs> SequenceProgress::row(const SequenceRow& row) {
+  std::optional<TimestampNs> found;
+  // From the last step back: one row is not two steps.
+  for (size_t s = spec_.steps.size(); s-- > 0;) {
+    if (!(row.mask >> s & 1)) continue;
+    const std::optional<TimestampNs> began = s == 0 ? std::optional(row.time) : best_[s - 1];
+    if (!began) continue;
+    // The n rows of a step lie behind the step before: the first of them tells how the way began.
+    auto& ring = rings_[s];
+    ring.push_back(*began);
+    if (ring.size() > spec_.steps[s].count) ring.pop_front();
+    if (ring.size() < spec_.steps[s].count) continue;
+    const TimestampNs start = ring.front();
+    DurationNs took;
+    if (__builtin_sub_overflow(row.time, start, &took) || took > spec_.within) continue;
+    best_[s] = std::max(best_[s].value_or(start), start);
+    if (s + 1 == spec_.steps.size()) found = start;
+  }
+  return found;
+}
+
+size_t SequenceProgress::byte_size() const {
+  size_t bytes = sizeof *this + best_.capacity() * sizeof best_[0] + rings_.capacity() * sizeof rings_[0];
+  for (const auto& ring : rings_) bytes += ring.size() * sizeof(TimestampNs);
+  return bytes;
+}
+
+std::shared_ptr<const SequenceSpec> sequence_of(const Operator& op) {
+  const auto* sequence = dynamic_cast<const Sequence*>(&op);
+  return sequence ? sequence->spec() : nullptr;
+}
 
 namespace stage_detail {
 extern const StageSpec kSequence{"sequence", "sequence by KEY, … within D [CONDITION] [min N] then [CONDITION] …", "Steps that follow one another, for each key", kWords, bind};

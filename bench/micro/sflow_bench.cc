@@ -57,8 +57,9 @@ void BM_DecodeSflow(benchmark::State& state) {
   generate::Flow flow;
   uint32_t sequence = 0, sample = 0;
   for (uint64_t made = 0; made < kSamples; made += per_datagram) {
+    ++sequence;
     Bytes w;
-    w.u32(5).u32(1).u32(0x0a09'0807).u32(0).u32(++sequence).u32(1'000 * sequence).u32(per_datagram);
+    w.u32(5).u32(1).u32(0x0a09'0807).u32(0).u32(sequence).u32(1'000 * sequence).u32(per_datagram);
     for (size_t i = 0; i < per_datagram && workload.next(flow); ++i) {
       ++sample;
       Bytes s;

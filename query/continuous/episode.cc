@@ -163,7 +163,8 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     const auto show = [&](Episode& e) {
       std::vector<std::optional<std::string>> literals;
       for (const size_t column : rule.alert_keys) literals.push_back(literal_of(finding, column, row));
-      e.query = flows_query(rule, literals, {e.start, e.end});
+      // A sequence began before the minute in which it ended.
+      e.query = flows_query(rule, literals, {e.start - (rule.sequence ? rule.sequence->within : 0), e.end});
     };
     // The alert that this window belongs to: mostly there is one, and rarely more than two.
     const auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.belongs(e, w, until); });

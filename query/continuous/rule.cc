@@ -357,7 +357,12 @@ class Compiler {
         if (first_seen_at_) return refuse("it has one already");
         if (!read_first_seen(stage)) return false;
         first_seen_at_ = static_cast<size_t>(&stage - query.stages.data());
+      } else if (stage.name.text == "sequence") {
+        if (sequence_at_) return refuse("one sequence is what a rule waits for");
+        if (behind) return refuse("groups of flows have no order");
+        sequence_at_ = static_cast<size_t>(&stage - query.stages.data());
       } else if (const auto* s = stage.as<g::StatsStage>()) {
+        if (sequence_at_) return refuse("what is found is told of, and not grouped; 'suppress' joins what belongs together");
         if (behind) return refuse("groups of groups would have to wait for windows of windows");
         if (!s->window)
           return fail(stage.span, "a rule's stats needs a window: without one its groups would grow for ever", "stats … by … window 5m", ErrorCode::unsupported);
@@ -372,7 +377,7 @@ class Compiler {
       } else if (stage.as<g::TimeseriesStage>()) {
         return refuse("a window does what its grid does: stats … window 5m");
       } else {
-        return refuse("only where, extend, select, drop, rename and one stats with a window do");
+        return refuse("only where, extend, select, drop, rename and one stats with a window, or one sequence, do");
       }
     }
     return true;
@@ -469,6 +474,7 @@ class Compiler {
     for (const g::Stage& stage : exceptions) exception_texts_.insert(text_in_plan(g::print(stage)));
     query_.stages.insert(query_.stages.begin(), exceptions.begin(), exceptions.end());
     if (stats_at_) *stats_at_ += exceptions.size();
+    if (sequence_at_) *sequence_at_ += exceptions.size();
     return true;
   }
 
@@ -530,6 +536,7 @@ class Compiler {
     if (!parse_message(message_parts_, rest)) return false;
     message_rest_ = std::move(rest);
     query_ = statement_.query;
+    if (first_seen_at_ && sequence_at_) return fail(query_.stages[*first_seen_at_].name.span, "first_seen in a rule goes with a grouping, and not with a sequence", {}, ErrorCode::unsupported);
     if (first_seen_at_) {
       first_seen_span_ = query_.stages[*first_seen_at_].name.span;
       if (stats_at_ && *first_seen_at_ > *stats_at_)
@@ -539,7 +546,7 @@ class Compiler {
       query_.stages.erase(query_.stages.begin() + static_cast<ptrdiff_t>(*first_seen_at_));
       if (stats_at_ && *first_seen_at_ < *stats_at_) --*stats_at_;
     }
-    if (!stats_at_ && !rule_->is_asked) add_record_stats();
+    if (!stats_at_ && !sequence_at_ && !rule_->is_asked) add_record_stats();
     if (error_) return false;
     for (const auto& [name, value] : rule_->parameters) {
       ParameterValue& parameter = values_[name];
@@ -596,6 +603,11 @@ class Compiler {
       return true;
     }
     take_exceptions_out();
+    if (sequence_at_) {
+      if (!resolve_sequence()) return false;
+      rule_->severity_column = output_at(kSeverityColumn);
+      return true;
+    }
     SLUICE_CHECK(rule_->plan.window.has_value());
     const PlanWindow& window = *rule_->plan.window;
     const g::StatsStage& stats = *query_.stages[*stats_at_].as<g::StatsStage>();
@@ -618,6 +630,23 @@ class Compiler {
     if (rule_->first_seen && !resolve_first_seen()) return false;
     for (size_t i = 0; i < *stats_at_; ++i) rule_->flow_stages.push_back(with_values(query_.stages[i], values_));
     rule_->severity_column = output_at(kSeverityColumn);
+    return true;
+  }
+
+  bool resolve_sequence() {
+    Plan& plan = rule_->plan;
+    for (size_t i = 0; i < plan.operators.size(); ++i) {
+      if (auto spec = sequence_of(*plan.operators[i])) {
+        rule_->sequence = std::move(spec);
+        plan.window = PlanWindow{limits::kRuleRecordWindow, limits::kRuleRecordWindow, rule_->sequence->time, i};
+      } else {
+        SLUICE_CHECK(plan.operators[i]->stateless());  // check_stages() let nothing else through
+      }
+    }
+    SLUICE_CHECK(rule_->sequence != nullptr);
+    if (rule_->sequence->within > limits::kRuleWindowMax)
+      return fail(query_.stages[*sequence_at_].span, "a rule waits for a sequence within " + format_duration(limits::kRuleWindowMax) + " at most");
+    for (size_t i = 0; i < *sequence_at_; ++i) rule_->flow_stages.push_back(with_values(query_.stages[i], values_));
     return true;
   }
 
@@ -748,9 +777,15 @@ class Compiler {
       return g::print(*e.value);
     };
     bool known = true;
-    for (size_t i = 0; i < query_.stages.size() && known; ++i) {
+    const size_t at = sequence_at_ ? *sequence_at_ : *stats_at_;
+    // What is found stays found, but when it began and ended may change with a flow that comes late.
+    if (sequence_at_)
+      for (const auto& k : rule_->sequence->keys) trends.set(k.name, Trend::steady);
+    if (sequence_at_)
+      for (const char* name : {"began", "ended", "took"}) trends.set(name, Trend::unknown);
+    for (size_t i = sequence_at_ ? at + 1 : 0; i < query_.stages.size() && known; ++i) {
       const g::Stage& stage = query_.stages[i];
-      if (i < *stats_at_) {
+      if (i < at) {
         if (const auto* e = stage.as<g::ExtendStage>())
           for (const auto& c : e->columns) trends.note_changed_column(name_of(c));
         if (const auto* s = stage.as<g::SelectStage>())
@@ -786,7 +821,7 @@ class Compiler {
   std::vector<std::pair<std::string, std::string>> message_parts_;  // text, then a column's name
   std::map<std::string, ParameterValue> values_;
   g::Query query_;
-  std::optional<size_t> stats_at_;
+  std::optional<size_t> stats_at_, sequence_at_;
   bool has_grace_ = false, has_learn_ = false;
   std::vector<g::ExprPtr> first_seen_keys_;
   std::optional<size_t> first_seen_at_;

@@ -8,7 +8,9 @@
 //   stateless stages            where over aggregates, extend, select …: run over the groups of one window
 //   alert keys, message         columns of what comes out
 //
-// A rule without stats looks at single flows. It becomes the same shape: it counts its matches by alert key in windows of
+// In place of stats there may be a `sequence`: its steps are waited for, by key (sequence_state.h), and it is done in the minute in which it ends.
+//
+// A rule without either looks at single flows. It becomes the same shape: it counts its matches by alert key in windows of
 // limits::kRuleRecordWindow, so that it has one row for each key and minute, which alerts with the first flow.
 //
 // What needs the whole table (beacons, baseline, sequence, absent, join …) is asked again and again instead: with `every 1h over 1d` the
@@ -35,6 +37,7 @@
 #include "query/engine.h"
 #include "query/group.h"
 #include "query/plan.h"
+#include "query/sequence.h"
 
 namespace sluice::query::continuous {
 
@@ -94,6 +97,9 @@ struct Rule {
   };
   std::optional<Session> session;
 
+  // `sequence by KEY within D [A] then [B]` on a stream; else null.
+  std::shared_ptr<const SequenceSpec> sequence;
+
   DurationNs learn = 0;        // windows that begin earlier than this behind the first flow that is known alert nobody
 
   // Of what `except` says: flows that meet the filter but not all of these are left out, and counted. (Of a rule that is asked they are in
@@ -101,7 +107,7 @@ struct Rule {
   std::vector<PredicatePtr> exceptions;
 
   Plan plan;                               // its window is set
-  std::shared_ptr<const GroupSpec> groups;
+  std::shared_ptr<const GroupSpec> groups;  // null of a sequence
   std::vector<size_t> alert_keys;          // in plan.output; none: the rule is one alert
   std::vector<MessagePart> message;        // empty: made of the values
   std::vector<std::string> lists;          // that it reads, in lower case, in order

@@ -1,5 +1,5 @@
 // The state of one rule on a stream. There is a kind for each shape of a rule: windows that stand side by side or overlap (window_groups.h), and
-// sessions (session_groups.h).
+// sessions (session_groups.h), sequences (sequence_state.h).
 //
 //   take( flows )        into the state; of a rising rule, what they touched is looked at at once
 //   advance( watermark ) settles what has ended: all of it is looked at; a flow that comes later, but within the rule's grace, has it

@@ -102,7 +102,10 @@ void Stream::tick(TimestampNs now, const FindingSink& sink) {
 Resume Stream::beginning(const Rule& rule, TimestampNs watermark) {
   Resume from;
   if (watermark <= kEarliest) return from;
-  if (rule.session) {
+  if (rule.sequence) {
+    from.frontier = watermark - rule.sequence->within;
+    from.checkpoint = to_text({watermark, {}});
+  } else if (rule.session) {
     const DurationNs gap = rule.session->gap;
     from.frontier = watermark - std::min(limits::kSessionLengthMax, std::max(limits::kRuleSessionReadMin, limits::kRuleSessionGapsRead * gap));
     from.checkpoint = to_text({watermark - gap, {}});

@@ -67,7 +67,7 @@ class Stream {
   size_t distinct_tests() const { return filter_.distinct_tests(); }
 
   // Where a rule that is new now should begin: with the first window that has not ended; of sessions with those that have not, as far as they
-  // began within limits::kRuleSessionGapsRead gaps.
+  // began within limits::kRuleSessionGapsRead gaps; of a sequence with what may be its beginning.
   static Resume beginning(const Rule& rule, TimestampNs watermark);
 
  private:
