@@ -5,7 +5,9 @@
 
 #include "ingest/source/flow_row.h"
 #include "ingest/source/json_body.h"
+#include "ingest/source/limits.h"
 #include "ingest/source/scalar_text.h"
+#include "ingest/source/text_value.h"
 
 namespace sluice::ingest {
 namespace {
@@ -82,13 +84,11 @@ class Decoder {
       object o;
       error_code error = document_.open(text, reader.readable_end(), o);
       if (!error) error = message(o, row);
+      if (!error) follow_time();
       if (error) {
         report_.reject(reader.number(), event_.is_bad ? row.fault() : json::error_text(error));
       } else if (event_.is_loss) {
-        ++report_.skipped_data;
-        const TimestampNs at = event_.message_time != 0 ? event_.message_time : context_.received_at;
-        report_.skipped_range.from = std::min(report_.skipped_range.from, at);
-        report_.skipped_range.to = std::max(report_.skipped_range.to, at + 1);
+        lose();
       } else if (event_.is_other) {
         ++report_.ignored;
       } else if (!complete(row)) {
@@ -104,6 +104,7 @@ class Decoder {
   // What is known of the event beside its row. Views are good while the object is.
   struct Event {
     bool is_bad = false, is_loss = false, is_other = false;
+    uint64_t lost = 0;             // events, as a message of loss says
     TimestampNs time = 0;          // of a flow inside a message
     TimestampNs message_time = 0;  // of the message, or of a bare flow
     std::string_view verdict, type, direction, node;
@@ -111,6 +112,25 @@ class Decoder {
     std::string_view interface_index;
     bool has_l7 = false;
   };
+
+  // What was lost lies between the events around the message that tells it, as far as those are near.
+  void follow_time() {
+    const TimestampNs at = event_.message_time != 0 ? event_.message_time : event_.time;
+    if (at == 0) return;
+    if (lost_at_ != 0 && at > lost_at_) {
+      report_.skipped_range.to = std::max(report_.skipped_range.to, std::min(at, lost_at_ + limits::kHubbleLossReach));
+      lost_at_ = 0;
+    }
+    if (!event_.is_loss) last_at_ = std::max(last_at_, at);
+  }
+  void lose() {
+    report_.skipped_data += std::clamp<uint64_t>(event_.lost, 1, limits::kHubbleLostMax);
+    const TimestampNs at = event_.message_time != 0 ? event_.message_time : context_.received_at;
+    const TimestampNs from = last_at_ == 0 ? at - kSecond : std::clamp(last_at_, at - limits::kHubbleLossReach, at - kSecond);
+    report_.skipped_range.from = std::min(report_.skipped_range.from, from);
+    report_.skipped_range.to = std::max(report_.skipped_range.to, at + kSecond);
+    lost_at_ = std::max(lost_at_, at);
+  }
 
   error_code must(bool ok) {
     if (ok) return simdjson::SUCCESS;
@@ -129,7 +149,12 @@ class Decoder {
             const Key* known_field = kKeys.find(k);
             return known_field == nullptr ? json::keep_in_extra(row, k, field) : flow_field(*known_field, k, field, row, true);
           });
-        case Key::lost_events: event_.is_loss = true; return simdjson::SUCCESS;
+        case Key::lost_events:
+          event_.is_loss = true;
+          return scalars(v, row, "", [&](std::string_view k, const Scalar& s) -> error_code {
+            if (k == "num_events_lost") (void)parse_number(s.text, UINT64_MAX, event_.lost);
+            return simdjson::SUCCESS;
+          });
         case Key::other_event: event_.is_other = true; return simdjson::SUCCESS;
         default: return flow_field(*known, key, v, row, false);
       }
@@ -477,6 +502,8 @@ class Decoder {
   FlowRowWriter writer_;
   json::Document document_;
   Event event_;
+  TimestampNs last_at_ = 0;  // of the newest event before
+  TimestampNs lost_at_ = 0;  // of a loss behind which no event has come yet
 };
 
 }  // namespace

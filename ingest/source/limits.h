@@ -54,6 +54,11 @@ inline constexpr size_t kHeaderColumnsMax = 256;
 // learned.
 inline constexpr size_t kInterfacesLearnedMax = 65'536;
 
+// Events that one message of Hubble says were lost, so that no sum overflows (beyond: counted as so many), and how far from it they are
+// looked for at most: rings are read all the time.
+inline constexpr uint64_t kHubbleLostMax = uint64_t{1} << 40;
+inline constexpr DurationNs kHubbleLossReach = kMinute;
+
 // --- pushes: what clouds send ---------------------------------------------------------------------------------------
 // Records of one Firehose request, and their bytes once taken out of base64 (AWS's own bounds). Beyond: 413, which Firehose
 // does not try again.

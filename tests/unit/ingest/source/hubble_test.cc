@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ingest/source/limits.h"
 #include "storage/model/limits.h"
 #include "tests/unit/ingest/source/flow_rows.h"
 
@@ -124,10 +125,25 @@ TEST(Hubble, LostEventsAreLossAndOtherMessagesIgnored) {
   const Decoded d = run(decode_hubble, R"({"lost_events":{"source":"PERF_EVENT_RING_BUFFER","num_events_lost":"42"},"node_name":"n","time":"2024-05-01T12:00:00Z"})" "\n"
                                        R"({"node_status":{"state_change":"NODE_CONNECTED"},"time":"2024-05-01T12:00:00Z"})" "\n" + kBare);
   ASSERT_TRUE(d.report.ok());
-  EXPECT_EQ(d.report->skipped_data, 1u);
-  EXPECT_EQ(format_timestamp(d.report->skipped_range.from), "2024-05-01T12:00:00Z");
+  EXPECT_EQ(d.report->skipped_data, 42u);
+  EXPECT_EQ(format_timestamp(d.report->skipped_range.from), "2024-05-01T11:59:59Z");
   EXPECT_EQ(d.report->ignored, 1u);
   EXPECT_EQ(d.rows.size(), 1u);
+}
+
+TEST(Hubble, WhatWasLostLiesBetweenTheEventsAround) {
+  const auto flow = [](const char* time) { return std::string(R"({"verdict":"FORWARDED","Type":"L3_L4","time":")") + time + "\"}\n"; };
+  const auto lost = [](const char* number) { return std::string(R"({"lost_events":{"source":"HUBBLE_RING_BUFFER","num_events_lost":)") + number + R"(},"time":"2024-05-01T12:00:00Z"})" "\n"; };
+  const auto range = [](const std::string& body) {
+    const Decoded d = run(decode_hubble, body);
+    EXPECT_TRUE(d.report.ok());
+    return std::to_string(d.report->skipped_data) + " " + format_timestamp(d.report->skipped_range.from) + " " + format_timestamp(d.report->skipped_range.to);
+  };
+  EXPECT_EQ(range(lost("7")), "7 2024-05-01T11:59:59Z 2024-05-01T12:00:01Z");
+  EXPECT_EQ(range(flow("2024-05-01T11:59:50Z") + lost("\"7\"") + lost("3") + flow("2024-05-01T12:00:09Z") + flow("2024-05-01T12:00:30Z")),
+            "10 2024-05-01T11:59:50Z 2024-05-01T12:00:09Z");
+  EXPECT_EQ(range(flow("2024-05-01T09:00:00Z") + lost("0") + flow("2024-05-01T13:00:00Z")), "1 2024-05-01T11:59:00Z 2024-05-01T12:01:00Z");
+  EXPECT_EQ(range(lost("18446744073709551615")), std::to_string(limits::kHubbleLostMax) + " 2024-05-01T11:59:59Z 2024-05-01T12:00:01Z");
 }
 
 TEST(Hubble, OddShapesAreReadForWhatTheyAre) {
