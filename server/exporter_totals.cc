@@ -138,13 +138,14 @@ Result<size_t> ExporterTotals::load() {
   size_t unreadable = 0;
   SLUICE_TRY(catalog_.scan(Keyspace::settings, kPrefix, [&](std::string_view key, std::string_view value) {
     auto e = decode(value);
-    if (!e || kPrefix.size() + key_of(*e).size() != key.size() || !key.ends_with(key_of(*e))) {
+    const std::string who = e ? key_of(*e) : std::string();
+    if (!e || key.substr(kPrefix.size()) != who) {
       ++unreadable;
       gone_.emplace_back(key.substr(kPrefix.size()));
       return true;
     }
     // What it waits for and what state costs is the running decoder's to say.
-    entries_[key_of(*e)] = Entry{std::move(*e), {}, std::string(value)};
+    entries_[who] = Entry{std::move(*e), {}, std::string(value)};
     return true;
   }));
   forget(clock_.now());
