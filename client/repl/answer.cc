@@ -141,6 +141,7 @@ std::optional<Answer> read_answer(std::string_view text, std::string& why) {
       if (event != json::parse_event_t::array_end) return true;
       if (depth == 1 && member == "columns") a.columns = columns_of({{"columns", value}});
       if (depth != 2 || member != "rows") return true;
+      if (a.columns.empty()) throw std::runtime_error("rows come before their columns");
       a.rows.push_back(row_of(value, a.columns));
       return false;
     });
