@@ -71,7 +71,7 @@ class Completer {
     switch (state_.position) {
       case Position::kStatement:
         query_start();
-        words({"explain", "show", "create rule", "create list", "create table"});
+        words({"explain", "show", "create rule", "create list", "create zone", "create table"});
         break;
       case Position::kQuery:
         query_start();

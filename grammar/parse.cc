@@ -188,7 +188,7 @@ std::string wanted_after(TokenKind kind) {
       return "a name";
     case TokenKind::kCreate:
     case TokenKind::kReplace:
-      return "'rule' or 'list'";
+      return "'rule', 'list' or 'zone'";
     case TokenKind::kOption:
       return "a value";
     case TokenKind::kAlert:
@@ -1212,10 +1212,11 @@ class Builder {
 
   CreateList create_list(antlr4::ParserRuleContext* tree, bool replace) {
     Children in(*this, tree);
-    in.take();  // list
+    const bool is_zone = lower_case(input_.text_of(*in.take())) == "zone";
     CreateList list;
     list.replace = replace;
     list.name = identifier(in.rule());
+    if (is_zone) list.name.parts = {"zone_" + list.name.text()};
     in.take();  // (
     while (antlr4::ParserRuleContext* item = in.rule()) {
       list.items.push_back(list_item(item).expr);

@@ -150,7 +150,7 @@ bool takes_named_items(std::string_view stage) {
   return std::find(std::begin(kStages), std::end(kStages), stage) != std::end(kStages);
 }
 
-bool is_command_object(std::string_view word) { return word == "rule" || word == "list" || word == "table"; }
+bool is_command_object(std::string_view word) { return word == "rule" || word == "list" || word == "table" || word == "zone" || word == "target"; }
 
 class Tokenizer {
  public:
@@ -855,7 +855,7 @@ class Tokenizer {
         replace = true;
       }
       const std::string what = word_at(object);
-      if (what != "rule" && what != "list") {
+      if (what != "rule" && what != "list" && what != "zone") {
         if (!replace) return command_word(start, end, after);
         if (what != "table" || !command_word(start, end, object)) return false;
         const size_t second = skip_blank(word_end(after));
@@ -884,7 +884,7 @@ class Tokenizer {
     return false;
   }
 
-  // `VERB rule|list|table NAME …`
+  // `VERB rule|list|table|zone|target NAME …`
   bool command_word(size_t start, size_t end, size_t after) {
     if (!is_command_object(word_at(after))) return false;
     const char c = at(skip_blank(word_end(after)));

@@ -30,7 +30,7 @@ constexpr std::string_view kDurationWords[][2] = {
 
 constexpr std::string_view kSubjects[] = {"columns", "sources", "exporters", "feeds",   "feed_errors", "tables",    "rules",  "segments",
                                           "storage", "queries", "losses",    "sampling", "interfaces", "exporter_errors",
-                                          "lists",   "stages",  "functions", "alerts",   "targets", "forwards"};
+                                          "lists",   "zones",  "stages",  "functions", "alerts",   "targets", "forwards"};
 
 constexpr std::string_view kOperators[] = {"and", "or", "not", "in", "between", "is", "has", "contains", "starts_with",
                                            "ends_with", "matches"};

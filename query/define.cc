@@ -5,6 +5,8 @@
 #include "query/bind.h"
 #include "query/context_table.h"
 #include "query/watch_list.h"
+#include "query/words.h"
+#include "query/zones.h"
 
 namespace sluice::query {
 namespace {
@@ -16,13 +18,23 @@ QueryError failure(const g::Span& span, ErrorCode code, std::string message, std
 }
 QueryError failure(const g::Span& span, const Error& error) { return failure(span, error.code, error.message); }
 
-// `drop list NAME`, `drop table NAME`; nullopt: another command.
+// `drop list NAME`, `drop table NAME`; nullopt: another command. A zone is a list.
 std::optional<g::Name> dropped(const g::Command& command, std::string_view what) {
   if (command.verb.text != "drop" || command.over) return std::nullopt;
   g::StageArgs args(command.arguments, command.verb);
-  if (!args.word(what)) return std::nullopt;
+  const bool is_zone = what == "list" && args.word("zone");
+  if (!is_zone && !args.word(what)) return std::nullopt;
   auto name = args.name();
-  return name && args.done() ? name : std::nullopt;
+  if (!name || !args.done()) return std::nullopt;
+  if (is_zone) name->parts = {std::string(kZonePrefix) + name->text()};
+  return name;
+}
+
+bool is_zone(std::string_view list) { return list.size() > kZonePrefix.size() && lower_case(list).starts_with(kZonePrefix); }
+
+// What an answer says of a list, and what it calls it.
+std::pair<std::string, std::string> told(std::string_view done, const std::string& list) {
+  return is_zone(list) ? std::pair("zone " + std::string(done), list.substr(kZonePrefix.size())) : std::pair("list " + std::string(done), list);
 }
 
 // `create [or replace] table …`
@@ -133,6 +145,8 @@ std::variant<WatchList, QueryError> list_of(const g::CreateList& statement, cons
     if (auto error = add_item(*item, request, items)) return std::move(*error);
   auto list = make_watch_list(statement.name.text(), std::move(items));
   if (!list.ok()) return failure(statement.name.span, list.error());
+  if (is_zone(list->name) && (!list->words.empty() || !list->numbers.ranges.empty()))
+    return failure(statement.name.span, ErrorCode::parse, "a zone holds addresses, blocks and ranges of addresses", "create zone dmz (192.0.2.0/24, 10.9.0.0-10.9.3.255)");
   return std::move(list).value();
 }
 
@@ -154,12 +168,14 @@ std::optional<QueryError> run_definition(const g::Statement& statement, const Qu
     if (!version.ok())
       return failure(create->name.span, version.error().code, version.error().message,
                      version.error().code == ErrorCode::conflict ? "create or replace list puts another in its place" : "");
-    return answer(sink, summary, "list created", create->name.text(), count, *version);
+    const auto [done, name] = told("created", create->name.text());
+    return answer(sink, summary, done, name, count, *version);
   }
   const g::Name name = *dropped(*command, of_table ? "table" : "list");
   const Status gone = of_table ? context.table_writer->drop_table(name.text()) : context.list_writer->drop_list(name.text());
   if (!gone.ok()) return failure(name.span, gone.error());
-  return answer(sink, summary, of_table ? "table dropped" : "list dropped", name.text(), std::nullopt, std::nullopt);
+  const auto [done, shown] = of_table ? std::pair(std::string("table dropped"), name.text()) : told("dropped", name.text());
+  return answer(sink, summary, done, shown, std::nullopt, std::nullopt);
 }
 
 }  // namespace sluice::query

@@ -1,4 +1,4 @@
-// Statements that define something: `create [or replace] list`, `drop list`, `create [or replace] table`, `drop table`.
+// Statements that define something: `create [or replace] list`, `drop list` (zones are lists), `create [or replace] table`, `drop table`.
 #pragma once
 
 #include <optional>

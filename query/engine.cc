@@ -74,6 +74,9 @@ BindOptions bind_options(const QueryRequest& request, TimestampNs now, const Que
 QueryError not_run(const g::Statement& statement) {
   std::string what = "this statement";
   if (const auto* c = statement.as<g::Command>()) what = "'" + c->verb.text + "'";
+  if (const auto* c = statement.as<g::Command>(); c && !c->arguments.empty() && c->arguments[0].is_word("target"))
+    return QueryError{ErrorCode::unsupported, "targets are declared in the server's configuration file, as [[target]] tables: they hold secrets, which statements would leave in histories, logs and lists of running queries",
+                      "show targets lists them, and POST /v1/targets/NAME/test tries one; see docs/alerts.md", to_text_span(statement.span), {}};
   if (statement.as<g::CreateRule>()) what = "'create rule'";
   if (statement.as<g::CreateList>()) what = "'create list'";
   return QueryError{ErrorCode::unsupported, what + " is not available as a query in this version", {}, to_text_span(statement.span), {}};

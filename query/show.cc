@@ -9,6 +9,7 @@
 #include "query/stage.h"
 #include "query/value.h"
 #include "query/watch_list.h"
+#include "query/zones.h"
 
 namespace sluice::query {
 namespace {
@@ -204,6 +205,7 @@ Result<Batch> system_table(std::string_view subject, const QueryContext& context
   if (context.system_tables)
     if (auto table = context.system_tables(subject)) return std::move(*table);
   if (subject == "lists") return lists_table(context.lists ? *context.lists : ListBook());
+  if (subject == "zones") return zones_table(context.lists ? *context.lists : ListBook());
   if (subject == "tables") return tables_table(context.tables ? *context.tables : TableBook());
   if (subject == "segments" && context.snapshot) return segments_table(*context.snapshot);
   if (subject == "storage" && context.snapshot) return storage_table(*context.snapshot);

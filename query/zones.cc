@@ -7,7 +7,9 @@
 #include <set>
 #include <tuple>
 
+#include "query/table_batch.h"
 #include "storage/model/ip.h"
+#include "storage/model/text_list.h"
 
 namespace sluice::query {
 namespace {
@@ -129,6 +131,27 @@ std::string_view ZoneBook::zone_of(const IpAddress& ip) const {
   if (behind != starts_.begin())
     if (const uint32_t zone = zones_[static_cast<size_t>(behind - starts_.begin()) - 1]; zone != kNone) return names_[zone];
   return !says_internal_ && ip.is_private() ? "internal" : "external";
+}
+
+Batch zones_table(const ListBook& lists) {
+  Column name(PhysicalType::Str), items(PhysicalType::U64), blocks(PhysicalType::Str), version(PhysicalType::U64), updated(PhysicalType::I64);
+  for (const auto& [key, list] : lists.lists()) {
+    if (!key.starts_with(kZonePrefix) || key.size() == kZonePrefix.size()) continue;
+    name.append_string(key.substr(kZonePrefix.size()));
+    items.append(uint64_t{list->items.size()});
+    std::string text;
+    for (const std::string& item : list->items) append_list_item(text, item);
+    blocks.append_string(text);
+    version.append(list->version);
+    updated.append(list->updated_at);
+  }
+  TableBatch shown;
+  shown.add("name", LogicalType::string, std::move(name));
+  shown.add("items", LogicalType::uint, std::move(items));
+  shown.add("blocks", LogicalType::list, std::move(blocks));
+  shown.add("version", LogicalType::uint, std::move(version));
+  shown.add("updated_at", LogicalType::timestamp, std::move(updated));
+  return shown.finish();
 }
 
 NodePtr make_zone(NodePtr ip, std::shared_ptr<const ZoneBook> book) { return std::make_shared<Zone>(std::move(ip), std::move(book)); }

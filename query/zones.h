@@ -1,6 +1,6 @@
 // Zones: which part of the network an address belongs to, as watch-lists of the names zone_NAME say.
 //
-//   create list zone_dmz (192.0.2.0/24)      create list zone_servers (10.9.0.0/16, 10.12.0.0-10.12.3.255)
+//   create zone dmz (192.0.2.0/24)      create list zone_servers (10.9.0.0/16, 10.12.0.0-10.12.3.255)      (the same)
 //   extend a = zone(src_ip), b = zone(dst_ip) | where a == 'dmz' and b == 'servers'
 //
 // The block or range with the fewest addresses that holds an address decides; of two alike, the zone whose name comes first. What no
@@ -37,6 +37,9 @@ class ZoneBook {
   std::vector<uint32_t> zones_;
   bool says_internal_ = false;
 };
+
+// `show zones`: each with its blocks.
+Batch zones_table(const ListBook& lists);
 
 // zone(ip). REQUIRES: `ip` is an address
 NodePtr make_zone(NodePtr ip, std::shared_ptr<const ZoneBook> book);

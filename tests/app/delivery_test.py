@@ -231,7 +231,9 @@ class Webhooks(Base):
             wait_for(lambda: self.target(s, "failures")[0] > 0)
             self.assertIn("307", self.target(s, "last_error")[0])
             self.assertEqual(trap.requests, 0)
-            self.assertEqual(s.query(f"create target x webhook '{trap.url}'").status, 400)
+            refused = s.query(f"create target x webhook '{trap.url}'")
+            self.assertEqual(refused.status, 400)
+            self.assertIn("[[target]]", refused.error["message"])
 
     def test_the_test_call_and_who_may_make_it(self):
         receiver = self.receiver(lambda n: 204 if n == 0 else 403)

@@ -239,14 +239,16 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.s.get("/v1/lists/bad").status, 404)
 
     def test_zones_and_policy(self):
-        self.s.query("create list zone_guest (10.77.0.0/16)").rows()
+        self.assertEqual(self.s.query("create zone guest (10.77.0.0/16)").rows(), [["zone created", "guest", 1, 1]])
+        self.assertEqual(self.s.query("show zones | where name == 'guest' | select items, blocks").rows(), [[1, ["10.77.0.0/16"]]])
+        self.assertEqual(self.s.get("/v1/lists/zone_guest").body, b"10.77.0.0/16\n")
         self.s.query("create list forbidden ('guest>internal', 'external>servers')").rows()
         self.s.query("create rule policy as from flows | extend way = concat(zone(src_ip), '>', zone(dst_ip)) | where way in @forbidden alert by src_ip, dst_ip "
                      "message '{src_ip} speaks to {dst_ip}: {way}'").rows()
         push(self.s, [flow("10.77.0.1", "10.78.0.1"), flow("10.77.0.1", "10.77.0.2"), flow("198.51.100.1", "10.79.0.1")])
         self.assertEqual([a[1] for a in wait_for(lambda: self.alerts("policy"))], ["10.77.0.1 speaks to 10.78.0.1: guest>internal"])
         # A new zone is seen by rules that ask for zones.
-        self.s.query("create list zone_servers (10.79.0.0/24)").rows()
+        self.s.query("create or replace zone servers (10.79.0.0/24)").rows()
         push(self.s, [flow("198.51.100.2", "10.79.0.1")])
         self.assertTrue(wait_for(lambda: any("198.51.100.2" in a[0] for a in self.alerts("policy"))))
 
@@ -323,6 +325,8 @@ class Access(unittest.TestCase):
             self.assertEqual(s.post("/v1/rules/apply", "create rule r as dst_port == 10").status, 403)
             self.assertEqual(s.query("create list l (10.0.0.1)").status, 403)
             self.assertEqual(s.query("drop list l").status, 403)
+            self.assertEqual(s.query("create zone z (10.0.0.0/8)").status, 403)
+            self.assertEqual(s.query("drop zone z").status, 403)
             self.assertEqual(s.ask("PUT", "/v1/lists/l", "10.0.0.1").status, 403)
             self.assertEqual(s.post("/v1/lists/l", "10.0.0.1").status, 403)
             self.assertEqual(s.ask("DELETE", "/v1/lists/l").status, 403)
