@@ -4,7 +4,9 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -13,9 +15,10 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "app"))
+import capture
 import servers
 import sluiced
-from sluiced import Sluiced, aws_lines, netflow5, netflow9, sflow5, wait_until
+from sluiced import Sluiced, aws_lines, ipfix, netflow5, netflow9, sflow5, wait_until
 
 
 def toml(value):
@@ -333,6 +336,76 @@ class KafkaTest(Live):
         self.comes_to(s, 2)
         self.assertEqual(s.count("| where exporter_ip == 192.0.2.11"), 2)
         self.assertTrue(wait_until(lambda: "1 record is no RawFlow" in self.feed(s)["note"]), self.feed(s))
+
+    def test_goflow2_in_between_changes_nothing(self):
+        """Real datagrams go to goflow2, which produces to the topic, and to a server of their own: what this one has of them is what the feed has."""
+        for form in ("json", "bin"):
+            with self.subTest(form):
+                topic = "goflow2-" + form
+                feed = self.declared(topic, "goflow2")
+                try:
+                    goflow2 = servers.Goflow2(feed["brokers"], topic, form)
+                except servers.Missing as why:
+                    self.skipTest(str(why))
+                self.addCleanup(goflow2.stop)
+                direct = Sluiced()
+                self.addCleanup(direct.__exit__)
+                own, self.folder = self.folder, tempfile.mkdtemp(prefix="sluice-live-test-")
+                self.addCleanup(shutil.rmtree, self.folder, True)
+                s = self.start(feed)
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                    # One socket, because both tell exporters apart by it.
+                    sent = 0
+
+                    def send(datagram, sflow=False, template=False):
+                        """goflow2 has many workers and small buffers: a template comes before its data, and nothing is lost, when it is waited for."""
+                        nonlocal sent
+                        out.sendto(datagram, direct.sflow if sflow else direct.netflow)
+                        out.sendto(datagram, ("127.0.0.1", goflow2.sflow if sflow else goflow2.netflow))
+                        sent += 1
+                        if template or sent % 20 == 0:
+                            self.assertTrue(wait_until(lambda: goflow2.taken() == sent, 20), (goflow2.taken(), sent))
+
+                    for i in range(200):
+                        send(netflow5(flows=25, sequence=25 * i))
+                        send(netflow9(template=i == 0, sequence=i + 1, port=1_000 + i), template=i == 0)
+                        send(ipfix(template=i == 0, sequence=i, port=2_000 + i), template=i == 0)
+                        send(sflow5(samples=4, sequence=i + 1, first_sample=1 + 4 * i), sflow=True)
+                    self.export_a_capture(send)
+                self.assertTrue(wait_until(lambda: direct.count() == direct.metric("sluice_netflow_appended_flows_total") >= 200 * 31), direct.count())
+                expected = direct.count()
+                self.comes_to(s, expected)
+                self.assertEqual(self.feed(s)["rejected"], 0)
+                what = "| stats n = count(), bytes = sum(raw_bytes), packets = sum(raw_packets) by source, exporter_ip, src_ip, dst_ip, src_port, dst_port, protocol"
+                of = lambda server: sorted(server.query("from flows " + what, limit=10_000).rows(), key=str)
+                self.assertEqual(of(s), of(direct))
+                print(f"  goflow2 -format {form}: {expected} flows, as by UDP", file=sys.stderr)
+                s.stop()
+                self.folder = own
+
+    def export_a_capture(self, send):
+        """softflowd's NetFlow v9 of made-up traffic, where it is installed."""
+        softflowd = shutil.which("softflowd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if not softflowd:
+            print("  softflowd is not installed: it did not export", file=sys.stderr)
+            return
+        capture.write_pcap(self.folder + "/traffic.pcap", capture.traffic(time.time() - 120))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as relay:
+            relay.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+            relay.bind(("127.0.0.1", 0))
+            relay.settimeout(2)
+            # It hangs when its control socket has a long path; so it runs in the folder, with short names.
+            done = subprocess.run([softflowd, "-r", "traffic.pcap", "-v", "9", "-n", f"127.0.0.1:{relay.getsockname()[1]}", "-d", "-p", self.folder + "/pid", "-c", "ctl"],
+                                  capture_output=True, timeout=60, cwd=self.folder)
+            self.assertEqual(done.returncode, 0, done.stderr[-1000:])
+            datagrams = 0
+            try:
+                while True:
+                    send(relay.recv(65535), template=datagrams == 0)
+                    datagrams += 1
+            except TimeoutError:
+                pass
+            self.assertGreater(datagrams, 10)
 
     def test_a_topic_made_anew_is_told(self):
         feed = self.declared("anew", partitions=1)

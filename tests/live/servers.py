@@ -344,3 +344,22 @@ auto.create.topics.enable=false
             return sum(o.offset for o in self.admin.list_consumer_group_offsets(group).values())
         except KafkaError:
             return None
+
+
+class Goflow2(Server):
+    """netsampler's collector: takes NetFlow, IPFIX and sFlow by UDP, and produces what it makes of them to a topic. `form`: json or bin."""
+
+    def __init__(self, brokers, topic, form):
+        super().__init__()
+        program = os.path.join(fetch("goflow2", "go", ["env", "GOBIN=FOLDER", "go", "install", "github.com/netsampler/goflow2/v2/cmd/goflow2@v2.2.6"], "goflow2"), "goflow2")
+        self.netflow, self.sflow, self.http = free_port(), free_port(), free_port()
+        self.run([program, "-listen", f"netflow://127.0.0.1:{self.netflow},sflow://127.0.0.1:{self.sflow}", "-addr", f"127.0.0.1:{self.http}", "-format", form,
+                  "-transport", "kafka", "-transport.kafka.brokers", brokers, "-transport.kafka.topic", topic])
+
+    def is_ready(self):
+        return request(self.http, "GET", "/metrics")[0] == 200
+
+    def taken(self):
+        """Datagrams that it has taken from its sockets and decoded."""
+        lines = request(self.http, "GET", "/metrics")[1].decode().splitlines()
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(("goflow2_flow_process_nf_total{", "goflow2_flow_process_sf_total{"))))
