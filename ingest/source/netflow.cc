@@ -247,9 +247,14 @@ Status Impl::install(TemplateDefinition definition, Exporter& e, Domain& d) {
       e.templates.splice(e.templates.begin(), e.templates, known->second);
       return release(id, e, d);
     }
-    // Over UDP a new definition replaces the old one (RFC 7011 §8.1). Over a stream it is an error of the exporter, and the
-    // new definition is still the better guess.
+    // Over UDP a new definition replaces the old one (RFC 7011 §8.4). Over a stream it has to be withdrawn first (§8.1), or records cannot
+    // be told apart any more (§9); the new definition is still the better guess.
     ++e.stats.template_changes;
+    if (e.key.session != 0) {
+      ++e.stats.bad_records;
+      ++counts.bad;
+      error(e, d.id, id, "template defined anew over a stream without its withdrawal");
+    }
     forget(e, known->second);
   }
   const size_t fields = definition.fields.size();

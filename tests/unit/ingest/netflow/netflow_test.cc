@@ -696,6 +696,23 @@ TEST(Ipfix, WithdrawalsCountInStreamsOnly) {
   EXPECT_TRUE(tcp.decoder.exporter_stats().empty());
 }
 
+TEST(Ipfix, OverAStreamANewDefinitionWithoutWithdrawalIsAnError) {  // RFC 7011 §8.1
+  const auto one = packet10(Wire().set(2, template10(256, {{8, 4}}))), other = packet10(Wire().set(2, template10(256, {{12, 4}})));
+  Collector udp;
+  udp.send(one);
+  EXPECT_EQ(udp.send(other).bad, 0u);
+  Collector tcp;
+  tcp.sender.session = 9;
+  tcp.send(one);
+  EXPECT_EQ(tcp.send(one).bad, 0u);  // the same again is no harm
+  EXPECT_EQ(tcp.send(other).bad, 1u);
+  EXPECT_EQ(tcp.decoder.errors().back().reason, "template defined anew over a stream without its withdrawal");
+  EXPECT_EQ(tcp.decoder.errors().back().template_id, 256);
+  tcp.send(packet10(Wire().set(256, Wire().ip("10.0.0.1"))));
+  EXPECT_EQ(tcp.rows.at(0)["dst_ip"], "10.0.0.1");  // by the new one
+  EXPECT_EQ(tcp.send(packet10(Wire().set(2, Wire().u16(256).u16(0)).set(2, template10(256, {{8, 4}})))).bad, 0u);
+}
+
 TEST(Ipfix, BothFamiliesInOneTemplate) {
   Collector c;
   c.send(packet10(Wire().set(2, template10(256, {{8, 4}, {12, 4}, {27, 16}, {28, 16}}))
