@@ -284,6 +284,13 @@ Status Impl::fixed_format(std::span<const uint8_t> packet, Exporter& e) {
     error(e, 0, 0, "NetFlow packet shorter than its records");
     return {};
   }
+  // A count that the length does not bear is as wrong when it is the smaller of the two. Zeros fill up a packet.
+  if (!all_zero(packet.subspan(format.header_bytes + count * record_bytes))) {
+    ++e.stats.bad_packets;
+    ++counts.bad;
+    error(e, 0, 0, "NetFlow packet longer than its records");
+    return {};
+  }
   header.uptime_ms = in.u32();
   const auto seconds = static_cast<int64_t>(in.u32());
   const uint32_t nanoseconds = in.u32();
@@ -295,9 +302,16 @@ Status Impl::fixed_format(std::span<const uint8_t> packet, Exporter& e) {
     const uint32_t engine = in.u16();  // type, id
     header.domain = engine;
     const uint16_t sampling = in.u16();
-    // Two bits of mode, fourteen of interval; 0 is no sampling.
-    rate = std::max<uint32_t>(sampling & 0x3fff, 1);
+    // Two bits of mode, fourteen of interval. A word of 0 is no sampling, or none told: many routers that sample leave it so. What the
+    // operator says of the exporter settles which of the two.
     Domain& d = domain(e, header.version, header.domain);
+    const bool operator_says = e.override && std::ranges::any_of(e.override->rates, [&](const RateOverride& r) {
+      return !r.interface && (!r.domain || *r.domain == header.domain);
+    });
+    if (sampling == 0 && operator_says)
+      d.rate.reset();
+    else
+      rate = std::max<uint32_t>(sampling & 0x3fff, 1);
     d.algorithm = static_cast<uint8_t>(sampling >> 14);
   }
   Domain& d = domain(e, header.version, header.domain);

@@ -69,6 +69,35 @@ TEST(NetFlow5, CountBeyondThePacketIsRefused) {
   }
 }
 
+TEST(NetFlow5, ASamplingWordOfZeroLeavesTheRateToTheOperator) {
+  Collector c;
+  c.send(packet5({{}}, 0, 0));
+  EXPECT_EQ(c.rows.at(0)["sampling_rate"], "1");
+  c.decoder.set_overrides({{.exporter = *parse_prefix("192.0.2.0/24"), .rates = {{.rate = 512}}}});
+  c.send(packet5({{}}, 1, 0));
+  EXPECT_EQ(c.rows.at(1)["sampling_rate"], "512");
+  c.send(packet5({{}}, 2, 1u << 14 | 100));  // what it does say holds
+  EXPECT_EQ(c.rows.at(2)["sampling_rate"], "100");
+}
+
+TEST(NetFlow5, WhatStandsBehindTheCountedRecordsIsRefused) {
+  Collector c;
+  auto fewer = packet5({{}, {}});
+  fewer[3] = 1;
+  EXPECT_EQ(c.send(fewer).bad, 1u);
+  auto rubbish = packet5({{}});
+  rubbish.push_back('x');
+  EXPECT_EQ(c.send(rubbish).bad, 1u);
+  Wire v1;
+  v1.u16(1).u16(0).u32(100'000).u32(kExportSeconds).u32(0).ip("1.1.1.1").zeros(48);
+  EXPECT_EQ(c.send(v1.bytes).bad, 1u);
+  EXPECT_TRUE(c.rows.empty());
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).bad_packets, 3u);
+  auto padded = packet5({{}});
+  padded.resize(padded.size() + 13);
+  EXPECT_EQ(c.send(padded).flows, 1u);
+}
+
 TEST(NetFlow5, EveryTruncationIsSafe) {
   const auto whole = packet5({{}, {}});
   for (size_t n = 0; n < whole.size(); ++n) {
