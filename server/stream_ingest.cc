@@ -157,6 +157,8 @@ class StreamIngestImpl final : public StreamIngest {
     log::warn("an IPFIX connection was closed: its stream makes no sense", {{"exporter", sluice::to_string(sender.ip)}, {"reason", detail}});
   }
   void gone(const ingest::PacketSender& sender) {
+    if (const auto waited = decoder_.finish_waiting(&sender, out_, sink_); waited.ok()) stats_.counts += *waited;
+    if (out_.rows() > 0) flush();
     decoder_.end_session(sender);
     connections_.erase(sender.session);
     stats_.open = connections_.size();

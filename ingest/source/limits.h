@@ -80,6 +80,9 @@ inline constexpr size_t kExportersMax = 16'384;
 inline constexpr size_t kPendingBytesPerExporter = 1u << 20;
 inline constexpr size_t kPendingBytesMax = 64u << 20;
 inline constexpr DurationNs kPendingAge = 30 * kMinute;
+// A record of structured data whose inner template came after it, or comes not at all, waits in the same room so long; then it is written
+// without that data, as it is when there is no room. Templates are sent anew each minute or so by what nests them (YAF, over UDP).
+inline constexpr DurationNs kPendingRecordAge = 5 * kMinute;
 // Metering and exporting processes of one observation domain that tell how much they left out; a router has one or two. Beyond: not
 // followed, and counted.
 inline constexpr size_t kReliabilityCountsPerDomainMax = 16;

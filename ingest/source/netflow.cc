@@ -35,14 +35,17 @@ PacketDecoder::~PacketDecoder() = default;
 
 Result<PacketCounts> PacketDecoder::decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at,
                                            FlowBatchBuilder& out, const FlowSink& sink) {
-  impl_->counts = {};
-  impl_->out = &out;
-  impl_->sink = &sink;
-  const Status status = impl_->decode(packet, sender, received_at);
-  impl_->out = nullptr;
-  impl_->sink = nullptr;
-  if (!status.ok()) return status.error();
-  return impl_->counts;
+  return impl_->counted(out, sink, [&] { return impl_->decode(packet, sender, received_at); });
+}
+
+Result<PacketCounts> PacketDecoder::finish_waiting(const PacketSender* sender, FlowBatchBuilder& out, const FlowSink& sink) {
+  const Exporter* only = nullptr;
+  if (sender) {
+    const auto it = impl_->by_key.find(impl_->key_of(*sender));
+    if (it == impl_->by_key.end()) return PacketCounts{};
+    only = &*it->second;
+  }
+  return impl_->counted(out, sink, [&] { return impl_->give_up_waiting(kTimestampMax, only); });
 }
 
 void PacketDecoder::note_error(const PacketSender& sender, TimestampNs received_at, const char* reason) {
@@ -54,8 +57,7 @@ void PacketDecoder::note_error(const PacketSender& sender, TimestampNs received_
 }
 
 void PacketDecoder::end_session(const PacketSender& sender) {
-  const ExporterKey key{sender.ip, impl_->options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}};
-  if (const auto it = impl_->by_key.find(key); it != impl_->by_key.end()) impl_->forget(it->second);
+  if (const auto it = impl_->by_key.find(impl_->key_of(sender)); it != impl_->by_key.end()) impl_->forget(it->second);
 }
 
 size_t PacketDecoder::expire(TimestampNs now) {
@@ -180,7 +182,7 @@ std::vector<ExporterName> PacketDecoder::names() const {
 // --- state --------------------------------------------------------------------------------------------------------
 
 Exporter& Impl::exporter(const PacketSender& sender, TimestampNs now) {
-  Exporter& e = exporter(ExporterKey{sender.ip, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}});
+  Exporter& e = exporter(key_of(sender));
   if (e.stats.packets == 0) e.stats.first_seen = now;
   e.stats.last_seen = now;
   e.stats.port = sender.port;
@@ -352,32 +354,30 @@ std::shared_ptr<const Template> Impl::ready(StoredTemplate& t, Exporter& e) {
   return t.ready;
 }
 
-void Impl::hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d) {
+bool Impl::hold(uint16_t id, uint16_t waits_for, std::shared_ptr<const Template> plan, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e, Domain& d) {
   // The container's own cost counts too, or empty sets would be free.
   const size_t cost = data.size() + sizeof(PendingSet);
-  if (e.pending_bytes + cost > limits::kPendingBytesPerExporter) {
-    ++e.stats.pending_dropped;
-    ++counts.bad;
-    error(e, d.id, id, "data without template, and no room to keep more of it");
-    return;
-  }
+  if (e.pending_bytes + cost > limits::kPendingBytesPerExporter) return false;
   while (pending_bytes + cost > limits::kPendingBytesMax) {
     ++pending.front().exporter->stats.pending_dropped;
     ++counts.bad;
     drop(pending.begin());
   }
-  pending.push_back(PendingSet{&e, &d, id, header, {data.begin(), data.end()}});
-  d.pending[id].push_back(std::prev(pending.end()));
+  pending_records += plan != nullptr;
+  pending.push_back(PendingSet{&e, &d, id, waits_for, std::move(plan), h, {data.begin(), data.end()}});
+  d.pending[waits_for].push_back(std::prev(pending.end()));
   e.pending_bytes += cost;
   pending_bytes += cost;
   ++counts.pending_sets;
+  return true;
 }
 
 void Impl::drop(std::list<PendingSet>::iterator p) {
   const size_t cost = p->data.size() + sizeof(PendingSet);
   p->exporter->pending_bytes -= cost;
   pending_bytes -= cost;
-  const auto waiting = p->domain->pending.find(p->template_id);
+  pending_records -= p->plan != nullptr;
+  const auto waiting = p->domain->pending.find(p->waits_for);
   std::erase(waiting->second, p);
   if (waiting->second.empty()) p->domain->pending.erase(waiting);
   pending.erase(p);
@@ -394,6 +394,7 @@ Status Impl::release(uint16_t id, Exporter& e, Domain& d) {
     const size_t cost = p->data.size() + sizeof(PendingSet);
     e.pending_bytes -= cost;
     pending_bytes -= cost;
+    pending_records -= p->plan != nullptr;
     ready_sets.push_back(std::move(*p));
     pending.erase(p);
   }
@@ -402,7 +403,21 @@ Status Impl::release(uint16_t id, Exporter& e, Domain& d) {
     uint64_t count = 0;
     bool counted = true;
     ++e.stats.pending_decoded;
-    SLUICE_TRY(records(ready(*stored->second, e), set.data, set.header, e, d, count, counted));
+    SLUICE_TRY(records(set.plan ? set.plan : ready(*stored->second, e), set.data, set.header, e, d, count, counted));
+  }
+  return {};
+}
+
+Status Impl::give_up_waiting(TimestampNs now, const Exporter* only) {
+  for (auto p = pending.begin(); p != pending.end();) {
+    const auto at = p++;
+    if (!at->plan || (only && at->exporter != only) || at->header.received_at + limits::kPendingRecordAge > now) continue;
+    const PendingSet record = *at;
+    drop(at);
+    const uint64_t flows_before = counts.flows;
+    place_fields(record.plan->definition, record.data, places);
+    SLUICE_TRY(rows(*record.plan, places, record.data.data(), record.data.size(), 1, record.header, *record.exporter, *record.domain));
+    record.exporter->stats.flows += counts.flows - flows_before;
   }
   return {};
 }

@@ -69,6 +69,10 @@ class PacketDecoder {
   Result<PacketCounts> decode(std::span<const uint8_t> packet, const PacketSender& sender, TimestampNs received_at,
                               FlowBatchBuilder& out, const FlowSink& sink);
 
+  // Writes records that wait for a template which their structured data wants, without that data: no more packets come (the end of a
+  // file, of the session of `sender`; nullptr: of all). Errors as decode().
+  Result<PacketCounts> finish_waiting(const PacketSender* sender, FlowBatchBuilder& out, const FlowSink& sink);
+
   // Notes trouble of an exporter that no packet shows: a stream that is none. `reason` is a literal.
   void note_error(const PacketSender& sender, TimestampNs received_at, const char* reason);
   // Forgets a session (TCP connection, file) and its templates.

@@ -59,9 +59,27 @@ struct PacketDecoder::Impl {
   void forget(std::list<Exporter>::iterator e);
   std::shared_ptr<const Template> ready(StoredTemplate& t, Exporter& e);
   const ExporterOverride* override_of(const IpAddress& ip) const;
-  void hold(uint16_t id, std::span<const uint8_t> data, Exporter& e, Domain& d);
+  // False: there is no room. `plan`: as in PendingSet.
+  bool hold(uint16_t id, uint16_t waits_for, std::shared_ptr<const Template> plan, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e, Domain& d);
   Status release(uint16_t id, Exporter& e, Domain& d);
   void drop(std::list<PendingSet>::iterator p);
+  // What `work` counts while its rows go to `rows` and `to`.
+  template <typename Work>
+  Result<PacketCounts> counted(FlowBatchBuilder& rows, const FlowSink& to, Work&& work) {
+    counts = {};
+    out = &rows;
+    sink = &to;
+    const Status status = work();
+    out = nullptr;
+    sink = nullptr;
+    if (!status.ok()) return status.error();
+    return counts;
+  }
+  // Writes records whose structured data waited in vain, without that.
+  Status give_up_waiting(TimestampNs now, const Exporter* only = nullptr);
+  ExporterKey key_of(const PacketSender& sender) const {
+    return {sender.ip, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}};
+  }
   // Charges the exporter for state that it makes us keep; false, and counted, when there is no room for it. `was`: what the
   // entry in its place costs now.
   bool charge(Exporter& e, size_t bytes, size_t was = 0);
@@ -84,6 +102,8 @@ struct PacketDecoder::Impl {
   uint64_t names_version = 0;
   std::list<PendingSet> pending;  // the oldest first
   size_t pending_bytes = 0;
+  size_t pending_records = 0;             // of `pending`, those with a plan
+  TimestampNs pending_records_at = 0;     // when they were looked through
 
   // Reasons are literals, so that their addresses tell them apart.
   struct ErrorKey {

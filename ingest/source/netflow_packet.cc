@@ -143,6 +143,10 @@ Status Impl::decode(std::span<const uint8_t> packet, const PacketSender& sender,
   header.port = sender.port;
   shares_left = limits::kSharedRatesPerPacket;
   if (is_sflow(packet)) return sflow(packet, sender);
+  if (pending_records > 0 && (received_at - pending_records_at >= limits::kPendingRecordAge / 10 || received_at < pending_records_at)) {
+    pending_records_at = received_at;
+    SLUICE_TRY(give_up_waiting(received_at));
+  }
   Exporter& e = exporter(sender, received_at);
   if (std::exchange(e.elements_changed, false)) ++e.generation;
   ++e.stats.packets;
@@ -340,7 +344,8 @@ Status Impl::records(const std::shared_ptr<const Template>& first_plan, std::spa
     }
     return {};
   }
-  if (!t->variable) {
+  const bool is_structured = has_structured_data(*t);
+  if (!t->variable && !is_structured) {
     size_t n = data.size() / t->min_length;
     // Some exporters pad a set with far more zeros than one record: those are no flows. Zeros between records are kept.
     while (h.version == 9 && n > 1 && all_zero(data.subspan((n - 1) * t->min_length, t->min_length))) --n;
@@ -372,8 +377,14 @@ Status Impl::records(const std::shared_ptr<const Template>& first_plan, std::spa
       break;
     }
     ++count;
-    SLUICE_TRY(rows(*t, places, data.data(), length, 1, h, e, d));
+    const std::span<const uint8_t> record = data.subspan(0, length);
     data = data.subspan(length);
+    if (is_structured) {
+      Lookup lookup(*this, e, d, h.domain);
+      if (const auto id = missing_template(*t, places, record.data(), lookup))
+        if (hold(t->definition.id, *id, t, record, h, e, d)) continue;
+    }
+    SLUICE_TRY(rows(*t, places, record.data(), length, 1, h, e, d));
   }
   return {};
 }
@@ -382,7 +393,11 @@ Status Impl::data_set(uint16_t id, std::span<const uint8_t> data, Exporter& e, D
   const auto stored = d.templates.find(id);
   if (stored == d.templates.end()) {
     counted = false;
-    hold(id, data, e, d);
+    if (!hold(id, id, nullptr, data, header, e, d)) {
+      ++e.stats.pending_dropped;
+      ++counts.bad;
+      error(e, d.id, id, "data without template, and no room to keep more of it");
+    }
     return {};
   }
   e.templates.splice(e.templates.begin(), e.templates, stored->second);

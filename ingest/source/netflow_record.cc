@@ -741,42 +741,48 @@ void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowStat
   row.add(s, p, length);
 }
 
-void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> data, RowState& row, FlowBatchBuilder& out,
-                                    RecordLookup& lookup, int depth) {
-  auto bad = [&] { row.bad_structure = true; };
-  if (depth >= limits::kStructuredDepthMax) return bad();
-  if (data.empty()) return bad();
+namespace {
+
+// Gives each value of structured data to `value`, by its step, and the ids of templates that are not known to `missing`. False: it does not
+// hold together, or a template is missing; what was given so far stands.
+template <typename Value, typename Missing>
+bool walk_structured(const Step& step, std::span<const uint8_t> data, RecordLookup& lookup, int& elements_left, Value&& value, Missing&& missing) {
+  if (data.empty()) return false;
   data = data.subspan(1);  // semantic: how the elements relate; the columns cannot tell
   // All records of `rest` by one template.
-  auto records = [&](uint16_t id, std::span<const uint8_t> rest) {
-    if (rest.empty()) return;
+  const auto records = [&](uint16_t id, std::span<const uint8_t> rest) {
+    if (rest.empty()) return true;
     const std::shared_ptr<const Template> t = lookup.sub_template(id);
-    if (!t) return bad();
+    if (!t) {
+      missing(id);
+      return false;
+    }
     std::vector<Place> places;
     while (rest.size() >= t->min_length) {
       const size_t length = place_fields(t->definition, rest, places);
-      if (length == 0) return bad();
+      if (length == 0) return false;
       for (const Step& s : t->plan.all) {
-        if (row.elements_left-- <= 0) return bad();
-        apply(s, rest.data() + places[s.field].offset, places[s.field].length, row, out, lookup, depth + 1);
+        if (elements_left-- <= 0) return false;
+        value(s, rest.data() + places[s.field].offset, places[s.field].length);
       }
       rest = rest.subspan(length);
     }
+    return true;
   };
   switch (step.type) {
     case ElementType::basic_list: {
-      if (data.size() < 4) return bad();
+      if (data.size() < 4) return false;
       auto id = static_cast<uint16_t>(load<2>(data.data()));
       const auto length = static_cast<uint16_t>(load<2>(data.data() + 2));
       uint32_t enterprise = 0;
       data = data.subspan(4);
       if (id & 0x8000) {
-        if (data.size() < 4) return bad();
+        if (data.size() < 4) return false;
         id &= 0x7fff;
         enterprise = static_cast<uint32_t>(load<4>(data.data()));
         data = data.subspan(4);
       }
-      if (length == 0) return bad();
+      if (length == 0) return false;
       const TemplateDefinition one{256, false, 0, {TemplateField{enterprise, id, length}}};
       const ResolvedElement e = resolve_element(one.fields[0], {}, {});
       Step s;
@@ -787,27 +793,59 @@ void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> d
       std::vector<Place> places;
       while (!data.empty()) {
         const size_t taken = place_fields(one, data, places);
-        if (taken == 0 || row.elements_left-- <= 0) return bad();
-        apply(s, data.data() + places[0].offset, places[0].length, row, out, lookup, depth + 1);
+        if (taken == 0 || elements_left-- <= 0) return false;
+        value(s, data.data() + places[0].offset, places[0].length);
         data = data.subspan(taken);
       }
-      return;
+      return true;
     }
     case ElementType::sub_template_list:
-      if (data.size() < 2) return bad();
+      if (data.size() < 2) return false;
       return records(static_cast<uint16_t>(load<2>(data.data())), data.subspan(2));
-    case ElementType::sub_template_multi_list:
+    case ElementType::sub_template_multi_list: {
+      bool all = true;
       while (!data.empty()) {
-        if (data.size() < 4) return bad();
+        if (data.size() < 4) return false;
         const auto id = static_cast<uint16_t>(load<2>(data.data()));
         const auto length = static_cast<size_t>(load<2>(data.data() + 2));
-        if (length < 4 || length > data.size() || row.elements_left-- <= 0) return bad();
-        records(id, data.subspan(4, length - 4));
+        if (length < 4 || length > data.size() || elements_left-- <= 0) return false;
+        all &= records(id, data.subspan(4, length - 4));
         data = data.subspan(length);
       }
-      return;
-    default: return bad();
+      return all;
+    }
+    default: return false;
   }
+}
+
+void find_missing(const Step& step, std::span<const uint8_t> data, RecordLookup& lookup, int& elements_left, int depth, std::optional<uint16_t>& found) {
+  if (step.convert != Convert::structured || depth >= limits::kStructuredDepthMax || found) return;
+  walk_structured(
+      step, data, lookup, elements_left,
+      [&](const Step& s, const uint8_t* p, size_t length) { find_missing(s, {p, length}, lookup, elements_left, depth + 1, found); },
+      [&](uint16_t id) { found = found.value_or(id); });
+}
+
+}  // namespace
+
+bool has_structured_data(const Template& t) {
+  return std::ranges::any_of(t.plan.rows, [](const Step& s) { return s.convert == Convert::structured; });
+}
+
+std::optional<uint16_t> missing_template(const Template& t, const std::vector<Place>& places, const uint8_t* record, RecordLookup& lookup) {
+  std::optional<uint16_t> found;
+  int elements_left = kStructuredElementsMax;
+  for (const Step& s : t.plan.rows) find_missing(s, {record + places[s.field].offset, places[s.field].length}, lookup, elements_left, 0, found);
+  return found;
+}
+
+void RecordWriter::apply_structured(const Step& step, std::span<const uint8_t> data, RowState& row, FlowBatchBuilder& out,
+                                    RecordLookup& lookup, int depth) {
+  const bool whole = depth < limits::kStructuredDepthMax &&
+                     walk_structured(
+                         step, data, lookup, row.elements_left,
+                         [&](const Step& s, const uint8_t* p, size_t length) { apply(s, p, length, row, out, lookup, depth + 1); }, [](uint16_t) {});
+  if (!whole) row.bad_structure = true;
 }
 
 void RecordWriter::write_totals(const TotalsPlan& plan, const std::vector<Place>& places, const uint8_t* record, const RecordContext& context,

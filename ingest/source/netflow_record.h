@@ -95,6 +95,11 @@ class RecordWriter {
   std::string extra_;
 };
 
+// Whether a record has structured data (RFC 6313), and the template that some of it wants and that is not known, however nested; nullopt:
+// none. What does not hold together is for the writer to tell. REQUIRES: as write()
+bool has_structured_data(const Template& t);
+std::optional<uint16_t> missing_template(const Template& t, const std::vector<Place>& places, const uint8_t* record, RecordLookup& lookup);
+
 // Big-endian unsigned number of up to 8 bytes. REQUIRES: length <= 8
 uint64_t load_number(const uint8_t* p, size_t length);
 // A value as `extra` shows it: numbers in decimal, addresses and times as FlowQL prints them, text as valid UTF-8 without

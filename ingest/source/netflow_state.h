@@ -98,10 +98,13 @@ struct StoredTemplate {
   uint32_t generation = 0;                // of the exporter, when made
 };
 
+// Data that waits for a template: a set for its own, or a record for one that its structured data wants.
 struct PendingSet {
   Exporter* exporter = nullptr;
   Domain* domain = nullptr;
   uint16_t template_id = 0;
+  uint16_t waits_for = 0;
+  std::shared_ptr<const Template> plan;  // of a record; nullptr: a set, whose template is not known
   PacketHeader header;
   std::vector<uint8_t> data;
 };

@@ -108,6 +108,12 @@ Result<DecodeReport> decode_packet_body(std::string_view body, const DecodeConte
   sender.session = packet_body_kind(body) == PacketBodyKind::ipfix_file ? 1 : 0;
   SLUICE_ASSIGN(DecodeReport report, decode_packet_body(body, context, sink, decoder, sender));
   // Data still waiting now waits in vain.
+  FlowBatchBuilder out;
+  SLUICE_ASSIGN(const PacketCounts waited, decoder.finish_waiting(nullptr, out, sink));
+  report.accepted += waited.flows;
+  report.clamped_times += waited.clamped_times;
+  report.cut_strings += waited.cut_strings;
+  if (out.rows() > 0) SLUICE_TRY(sink(out.finish()));
   report.rejected += decoder.expire(kTimestampMax);
   if (context.exporters != nullptr)
     for (ExporterStats& e : decoder.exporter_stats())

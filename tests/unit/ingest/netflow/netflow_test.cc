@@ -830,6 +830,56 @@ TEST(Ipfix, ListsKeepEachElement) {  // RFC 6313
   EXPECT_EQ(c.decoder.exporter_stats().at(0).bad_records, 0u);
 }
 
+TEST(Ipfix, StructuredDataWaitsForItsInnerTemplate) {
+  const auto list = [](const Wire& content) { return Wire().u8(content.bytes.size()) + content; };
+  const Wire outer = template10(256, {{8, 4}, {292, 65'535}});
+  const auto record = [&](const char* ip, uint16_t inner) { return Wire().ip(ip) + list(Wire().u8(3).u16(inner).u16(80)); };
+  // A record whose template is there does not wait for one whose template is not; nested data waits for each in turn.
+  Collector c;
+  c.send(packet10(Wire().set(2, outer + template10(301, {{7, 2}})).set(256, record("10.0.0.1", 300) + record("10.0.0.2", 301))));
+  ASSERT_EQ(c.rows.size(), 1u);
+  EXPECT_EQ(c.rows[0]["src_ip"], "10.0.0.2");
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).lost, 0u);
+  c.send(packet10(Wire().set(2, template10(300, {{7, 2}})), 2));
+  ASSERT_EQ(c.rows.size(), 2u);
+  EXPECT_EQ(c.rows[1]["src_ip"], "10.0.0.1");
+  EXPECT_EQ(c.rows[1]["src_port"], "80");
+  c.send(packet10(Wire().set(256, Wire().ip("10.0.0.3") + list(Wire().u8(3).u16(310) + list(Wire().u8(3).u16(311).u16(81)))), 2));
+  c.send(packet10(Wire().set(2, template10(310, {{292, 65'535}})), 3));
+  EXPECT_EQ(c.rows.size(), 2u);
+  c.send(packet10(Wire().set(2, template10(311, {{7, 2}})), 3));
+  ASSERT_EQ(c.rows.size(), 3u);
+  EXPECT_EQ(c.rows[2]["src_port"], "81");
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).bad_records, 0u);
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).pending_bytes, 0u);
+
+  // One that comes not at all costs only its part.
+  c.send(packet10(Wire().set(256, record("10.0.0.4", 999)), 3));
+  EXPECT_EQ(c.rows.size(), 3u);
+  c.now += limits::kPendingRecordAge;
+  c.send(packet10(Wire().set(2, outer), 4));
+  ASSERT_EQ(c.rows.size(), 4u);
+  EXPECT_EQ(c.rows[3]["src_ip"], "10.0.0.4");
+  EXPECT_FALSE(c.rows[3].has("src_port"));
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).bad_records, 1u);
+  EXPECT_EQ(c.decoder.exporter_stats().at(0).pending_bytes, 0u);
+
+  // Where there is no room, records do not wait, and none is lost.
+  Collector full;
+  full.send(packet10(Wire().set(2, outer)));
+  size_t sent = 0;
+  for (uint32_t i = 0; full.rows.empty() && i < 100; ++i) {
+    Wire many;
+    for (int n = 0; n < 200; ++n, ++sent) many = many + record("10.0.0.5", 999);
+    full.send(packet10(Wire().set(256, many), static_cast<uint32_t>(sent)));
+  }
+  EXPECT_LE(full.decoder.exporter_stats().at(0).pending_bytes, limits::kPendingBytesPerExporter);
+  full.now += limits::kPendingRecordAge;
+  full.send(packet10(Wire().set(2, outer)));
+  EXPECT_EQ(full.decoder.exporter_stats().at(0).pending_bytes, 0u);
+  EXPECT_EQ(full.decoder.exporter_stats().at(0).flows, sent);
+}
+
 TEST(Ipfix, StructuredDataIsBounded) {
   Collector c;
   // A list in a list in a list …, deeper than is followed; one of zero-size records; one that lies about its length.
