@@ -92,6 +92,30 @@ struct FeedRunner::Runner {
   }
 };
 
+namespace {
+
+// A key with a typo is what is missing, so it is told first.
+Result<std::unique_ptr<ingest::Feed>> make_feed(const ingest::FeedKind& kind, ingest::FeedSettings& settings) {
+  ingest::FeedSettings again = settings;
+  auto made = kind.make(settings);
+  if (made.ok()) return made;
+  again.assume_missing();
+  if (kind.make(again).ok()) SLUICE_TRY(again.finish());
+  return made;
+}
+
+// A source reads its format before anything else of a body.
+Status check_format(const ingest::FeedSettings& settings) {
+  if (settings.format.empty() || is_packet_source(settings.source)) return {};
+  ingest::DecodeContext context;
+  context.format = settings.format;
+  const auto decoded = decode_body(settings.source, "-\n", context, [](Batch&&) { return Status(); });
+  if (decoded.ok() || !decoded.error().message.starts_with("configured format")) return {};
+  return settings.error_at("format", decoded.error().message);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<FeedRunner>> FeedRunner::open(std::vector<ingest::FeedSettings> settings, Parts parts) {
   auto self = std::unique_ptr<FeedRunner>(new FeedRunner(std::move(parts)));
   if (settings.size() > limits::kFeedsMax)
@@ -111,12 +135,15 @@ Result<std::unique_ptr<FeedRunner>> FeedRunner::open(std::vector<ingest::FeedSet
       return s.error_at("source", s.source.empty() ? "is needed: the format of its records (" + known + ")"
                                                    : "there is no source '" + s.source + "' (known are " + known + ")");
     }
+    SLUICE_TRY(check_format(s));
+    if (const auto payload = s.options.find("payload"); s.kind == "kafka" && payload != s.options.end() && payload->second.value != "body" && !is_packet_source(s.source))
+      return s.error_at("payload", "'" + payload->second.value + "' goes with source = \"netflow\", which reads NetFlow, IPFIX and sFlow; '" + s.source + "' reads bodies");
     s.shape = feed_format(s.source);
     auto runner = std::make_unique<Runner>();
     runner->name = s.name;
     runner->kind = s.kind;
     runner->source = s.source;
-    SLUICE_ASSIGN(runner->feed, kind->make(s));
+    SLUICE_ASSIGN(runner->feed, make_feed(*kind, s));
     for (const auto& [key, what] : s.claims)
       if (!claims.insert(what).second) return s.error_at(key, "another feed takes from " + what + " already; each would take what is the other's");
     SLUICE_TRY(s.finish());

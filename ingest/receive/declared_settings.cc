@@ -52,6 +52,7 @@ Result<std::string> DeclaredSettings::text(const std::string& key, std::string_v
 
 Result<std::string> DeclaredSettings::required(const std::string& key) {
   const Option* option = find(key);
+  if (!option && assumes_missing_) return std::string("assumed");
   if (!option || option->value.empty()) return error_at(key, "is needed for a " + std::string(noun_) + " of kind '" + kind + "'");
   return option->value;
 }

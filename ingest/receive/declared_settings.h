@@ -53,6 +53,9 @@ class DeclaredSettings {
 
   // An error for the first key that no function above was asked for.
   Status finish() const;
+  // From here on a required key that is missing is taken for given: to learn which keys are known where one is missing, perhaps because
+  // it stands there with a typo. What is made of them then is to be thrown away.
+  void assume_missing() { assumes_missing_ = true; }
 
   // An error at a key's place (or the declaration's, when it is not there).
   Error error_at(const std::string& key, std::string_view what) const;
@@ -61,6 +64,7 @@ class DeclaredSettings {
   const Option* find(const std::string& key);
   std::string_view noun_, common_;
   std::set<std::string> asked_;
+  bool assumes_missing_ = false;
 };
 
 }  // namespace sluice::ingest

@@ -17,6 +17,26 @@ TEST(FeedBackoff, DoublesUpToFiveMinutesAndHalvesAtMost) {
   EXPECT_EQ(feed_backoff(1, 1), kSecond / 2);
 }
 
+TEST_F(IntakeTest, ADeclarationThatMakesNoSenseIsRefusedByItsKey) {
+  const auto refused = [&](const char* kind, const char* source, const char* format, std::map<std::string, std::string> keys) {
+    ingest::FeedSettings settings;
+    settings.name = "f";
+    settings.kind = kind;
+    settings.source = source;
+    settings.format = format;
+    settings.place = "t.toml:1";
+    for (const auto& [key, value] : keys) settings.options[key] = {value, "t.toml:7"};
+    const auto made = FeedRunner::open({settings}, {*store_, clock_, metrics_, *losses_, *ingest_, [] {}});
+    return made.ok() ? std::string("made") : made.error().message;
+  };
+  EXPECT_EQ(refused("folder", "aws_vpc", "${srcaddr} ${dstaddr} ${end}", {{"path", root_}}), "made");
+  EXPECT_EQ(refused("folder", "aws_vpc", "${bogus} ${foo}", {{"path", root_}}).find("t.toml:1: feed 'f': format: configured format"), 0u);
+  EXPECT_EQ(refused("folder", "aws_vpc", "", {{"paht", root_}}).find("t.toml:7: feed 'f': paht: is not known"), 0u);
+  EXPECT_EQ(refused("folder", "aws_vpc", "", {}).find("t.toml:1: feed 'f': path: is needed"), 0u);
+  EXPECT_EQ(refused("kafka", "aws_vpc", "", {{"brokers", "127.0.0.1:1"}, {"topics", "t"}, {"payload", "datagram"}}).find("t.toml:7: feed 'f': payload: "), 0u);
+  EXPECT_EQ(refused("kafka", "netflow", "", {{"brokers", "127.0.0.1:1"}, {"topics", "t"}, {"payload", "datagram"}}), "made");
+}
+
 TEST_F(IntakeTest, CommitsTheCheckpointWithTheRowsAndErasesByAnEmptyValue) {
   ingest::FeedPiece piece;
   piece.object = "a";
