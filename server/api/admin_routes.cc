@@ -100,7 +100,8 @@ void answer_sampling_add(Call& call, server::ExporterBook& exporters, const Cloc
       const auto prefix = parse_prefix(value.get<std::string>());
       if (!prefix) return refuse("'exporter' is an address or CIDR block, not '" + value.get<std::string>() + "'");
       rule.exporter = *prefix;
-    } else if (key == "rate" && is_number && value.get<uint32_t>() > 0) {
+    } else if (key == "rate") {
+      if (!is_number || value.get<uint32_t>() == 0) return refuse("'rate' is a whole number from 1 to " + std::to_string(UINT32_MAX) + ": one packet in so many was looked at");
       rule.rate = value.get<uint32_t>();
     } else if (key == "domain" && is_number) {
       rule.domain = value.get<uint32_t>();
