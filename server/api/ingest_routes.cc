@@ -47,6 +47,11 @@ http::Admission admit_ingest(const http::Request& head, std::optional<uint64_t> 
     admission.refusal = unknown_source(source);
     return admission;
   }
+  for (const auto& [name, value] : head.query)
+    if (name != "format") {
+      admission.refusal = error_response(400, "invalid_argument", "there is no parameter '" + name.substr(0, 100) + "' here", "known: format");
+      return admission;
+    }
   if (const auto compression = ingest::compression_of(head.header("content-encoding")); !compression.ok()) {
     admission.refusal = error_response(415, to_string(compression.error().code), compression.error().message);
     return admission;

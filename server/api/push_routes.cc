@@ -192,6 +192,7 @@ std::string pubsub_credential(const http::Request& request) { return query_token
 
 http::Response firehose_refusal(const http::Request& request, const http::Response& refusal, const Clock& clock) {
   std::string message = "refused";
+  const bool has_key = !request.header("x-amz-firehose-access-key").empty() || !request.header("authorization").empty();
   const auto at = refusal.body.find("\"message\":\"");
   if (at != std::string::npos) {
     const size_t begin = at + 11;
@@ -199,6 +200,7 @@ http::Response firehose_refusal(const http::Request& request, const http::Respon
     while (end < refusal.body.size() && refusal.body[end] != '"') end += refusal.body[end] == '\\' ? 2 : 1;
     message = refusal.body.substr(begin, end - begin);
   }
+  if (refusal.status == 401 && !has_key) message = "X-Amz-Firehose-Access-Key is missing: the stream's destination needs an access key, which is a token of role ingest";
   http::Response response = firehose_response(refusal.status, request.header("x-amz-firehose-request-id").substr(0, kRequestIdBytesMax), clock, message);
   response.headers = refusal.headers;
   return response;

@@ -304,6 +304,9 @@ settle = "200ms"
             unknown = s.post("/v1/ingest/aws_vcp", b"x")
             self.assertEqual(unknown.status, 404)
             self.assertIn("aws_vpc", unknown.error["hint"])
+            parameter = s.post(AWS + "?fromat=x", b"x")
+            self.assertEqual(parameter.status, 400)
+            self.assertIn("fromat", parameter.error["message"])
             self.assertEqual(s.post(AWS, b"x" * 100_001).status, 413)
             self.assertEqual(s.post("/v1/ingest/netflow", b"nonsense").status, 422)
             self.assertEqual(s.post(AWS, b"", headers={"X-Sluice-Object": "o" * 2000}).status, 422)
@@ -751,6 +754,13 @@ to = "2020-02-01T00:00:00Z"
 
     def sampling(self, s, **members):
         return s.post("/v1/admin/sampling", json.dumps(members), headers={"Content-Type": "application/json"})
+
+    def test_a_rate_that_is_none_is_refused(self):
+        with Sluiced(*self.flags, data=self.folder + "/data") as s:
+            for rate in (0, -1, 1.5, "x", 2**32):
+                answer = self.sampling(s, exporter="127.0.0.1", rate=rate)
+                self.assertEqual(answer.status, 400)
+                self.assertIn("'rate' is a whole number from 1", answer.error["message"])
 
     def test_a_wrong_rate_is_put_right_for_stored_flows(self):
         total = "from flows | stats b = sum(bytes), r = sum(raw_bytes)"
