@@ -191,7 +191,7 @@ enum class After { keep, remove, move };
 struct Options {
   std::string path;
   std::vector<std::string> globs, excludes;
-  bool recursive = false, follow = true, from_end = false;
+  bool recursive = false, follow = true, from_end = false, follow_links = false;
   DurationNs period = kSecond, settle = 10 * kSecond, finish_after = 0;
   After after = After::keep;
   std::string move_to;
@@ -328,7 +328,13 @@ class FolderFeed final : public Feed {
         continue;
       }
       if (!matches(name, relative)) continue;
-      if (S_ISLNK(s.st_mode) && ::stat(path.c_str(), &s) != 0) continue;
+      if (S_ISLNK(s.st_mode)) {
+        if (!may_follow(path)) {
+          note(path + " is a link that leads out of the directory; follow_links = true reads what it leads to");
+          continue;
+        }
+        if (::stat(path.c_str(), &s) != 0) continue;
+      }
       if (!S_ISREG(s.st_mode)) continue;
       if (found.size() >= limits::kFeedFilesMax) {
         note("more than " + std::to_string(limits::kFeedFilesMax) + " files; those beyond wait until others are gone");
@@ -339,6 +345,16 @@ class FolderFeed final : public Feed {
       found.push_back({id, path, relative, static_cast<uint64_t>(s.st_size), mtime_of(s)});
     }
     return {};
+  }
+
+  // Whoever may put files into the directory is not thereby allowed to have any other of the server's read.
+  bool may_follow(const std::string& link) const {
+    if (options_.follow_links) return true;
+    std::error_code code;
+    const std::string root = std::filesystem::canonical(options_.path, code).string() + "/";
+    if (code) return false;
+    const std::string target = std::filesystem::canonical(link, code).string();
+    return !code && target.starts_with(root);
   }
 
   bool matches(const std::string& name, const std::string& relative) const {
@@ -936,6 +952,7 @@ Result<std::unique_ptr<Feed>> make_folder_feed(FeedSettings& settings) {
   SLUICE_ASSIGN(o.excludes, settings.list("exclude"));
   SLUICE_ASSIGN(o.recursive, settings.flag("recursive", false));
   SLUICE_ASSIGN(o.follow, settings.flag("follow", true));
+  SLUICE_ASSIGN(o.follow_links, settings.flag("follow_links", false));
   SLUICE_ASSIGN(o.period, settings.duration("period", kSecond, 10 * kMillisecond, kHour));
   SLUICE_ASSIGN(o.settle, settings.duration("settle", 10 * kSecond, 0, kDay));
   constexpr std::string_view kStarts[] = {"beginning", "end"};

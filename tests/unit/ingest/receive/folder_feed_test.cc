@@ -372,6 +372,22 @@ TEST_F(FolderTest, AKillBeforeItIsKnownWhatBecameOfAFileLosesNothing) {
   }
 }
 
+TEST_F(FolderTest, LinksThatLeadOutAreFollowedWhenToldTo) {
+  std::ofstream(root_ + "/outside") << "secret\n";
+  append("inside", "one\n");
+  fs::create_symlink(root_ + "/outside", at("out"));
+  fs::create_symlink("../outside", at("out2"));
+  fs::create_symlink("inside", at("again"));  // a second name of the same file
+  fs::create_symlink("nowhere", at("broken"));
+  poll();
+  EXPECT_EQ(all(), "one ");
+  EXPECT_NE(feed_->backlog().note.find("follow_links"), std::string::npos);
+  options_["follow_links"] = "true";
+  restart();
+  poll();
+  EXPECT_EQ(all(), "one secret ");
+}
+
 TEST_F(FolderTest, AGrowingFileOfRubbishIsToldOfOnce) {
   append("rubbish", "!\n");
   poll(4);
