@@ -233,7 +233,11 @@ class Uploader {
       // One byte more than the limit tells a full body from a too large one.
       const size_t want = splittable ? kBodyBytes : kWholeBodyBytesMax + 1;
       error.clear();
-      const bool more = buffer.size() >= want || reader->read(buffer, want - buffer.size(), error);
+      bool more = true;
+      // To the end, or to what a body holds: a last line without an end goes with those before it.
+      do {
+        more = buffer.size() >= want || reader->read(buffer, want - buffer.size(), error);
+      } while (more && error.empty() && buffer.size() < want);
       if (!error.empty()) return fail(name_ + ": " + error);
       // Parquet and protocol buffers hold no lines, whatever their source is.
       if (first && splittable && is_binary(buffer)) {
