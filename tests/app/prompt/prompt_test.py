@@ -294,6 +294,12 @@ def main():
         check("ingest tells what was taken", sent.returncode == 0 and "3 flows accepted, 0 records rejected, 1 without data" in sent.stdout, sent.stdout + sent.stderr)
         again = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", log], env=dict(os.environ, **env), capture_output=True, text=True)
         check("the same file counts once", "1 body known already" in again.stdout, again.stdout + again.stderr)
+        open_end = f"{folder}/open-end.log"
+        with open(open_end, "w") as f:
+            f.write(LOG.split("\n")[0] + "\n2 123456789012 eni-9 - - - - - - - 1763625600 1763625660 - NODATA")
+        for known in (0, 1):
+            whole = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", open_end], env=dict(os.environ, **env, NO_COLOR="1"), capture_output=True, text=True)
+            check(f"a file without a last line end is one body, sent {known + 1} times", ("1 body known already" in whole.stdout) == bool(known) and "bodies" not in whole.stdout, whole.stdout + whole.stderr)
         asked = subprocess.run([f"{bin_folder}/sluice", "query", "src_ip in $who | stats n = count()", "--param", "who=10.0.0.5", "--param", "who=203.0.113.9", "--format", "csv"],
                                env=dict(os.environ, **env), capture_output=True, text=True)
         check("a parameter given twice is a list", asked.stdout.split() == ["n", "2"], asked.stdout + asked.stderr)
