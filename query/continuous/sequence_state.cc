@@ -17,7 +17,13 @@ constexpr size_t kProgressRows = 32;
 }  // namespace
 
 SequenceState::SequenceState(RulePtr rule, const Resume& from, bool keeps_settled)
-    : RuleState(std::move(rule)), spec_(*rule_->sequence), grace_(keeps_settled ? rule_->grace : 0), began_at_(std::max(kEarliest, from.frontier)), table_(types_of(spec_.keys)) {
+    : RuleState(std::move(rule)),
+      spec_(*rule_->sequence),
+      least_rows_(std::accumulate(spec_.steps.begin(), spec_.steps.end(), uint64_t{0}, [](uint64_t sum, const SequenceStep& s) { return sum + s.count; })),
+      scratch_(spec_),
+      grace_(keeps_settled ? rule_->grace : 0),
+      began_at_(std::max(kEarliest, from.frontier)),
+      table_(types_of(spec_.keys)) {
   if (const auto checkpoint = checkpoint_of(from.checkpoint)) {
     resumed_before_ = checkpoint->told_before;
     for (const auto& mark : checkpoint->marks) marks_.emplace(mark.key, mark);
@@ -141,16 +147,16 @@ void SequenceState::look_at(Key& key) {
     std::inplace_merge(key.rows.begin(), middle, key.rows.end());
     key.sorted = key.rows.size();
   }
-  std::optional<SequenceProgress> own;
-  if (key.progress)
+  if (!key.progress && key.rows.size() < std::max<uint64_t>(least_rows_, 1)) return;
+  if (key.progress) {
     progress_bytes_ -= key.progress->byte_size();
-  else if (key.rows.size() >= kProgressRows)
-    key.progress = std::make_unique<SequenceProgress>(spec_), key.seen = 0;
-  else
-    own.emplace(spec_);
-  SequenceProgress& progress = own ? *own : *key.progress;
+  } else if (key.rows.size() >= kProgressRows) {
+    key.progress = std::make_unique<SequenceProgress>(spec_);
+    key.seen = 0;
+  }
+  SequenceProgress& progress = key.progress ? *key.progress : scratch_;
   std::vector<Found> before;
-  if (own || !is_in_order || key.seen == 0) {
+  if (!key.progress || !is_in_order || key.seen == 0) {
     progress.clear();
     key.seen = 0;
     before.swap(key.found);

@@ -79,6 +79,8 @@ class SequenceState final : public RuleState {
   TimestampNs told_before() const;
 
   const SequenceSpec& spec_;
+  const uint64_t least_rows_;   // of any sequence
+  SequenceProgress scratch_;    // of keys that keep none of their own
   const DurationNs grace_;
   TimestampNs began_at_ = kEarliest, resumed_before_ = kTimestampMin, settled_before_ = kTimestampMin, swept_at_ = kTimestampMin;
   std::unordered_map<uint64_t, Checkpoint::Mark> marks_;  // of the checkpoint, until their keys are there
