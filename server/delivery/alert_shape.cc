@@ -215,9 +215,9 @@ std::string ocsf_text(const Notice& n) {
                    {"finding_info", std::move(finding)}};
   ordered_json evidence = ordered_json::object();
   const auto side = [&](const char* name, const std::optional<IpAddress>& ip, const std::optional<uint64_t>& port) {
-    if (!ip && !port) return;
+    if (!ip) return;  // an endpoint is known by more than its port, which stands among the values
     ordered_json end;
-    if (ip) end["ip"] = to_string(*ip);
+    end["ip"] = to_string(*ip);
     if (port) end["port"] = *port;
     evidence[name] = std::move(end);
   };

@@ -269,6 +269,21 @@ json ocsf_of(const Rows& rows, size_t row) {
     out["action_id"] = !is_known ? 0 : allowed ? 1 : 2;
     out["disposition_id"] = !is_known ? 0 : allowed ? 1 : dropped ? 6 : 2;
   }
+  // Attributes of profiles say which: security_control wants an action.
+  json profiles = json::array();
+  if (out.contains("cloud")) profiles.push_back("cloud");
+  if (out.contains("action_id") || out.contains("firewall_rule")) {
+    profiles.push_back("security_control");
+    if (!out.contains("action_id")) out["action_id"] = 0;
+  }
+  if (!profiles.empty()) out["metadata"]["profiles"] = std::move(profiles);
+  // The destination is required, and an endpoint has one of these.
+  for (const char* side : {"src_endpoint", "dst_endpoint"}) {
+    if (!out.contains(side) && side != std::string_view("dst_endpoint")) continue;
+    json& endpoint = out[side];
+    constexpr const char* kIdentities[] = {"ip", "hostname", "instance_uid", "interface_uid", "svc_name"};
+    if (std::none_of(std::begin(kIdentities), std::end(kIdentities), [&](const char* name) { return endpoint.contains(name); })) endpoint["name"] = "unknown";
+  }
   const auto sum = [&](const char* there, const char* back, const char* field) {
     const auto a = rows.number(there, row), b = rows.number(back, row);
     if (a || b) out["traffic"][field] = a.value_or(0) + b.value_or(0);
