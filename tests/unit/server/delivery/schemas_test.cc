@@ -2,6 +2,7 @@
 // is required, whatever the alert or the flow lacks. tests/live/schemas_test.py asks the whole published schema, where packages can be had.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
