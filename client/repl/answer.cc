@@ -123,7 +123,8 @@ bool read_columns(std::string_view text, std::vector<AnswerColumn>& columns, std
 bool read_rows(std::string_view text, const std::vector<AnswerColumn>& columns, std::vector<std::vector<Cell>>& rows, std::string& why) {
   try {
     rows.clear();
-    for (const auto& r : json::parse(text).at("rows")) rows.push_back(row_of(r, columns));
+    const json j = json::parse(text);
+    for (const auto& r : j.at("rows")) rows.push_back(row_of(r, columns));
     return true;
   } catch (const std::exception& e) {
     why = not_understood(e);

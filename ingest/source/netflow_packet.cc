@@ -288,8 +288,9 @@ Status Impl::fixed_format(std::span<const uint8_t> packet, Exporter& e) {
     error(e, 0, 0, "NetFlow packet shorter than its records");
     return {};
   }
-  // A count that the length does not bear is as wrong when it is the smaller of the two. Zeros fill up a packet.
-  if (!all_zero(packet.subspan(format.header_bytes + count * record_bytes))) {
+  // Two bytes are all that tells a v1 packet from rubbish, so its count must bear out the length (zeros may fill it up). Exporters of v5 are seen
+  // that put bytes of their own behind the records.
+  if (version == 1 && !all_zero(packet.subspan(format.header_bytes + count * record_bytes))) {
     ++e.stats.bad_packets;
     ++counts.bad;
     error(e, 0, 0, "NetFlow packet longer than its records");

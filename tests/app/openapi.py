@@ -7,6 +7,7 @@ import base64
 import datetime
 import ipaddress
 import json
+import math
 import re
 
 # Said for people, and nothing to check.
@@ -167,7 +168,8 @@ class Maker:
             low, high = schema.get("minimum", -2**63), schema.get("maximum", 2**64 - 1)
             return rng.choice([n for n in [low, high, *self.NUMBERS] if low <= n <= high])
         if kind == "number":
-            return rng.choice([0, 1, -1, 0.5, 1e308, -2.5e-9, 2**53 + 1])
+            low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+            return rng.choice([n for n in (0, 1, -1, 0.5, 1e308, -2.5e-9, 2**53 + 1, low, high) if low <= n <= high and math.isfinite(n)])
         if kind == "boolean":
             return rng.random() < 0.5
         if kind == "null":
