@@ -41,6 +41,8 @@ inline constexpr size_t kListBodyBytesMax = 64u << 20;
 // be gigabytes. An indicator has some fifteen, an attribute of MISP some twenty. Beyond: 413.
 inline constexpr size_t kListJsonValuesMax = 4'000'000;
 inline constexpr size_t kListJsonDepthMax = 64;
+// How much of a document's first line is looked at to tell CSV from plain text: a header of some hundred columns. What lies beyond is not looked at.
+inline constexpr size_t kListHeaderBytesMax = 4'096;
 
 // --- pushes: what clouds send ---------------------------------------------------------------------------------------
 // A key in X-Amz-Firehose-Access-Key (AWS's bound). Beyond: 401.

@@ -24,6 +24,12 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
+// Windows programs put a byte order mark before UTF-8.
+std::string_view without_mark(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  return text;
+}
+
 class Reader {
  public:
   void add(std::string_view item, TimestampNs end = kTimestampMax) {
@@ -100,30 +106,50 @@ std::vector<std::string> next_record(std::string_view& text) {
   return fields;
 }
 
+constexpr std::array<std::string_view, 15> kItemNames = {"item", "indicator", "indicator_value", "value", "ip", "ip_address", "dst_ip", "address", "cidr", "network", "prefix", "port", "asn", "ioc_value", "domain"};
+constexpr std::array<std::string_view, 5> kEndNames = {"expires", "expires_at", "valid_until", "until", "expiration"};
+
+// Where a header has one of `names`; the first of them that it has at all.
+template <size_t N>
+std::optional<size_t> named(const std::vector<std::string>& fields, const std::array<std::string_view, N>& names) {
+  for (const std::string_view name : names)
+    for (size_t i = 0; i < fields.size(); ++i)
+      if (equal_ignoring_case(trimmed(fields[i]), name)) return i;
+  return std::nullopt;
+}
+
+// Feeds begin with comments.
+void skip_line(std::string_view& text) { text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1); }
+
+// Whether the text begins with a header of several names, one of which we know to hold items: as plain text each of its rows would be a word that matches nothing.
+bool begins_as_csv(std::string_view text) {
+  while (!text.empty() && (text.front() == '#' || trimmed(text.substr(0, text.find('\n'))).empty())) skip_line(text);
+  text = text.substr(0, std::min(text.find('\n'), limits::kListHeaderBytesMax));
+  const auto fields = next_record(text);
+  const auto is_name = [](std::string_view field) {
+    field = trimmed(field);
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+    return field.empty() || (is_letter(field.front()) && std::all_of(field.begin(), field.end(), [&](char c) { return is_letter(c) || (c >= '0' && c <= '9') || std::string_view(" -.()").find(c) != std::string_view::npos; }));
+  };
+  return fields.size() > 1 && named(fields, kItemNames) && std::all_of(fields.begin(), fields.end(), is_name);
+}
+
 void read_csv(std::string_view text, Reader& reader) {
-  constexpr std::array<std::string_view, 14> kItem = {"item", "indicator", "indicator_value", "value", "ip", "ip_address", "dst_ip", "address", "cidr", "network", "prefix", "port", "asn", "ioc_value"};
-  constexpr std::array<std::string_view, 5> kEnd = {"expires", "expires_at", "valid_until", "until", "expiration"};
   size_t item = 0;
   std::optional<size_t> end;
   bool is_first = true;
   while (!text.empty()) {
-    if (text.front() == '#') {  // feeds begin with a comment
-      text.remove_prefix(std::min(text.size(), text.find('\n') == std::string_view::npos ? text.size() : text.find('\n') + 1));
+    if (text.front() == '#') {
+      skip_line(text);
       continue;
     }
     const auto fields = next_record(text);
     if (fields.size() == 1 && trimmed(fields[0]).empty()) continue;
     if (is_first) {
       is_first = false;
-      const auto named = [&](const auto& names) -> std::optional<size_t> {
-        for (const std::string_view name : names)
-          for (size_t i = 0; i < fields.size(); ++i)
-            if (equal_ignoring_case(trimmed(fields[i]), name)) return i;
-        return std::nullopt;
-      };
-      if (const auto at = named(kItem)) {
+      if (const auto at = named(fields, kItemNames)) {
         item = *at;
-        end = named(kEnd);
+        end = named(fields, kEndNames);
         continue;
       }
     }
@@ -449,6 +475,7 @@ std::optional<ListFormat> list_format_of(std::string_view word) {
 }
 
 ListFormat guess_list_format(std::string_view content_type, std::string_view text) {
+  text = without_mark(text);
   const std::string type = lower_case(trimmed(content_type.substr(0, content_type.find(';'))));
   if (type == "text/csv") return ListFormat::csv;
   if (type.find("stix") != std::string::npos || type.find("taxii") != std::string::npos) return ListFormat::stix;
@@ -457,11 +484,11 @@ ListFormat guess_list_format(std::string_view content_type, std::string_view tex
     // A bundle says so among its first keys; a MISP document never does.
     return text.find("\"Attribute\"") == std::string_view::npos && text.find("\"objects\"") != std::string_view::npos ? ListFormat::stix : ListFormat::misp;
   }
-  return ListFormat::plain;
+  return begins_as_csv(text) ? ListFormat::csv : ListFormat::plain;
 }
 
 Result<ReadList> read_list(ListFormat format, std::string_view text) {
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  text = without_mark(text);
   Reader reader;
   if (format == ListFormat::plain) {
     read_plain(text, reader);

@@ -4,8 +4,8 @@
 // would match more than its author meant), an indicator that was revoked. One record that is not understood costs only itself.
 //
 //   plain   an item a line; '#', ';' and "//" begin a comment; "ITEM until TIME" expires
-//   csv     a column named like item, indicator, value, ip, address, cidr, network, prefix, port or asn, else the first; one named like
-//           expires, valid_until or until is its end
+//   csv     a column named like item, indicator, value, ip, address, cidr, network, prefix, port, asn or domain, else the first; one named
+//           like expires, valid_until or until is its end
 //   stix    indicators with a pattern of type "stix": comparisons of ipv4-addr:value, ipv6-addr:value, network-traffic:src_ref.value,
 //           dst_ref.value, src_port, dst_port and autonomous-system:number by =, IN or ISSUBSET, joined by OR; AND only with a comparison of a
 //           …type, which says nothing new. valid_until is its end. (STIX 2.1, §4.7 and §9)
@@ -28,7 +28,8 @@ namespace sluice::server {
 
 enum class ListFormat { plain, csv, stix, misp };
 std::optional<ListFormat> list_format_of(std::string_view word);
-// From a Content-Type and, where that says only JSON or nothing, the text itself.
+// From a Content-Type and, where that names neither CSV nor STIX, the text itself: many clients label what they send as a form, or not at all.
+// CSV without a header of several names is told from plain text by the Content-Type alone.
 ListFormat guess_list_format(std::string_view content_type, std::string_view text);
 
 struct ReadList {

@@ -101,6 +101,23 @@ TEST(ListFormat, IsGuessed) {
   EXPECT_EQ(guess_list_format("", "10.0.0.1\n"), ListFormat::plain);
 }
 
+TEST(ListFormat, CsvIsToldByItsHeaderWhateverItIsLabelled) {
+  for (const char* type : {"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"})
+    for (const char* text : {"indicator,until\n203.0.113.7,2027-01-01\n", "\xef\xbb\xbfIP,Note\r\n203.0.113.7,x\r\n", "# feed\n\n\"first seen (UTC)\",\"dst_ip\"\n\"2026-01-01\",\"203.0.113.7\"\n",
+                             "cidr,", "# no end of line\ndomain,valid_until"})
+      EXPECT_EQ(guess_list_format(type, text), ListFormat::csv) << type << " " << text;
+  // Lines of items stay what they are: addresses with commas, words that are names of columns alone, names of which none is known.
+  for (const char* text : {"203.0.113.7,198.51.100.1\n", "port\n443\n", "port,443\n", "guest,servers\n", "# ip,until\n203.0.113.7\n", "#", "\n", ""})
+    EXPECT_EQ(guess_list_format("", text), ListFormat::plain) << text;
+  EXPECT_EQ(read(ListFormat::csv, "domain,until\nbad.example,2027-01-01\n").items, Items{"bad.example"});
+}
+
+TEST(ListFormat, AHeaderIsLookedForUpToItsBound) {
+  const auto header = [](size_t bytes) { return "ip,value," + std::string(bytes - 12, 'n') + ",.x\n"; };
+  EXPECT_EQ(guess_list_format("", header(limits::kListHeaderBytesMax)), ListFormat::plain) << "'.x' is no name, and is seen";
+  EXPECT_EQ(guess_list_format("", header(limits::kListHeaderBytesMax + 2)), ListFormat::csv) << "what lies beyond is not looked at";
+}
+
 // A tree takes a hundred bytes for what is two bytes of text: at the bounds it is read, one past it is refused before it is made.
 TEST(ListFormat, TheTreeOfADocumentIsBounded) {
   const auto values = [](size_t count) {  // the object, its list, and as many numbers as are left
