@@ -30,6 +30,37 @@ std::string_view without_mark(std::string_view text) {
   return text;
 }
 
+bool is_all_of(std::string_view text, std::string_view set) { return text.find_first_not_of(set) == std::string_view::npos; }
+constexpr std::string_view kDigits = "0123456789", kHex = "0123456789abcdefABCDEF";
+
+// Four numbers with dots, whatever numbers they are.
+bool looks_like_v4(std::string_view text) {
+  return std::count(text.begin(), text.end(), '.') == 3 && text.front() != '.' && text.back() != '.' && text.find("..") == std::string_view::npos && is_all_of(text, "0123456789.");
+}
+
+// Whether whoever wrote it must have meant an address, a block or a range of addresses. What else has dots and colons is a word: the address of a card
+// (00:00:5e:00:53:01), an address with a port, what rules join of two columns.
+bool looks_like_address(std::string_view item) {
+  if (const size_t dash = item.find('-'); dash != std::string_view::npos && dash > 0 && dash + 1 < item.size())
+    return looks_like_v4(item.substr(0, dash)) && looks_like_v4(item.substr(dash + 1));
+  const size_t slash = item.find('/');
+  const std::string_view base = item.substr(0, slash);
+  if (base.empty()) return false;
+  if (looks_like_v4(base)) return true;
+  const bool is_block = slash != std::string_view::npos && slash + 1 < item.size() && is_all_of(item.substr(slash + 1), kDigits);
+  if (is_block && base.find('.') != std::string_view::npos && is_all_of(base, "0123456789.")) return true;  // 10.0/16
+  const auto colons = std::count(base.begin(), base.end(), ':');
+  if (is_block) return colons >= 2;
+  const std::string_view first = base.substr(0, base.find(':'));
+  if (base.find("::") != std::string_view::npos) return base.starts_with("::") || (first.size() <= 4 && is_all_of(first, kHex) && first.find_first_of(kDigits) != std::string_view::npos);
+  return colons == 7 && first.size() <= 4 && is_all_of(first, kHex);
+}
+
+bool is_range(std::string_view item) {
+  const size_t dash = item.find('-');
+  return dash != std::string_view::npos && parse_ip(item.substr(0, dash)) && parse_ip(item.substr(dash + 1));
+}
+
 class Reader {
  public:
   void add(std::string_view item, TimestampNs end = kTimestampMax) {
@@ -37,6 +68,8 @@ class Reader {
     if (item.empty()) return;
     // Items are told as text, and text in another encoding would match nothing of what flows say.
     if (!is_utf8(item)) return leave_out("text that is not UTF-8");
+    // As a word it would match nothing, and whoever wrote it would not know.
+    if (looks_like_address(item) && !parse_prefix(item) && !is_range(item)) return leave_out("no address or block, though it looks like one");
     out.items.emplace_back(item);
     out.ends.push_back(end);
   }

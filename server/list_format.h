@@ -1,6 +1,6 @@
 // Watch-lists as others write them: plain text, CSV, STIX 2.1 bundles of indicators, events of a MISP feed.
 //
-// What a list cannot hold is left out and counted by why: a domain, a hash, bytes that are not UTF-8, a pattern that says more than an address (taking a part of it
+// What a list cannot hold is left out and counted by why: a domain, a hash, what looks like an address and is none (10.0.0.0/33), bytes that are not UTF-8, a pattern that says more than an address (taking a part of it
 // would match more than its author meant), an indicator that was revoked. One record that is not understood costs only itself.
 //
 //   plain   an item a line; '#', ';' and "//" begin a comment; "ITEM until TIME" expires

@@ -31,6 +31,22 @@ TEST(ListFormat, LeavesOutWhatIsNotUtf8) {
   EXPECT_EQ(read(ListFormat::csv, "item\n\x80\n10.0.0.1\n").items, (Items{"10.0.0.1"}));
 }
 
+TEST(ListFormat, LeavesOutWhatLooksLikeAnAddressAndIsNone) {
+  for (const std::string& item : std::vector<std::string>{"10.0.0.0/33", "300.1.2.3", "10.0.0.0/8x", "10.0/40", "::zz/64", "::zz", "2001:db8::/129", "2001:db8::g", "2001:db8:0:0:0:0:0:zz", "1.2.3.4-1.2.3.400", "1.2.3.4444"}) {
+    for (const auto& list : {read(ListFormat::plain, item + "\n10.0.0.1\n"), read(ListFormat::csv, "ip,why\n" + item + ",x\n10.0.0.1,y\n")}) {
+      EXPECT_EQ(list.items, Items{"10.0.0.1"}) << item;
+      ASSERT_EQ(list.left_out.size(), 1u) << item;
+      EXPECT_EQ(list.left_out.at("no address or block, though it looks like one"), 1u);
+    }
+  }
+  for (const std::string& item : std::vector<std::string>{"10.0.0.0/32", "255.1.2.3", "2001:db8::/128", "::", "::ffff:10.0.0.1", "1.2.3.4-1.2.3.40", "::1-::9", "00:00:5e:00:53:01", "00-00-5e-00-53-01", "10.0.0.1:443", "10.0.0.1>10.0.0.2", "std::string", "64500:1:2", "1.2.3",
+                                 "1.2.3.4.5", "8000-8999", "443", "bad.example", "and/or", "-", "/", "/24", ":", "a-", "-a", "10.0.0.1-host"}) {
+    const auto list = read(ListFormat::plain, item);
+    EXPECT_EQ(list.items, Items{item});
+    EXPECT_TRUE(list.left_out.empty()) << item;
+  }
+}
+
 TEST(ListFormat, CsvFindsItsColumn) {
   auto list = read(ListFormat::csv, "# feed\nfirst_seen,ip_address,note,expires\n2026-01-01,203.0.113.7,\"a, \"\"b\"\"\nc\",2027-01-02T00:00:00Z\n2026-01-01,203.0.113.8,,\n2026-01-01\n2026-01-01,203.0.113.9,,never\n");
   EXPECT_EQ(list.items, (Items{"203.0.113.7", "203.0.113.8"}));
