@@ -434,11 +434,19 @@ void RuleService::list_changed(const std::string& name) {
   wake_.notify_one();
 }
 
-Status RuleService::may_drop_list(const std::string& name) const {
+std::string RuleService::readers_of_list(const std::string& name, bool by_zone) const {
+  const bool is_zone = by_zone && name.starts_with(query::kZonePrefix);
   std::string readers;
   std::lock_guard lock(status_mutex_);
-  for (const RuleStatus& s : status_)
-    if (s.rule && std::find(s.rule->lists.begin(), s.rule->lists.end(), name) != s.rule->lists.end()) readers += (readers.empty() ? "" : ", ") + s.name;
+  for (const RuleStatus& s : status_) {
+    const bool reads = s.rule && std::any_of(s.rule->lists.begin(), s.rule->lists.end(), [&](const std::string& list) { return list == name || (is_zone && list == query::kAllZones); });
+    if (reads) readers += (readers.empty() ? "" : ", ") + s.name;
+  }
+  return readers;
+}
+
+Status RuleService::may_drop_list(const std::string& name) const {
+  const std::string readers = readers_of_list(name, false);
   if (readers.empty()) return {};
   return Error{ErrorCode::conflict, "the list '" + name + "' is read by rules: " + readers.substr(0, 500)};
 }

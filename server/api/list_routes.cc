@@ -5,6 +5,7 @@
 #include "server/limits.h"
 #include "server/list_format.h"
 #include "server/list_keeper.h"
+#include "server/rule_service.h"
 #include "storage/model/utf8.h"
 
 namespace sluice::api {
@@ -39,11 +40,21 @@ void answer_list(Call& call, const server::ListKeeper& lists) {
   call.exchange->respond(std::move(response));
 }
 
-void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, bool replaces) {
+// A list of nothing is what a failed download and a mistaken format look like: rules that read it would say nothing from then on, and nobody would know why.
+std::optional<http::Response> refusal_to_empty(const std::string& name, const std::map<std::string, uint64_t>& left_out, const server::RuleService& rules) {
+  const std::string readers = rules.readers_of_list(query::lower_case(name), true);
+  if (readers.empty()) return std::nullopt;
+  std::string why;
+  for (const auto& [reason, count] : left_out) why += (why.empty() ? "; left out: " : ", ") + std::to_string(count) + " (" + reason + ")";
+  return error_response(422, "invalid_argument", "the body has no item, and the list '" + name.substr(0, 100) + "' is read by rules: " + readers.substr(0, 500) + why, "?allow_empty=true empties it all the same");
+}
+
+void answer_list_put(Call& call, server::ListKeeper& lists, const server::RuleService& rules, const Clock& clock, bool replaces) {
   const std::string body = call.exchange->take_body();
   if (!is_utf8(call.arguments[0])) return call.exchange->respond(error_response(400, "invalid_argument", "the list's name is not UTF-8"));
   server::ListFormat format = server::guess_list_format(call.request.header("content-type"), body);
   std::optional<DurationNs> lifetime;
+  bool allows_empty = false;
   for (const auto& [name, value] : call.request.query) {
     if (name == "format") {
       const auto said = server::list_format_of(value);
@@ -52,8 +63,11 @@ void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, 
     } else if (name == "lifetime") {
       lifetime = parse_duration(value);
       if (!lifetime || *lifetime <= 0) return call.exchange->respond(error_response(400, "invalid_argument", "lifetime is a duration, such as 7d"));
+    } else if (name == "allow_empty" && replaces) {
+      if (value != "true" && value != "false") return call.exchange->respond(error_response(400, "invalid_argument", "allow_empty is true or false"));
+      allows_empty = value == "true";
     } else {
-      return call.exchange->respond(error_response(400, "invalid_argument", "a list is put with format and lifetime, not with '" + name.substr(0, 100) + "'"));
+      return call.exchange->respond(error_response(400, "invalid_argument", std::string(replaces ? "a list is put with format, lifetime and allow_empty" : "items are added with format and lifetime") + ", not with '" + name.substr(0, 100) + "'"));
     }
   }
   auto read = server::read_list(format, body);
@@ -73,6 +87,8 @@ void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, 
   }
   server::ListKeeper::Merged done;
   if (replaces) {
+    if (items.empty() && !allows_empty)
+      if (auto refusal = refusal_to_empty(call.arguments[0], read->left_out, rules)) return call.exchange->respond(std::move(*refusal));
     done.items = items.size();
     auto list = query::make_watch_list(call.arguments[0], std::move(items), std::move(ends));
     if (!list.ok()) return call.exchange->respond(error_response(list.error()));

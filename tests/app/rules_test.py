@@ -226,6 +226,17 @@ class Rules(unittest.TestCase):
         self.assertEqual(added["items"], 2)
         self.assertIn("10.99.0.7 until", self.s.get("/v1/lists/bad").body.decode())
         self.assertTrue(wait_for(lambda: self.s.get("/v1/lists/bad").body.decode() == "10.99.0.2\n"))
+        # A body without an item would silence the rule.
+        for body, left_out in (("", ""), ("# nothing today\n", ""), ("10.0.0.0/33\n10.9.9.9 until 2020-01-01\n", "1 (ended already)")):
+            refused = self.s.ask("PUT", "/v1/lists/BAD", body)
+            self.assertEqual((refused.status, refused.error["code"]), (422, "invalid_argument"), body)
+            self.assertIn("read by rules: listed" + ("; left out: " + left_out if left_out else ""), refused.error["message"])
+            self.assertIn("allow_empty=true", refused.error["hint"])
+        self.assertEqual(self.s.ask("PUT", "/v1/lists/bad?allow_empty=maybe", "").status, 400)
+        self.assertEqual(self.s.post("/v1/lists/bad", "").json()["items"], 1)
+        self.assertEqual(self.s.ask("PUT", "/v1/lists/bad?allow_empty=true", "").json()["items"], 0)
+        self.assertEqual(self.s.ask("PUT", "/v1/lists/bad", "10.99.0.2").json()["items"], 1)
+        self.assertEqual(self.s.ask("PUT", "/v1/lists/unread", "").json()["items"], 0)
         # The hunt for it in what is stored.
         hunted = self.s.query("replay list bad over last 1d").json()
         self.assertEqual([c["name"] for c in hunted["columns"]][:3], ["listed", "peer", "flows"])
