@@ -1,5 +1,7 @@
 #include "query/words.h"
 
+#include <algorithm>
+
 namespace sluice::query {
 namespace {
 
@@ -108,6 +110,10 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   for (size_t i = 0; i < a.size(); ++i)
     if (lower(a[i]) != lower(b[i])) return false;
   return true;
+}
+
+bool is_plain_name(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'; });
 }
 
 std::string lower_case(std::string_view text) {

@@ -36,5 +36,7 @@ void each_icmp_type(const std::function<void(std::string_view)>& use);
 // ASCII, as all names here are.
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 std::string lower_case(std::string_view text);
+// What rules and lists are named by: letters, digits, '_', '-' and '.'. How long a name may be is said elsewhere.
+bool is_plain_name(std::string_view text);
 
 }  // namespace sluice::query

@@ -104,6 +104,8 @@ Result<uint64_t> ListKeeper::put(query::WatchList list) {
   const query::WatchList* before = book_->find(list.name);
   if (!before && book_->lists().size() >= limits::kListsMax)
     return Error{ErrorCode::too_large, "there are as many lists as there may be: " + std::to_string(limits::kListsMax)};
+  // Lists that are there from before names were held to this go on as they are.
+  if (!before && !query::is_plain_name(list.name)) return Error{ErrorCode::invalid_argument, "a list's name is made of letters, digits, '_', '-' and '.'"};
   const size_t others = book_->byte_size() - (before ? before->byte_size() : 0);
   if (others + list.byte_size() > limits::kListsBytesMax)
     return Error{ErrorCode::too_large, "all lists together would have more bytes than the limit: " + std::to_string(limits::kListsBytesMax)};

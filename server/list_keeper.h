@@ -28,6 +28,7 @@ class ListKeeper final : public query::ListWriter {
   Status load();
   std::shared_ptr<const query::ListBook> lists() const;
 
+  // Errors also: invalid_argument, a new list whose name is no plain one.
   Result<uint64_t> put_list(query::WatchList list, bool replace) override;
   Status drop_list(std::string_view name) override;  // errors also: those of `may_drop`
 

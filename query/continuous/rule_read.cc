@@ -16,9 +16,7 @@ bool RuleCompiler::read_head() {
   rule_->grace = limits::kRuleGrace;
   if (rule_->name.empty() || rule_->name.size() > limits::kRuleNameBytesMax)
     return fail(statement_.name.span, "a rule's name has 1 to " + std::to_string(limits::kRuleNameBytesMax) + " bytes");
-  for (const char c : rule_->name)
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'))
-      return fail(statement_.name.span, "a rule's name is made of letters, digits, '_', '-' and '.'");
+  if (!is_plain_name(rule_->name)) return fail(statement_.name.span, "a rule's name is made of letters, digits, '_', '-' and '.'");
   return true;
 }
 

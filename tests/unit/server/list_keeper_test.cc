@@ -99,6 +99,24 @@ TEST_F(ListKeeperTest, WhoReadsAListKeepsIt) {
   EXPECT_NE(keeper.lists()->find("bad"), nullptr);
 }
 
+TEST_F(ListKeeperTest, NewListsHavePlainNamesAndOldOnesStay) {
+  ASSERT_TRUE(catalog->put(Keyspace::lists, "old name", "1\t4\t5\tOld name\n10.0.0.1", catalog::Sync::no).ok());
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  ASSERT_NE(keeper.lists()->find("old name"), nullptr);
+  EXPECT_EQ(*keeper.put_list(list("old name", {"10.0.0.2"}), true), 5u);
+  EXPECT_TRUE(keeper.merge("old name", {"10.0.0.3"}, {}).ok());
+  EXPECT_TRUE(keeper.drop_list("old name").ok());
+  for (const char* name : {"bad name", "<b>", "a/b", "gr\u00fcn", "a\n", "@a"}) {
+    const auto put = keeper.put_list(list(name, {"1"}), true);
+    ASSERT_FALSE(put.ok()) << name;
+    EXPECT_EQ(put.error().code, ErrorCode::invalid_argument);
+    EXPECT_EQ(put.error().message, "a list's name is made of letters, digits, '_', '-' and '.'");
+    EXPECT_FALSE(keeper.merge(name, {"1"}, {}).ok()) << name;
+  }
+  EXPECT_TRUE(keeper.put_list(list("zone_DMZ-2.b", {"10.0.0.1"}), true).ok());
+}
+
 TEST_F(ListKeeperTest, ABookDoesNotChange) {
   ListKeeper keeper(*catalog, clock);
   ASSERT_TRUE(keeper.load().ok());
