@@ -419,7 +419,7 @@ void Outbox::deliver(Post& post) {
         ++added;
       }
     }
-    if (taken > 0) voice.well("a target takes alerts again");
+    if (taken > 0) voice.well("a target takes alerts again: " + target.name);
     if (gone > 0 || added > 0) {
       settle(post, write, gone);
       post.waiting += static_cast<int64_t>(added);
