@@ -163,6 +163,8 @@ NodePtr Binder::unknown_name(const g::Name& name, std::string_view what) {
     hint = "did you mean 'from flows'?";
   else if (const std::string_view stage = g::stage_of_elsewhere(word); !stage.empty() && flows_ && !closed_ && plan_.operators.empty())
     hint = "did you mean the stage '" + std::string(stage) + "'?";
+  else if (word == "start" && (!flows_ || closed_) && std::find(known.begin(), known.end(), "ts") != known.end())
+    hint = "did you mean 'ts'?";  // notices and JSON of alerts have their beginning as `start`
   else
     hint = g::did_you_mean(name.text(), views);
   if (hint.empty() && (!flows_ || closed_) && !visible_.empty() && visible_.size() <= 12) {

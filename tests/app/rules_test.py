@@ -211,6 +211,7 @@ class Rules(unittest.TestCase):
         push(self.s, [flow("10.6.0.1", "10.99.0.1"), flow("10.6.0.2", "10.99.0.2")])
         wait_for(lambda: self.alerts("listed"))
         self.assertEqual([a[0] for a in self.alerts("listed")], ["src_ip=10.6.0.1 dst_ip=10.99.0.1"])
+        self.assertEqual(self.s.query("from alerts | select start").error["hint"], "did you mean 'ts'?")
         # A list that changes: flows of windows that are open are looked at again, and new ones by it.
         bundle = {"type": "bundle", "objects": [
             {"type": "indicator", "pattern_type": "stix", "pattern": "[ipv4-addr:value = '10.99.0.2']"},
