@@ -323,7 +323,10 @@ void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   if (d.rule->learn > 0) state->set_known_since(query::continuous::range_of(snapshot).from);
   Status status = query::continuous::read_again(*state, run, stats);
   state->forget_counts();  // these flows were counted when they came
-  if (status.ok()) status = state->look_at_open(parts_.clock.now() + limits::kClockSkewMax, worker, [this](const Finding& f) { on_finding(f); });
+  if (status.ok()) {
+    const TimestampNs now = parts_.clock.now();
+    status = query::continuous::look_again(*state, stream_.watermark_at(now), now, worker, [this](const Finding& f) { on_finding(f); });
+  }
   if (!status.ok() && !cancel_.cancelled()) {
     d.note = "its open windows could not be read from the store: " + status.error().message;
     log::error("a rule's open windows could not be read from the store", {{"rule", d.name}, {"reason", status.error().message}});

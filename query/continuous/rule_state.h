@@ -69,8 +69,8 @@ class RuleState {
   Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
   // Never goes back; a lesser watermark changes nothing.
   virtual Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) = 0;
-  // After many takes with a horizon of kTimestampMin, which look at nothing: what a rising rule would have found by now in
-  // what is open.
+  // Once stored flows have been read (set_learning), which looks at nothing: what a rising rule would have found by now in what is open.
+  // After an advance() to where the stream stands, so that it is no more than that; see look_again() in stream.h.
   virtual Status look_at_open(TimestampNs horizon, Worker& worker, const FindingSink& sink) = 0;
 
   // The stored flows from here on, with checkpoint(), are all that is needed to make this state again.

@@ -327,7 +327,8 @@ Status SessionGroups::look_at_open(TimestampNs horizon, Worker& worker, const Fi
   compact(worker);
   std::vector<uint32_t> open;
   for (uint32_t i = 0; i < sessions_.size(); ++i)
-    if (sessions_[i].key != kNone && sessions_[i].first <= horizon) open.push_back(i);
+    if (sessions_[i].key != kNone && !sessions_[i].is_settled && sessions_[i].first <= horizon) open.push_back(i);
+  std::sort(open.begin(), open.end(), [&](uint32_t a, uint32_t b) { return std::pair(sessions_[a].first, a) < std::pair(sessions_[b].first, b); });
   return look(open, false, worker, sink);
 }
 

@@ -95,7 +95,7 @@ void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const Fin
 }
 
 void Stream::tick(TimestampNs now, const FindingSink& sink) {
-  watermark_ = std::max(watermark_, watermarks_.at(now));
+  watermark_ = watermark_at(now);
   for (auto& [name, entry] : rules_) note(entry, entry.state->advance(watermark_, run_->worker(), sink));
 }
 
@@ -190,6 +190,11 @@ Status read_again(RuleState& state, RunState& run, ScanStats& stats) {
   }
   state.set_learning(false);
   return status;
+}
+
+Status look_again(RuleState& state, TimestampNs watermark, TimestampNs now, Worker& worker, const FindingSink& sink) {
+  SLUICE_TRY(state.advance(watermark, worker, sink));
+  return state.look_at_open(horizon_of(now), worker, sink);
 }
 
 TimeRange range_of(const store::Snapshot& snapshot) {

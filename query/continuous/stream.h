@@ -9,6 +9,7 @@
 // Thread rule: one thread at a time.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -62,6 +63,8 @@ class Stream {
   Watermarks& watermarks() { return watermarks_; }
   const Watermarks& watermarks() const { return watermarks_; }
   TimestampNs watermark() const { return watermark_; }
+  // Where a tick would take it.
+  TimestampNs watermark_at(TimestampNs now) const { return std::max(watermark_, watermarks_.at(now)); }
   // Sums of all rules, for bounds and metrics.
   uint64_t state_bytes() const;
   size_t distinct_tests() const { return filter_.distinct_tests(); }
@@ -92,5 +95,8 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
 TimeRange range_of(const store::Snapshot& snapshot);
 // All that makes a state again: the stored flows from RuleState::history_from() on.
 Status read_again(RuleState& state, RunState& run, ScanStats& stats);
+// Of a state that was made again: what has settled by `watermark`, the stream's, and then what is open, as far as it would have been told of
+// by `now`. What an earlier life told of is told again, and nothing that it would not have.
+Status look_again(RuleState& state, TimestampNs watermark, TimestampNs now, Worker& worker, const FindingSink& sink);
 
 }  // namespace sluice::query::continuous

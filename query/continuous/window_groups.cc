@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace sluice::query::continuous {
 namespace {
@@ -71,7 +72,7 @@ Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& wo
     return {};
   }
   uint64_t left_out = 0;
-  const bool looks = rule_->is_rising && start <= horizon;
+  const bool looks = rule_->is_rising && (is_learning_ || start <= horizon);
   // Of a rising rule: the oldest window that is open, or, where none is any more, the newest that late flows still count in.
   const TimestampNs oldest = std::max(frontier_, start + slide_ - length_);
   const TimestampNs looked_at = std::min(std::max(oldest, settled_before_), start);
@@ -94,15 +95,33 @@ Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& wo
   rows_since_account_ += rows.rows;
   account();
   if (touched.empty()) return {};
+  if (is_learning_) {
+    Led& led = led_[start];
+    led.window = looked_at;
+    led.groups.resize(windows_.at(looked_at).size());
+    for (const uint32_t g : touched) led.groups[g] = true;
+    return {};
+  }
   std::sort(touched.begin(), touched.end());
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   return look(windows_.at(looked_at), touched, looked_at, false, worker, sink);
 }
 
 Status WindowGroups::look_at_open(TimestampNs horizon, Worker& worker, const FindingSink& sink) {
-  if (!rule_->is_rising) return {};
-  const auto beyond = windows_.upper_bound(horizon);
-  for (auto it = windows_.lower_bound(settled_before_); it != windows_.end() && it != beyond; ++it) SLUICE_TRY(look_at_all(it->first, false, worker, sink));
+  std::map<TimestampNs, std::vector<uint32_t>> by_window;
+  for (const auto& [start, led] : std::exchange(led_, {})) {
+    // What has settled was looked at whole.
+    if (start > horizon || led.window < settled_before_) continue;
+    auto& numbers = by_window[led.window];
+    for (uint32_t g = 0; g < led.groups.size(); ++g)
+      if (led.groups[g]) numbers.push_back(g);
+  }
+  for (auto& [window, numbers] : by_window) {
+    // (Several slides lead in the first window.)
+    std::sort(numbers.begin(), numbers.end());
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    SLUICE_TRY(look(windows_.at(window), numbers, window, false, worker, sink));
+  }
   return {};
 }
 

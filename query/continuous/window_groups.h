@@ -5,6 +5,9 @@
 //
 // A rising rule (Rule::is_rising) alerts early. With hopping windows that is decided in the oldest that is open and holds the flow: in
 // order of time it has seen what the others have, and more. Whatever that misses is found when a window is settled.
+// A state that is made again from stored flows notes which groups those would have had looked at, and where, so that it tells of the same
+// windows as one that saw them come. All open windows would be more: an alert that is in a newer window already would not go on with what
+// is found in an older.
 //
 // Thread rule: one thread at a time.
 #pragma once
@@ -47,6 +50,12 @@ class WindowGroups final : public RuleState {
   const DurationNs length_, slide_, grace_;
   std::map<TimestampNs, Groups> windows_;  // by start
   std::set<TimestampNs> late_windows_;    // settled, and flows have come since
+  // While it learns, by slide: the window that flows of it would have had looked at, and there which groups.
+  struct Led {
+    TimestampNs window = 0;
+    std::vector<bool> groups;
+  };
+  std::map<TimestampNs, Led> led_;
   TimestampNs frontier_, settled_before_ = kTimestampMin, late_looked_at_ = kTimestampMin;
   uint64_t rows_since_account_ = 0;
   LostGroups lost_;

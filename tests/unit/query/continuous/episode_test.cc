@@ -164,9 +164,8 @@ TEST(Episodes, NeitherRepetitionNorRestartMakesTwo) {
   RuleState& groups = *state;
   ScanStats stats;
   const FindingSink again = [&](const Finding& f) { next.take(f, kStart, sink); };
-  ASSERT_TRUE(read_stored(groups, run, {groups.frontier(), kTimestampMax}, stats).ok());
-  ASSERT_TRUE(groups.look_at_open(kLatest, worker, again).ok());
-  ASSERT_TRUE(groups.advance(s.stream.watermark(), worker, again).ok());
+  ASSERT_TRUE(read_again(groups, run, stats).ok());
+  ASSERT_TRUE(look_again(groups, s.stream.watermark(), kLatest, worker, again).ok());
   EXPECT_TRUE(told.empty());
 
   // And what a replay finds has the same ids.

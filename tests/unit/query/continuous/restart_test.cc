@@ -1,0 +1,192 @@
+// A death changes no alert: a life that is made again from the stored flows, where frontier, checkpoint and alerts were kept, tells of what an
+// uninterrupted one does. Severity, matches, times and all.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <random>
+
+#include "query/continuous/episode.h"
+#include "query/continuous/stream.h"
+#include "tests/unit/query/continuous/flows.h"
+#include "tests/unit/query/continuous/rules.h"
+
+namespace sluice::query::continuous {
+namespace {
+
+class Life {
+ public:
+  explicit Life(RulePtr rule) : rule_(std::move(rule)) { stream_->add(make_state(rule_, {})); }
+
+  void flows(std::span<const Flow> flows, TimestampNs now) {
+    now_ = now;
+    auto batch = batch_of(flows);
+    stored_.open.push_back(batch);
+    stream_->push(std::move(batch), now_, on_finding());
+    settle();
+  }
+  void tick(TimestampNs now) {
+    now_ = now;
+    stream_->tick(now_, on_finding());
+    settle();
+  }
+  void die() {
+    auto next = std::make_unique<Stream>();
+    for (const auto& [key, source] : stream_->watermarks().sources()) next->watermarks().restore(key, source);
+    const RuleState& before = *stream_->find(rule_->name);
+    auto state = make_state(rule_, {before.frontier(), before.checkpoint()});
+    book_ = EpisodeBook();
+    for (const auto& [id, e] : alerts) book_.restore(e);
+    ManualClock clock(now_);
+    InlineExecutor executor;
+    QueryContext context;
+    context.snapshot = &stored_;
+    context.clock = &clock;
+    context.executor = &executor;
+    QueryRequest request;
+    RunState run(request, context);
+    Worker worker(run);
+    ScanStats stats;
+    ASSERT_TRUE(read_again(*state, run, stats).ok());
+    ASSERT_TRUE(look_again(*state, next->watermark_at(now_), now_, worker, on_finding()).ok());
+    next->add(std::move(state));
+    stream_ = std::move(next);
+    stream_->tick(now_, on_finding());
+    settle();
+  }
+  const WindowStats& stats() const { return stream_->find(rule_->name)->stats(); }
+
+  std::map<std::string, Episode> alerts;  // by id, pending ones too
+  std::vector<std::string> told;          // what is more than an update, and severities that rose
+
+ private:
+  FindingSink on_finding() {
+    return [this](const Finding& f) {
+      book_.take(f, now_, [this](const Episode& e, EpisodeChange c) { on_change(e, c); });
+    };
+  }
+  void settle() {
+    book_.settle(*rule_, stream_->find(rule_->name)->settled_before(), now_, [this](const Episode& e, EpisodeChange c) { on_change(e, c); });
+  }
+  void on_change(const Episode& e, EpisodeChange change) {
+    const auto known = alerts.find(e.id);
+    if (change != EpisodeChange::updated)
+      told.push_back(std::string(to_string(change)) + " " + e.key);
+    else if (known != alerts.end() && e.severity > known->second.severity)
+      told.push_back("raised " + e.key + " " + std::string(to_string(e.severity)));
+    if (change == EpisodeChange::dropped)
+      alerts.erase(e.id);
+    else
+      alerts[e.id] = e;
+  }
+  const RulePtr rule_;
+  std::unique_ptr<Stream> stream_ = std::make_unique<Stream>();
+  EpisodeBook book_;
+  store::Snapshot stored_;
+  TimestampNs now_ = kStart;
+};
+
+std::string shown(const std::map<std::string, Episode>& alerts) {
+  std::string out;
+  for (const auto& [id, e] : alerts)
+    out += e.key + " " + std::string(to_string(e.state)) + " " + std::string(to_string(e.severity)) + ", worst " + std::string(to_string(e.peak)) + ", " + std::to_string(e.matches) + " matches, " +
+           format_timestamp(e.start) + " to " + format_timestamp(e.end) + ", last " + format_timestamp(e.last) + ", run " + format_timestamp(e.run_start) + ", fired " + format_timestamp(e.fired_at) +
+           ", ended " + format_timestamp(e.ended_at) + ": " + e.message + "\n";
+  return out;
+}
+
+std::vector<Flow> ports(int from, int to, TimestampNs at) {
+  std::vector<Flow> flows;
+  for (int port = from; port < to; ++port) flows.push_back({at, 1, 2, static_cast<uint16_t>(port), 6, 2, 100, 1, ""});
+  return flows;
+}
+
+constexpr const char* kScan =
+    "create rule scan severity_when (\"high: ports > 40\", \"critical: ports > 90\") as from flows | stats ports = dcount(dst_port) by src_ip window 5m slide 1m | where ports > 20 "
+    "alert by src_ip suppress 1h";
+
+TEST(Restart, AnAlertGoesOnAndBecomesWorse) {
+  Life life(rule_of(kScan)), straight(rule_of(kScan));
+  const auto both = [&](int from, int to, DurationNs at) {
+    life.flows(ports(from, to, kStart + at), kStart + at);
+    straight.flows(ports(from, to, kStart + at), kStart + at);
+  };
+  both(1, 31, 30 * kSecond);
+  ASSERT_EQ(life.alerts.size(), 1u);
+  EXPECT_EQ(life.alerts.begin()->second.matches, 1u);
+  life.die();
+  life.die();
+  EXPECT_EQ(shown(life.alerts), shown(straight.alerts));
+  EXPECT_EQ(life.told, (std::vector<std::string>{"started src_ip=10.0.0.1"}));
+  both(31, 61, 40 * kSecond);
+  both(61, 121, 50 * kSecond);
+  EXPECT_EQ(life.alerts.begin()->second.severity, Severity::critical);
+  EXPECT_EQ(life.told, (std::vector<std::string>{"started src_ip=10.0.0.1", "raised src_ip=10.0.0.1 high", "raised src_ip=10.0.0.1 critical"}));
+  life.die();
+  EXPECT_EQ(shown(life.alerts), shown(straight.alerts));
+  for (int minute = 1; minute < 8; ++minute) both(1, 10, minute * kMinute + 5 * kSecond);
+  life.die();
+  EXPECT_EQ(shown(life.alerts), shown(straight.alerts));
+  EXPECT_EQ(life.told, straight.told);
+}
+
+// What came in while nobody saw it is found at once, in the window that it would have been found in.
+TEST(Restart, WhatWasKeptBeforeItWasWorseIsRaisedOnce) {
+  Life life(rule_of(kScan));
+  life.flows(ports(1, 31, kStart), kStart + kSecond);
+  const auto kept = life.alerts;
+  life.flows(ports(31, 121, kStart), kStart + 2 * kSecond);
+  const auto whole = shown(life.alerts);
+  life.alerts = kept;
+  life.told.clear();
+  life.die();
+  EXPECT_EQ(life.told, (std::vector<std::string>{"raised src_ip=10.0.0.1 critical"}));
+  EXPECT_EQ(shown(life.alerts), whole);
+}
+
+class Deaths : public ::testing::TestWithParam<uint64_t> {};
+
+TEST_P(Deaths, ChangeNoAlert) {
+  const std::string rules[] = {
+      kScan,
+      "create rule hops severity_when (\"high: n > 12\") as from flows | stats n = count(), d = dcount(dst_ip) by src_ip window 4m slide 30s | where n > 6 and d > 2 alert by src_ip suppress 3m message '{src_ip} {n}'",
+      "create rule held as from flows | stats n = count() by dst_port window 1m | where n > 3 alert by dst_port for 2m keep_firing_for 2m",
+      "create rule sum as from flows | where proto == tcp | stats n = count(), b = sum(bytes) by src_ip window 10m slide 2m | where b > 60KB alert by src_ip",
+      "create rule falling as from flows | stats n = count(), a = avg(bytes) by src_ip window 3m slide 1m | where a < 4500 alert by src_ip",
+      "create rule session severity_when (\"high: n > 20\") as from flows | where dst_port == 22 | stats n = count() by src_ip window session gap 3m | where n > 4 alert by src_ip message '{n}'",
+      "create rule sequence as from flows | sequence by src_ip within 10m [dst_port == 22] x3 then [dst_port == 443] alert by src_ip suppress 5m message '{took}'",
+  };
+  for (const std::string& text : rules) {
+    std::mt19937_64 dice(GetParam());
+    const auto flows = random_flows(dice, 1'500, 40 * kMinute, 0);
+    const RulePtr rule = rule_of(text);
+    ASSERT_TRUE(rule) << text;
+    Life life(rule), straight(rule);
+    size_t deaths = 0;
+    for (size_t at = 0; at < flows.size();) {
+      const size_t count = std::min<size_t>(flows.size() - at, 1 + dice() % 12);
+      const auto some = std::span(flows).subspan(at, count);
+      at += count;
+      const TimestampNs now = some.back().end + kSecond;
+      life.flows(some, now);
+      straight.flows(some, now);
+      if (dice() % 10 != 0) continue;
+      ++deaths;
+      life.die();
+      ASSERT_EQ(shown(life.alerts), shown(straight.alerts)) << text << " seed " << GetParam() << " after " << deaths << " deaths";
+      ASSERT_EQ(life.told, straight.told) << text;
+    }
+    EXPECT_GT(deaths, 5u);
+    const TimestampNs end = kStart + 10 * kHour;
+    life.tick(end);
+    straight.tick(end);
+    EXPECT_EQ(shown(life.alerts), shown(straight.alerts)) << text;
+    EXPECT_EQ(life.told, straight.told) << text;
+    EXPECT_GT(life.alerts.size(), 0u) << text;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Deaths, ::testing::Range<uint64_t>(1, 7));
+
+}  // namespace
+}  // namespace sluice::query::continuous
