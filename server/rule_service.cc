@@ -36,7 +36,7 @@ namespace {
 constexpr DurationNs kCheckpointEvery = 5 * kSecond;
 constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
-constexpr std::string_view kSourcesKey = "sources";
+constexpr std::string_view kSourcesKey = "sources", kAliveKey = "alive";
 
 }  // namespace
 
@@ -132,6 +132,13 @@ Status RuleService::load() {
     d.skipped_answers = j.value("skipped_answers", uint64_t{0});
     return true;
   }));
+  // Silence goes on over restarts, without the time in between: what was sent then may still be delivered.
+  SLUICE_ASSIGN(const auto alive, catalog.get(Keyspace::rules, kAliveKey));
+  TimestampNs alive_at = now;
+  if (alive) {
+    const json j = json::parse(*alive, nullptr, false);
+    if (j.is_object()) alive_at = std::min(now, j.value("at", now));
+  }
   SLUICE_ASSIGN(const auto sources, catalog.get(Keyspace::rules, kSourcesKey));
   if (sources) {
     const json all = json::parse(*sources, nullptr, false);
@@ -139,7 +146,8 @@ Status RuleService::load() {
       for (const json& s : all) {
         const auto exporter = parse_ip(s.value("exporter", ""));
         query::continuous::Watermarks::Key key{static_cast<uint8_t>(s.value("source", 0)), exporter.value_or(IpAddress{})};
-        stream_.watermarks().restore(key, {s.value("newest", kTimestampMin), now, s.value("first_at", kTimestampMin), s.value("gap", DurationNs{0})});
+        stream_.watermarks().restore(key, {s.value("newest", kTimestampMin), std::min(now, s.value("arrived_at", now)), s.value("first_at", kTimestampMin), s.value("gap", DurationNs{0}),
+                                                   s.value("unheard", DurationNs{0}) + (now - alive_at)});
       }
   }
   SLUICE_TRY(catalog.scan(Keyspace::episodes, {}, [&](std::string_view key, std::string_view record) {
@@ -491,7 +499,8 @@ void RuleService::bind_to_changed_lists() {
 
 void RuleService::commit(bool is_last) {
   const TimestampNs now = parts_.clock.now();
-  const bool with_frontiers = is_last || now - kept_at_ >= kCheckpointEvery;
+  // (A source that is new is kept at once: windows wait for it, and one that never sends again would be forgotten by a death.)
+  const bool with_frontiers = is_last || now - kept_at_ >= kCheckpointEvery || stream_.watermarks().sources().size() != kept_source_count_;
   if (!with_frontiers && !is_urgent_) return;
   catalog::Write write;
   for (const auto& [id, record] : dirty_) {
@@ -518,11 +527,12 @@ void RuleService::commit(bool is_last) {
     }
     json sources = json::array();
     for (const auto& [key, s] : stream_.watermarks().sources())
-      sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}, {"first_at", s.first_at}, {"gap", s.gap}});
+      sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}, {"arrived_at", s.arrived_at}, {"first_at", s.first_at}, {"gap", s.gap}, {"unheard", s.unheard}});
     if (std::string record = sources.dump(); record != kept_sources_) {
       kept_sources_ = record;
       write.put(Keyspace::rules, std::string(kSourcesKey), std::move(record));
     }
+    if (!sources.empty()) write.put(Keyspace::rules, std::string(kAliveKey), json{{"at", now}}.dump());
   }
   if (parts_.outbox) parts_.outbox->write(write);
   if (!write.empty()) {
@@ -537,7 +547,10 @@ void RuleService::commit(bool is_last) {
   if (parts_.outbox) parts_.outbox->committed();
   dirty_.clear();
   is_urgent_ = false;
-  if (with_frontiers) kept_at_ = now;
+  if (with_frontiers) {
+    kept_at_ = now;
+    kept_source_count_ = stream_.watermarks().sources().size();
+  }
 }
 
 void RuleService::resume_from(Definition& d, const RuleState& running) { d.begins = {running.frontier(), running.checkpoint()}; }
@@ -558,6 +571,19 @@ void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
 
 void RuleService::publish_status() {
   std::vector<RuleStatus> status;
+  // Who is waited for, once it is out of the ordinary that nothing has come.
+  const TimestampNs now = parts_.clock.now();
+  DurationNs waits = 0;
+  std::string waited_for;
+  if (const auto key = stream_.watermarks().waited_for(now)) {
+    const auto& source = stream_.watermarks().sources().at(*key);
+    waits = query::continuous::Watermarks::silent_for(source, now);
+    if (waits >= limits::kRuleTolerance)
+      waited_for = std::string(column_spec(ColumnId::source).enumeration->name_of(key->source)) + (key->exporter == IpAddress{} ? "" : " of " + to_string(key->exporter)) +
+                   ", which has sent nothing since " + format_timestamp(source.arrived_at) + "; it is waited for until that is " + format_duration(limits::kRuleSourceIdle) + " ago";
+    else
+      waits = 0;
+  }
   for (const auto& [name, d] : definitions_) {
     RuleStatus s;
     s.name = name;
@@ -592,6 +618,11 @@ void RuleService::publish_status() {
         s.note = counted(d.failed_answers, "answer has", "answers have") + " failed so far";
     }
     if (s.note.empty()) s.note = labels_.trouble(name);
+    // (One that is asked goes by the clock.)
+    if (groups && waits > 0) {
+      s.waits = waits;
+      if (s.note.empty()) s.note = "its windows wait for " + waited_for;
+    }
     s.state = !d.rule ? "broken" : !d.is_enabled ? "disabled" : groups || d.rule->is_asked ? "running" : "reading";
     s.alerts = d.alerts;
     s.open_alerts = book_.open(name);

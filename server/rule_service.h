@@ -6,7 +6,8 @@
 //
 // Kept in the catalogue, keyspace `rules`:   rule/NAME   the definition
 //                                            state/NAME  frontier, checkpoint (checkpoint.h) and counters
-//                                            sources     how far the time of each source has come
+//                                            sources     how far the time of each source has come, and when it was last heard of
+//                                            alive       until when there was somebody to hear sources
 //              keyspace `episodes`:          id          an alert, or what may become one
 // A rule that is asked again and again (asked_rule.h) has the start of its next window as frontier, and no other state.
 //
@@ -61,6 +62,7 @@ struct RuleStatus {
   query::continuous::RulePtr rule;      // null when broken
   query::continuous::WindowStats windows;
   TimestampNs watermark = kTimestampMin;
+  DurationNs waits = 0;                 // how long the source has been silent that its windows wait for; 0: for none, or for none out of the ordinary
   uint64_t alerts = 0;                  // that started since the rule exists
   size_t open_alerts = 0;
   uint64_t beyond_bound = 0;
@@ -210,6 +212,7 @@ class RuleService {
   bool is_urgent_ = false;                    // one of them is what people are told of
   TimestampNs kept_at_ = 0;
   std::string kept_sources_;
+  size_t kept_source_count_ = 0;
   TimestampNs bound_at_ = 0;                  // to lists that changed
   ErrorVoice voice_, lists_voice_;
   std::shared_ptr<const query::SamplingRules> sampling_rules_;

@@ -22,7 +22,7 @@ void SourceHealth::look(const Watermarks& watermarks, TimestampNs now, const Epi
   for (const auto& [key, state] : watermarks.sources()) {
     const auto ordinary = Watermarks::ordinary_silence(state);
     if (!ordinary) continue;
-    const bool is_silent = now - state.arrived_at >= *ordinary;
+    const bool is_silent = Watermarks::silent_for(state, now) >= *ordinary;
     // Mostly all send, and no alert is open.
     if (!is_silent && open_.empty()) continue;
     const std::string source(column_spec(ColumnId::source).enumeration->name_of(key.source));

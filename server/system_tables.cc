@@ -1,5 +1,6 @@
 #include "server/system_tables.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -273,7 +274,7 @@ Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) 
     // (What is asked again and again has its exceptions in the query.)
     r.rule && r.rule->is_asked ? table.null() : table.set(r.windows.excepted_rows);
     table.set(r.windows.settled).set(r.windows.groups).set(r.windows.bytes);
-    table.time(r.watermark).span(queue.lag).set(r.alerts).set(r.open_alerts).set(r.beyond_bound);
+    table.time(r.watermark).span(std::max(queue.lag, r.waits)).set(r.alerts).set(r.open_alerts).set(r.beyond_bound);
     if (r.rule)
       table.text(list(r.rule->techniques)).text(list(r.rule->tags));
     else

@@ -43,11 +43,16 @@ void Watermarks::see(Key key, TimestampNs newest, TimestampNs now) {
   if (state.first_at == kTimestampMin) {
     state.first_at = now;
   } else if (now > state.arrived_at) {
-    const DurationNs gap = now - state.arrived_at;
+    const DurationNs gap = silent_for(state, now);
     if (const auto ordinary = ordinary_silence(state); !ordinary || gap < *ordinary) state.gap = std::max(state.gap, gap);
   }
-  state.arrived_at = std::max(state.arrived_at, now);
+  if (now >= state.arrived_at) {
+    state.arrived_at = now;
+    state.unheard = 0;
+  }
 }
+
+DurationNs Watermarks::silent_for(const SourceState& s, TimestampNs now) { return now > s.arrived_at ? std::max<DurationNs>(0, now - s.arrived_at - s.unheard) : 0; }
 
 std::optional<DurationNs> Watermarks::ordinary_silence(const SourceState& state) {
   if (state.first_at == kTimestampMin || state.arrived_at - state.first_at < limits::kSourceLearning) return std::nullopt;
@@ -55,20 +60,32 @@ std::optional<DurationNs> Watermarks::ordinary_silence(const SourceState& state)
 }
 
 TimestampNs Watermarks::at(TimestampNs now) const {
-  const auto silent_for = [&](const SourceState& s) { return now > s.arrived_at ? now - s.arrived_at : 0; };
+  std::optional<Key> nobody;
+  return at(now, nobody);
+}
+
+std::optional<Watermarks::Key> Watermarks::waited_for(TimestampNs now) const {
+  std::optional<Key> key;
+  at(now, key);
+  return key;
+}
+
+TimestampNs Watermarks::at(TimestampNs now, std::optional<Key>& waited) const {
   const auto plus = [](TimestampNs t, DurationNs d) {
     TimestampNs sum;
     return __builtin_add_overflow(t, d, &sum) ? kTimestampMax : sum;
   };
   TimestampNs furthest = kTimestampMin;
   for (const auto& [key, s] : sources_)
-    if (s.newest != kTimestampMin) furthest = std::max(furthest, plus(s.newest, silent_for(s)));
+    if (s.newest != kTimestampMin) furthest = std::max(furthest, plus(s.newest, silent_for(s, now)));
   if (furthest == kTimestampMin) return kTimestampMin;
   TimestampNs least = kTimestampMax;
   for (const auto& [key, s] : sources_) {
-    if (s.newest == kTimestampMin || silent_for(s) >= limits::kRuleSourceIdle) continue;
+    if (s.newest == kTimestampMin || silent_for(s, now) >= limits::kRuleSourceIdle) continue;
     if (plus(s.newest, limits::kRuleSourceLagMax) < furthest) continue;
-    least = std::min(least, s.newest);
+    if (s.newest >= least) continue;
+    least = s.newest;
+    waited = key;
   }
   if (least == kTimestampMax) least = furthest;
   return least < kTimestampMin + limits::kRuleTolerance ? kTimestampMin : least - limits::kRuleTolerance;

@@ -26,6 +26,7 @@ class Watermarks {
     TimestampNs arrived_at = kTimestampMin;  // by the clock
     TimestampNs first_at = kTimestampMin;    // by the clock
     DurationNs gap = 0;                      // the longest between two arrivals that was not out of the ordinary, see ordinary_silence()
+    DurationNs unheard = 0;                  // of the time since arrived_at, when there was nobody to hear it
   };
   struct Key {
     uint8_t source = 0;
@@ -43,11 +44,17 @@ class Watermarks {
   // twice the longest so far, or limits::kRuleSourceIdle. nullopt: it is not known long enough.
   static std::optional<DurationNs> ordinary_silence(const SourceState& state);
 
-  // As kept from an earlier life; arrived_at is the moment of the restart then.
+  // For how long it has been silent, without the time when the server was down: what was sent then is still to come.
+  static DurationNs silent_for(const SourceState& state, TimestampNs now);
+  // The source whose time at( now ) is; nullopt: none is waited for.
+  std::optional<Key> waited_for(TimestampNs now) const;
+
+  // As kept from an earlier life; `unheard` has the time since that ended.
   void restore(const Key& key, SourceState state) { sources_[key] = state; }
 
  private:
   void see(Key key, TimestampNs newest, TimestampNs now);
+  TimestampNs at(TimestampNs now, std::optional<Key>& waited) const;
   std::map<Key, SourceState> sources_;
 };
 

@@ -53,15 +53,17 @@ TEST(SourceHealth, TellsOfASourceThatFellSilentAndCameBack) {
   EXPECT_EQ(n.latest.start, silent_from);
   EXPECT_EQ(n.latest.key, "source=netflow9 exporter_ip=10.0.0.1");
   const std::string id = n.latest.id;
-  // A restart in between: what was known is read again, as if it had arrived just now.
+  // A restart in between, after an hour without the server: nobody was silent for that.
   Network again;
-  again.now = n.now;
+  again.now = n.now + kHour;
   for (auto [key, state] : n.watermarks.sources()) {
-    state.arrived_at = again.now;
+    state.unheard += kHour;
     again.watermarks.restore(key, state);
   }
+  EXPECT_EQ(Watermarks::silent_for(again.watermarks.sources().begin()->second, again.now), 25 * kMinute);
   again.health.restore(n.latest, again.now);
-  again.now += kHour;
+  EXPECT_EQ(again.look(), "");
+  again.now += 10 * kMinute;
   again.flow("10.0.0.2");
   EXPECT_EQ(again.look(), "");
   again.flow("10.0.0.1");

@@ -232,6 +232,29 @@ TEST(Stream, OneSilentSourceDoesNotHoldWindowsForEver) {
   EXPECT_EQ(told, 4u);  // all are: time goes on by the clock
 }
 
+TEST(Watermarks, SilenceGoesOnOverRestartsWithoutTheTimeBetweenThem) {
+  Watermarks before;
+  const auto flow = plain({0});
+  before.see(*batch_of(flow), kStart);
+  EXPECT_TRUE(before.waited_for(kStart + 14 * kMinute));
+  EXPECT_FALSE(before.waited_for(kStart + 15 * kMinute));
+  // Ten minutes of silence, a day without the server, and five more.
+  Watermarks after;
+  auto [key, state] = *before.sources().begin();
+  state.unheard = kDay;
+  after.restore(key, state);
+  const TimestampNs up = kStart + kDay + 10 * kMinute;
+  EXPECT_EQ(after.at(up), before.at(kStart + 10 * kMinute));
+  EXPECT_EQ(after.waited_for(up), key);
+  EXPECT_EQ(after.at(up + 4 * kMinute), kStart - limits::kRuleTolerance);
+  EXPECT_FALSE(after.waited_for(up + 5 * kMinute));
+  EXPECT_EQ(after.at(up + 6 * kMinute), kStart + 16 * kMinute - limits::kRuleTolerance);
+  // What comes is heard.
+  after.see(*batch_of(flow), up + 7 * kMinute);
+  EXPECT_EQ(Watermarks::silent_for(after.sources().at(key), up + 7 * kMinute), 0);
+  EXPECT_EQ(after.sources().at(key).unheard, 0);
+}
+
 TEST(Stream, AtTheBoundGroupsThatAreKnownCountOn) {
   for (const char* window : {"window 5m", "window 5m slide 150s"}) {
     const auto rule = rule_of(std::string("create rule r as from flows | stats n = count() by src_ip, dst_ip, dst_port ") + window + " | where n > 1");
