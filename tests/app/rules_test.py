@@ -346,6 +346,50 @@ class Access(unittest.TestCase):
             self.assertEqual(s.query("replay rule r over last 1h").rows(), [])
 
 
+class Worse(unittest.TestCase):
+    """An alert that was firing when the server died becomes severer as on one that lived: told once, with as many matches."""
+
+    def test_an_alert_is_raised_after_a_death(self):
+        found = {kills: self.story(kills) for kills in (0, 2)}
+        self.assertEqual(found[2], found[0])
+
+    def story(self, kills):
+        data = tempfile.mkdtemp(prefix="sluice-worse-")
+        self.addCleanup(shutil.rmtree, data, True)
+        config, told = os.path.join(data, "s.toml"), os.path.join(data, "told.ndjson")
+        with open(config, "w") as f:
+            f.write(f'http = "127.0.0.1:0"\nnetflow = "127.0.0.1:0"\nsflow = "none"\n[[target]]\nname = "file"\nkind = "file"\npath = "{told}"\n')
+        columns = "severity, matches, message"
+
+        def events():
+            with open(told) as f:
+                return [json.loads(line)["event"] for line in f if line.endswith("\n")]
+
+        def scan(s, first, last, at):
+            push(s, [flow("10.7.0.1", port=port, at=at) for port in range(first, last)])
+
+        at = int(time.time()) // 60 * 60  # all in one slide, whatever the clock says meanwhile
+        for life in range(kills + 1):
+            with Sluiced("--config", config, data=os.path.join(data, "data")) as s:
+                alert = lambda: s.query(f"from alerts | where rule == 'scan' | select {columns}").rows()
+                if life == 0:
+                    s.query('create rule scan severity_when ("high: ports > 40", "critical: ports > 90") as from flows '
+                            "| stats ports = dcount(dst_port) by src_ip window 5m slide 1m | where ports > 20 alert by src_ip suppress 1h").rows()
+                    scan(s, 1, 31, at)
+                    self.assertEqual([a[0] for a in wait_for(alert)], ["medium"])
+                if life == kills:
+                    wait_for(lambda: s.query("show rules | where name == 'scan' | select state").rows() == [["running"]])
+                    scan(s, 31, 121, at)
+                    worse = wait_for(lambda: [a for a in alert() if a[0] == "critical"])
+                    self.assertTrue(worse, alert())
+                    wait_for(lambda: "raised" in events())
+                    self.assertEqual(events(), ["started", "raised"])
+                    return worse
+                wait_for(lambda: s.query("show rules | where name == 'scan' | select state").rows() == [["running"]])
+                s.process.kill()
+                s.process.wait()
+
+
 class Kill(unittest.TestCase):
     """Sources make five flows each, in two bodies. Whatever dies when, each has one alert at the end, and no other has any."""
 
