@@ -147,8 +147,10 @@ std::string episode_id(std::string_view rule, std::string_view key, TimestampNs 
 
 void EpisodeBook::restore(Episode episode) {
   auto& mine = rules_[episode.rule].by_key;
-  std::string key = episode.key;
-  mine[std::move(key)].push_back(std::move(episode));
+  // In the order in which they began, as when they were made: a window belongs to the first that it fits.
+  auto& of_key = mine[episode.key];
+  const auto at = std::upper_bound(of_key.begin(), of_key.end(), episode, [](const Episode& a, const Episode& b) { return a.start < b.start; });
+  of_key.insert(at, std::move(episode));
 }
 
 void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSink& sink) {

@@ -148,13 +148,12 @@ class Deaths : public ::testing::TestWithParam<uint64_t> {};
 
 TEST_P(Deaths, ChangeNoAlert) {
   const std::string rules[] = {
-      kScan,
       "create rule hops severity_when (\"high: n > 12\") as from flows | stats n = count(), d = dcount(dst_ip) by src_ip window 4m slide 30s | where n > 6 and d > 2 alert by src_ip suppress 3m message '{src_ip} {n}'",
       "create rule held as from flows | stats n = count() by dst_port window 1m | where n > 3 alert by dst_port for 2m keep_firing_for 2m",
       "create rule sum as from flows | where proto == tcp | stats n = count(), b = sum(bytes) by src_ip window 10m slide 2m | where b > 60KB alert by src_ip",
       "create rule falling as from flows | stats n = count(), a = avg(bytes) by src_ip window 3m slide 1m | where a < 4500 alert by src_ip",
       "create rule session severity_when (\"high: n > 20\") as from flows | where dst_port == 22 | stats n = count() by src_ip window session gap 3m | where n > 4 alert by src_ip message '{n}'",
-      "create rule sequence as from flows | sequence by src_ip within 10m [dst_port == 22] x3 then [dst_port == 443] alert by src_ip suppress 5m message '{took}'",
+      "create rule sequence as from flows | sequence by src_ip within 10m [dst_port == 22] min 2 then [dst_port == 443] alert by src_ip suppress 5m message '{took}'",
   };
   for (const std::string& text : rules) {
     std::mt19937_64 dice(GetParam());
