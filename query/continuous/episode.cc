@@ -103,6 +103,7 @@ class Times {
     if (!rule_.session) return {f.window, f.window + rule_.window()};
     return {f.rows.slots[rule_.session->start]->int_at(row), f.rows.slots[rule_.session->end]->int_at(row)};
   }
+  bool covers(const Episode& e, TimestampNs start, TimestampNs end) const { return rule_.session ? start <= e.end && end >= e.start : start >= e.start && start <= e.last; }
   bool belongs(const Episode& e, TimestampNs start, TimestampNs end) const {
     const DurationNs most = step_ + std::max(rule_.keep, rule_.suppress);
     return rule_.session ? start <= e.end + most && end >= e.start - most : start <= e.last + most && start >= e.start - most;
@@ -169,7 +170,9 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       e.query = flows_query(rule, literals, {e.start - (rule.sequence ? rule.sequence->within : 0), e.end});
     };
     // The alert that this window belongs to: mostly there is one, and rarely more than two.
-    const auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.belongs(e, w, until); });
+    // One that has it already goes before one that it would only follow.
+    auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.covers(e, w, until); });
+    if (at == of_key.end()) at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.belongs(e, w, until); });
     if (at == of_key.end()) {
       if (mine.by_key.size() > limits::kRuleEpisodesMax) {
         ++mine.beyond_bound;

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 
 #include "query/continuous/episode.h"
 #include "query/continuous/stream.h"
@@ -173,14 +174,15 @@ TEST_P(Deaths, ChangeNoAlert) {
       ++deaths;
       life.die();
       ASSERT_EQ(shown(life.alerts), shown(straight.alerts)) << text << " seed " << GetParam() << " after " << deaths << " deaths";
-      ASSERT_EQ(life.told, straight.told) << text;
+      // Of several keys at a time in any order.
+      ASSERT_EQ(std::multiset(life.told.begin(), life.told.end()), std::multiset(straight.told.begin(), straight.told.end())) << text;
     }
     EXPECT_GT(deaths, 5u);
     const TimestampNs end = kStart + 10 * kHour;
     life.tick(end);
     straight.tick(end);
     EXPECT_EQ(shown(life.alerts), shown(straight.alerts)) << text;
-    EXPECT_EQ(life.told, straight.told) << text;
+    EXPECT_EQ(std::multiset(life.told.begin(), life.told.end()), std::multiset(straight.told.begin(), straight.told.end())) << text;
     EXPECT_GT(life.alerts.size(), 0u) << text;
   }
 }
