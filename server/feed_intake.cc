@@ -558,6 +558,12 @@ Status FeedIntake::packets(Work& work) {
     }
     rows_after.push_back(finished + out.rows());
   }
+  // The place in the topic is kept with these rows: what only waited in memory would not come again.
+  SLUICE_ASSIGN(const ingest::PacketCounts waited, decoder_->finish_waiting(nullptr, out, sink));
+  work.report.accepted += waited.flows;
+  work.report.clamped_times += waited.clamped_times;
+  work.report.cut_strings += waited.cut_strings;
+  if (!rows_after.empty()) rows_after.back() = finished + out.rows();
   if (out.rows() > 0) SLUICE_TRY(sink(out.finish()));
   // By the records' own time: those of a topic that is caught up with are hours old when they come.
   decoder_->expire(std::min(newest, work.context.received_at));

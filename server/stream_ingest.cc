@@ -247,7 +247,10 @@ class StreamIngestImpl final : public StreamIngest {
       const auto now = std::chrono::steady_clock::now();
       if (out_.rows() > 0 && now - first_row_ >= kFlushAge) flush();
       if (now - expired_ > kExpireEvery) {
-        decoder_.expire(parts_.clock.now());
+        const TimestampNs time = parts_.clock.now();
+        if (out_.rows() == 0) first_row_ = now;
+        if (const auto waited = decoder_.finish_overdue(time, out_, sink_); waited.ok()) stats_.counts += *waited;
+        decoder_.expire(time);
         expired_ = now;
         heard_ = true;
       }

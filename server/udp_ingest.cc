@@ -160,7 +160,10 @@ void UdpIngest::decode(Worker& worker) {
     const auto now = Steady::now();
     if (builder.rows() > 0 && now - first_row >= kFlushAge) flush();
     if (now - expired > kExpireEvery) {
-      worker.decoder->expire(parts_.clock.now());
+      const TimestampNs time = parts_.clock.now();
+      if (builder.rows() == 0) first_row = now;
+      if (const auto waited = worker.decoder->finish_overdue(time, builder, sink); waited.ok()) counts += *waited;
+      worker.decoder->expire(time);
       expired = now;
       heard = true;
     }
@@ -175,6 +178,7 @@ void UdpIngest::decode(Worker& worker) {
       heard = !worker.backlog.empty();  // tries again without a packet
     }
   }
+  if (const auto waited = worker.decoder->finish_waiting(nullptr, builder, sink); waited.ok()) counts += *waited;
   flush();
   {
     std::lock_guard lock(worker.mutex);

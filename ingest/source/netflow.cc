@@ -48,6 +48,10 @@ Result<PacketCounts> PacketDecoder::finish_waiting(const PacketSender* sender, F
   return impl_->counted(out, sink, [&] { return impl_->give_up_waiting(kTimestampMax, only); });
 }
 
+Result<PacketCounts> PacketDecoder::finish_overdue(TimestampNs now, FlowBatchBuilder& out, const FlowSink& sink) {
+  return impl_->counted(out, sink, [&] { return impl_->give_up_waiting(now); });
+}
+
 void PacketDecoder::note_error(const PacketSender& sender, TimestampNs received_at, const char* reason) {
   impl_->header = {};
   impl_->header.received_at = received_at;
@@ -354,11 +358,20 @@ std::shared_ptr<const Template> Impl::ready(StoredTemplate& t, Exporter& e) {
   return t.ready;
 }
 
-bool Impl::hold(uint16_t id, uint16_t waits_for, std::shared_ptr<const Template> plan, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e, Domain& d) {
+Result<bool> Impl::hold(uint16_t id, uint16_t waits_for, std::shared_ptr<const Template> plan, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e, Domain& d) {
   // The container's own cost counts too, or empty sets would be free.
   const size_t cost = data.size() + sizeof(PendingSet);
   if (e.pending_bytes + cost > limits::kPendingBytesPerExporter) return false;
   while (pending_bytes + cost > limits::kPendingBytesMax) {
+    if (pending.front().plan) {  // it can be written
+      Exporter& owner = *pending.front().exporter;
+      const uint64_t flows_before = counts.flows;
+      SLUICE_TRY(write_waiting(pending.begin()));
+      // All that is written while a packet is read is counted as its exporter's.
+      owner.stats.flows += counts.flows - flows_before;
+      e.stats.flows -= counts.flows - flows_before;
+      continue;
+    }
     ++pending.front().exporter->stats.pending_dropped;
     ++counts.bad;
     drop(pending.begin());
@@ -412,14 +425,20 @@ Status Impl::give_up_waiting(TimestampNs now, const Exporter* only) {
   for (auto p = pending.begin(); p != pending.end();) {
     const auto at = p++;
     if (!at->plan || (only && at->exporter != only) || at->header.received_at + limits::kPendingRecordAge > now) continue;
-    const PendingSet record = *at;
-    drop(at);
+    Exporter& owner = *at->exporter;
     const uint64_t flows_before = counts.flows;
-    place_fields(record.plan->definition, record.data, places);
-    SLUICE_TRY(rows(*record.plan, places, record.data.data(), record.data.size(), 1, record.header, *record.exporter, *record.domain));
-    record.exporter->stats.flows += counts.flows - flows_before;
+    SLUICE_TRY(write_waiting(at));
+    owner.stats.flows += counts.flows - flows_before;
   }
   return {};
+}
+
+Status Impl::write_waiting(std::list<PendingSet>::iterator p) {
+  const PendingSet record = *p;
+  drop(p);
+  std::vector<Place> at;  // `places` are those of the record at hand, which may be what makes this one give up its room
+  place_fields(record.plan->definition, record.data, at);
+  return rows(*record.plan, at, record.data.data(), record.data.size(), 1, record.header, *record.exporter, *record.domain);
 }
 
 bool Impl::charge(Exporter& e, size_t bytes, size_t was) {

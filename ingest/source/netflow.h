@@ -73,6 +73,10 @@ class PacketDecoder {
   // file, of the session of `sender`; nullptr: of all). Errors as decode().
   Result<PacketCounts> finish_waiting(const PacketSender* sender, FlowBatchBuilder& out, const FlowSink& sink);
 
+  // Writes those that have waited for too long (limits::kPendingRecordAge), which decode() does with the next packet: for when none comes.
+  // Before expire(), which drops what is still waiting then. Errors as decode().
+  Result<PacketCounts> finish_overdue(TimestampNs now, FlowBatchBuilder& out, const FlowSink& sink);
+
   // Notes trouble of an exporter that no packet shows: a stream that is none. `reason` is a literal.
   void note_error(const PacketSender& sender, TimestampNs received_at, const char* reason);
   // Forgets a session (TCP connection, file) and its templates.

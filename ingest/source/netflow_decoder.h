@@ -60,7 +60,7 @@ struct PacketDecoder::Impl {
   std::shared_ptr<const Template> ready(StoredTemplate& t, Exporter& e);
   const ExporterOverride* override_of(const IpAddress& ip) const;
   // False: there is no room. `plan`: as in PendingSet.
-  bool hold(uint16_t id, uint16_t waits_for, std::shared_ptr<const Template> plan, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e, Domain& d);
+  Result<bool> hold(uint16_t id, uint16_t waits_for, std::shared_ptr<const Template> plan, std::span<const uint8_t> data, const PacketHeader& h, Exporter& e, Domain& d);
   Status release(uint16_t id, Exporter& e, Domain& d);
   void drop(std::list<PendingSet>::iterator p);
   // What `work` counts while its rows go to `rows` and `to`.
@@ -77,6 +77,7 @@ struct PacketDecoder::Impl {
   }
   // Writes records whose structured data waited in vain, without that.
   Status give_up_waiting(TimestampNs now, const Exporter* only = nullptr);
+  Status write_waiting(std::list<PendingSet>::iterator p);  // REQUIRES: it has a plan
   ExporterKey key_of(const PacketSender& sender) const {
     return {sender.ip, options.key_by_port || sender.session != 0 ? sender.port : uint16_t{0}, sender.session, {}};
   }

@@ -382,8 +382,10 @@ Status Impl::records(const std::shared_ptr<const Template>& first_plan, std::spa
     data = data.subspan(length);
     if (is_structured) {
       Lookup lookup(*this, e, d, h.domain);
-      if (const auto id = missing_template(*t, places, record.data(), lookup))
-        if (hold(t->definition.id, *id, t, record, h, e, d)) continue;
+      if (const auto id = missing_template(*t, places, record.data(), lookup)) {
+        SLUICE_ASSIGN(const bool waits, hold(t->definition.id, *id, t, record, h, e, d));
+        if (waits) continue;
+      }
     }
     SLUICE_TRY(rows(*t, places, record.data(), length, 1, h, e, d));
   }
@@ -394,7 +396,8 @@ Status Impl::data_set(uint16_t id, std::span<const uint8_t> data, Exporter& e, D
   const auto stored = d.templates.find(id);
   if (stored == d.templates.end()) {
     counted = false;
-    if (!hold(id, id, nullptr, data, header, e, d)) {
+    SLUICE_ASSIGN(const bool waits, hold(id, id, nullptr, data, header, e, d));
+    if (!waits) {
       ++e.stats.pending_dropped;
       ++counts.bad;
       error(e, d.id, id, "data without template, and no room to keep more of it");

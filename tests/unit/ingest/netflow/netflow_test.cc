@@ -859,6 +859,19 @@ TEST(Ipfix, StructuredDataWaitsForItsInnerTemplate) {
   EXPECT_EQ(c.decoder.exporter_stats().at(0).bad_records, 1u);
   EXPECT_EQ(c.decoder.exporter_stats().at(0).pending_bytes, 0u);
 
+  // No packet has to come for that.
+  c.send(packet10(Wire().set(256, record("10.0.0.6", 999)), 4));
+  const auto overdue = [&] {
+    FlowBatchBuilder out;
+    const FlowSink none = [](Batch&&) { return Status(); };
+    const auto counts = c.decoder.finish_overdue(c.now, out, none);
+    return counts.ok() && out.rows() == counts->flows ? counts->flows : UINT64_MAX;
+  };
+  EXPECT_EQ(overdue(), 0u);
+  c.now += limits::kPendingRecordAge;
+  EXPECT_EQ(overdue(), 1u);
+  EXPECT_EQ(c.decoder.expire(c.now + limits::kPendingAge), 0u);
+
   // Where there is no room, records do not wait, and none is lost.
   Collector full;
   full.send(packet10(Wire().set(2, outer)));
@@ -873,6 +886,25 @@ TEST(Ipfix, StructuredDataWaitsForItsInnerTemplate) {
   full.send(packet10(Wire().set(2, outer)));
   EXPECT_EQ(full.decoder.exporter_stats().at(0).pending_bytes, 0u);
   EXPECT_EQ(full.decoder.exporter_stats().at(0).flows, sent);
+
+  // The same of the room that all exporters share: a record that is driven out by another's is written then.
+  Collector shared;
+  constexpr uint32_t kExporters = limits::kPendingBytesMax / limits::kPendingBytesPerExporter + 10, kEach = 20;
+  Wire large = Wire().ip("10.0.0.5").u8(255).u16(60'003).u8(3).u16(999);
+  large.bytes.resize(large.bytes.size() + 60'000);
+  for (uint32_t i = 0; i < kExporters; ++i) {
+    shared.sender.ip = IpAddress::v4(0xc0000200 + i);
+    shared.send(packet10(Wire().set(2, outer)));
+    for (uint32_t n = 0; n < kEach; ++n) shared.send(packet10(Wire().set(256, large), n));
+  }
+  EXPECT_LT(shared.rows.size(), kExporters * kEach);
+  shared.now += limits::kPendingRecordAge;
+  shared.send(packet10(Wire().set(2, outer), kEach));
+  EXPECT_EQ(shared.rows.size(), kExporters * kEach);
+  for (const auto& e : shared.decoder.exporter_stats()) {
+    EXPECT_EQ(e.flows, kEach);
+    EXPECT_EQ(e.pending_dropped, 0u);
+  }
 }
 
 TEST(Ipfix, StructuredDataIsBounded) {
