@@ -238,7 +238,12 @@ class Uploader {
       do {
         more = buffer.size() >= want || reader->read(buffer, want - buffer.size(), error);
       } while (more && error.empty() && buffer.size() < want);
-      if (!error.empty()) return fail(name_ + ": " + error);
+      if (!error.empty()) {
+        // Of lines those that are whole count, as those of the pieces before do.
+        const size_t whole = splittable && !(first && is_binary(buffer)) ? buffer.rfind('\n') : std::string::npos;
+        if (whole != std::string::npos && !Http::interrupted()) send_piece(std::string_view(buffer).substr(0, whole + 1), header, first, records_before);
+        return fail(name_ + ": " + error);
+      }
       // Parquet and protocol buffers hold no lines, whatever their source is.
       if (first && splittable && is_binary(buffer)) {
         splittable = false;
@@ -266,18 +271,19 @@ class Uploader {
         cut = newline + 1;
       }
       const std::string_view piece = std::string_view(buffer).substr(0, cut);
-      if (first) {
-        first = false;
-        if (!post(piece, records_before)) return false;
-      } else {
-        // Record numbers of the answer count the lines of the body, the repeated ones included.
-        if (!post(header.text() + std::string(piece), records_before - header.lines())) return false;
-      }
+      if (!send_piece(piece, header, first, records_before)) return false;
+      first = false;
       header.see(piece);
       records_before += static_cast<uint64_t>(std::count(buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(cut), '\n'));
       buffer.erase(0, cut);
       if (!more && buffer.empty()) return true;
     }
+  }
+
+  bool send_piece(std::string_view piece, const HeaderLines& header, bool is_first, uint64_t records_before) {
+    if (is_first) return post(piece, records_before);
+    // Record numbers of the answer count the lines of the body, the repeated ones included.
+    return post(header.text() + std::string(piece), records_before - header.lines());
   }
 
   bool skip_line(Reader& reader, std::string& buffer, std::string& error) {

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 LOG = """version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status
 2 123456789012 eni-1 10.0.0.5 198.51.100.7 40001 443 6 10 5000 1763625600 1763625660 ACCEPT OK
@@ -300,6 +301,13 @@ def main():
         for known in (0, 1):
             whole = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", open_end], env=dict(os.environ, **env, NO_COLOR="1"), capture_output=True, text=True)
             check(f"a file without a last line end is one body, sent {known + 1} times", ("1 body known already" in whole.stdout) == bool(known) and "bodies" not in whole.stdout, whole.stdout + whole.stderr)
+        cut_off = f"{folder}/cut-off.log.gz"
+        with open(cut_off, "wb") as f:
+            packed = zlib.compressobj(wbits=31)
+            lines = LOG.split("\n")[0] + "\n" + "2 123456789012 eni-8 - - - - - - - 1763625600 1763625660 - NODATA\n" * 3 + "2 123456789012 eni-"
+            f.write(packed.compress(lines.encode()) + packed.flush(zlib.Z_SYNC_FLUSH))
+        cut = subprocess.run([f"{bin_folder}/sluice", "ingest", "--source", "aws_vpc", cut_off], env=dict(os.environ, **env, NO_COLOR="1"), capture_output=True, text=True)
+        check("of a file that was cut off its whole lines count", cut.returncode == 1 and "0 records rejected, 3 without data" in cut.stdout and "ends early" in cut.stderr, cut.stdout + cut.stderr)
         asked = subprocess.run([f"{bin_folder}/sluice", "query", "src_ip in $who | stats n = count()", "--param", "who=10.0.0.5", "--param", "who=203.0.113.9", "--format", "csv"],
                                env=dict(os.environ, **env), capture_output=True, text=True)
         check("a parameter given twice is a list", asked.stdout.split() == ["n", "2"], asked.stdout + asked.stderr)
