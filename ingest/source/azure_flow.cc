@@ -262,14 +262,18 @@ class Decoder {
     return std::move(report_);
   }
 
-  // Keeps the last report of each flow for bodies to come.
+  // Keeps the last report of each flow for bodies to come. Those of a clock that is wrong say nothing of when the next begins, and one far
+  // ahead would make all others look old.
   void remember(AzureMemory& memory) const {
     last_reports_.each([&](const LastReport& r) {
-      if (r.time != 0) memory.keep(r.key, {r.time, r.open});
+      if (r.time != 0 && !is_wrong_clock(r.time)) memory.keep(r.key, {r.time, r.open});
     });
   }
 
  private:
+  bool is_wrong_clock(TimestampNs time) const {
+    return context_.received_at != 0 && (time < kPlausibleFrom || time > context_.received_at + limits::kClockSkewMax);
+  }
   Status take_status() { return std::exchange(status_, Status()); }
 
   std::string_view text(std::string_view token) {
@@ -739,7 +743,7 @@ void Decoder::set_times(size_t i, TimestampNs time) {
     t.flow[i] = flow == 0 ? 1 : flow;
     last_reports_.prefetch(t.flow[i]);
   }
-  if (context_.received_at != 0 && (time < kPlausibleFrom || time > context_.received_at + limits::kClockSkewMax)) {
+  if (is_wrong_clock(time)) {
     append_extra(tuple_extra_, "time", format_timestamp(time));
     t.quality[i] = static_cast<uint8_t>(TimeQuality::clamped);
     ++report_.clamped_times;

@@ -160,6 +160,25 @@ TEST(AzureVnet, AStartMayStandInAnEarlierBody) {
   EXPECT_EQ(starts({at(9'300, "C")}, &memory), "9000ex");
 }
 
+TEST(AzureMemory, AClockThatIsAheadDoesNotMakeTheOthersOld) {
+  AzureMemory memory;
+  DecodeContext context;
+  context.azure = &memory;
+  context.received_at = 1'733'976'100 * kSecond;
+  const std::string flow = ",20.10.127.193,57892,443,6,O,B,NX,1,2,3,4";
+  run(decode_azure, vnet({"1733976000000,10.1.0.4" + flow, "4102444800000,10.1.0.5" + flow, "60000,10.1.0.6" + flow}), context);
+  size_t flows = 0;
+  AzureMemory after;
+  for (const auto& [number, bytes] : memory.take_changes()) {
+    flows += bytes.size() / 25;
+    EXPECT_TRUE(after.restore(bytes));
+  }
+  EXPECT_EQ(flows, 1u);
+  const Decoded d = run(decode_azure, vnet({"1733976060000,10.1.0.4,20.10.127.193,57892,443,6,O,C,NX,1,2,3,4"}), {.received_at = context.received_at, .format = "", .azure = &after});
+  EXPECT_EQ(d.at(0, "flow_start"), "2024-12-12T04:00:00Z");
+  EXPECT_EQ(d.at(0, "time_quality"), "exact");
+}
+
 TEST(AzureMemory, IsBounded) {
   AzureMemory memory;
   for (uint64_t flow = 1; flow <= 2 * limits::kAzureFlowsKeptMax; ++flow) memory.keep(flow * 0x9e3779b97f4a7c15ull | 1, {static_cast<TimestampNs>(flow), true});
