@@ -167,7 +167,7 @@ std::optional<QueryError> run_definition(const g::Statement& statement, const Qu
     const auto version = context.list_writer->put_list(std::move(list), create->replace);
     if (!version.ok())
       return failure(create->name.span, version.error().code, version.error().message,
-                     version.error().code == ErrorCode::conflict ? "create or replace list puts another in its place" : "");
+                     version.error().code == ErrorCode::conflict ? "create or replace " + std::string(is_zone(create->name.text()) ? "zone" : "list") + " puts another in its place" : "");
     const auto [done, name] = told("created", create->name.text());
     return answer(sink, summary, done, name, count, *version);
   }
