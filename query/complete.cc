@@ -5,6 +5,7 @@
 
 #include "grammar/complete.h"
 #include "grammar/parse.h"
+#include "grammar/print.h"
 #include "grammar/tokens.h"
 #include "grammar/words.h"
 #include "query/aggregate.h"
@@ -39,6 +40,10 @@ class Collector {
   void add_fitting(std::string_view text, std::string_view kind, std::string_view detail) {
     if (list_.items.size() >= kItemsMax || !seen_.insert(std::string(text)).second) return;
     list_.items.push_back({std::string(text), std::string(kind), std::string(detail)});
+  }
+  // A list, in quotes where its name wants them; it may be begun without.
+  void add_list(const std::string& name, std::string_view detail) {
+    if (lower_case("@" + name).starts_with(prefix_)) add_fitting(g::print(g::Expr{g::ListReference{name}, {}}), "value", detail);
   }
   bool is_dotted() const { return prefix_.find('.') != std::string::npos; }
   bool empty() const { return list_.items.empty(); }
@@ -134,7 +139,7 @@ void add_stages(Collector& out) {
 
 void add_lists(Collector& out, const QueryContext& context) {
   if (!context.lists) return;
-  for (const auto& [name, list] : context.lists->lists()) out.add("@" + list->name, "value", "a list of " + counted(list->items.size(), "item"));
+  for (const auto& [name, list] : context.lists->lists()) out.add_list(list->name, "a list of " + counted(list->items.size(), "item"));
 }
 
 // What stands beside a column: names of protocols, services, flags, codes.

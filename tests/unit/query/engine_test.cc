@@ -15,6 +15,7 @@
 #include "query/names.h"
 #include "query/sampling.h"
 #include "query/value.h"
+#include "query/watch_list.h"
 
 namespace sluice::query {
 namespace {
@@ -865,6 +866,25 @@ TEST_F(EngineTest, StatementsOfTheSystem) {
   EXPECT_EQ(list.replace_offset, 9u);
   ASSERT_FALSE(list.items.empty());
   EXPECT_EQ(list.items[0].text, "tcp");
+}
+
+// A list is proposed as it can be read, also where its name is no plain word.
+TEST_F(EngineTest, CompletesListsOfAnyName) {
+  QueryContext context;
+  context.snapshot = &sealed_;
+  auto book = std::make_shared<const ListBook>();
+  for (const char* name : {"bad", "zone_a b"}) book = book->with(std::make_shared<const WatchList>(*make_watch_list(name, {"10.0.0.1"})));
+  context.lists = book;
+  for (const std::string begun : {"@", "@zo"}) {
+    const std::string text = "src_ip in " + begun;
+    std::vector<std::string> proposed;
+    for (const auto& item : complete(text, text.size(), context).items) proposed.push_back(item.text);
+    EXPECT_NE(std::find(proposed.begin(), proposed.end(), "@\"zone_a b\""), proposed.end()) << text;
+    EXPECT_EQ(std::count(proposed.begin(), proposed.end(), "@bad"), begun == "@") << text;
+  }
+  QueryRequest request;
+  request.text = "src_ip in @\"zone_a b\" | stats count()";
+  EXPECT_TRUE(validate(request, &context).empty());
 }
 
 // What the server knows of itself is asked as flows are.
