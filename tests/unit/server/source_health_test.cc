@@ -60,10 +60,10 @@ TEST(SourceHealth, TellsOfASourceThatFellSilentAndCameBack) {
     state.unheard += kHour;
     again.watermarks.restore(key, state);
   }
-  EXPECT_EQ(Watermarks::silent_for(again.watermarks.sources().begin()->second, again.now), 25 * kMinute);
+  EXPECT_EQ(Watermarks::silent_for(again.watermarks.sources().begin()->second, again.now), 40 * kMinute);
   again.health.restore(n.latest, again.now);
   EXPECT_EQ(again.look(), "");
-  again.now += 10 * kMinute;
+  again.now += 5 * kMinute;
   again.flow("10.0.0.2");
   EXPECT_EQ(again.look(), "");
   again.flow("10.0.0.1");
