@@ -187,12 +187,13 @@ TEST(UdpReceiver, StopsAWaitingReceiver) {
 TEST(UdpReceiver, LetsPacketsGatherAfterABusyRoundButNotForLong) {
   auto queue = std::make_shared<PacketQueue>();
   const auto receiver = open_any({queue});
-  if (receiver->stats().receive_buffer_bytes < 4u << 20) GTEST_SKIP() << "the kernel grants too small a buffer to let packets gather";
+  // Where the kernel grants no more than a small buffer every packet is taken at once, and all but the wait is the same.
+  const bool gathers = receiver->stats().receive_buffer_bytes >= 4u << 20;
   Sender sender;
   for (int i = 0; i < 64; ++i) sender.send(receiver->bound_port(), "one of many");
   ASSERT_EQ(receiver->receive_once(2 * kSecond).value(), 64u) << "sent and there";
   // A receiver that waited for a packet would wait longer than any test may run.
-  EXPECT_EQ(receiver->receive_once(2 * kHour).value(), 0u);
+  if (gathers) EXPECT_EQ(receiver->receive_once(2 * kHour).value(), 0u);
   // Nor does it forget the packets that come while it lets them gather, and after a round of few it waits for the next again.
   for (int i = 0; i < 64; ++i) sender.send(receiver->bound_port(), "one of many");
   ASSERT_EQ(receiver->receive_once(2 * kSecond).value(), 64u);
