@@ -14,26 +14,6 @@
 namespace sluice::query::continuous {
 namespace {
 
-struct Stored {
-  explicit Stored(const std::string& flows) {
-    auto batches = example_flows(flows);
-    EXPECT_TRUE(batches.ok()) << batches.error().message;
-    snapshot.open = *batches;
-    for (const auto& b : snapshot.open)
-      for (const int64_t t : b->columns[*b->find(ColumnId::flow_end)].values<int64_t>()) first = std::min(first, t), last = std::max(last, t);
-    clock.set(last + kDay);
-    context.snapshot = &snapshot;
-    context.clock = &clock;
-    context.executor = &executor;
-    context.lists = std::make_shared<ListBook>();
-  }
-  store::Snapshot snapshot;
-  TimestampNs first = kTimestampMax, last = kTimestampMin;
-  ManualClock clock{0};
-  InlineExecutor executor;
-  QueryContext context;
-};
-
 // A client that calls home each minute, one that does at random, a scan that becomes a login, a service that stops.
 const char* const kFlows =
     "180 flows over 179m src_ip=10.0.0.5 dst_ip=203.0.113.7 dst_port=443 proto=tcp bytes=900;"

@@ -151,14 +151,9 @@ TEST(Episodes, NeitherRepetitionNorRestartMakesTwo) {
     if (c != EpisodeChange::updated) told.push_back(e.id);
     EXPECT_TRUE(before.contains(e.id));
   };
-  ManualClock clock(kStart + kHour);
-  InlineExecutor executor;
-  QueryContext context;
-  context.snapshot = &s.stored;
-  context.clock = &clock;
-  context.executor = &executor;
+  const Over over(s.stored, kStart + kHour);
   QueryRequest request;
-  RunState run(request, context);
+  RunState run(request, over.context);
   Worker worker(run);
   const auto state = make_state(s.rule, {s.stream.find("r")->frontier(), {}});
   RuleState& groups = *state;
@@ -170,7 +165,7 @@ TEST(Episodes, NeitherRepetitionNorRestartMakesTwo) {
 
   // And what a replay finds has the same ids.
   s.until(30);
-  const auto replayed = replay(s.rule, {}, request, context);
+  const auto replayed = replay(s.rule, {}, request, over.context);
   ASSERT_TRUE(replayed.ok());
   ASSERT_EQ(replayed->alerts.size(), 2u);
   for (const Episode& e : replayed->alerts) {

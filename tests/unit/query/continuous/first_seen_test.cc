@@ -52,12 +52,7 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
     if (f.is_settled) settled[f.window] = lines_of(f.rows, f.columns());
   };
   store::Snapshot snapshot;
-  ManualClock clock(kStart + kDay);
-  InlineExecutor executor;
-  QueryContext context;
-  context.snapshot = &snapshot;
-  context.clock = &clock;
-  context.executor = &executor;
+  const Over over(snapshot, kStart + kDay);
   auto stream = std::make_unique<Stream>();
   stream->add(make_state(rule, {}));
   TimestampNs now = kStart;
@@ -68,18 +63,8 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
     now = flows[at - 1].end + kMinute;
     if (GetParam() % 2 == 0 && dice() % 8 == 0) {
       // A death: windows and look-back are read again.
-      auto groups = make_state(rule, {stream->find("r")->frontier(), {}});
-      QueryRequest request;
-      RunState run(request, context);
-      ScanStats stats;
-      groups->set_learning(true);
-      ASSERT_TRUE(read_stored(*groups, run, {groups->history_from(), kTimestampMax}, stats).ok());
-      groups->set_learning(false);
-      auto next = std::make_unique<Stream>();
-      for (const auto& [key, source] : stream->watermarks().sources()) next->watermarks().restore(key, source);
-      next->watermarks().see(*snapshot.open.back(), now);
-      next->add(std::move(groups));
-      stream = std::move(next);
+      stream = made_again(*stream, {rule}, snapshot, now, sink);
+      stream->watermarks().see(*snapshot.open.back(), now);
       stream->tick(now, sink);
       continue;
     }
@@ -94,14 +79,14 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
     request.to = w + 5 * kMinute;
     LinesSink answer;
     QuerySummary summary;
-    const auto error = run(request, context, answer, summary);
+    const auto error = run(request, over.context, answer, summary);
     ASSERT_FALSE(error) << error->message;
     EXPECT_EQ(settled[w], answer.lines) << format_timestamp(w) << " seed " << GetParam();
     found += answer.lines.size();
   }
   EXPECT_GT(found, 100u);
   // And a replay of a part says what live said of it.
-  const auto replayed = replay(rule_of("create rule r learn 0s as " + before + " window 5m alert by src_ip, dst_port, proto"), {kStart + kHour, kStart + 2 * kHour}, {}, context);
+  const auto replayed = replay(rule_of("create rule r learn 0s as " + before + " window 5m alert by src_ip, dst_port, proto"), {kStart + kHour, kStart + 2 * kHour}, {}, over.context);
   ASSERT_TRUE(replayed.ok());
   size_t live = 0;
   for (TimestampNs w = kStart + kHour; w < kStart + 2 * kHour; w += 5 * kMinute) live += settled[w].size();

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "query/continuous/rule_state.h"
-#include "query/value.h"
 #include "storage/model/batch.h"
 #include "storage/store/store.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 
@@ -73,63 +73,21 @@ inline std::vector<Flow> random_flows(std::mt19937_64& dice, size_t count, Durat
   return out;
 }
 
-inline std::string cell(const Column& column, const Type& type, size_t row) {
-  const Value value = value_at(column, type, row);
-  if (const auto* d = std::get_if<double>(&value.data)) {
-    char text[40];
-    std::snprintf(text, sizeof text, "%.9g", *d);
-    return text;
-  }
-  return format_value(value, type.enumeration);
-}
-
-using Rows = std::multiset<std::string>;
 using Windows = std::map<TimestampNs, Rows>;
 
-inline Rows rows_of(const Finding& finding) {
-  Rows rows;
-  for (size_t r = 0; r < finding.rows.rows; ++r) {
-    std::string line;
-    for (const OutputColumn& c : finding.rule.plan.output) line += cell(*finding.rows.slots[c.slot], c.type, r) + " ";
-    rows.insert(line);
-  }
-  return rows;
-}
-
-class RowsSink final : public ResultSink {
- public:
-  Status begin(const Schema& columns) override {
-    schema = columns;
-    return {};
-  }
-  Status batch(const Batch& batch) override {
-    for (size_t r = 0; r < batch.rows; ++r) {
-      std::string line;
-      for (size_t c = 0; c < schema.size(); ++c) line += cell(batch.columns[c], Type{schema[c].type, schema[c].physical, schema[c].enumeration, {}, {}}, r) + " ";
-      rows.insert(line);
-    }
-    return {};
-  }
-  Schema schema;
-  Rows rows;
-};
+inline Rows rows_of(const Finding& finding) { return lines_of(finding.rows, finding.rule.plan.output); }
 
 inline Rows ask(const std::string& query, TimeRange range, const store::Snapshot& snapshot) {
-  ManualClock clock(kStart + kDay);
-  InlineExecutor executor;
-  QueryContext context;
-  context.snapshot = &snapshot;
-  context.clock = &clock;
-  context.executor = &executor;
+  const Over over(snapshot, kStart + kDay);
   QueryRequest request;
   request.text = query;
   request.from = range.from;
   request.to = range.to;
-  RowsSink sink;
+  LinesSink sink;
   QuerySummary summary;
-  const auto error = run(request, context, sink, summary);
+  const auto error = run(request, over.context, sink, summary);
   EXPECT_FALSE(error) << query << ": " << error->message;
-  return sink.rows;
+  return sink.lines;
 }
 
 inline std::vector<Flow> plain(std::initializer_list<DurationNs> times, uint32_t src = 1) {

@@ -11,6 +11,7 @@
 #include "query/continuous/example.h"
 #include "query/continuous/rule_template.h"
 #include "query/watch_list.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
@@ -129,19 +130,14 @@ TEST(Library, AlertsShowTheirFlows) {
     ASSERT_FALSE(alerts->empty());
     store::Snapshot snapshot;
     snapshot.open = std::move(*flows);
-    const ManualClock clock(kTimestampMax / 2);
-    InlineExecutor executor;
-    QueryContext context;
-    context.snapshot = &snapshot;
-    context.clock = &clock;
-    context.executor = &executor;
-    context.lists = lists;
+    Over over(snapshot, kTimestampMax / 2);
+    over.context.lists = lists;
     QueryRequest request;
     request.text = alerts->front().query;
     request.limits.timeout = 0;
     CountSink sink;
     QuerySummary summary;
-    const auto error = run(request, context, sink, summary);
+    const auto error = run(request, over.context, sink, summary);
     EXPECT_FALSE(error) << error->message << "\n" << error->caret;
     EXPECT_GT(sink.rows, 0u) << request.text;
   }

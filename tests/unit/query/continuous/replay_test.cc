@@ -14,26 +14,6 @@
 namespace sluice::query::continuous {
 namespace {
 
-struct Stored {
-  explicit Stored(const std::string& flows) {
-    auto batches = example_flows(flows);
-    EXPECT_TRUE(batches.ok()) << batches.error().message;
-    snapshot.open = *batches;
-    for (const auto& b : snapshot.open)
-      for (const int64_t t : b->columns[*b->find(ColumnId::flow_end)].values<int64_t>()) first = std::min(first, t), last = std::max(last, t);
-    clock.set(last + kDay);
-    context.snapshot = &snapshot;
-    context.clock = &clock;
-    context.executor = &executor;
-    context.lists = std::make_shared<ListBook>();
-  }
-  store::Snapshot snapshot;
-  TimestampNs first = kTimestampMax, last = kTimestampMin;
-  ManualClock clock{0};
-  InlineExecutor executor;
-  QueryContext context;
-};
-
 using Alerts = std::vector<std::tuple<std::string, TimestampNs, TimestampNs, uint64_t, EpisodeState>>;
 Alerts shown(const std::vector<Episode>& alerts) {
   Alerts out;

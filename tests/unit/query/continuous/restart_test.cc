@@ -3,89 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <memory>
 #include <random>
 #include <set>
 
-#include "query/continuous/episode.h"
-#include "query/continuous/stream.h"
-#include "tests/unit/query/continuous/flows.h"
-#include "tests/unit/query/continuous/rules.h"
+#include "tests/unit/query/continuous/watched.h"
 
 namespace sluice::query::continuous {
 namespace {
-
-class Life {
- public:
-  explicit Life(RulePtr rule) : rule_(std::move(rule)) { stream_->add(make_state(rule_, {})); }
-
-  void flows(std::span<const Flow> flows, TimestampNs now) {
-    now_ = now;
-    auto batch = batch_of(flows);
-    stored_.open.push_back(batch);
-    stream_->push(std::move(batch), now_, on_finding());
-    settle();
-  }
-  void tick(TimestampNs now) {
-    now_ = now;
-    stream_->tick(now_, on_finding());
-    settle();
-  }
-  void die() {
-    auto next = std::make_unique<Stream>();
-    for (const auto& [key, source] : stream_->watermarks().sources()) next->watermarks().restore(key, source);
-    const RuleState& before = *stream_->find(rule_->name);
-    auto state = make_state(rule_, {before.frontier(), before.checkpoint()});
-    book_ = EpisodeBook();
-    for (const auto& [id, e] : alerts) book_.restore(e);
-    ManualClock clock(now_);
-    InlineExecutor executor;
-    QueryContext context;
-    context.snapshot = &stored_;
-    context.clock = &clock;
-    context.executor = &executor;
-    QueryRequest request;
-    RunState run(request, context);
-    Worker worker(run);
-    ScanStats stats;
-    ASSERT_TRUE(read_again(*state, run, stats).ok());
-    ASSERT_TRUE(look_again(*state, next->watermark_at(now_), now_, worker, on_finding()).ok());
-    next->add(std::move(state));
-    stream_ = std::move(next);
-    stream_->tick(now_, on_finding());
-    settle();
-  }
-  const WindowStats& stats() const { return stream_->find(rule_->name)->stats(); }
-
-  std::map<std::string, Episode> alerts;  // by id, pending ones too
-  std::vector<std::string> told;          // what is more than an update, and severities that rose
-
- private:
-  FindingSink on_finding() {
-    return [this](const Finding& f) {
-      book_.take(f, now_, [this](const Episode& e, EpisodeChange c) { on_change(e, c); });
-    };
-  }
-  void settle() {
-    book_.settle(*rule_, stream_->find(rule_->name)->settled_before(), now_, [this](const Episode& e, EpisodeChange c) { on_change(e, c); });
-  }
-  void on_change(const Episode& e, EpisodeChange change) {
-    const auto known = alerts.find(e.id);
-    if (change != EpisodeChange::updated)
-      told.push_back(std::string(to_string(change)) + " " + e.key);
-    else if (known != alerts.end() && e.severity > known->second.severity)
-      told.push_back("raised " + e.key + " " + std::string(to_string(e.severity)));
-    if (change == EpisodeChange::dropped)
-      alerts.erase(e.id);
-    else
-      alerts[e.id] = e;
-  }
-  const RulePtr rule_;
-  std::unique_ptr<Stream> stream_ = std::make_unique<Stream>();
-  EpisodeBook book_;
-  store::Snapshot stored_;
-  TimestampNs now_ = kStart;
-};
 
 std::string shown(const std::map<std::string, Episode>& alerts) {
   std::string out;
@@ -107,10 +31,10 @@ constexpr const char* kScan =
     "alert by src_ip suppress 1h";
 
 TEST(Restart, AnAlertGoesOnAndBecomesWorse) {
-  Life life(rule_of(kScan)), straight(rule_of(kScan));
+  Watched life(rule_of(kScan)), straight(rule_of(kScan));
   const auto both = [&](int from, int to, DurationNs at) {
-    life.flows(ports(from, to, kStart + at), kStart + at);
-    straight.flows(ports(from, to, kStart + at), kStart + at);
+    life.push(ports(from, to, kStart + at), kStart + at);
+    straight.push(ports(from, to, kStart + at), kStart + at);
   };
   both(1, 31, 30 * kSecond);
   ASSERT_EQ(life.alerts.size(), 1u);
@@ -133,10 +57,10 @@ TEST(Restart, AnAlertGoesOnAndBecomesWorse) {
 
 // What came in while nobody saw it is found at once, in the window that it would have been found in.
 TEST(Restart, WhatWasKeptBeforeItWasWorseIsRaisedOnce) {
-  Life life(rule_of(kScan));
-  life.flows(ports(1, 31, kStart), kStart + kSecond);
+  Watched life(rule_of(kScan));
+  life.push(ports(1, 31, kStart), kStart + kSecond);
   const auto kept = life.alerts;
-  life.flows(ports(31, 121, kStart), kStart + 2 * kSecond);
+  life.push(ports(31, 121, kStart), kStart + 2 * kSecond);
   const auto whole = shown(life.alerts);
   life.alerts = kept;
   life.told.clear();
@@ -161,15 +85,15 @@ TEST_P(Deaths, ChangeNoAlert) {
     const auto flows = random_flows(dice, 1'500, 40 * kMinute, 0);
     const RulePtr rule = rule_of(text);
     ASSERT_TRUE(rule) << text;
-    Life life(rule), straight(rule);
+    Watched life(rule), straight(rule);
     size_t deaths = 0;
     for (size_t at = 0; at < flows.size();) {
       const size_t count = std::min<size_t>(flows.size() - at, 1 + dice() % 12);
       const auto some = std::span(flows).subspan(at, count);
       at += count;
       const TimestampNs now = some.back().end + kSecond;
-      life.flows(some, now);
-      straight.flows(some, now);
+      life.push(some, now);
+      straight.push(some, now);
       if (dice() % 10 != 0) continue;
       ++deaths;
       life.die();

@@ -8,13 +8,9 @@
 #include <random>
 
 #include "query/continuous/checkpoint.h"
-#include "query/continuous/episode.h"
-#include "query/continuous/replay.h"
-#include "query/continuous/stream.h"
 #include "query/limits.h"
 #include "query/sessions.h"
-#include "tests/unit/query/continuous/flows.h"
-#include "tests/unit/query/continuous/rules.h"
+#include "tests/unit/query/continuous/watched.h"
 
 namespace sluice::query::continuous {
 namespace {
@@ -25,9 +21,8 @@ class Told {
   void take(const Finding& f) {
     const auto& session = *f.rule.session;
     for (size_t r = 0; r < f.rows.rows; ++r) {
-      std::string key, line;
+      std::string key, line = line_of(f.rows, f.rule.plan.output, r);
       for (size_t k = 0; k < session.start; ++k) key += cell(*f.rows.slots[k], f.rule.groups->keys[k].node->type, r) + " ";
-      for (const OutputColumn& c : f.rule.plan.output) line += cell(*f.rows.slots[c.slot], c.type, r) + " ";
       const TimestampNs start = f.rows.slots[session.start]->int_at(r), end = f.rows.slots[session.end]->int_at(r);
       auto& mine = sessions_[key];
       std::erase_if(mine, [&](const Session& s) { return s.start <= end && start <= s.end - session.gap; });
@@ -103,27 +98,8 @@ TEST_P(SessionsAsked, AreWhatTheEngineAnswers) {
     for (const auto& f : std::span(flows).subspan(at - count, count)) now = std::max(now, f.end + kMinute);
     if (restarts && dice() % 6 == 0) {
       ++deaths;
-      auto next = std::make_unique<Stream>();
-      for (const auto& [key, source] : stream->watermarks().sources()) next->watermarks().restore(key, source);
-      ManualClock clock(now);
-      InlineExecutor executor;
-      QueryContext context;
-      context.snapshot = &snapshot;
-      context.clock = &clock;
-      context.executor = &executor;
-      QueryRequest request;
-      for (const auto& rule : rules) {
-        const RuleState& before = *stream->find(rule->name);
-        auto state = make_state(rule, {before.frontier(), before.checkpoint()});
-        RunState run(request, context);
-        Worker worker(run);
-        ScanStats stats;
-        ASSERT_TRUE(read_again(*state, run, stats).ok());
-        ASSERT_TRUE(state->look_at_open(now + kMinute, worker, sink).ok());
-        next->add(std::move(state));
-      }
-      next->watermarks().see(*batch, now);
-      stream = std::move(next);
+      stream = made_again(*stream, rules, snapshot, now, sink);
+      stream->watermarks().see(*batch, now);
       stream->tick(now, sink);
       continue;
     }
@@ -154,69 +130,6 @@ TEST(SessionCut, LiesAtAWholeMultipleThatIsFarEnough) {
   EXPECT_EQ(session_cut(kTimestampMax - 5), kTimestampMax);
 }
 
-// A rule over sessions on a stream, with its alerts.
-struct Watched {
-  explicit Watched(const std::string& text) : rule(rule_of(text)) { stream->add(make_state(rule, {})); }
-  void push(std::vector<Flow> flows) {
-    for (const Flow& f : flows) now = std::max(now, f.end);
-    const auto batch = batch_of(flows);
-    snapshot.open.push_back(batch);
-    stream->push(batch, now, on_finding);
-    settle();
-  }
-  void tick(TimestampNs at) {
-    now = at;
-    stream->tick(now, on_finding);
-    settle();
-  }
-  void settle() { book.settle(*rule, stream->find(rule->name)->settled_before(), now, on_change); }
-  void die() {
-    auto next = std::make_unique<Stream>();
-    for (const auto& [key, source] : stream->watermarks().sources()) next->watermarks().restore(key, source);
-    const RuleState& before = *stream->find(rule->name);
-    auto state = make_state(rule, {before.frontier(), before.checkpoint()});
-    ManualClock clock(now);
-    InlineExecutor executor;
-    QueryContext context;
-    context.snapshot = &snapshot;
-    context.clock = &clock;
-    context.executor = &executor;
-    QueryRequest request;
-    RunState run(request, context);
-    Worker worker(run);
-    ScanStats stats;
-    book = EpisodeBook();
-    for (const auto& [id, e] : alerts) book.restore(e);
-    EXPECT_TRUE(read_again(*state, run, stats).ok());
-    EXPECT_TRUE(state->look_at_open(now, worker, on_finding).ok());
-    next->add(std::move(state));
-    stream = std::move(next);
-  }
-  std::vector<Episode> replayed() {
-    ManualClock clock(now);
-    InlineExecutor executor;
-    QueryContext context;
-    context.snapshot = &snapshot;
-    context.clock = &clock;
-    context.executor = &executor;
-    auto out = replay(rule, {}, {}, context);
-    EXPECT_TRUE(out.ok());
-    return out.ok() ? out->alerts : std::vector<Episode>();
-  }
-  RulePtr rule;
-  std::unique_ptr<Stream> stream = std::make_unique<Stream>();
-  EpisodeBook book;
-  store::Snapshot snapshot;
-  TimestampNs now = kStart;
-  std::map<std::string, Episode> alerts;
-  std::vector<std::string> changes;
-  const EpisodeSink on_change = [this](const Episode& e, EpisodeChange change) {
-    changes.push_back(std::string(to_string(change)));
-    alerts[e.id] = e;
-  };
-  const FindingSink on_finding = [this](const Finding& f) { book.take(f, now, on_change); };
-};
-
 constexpr const char* kLong =
     "create rule r as from flows | stats n = count(), lasted = max(ts) - min(ts) by src_ip window session gap 10m | where lasted > 1h alert by src_ip message '{n} {session}'";
 
@@ -242,8 +155,8 @@ TEST(SessionAlerts, StartEarlyGoOnAndEndUnderOneId) {
   EXPECT_NE(w.alerts[id].query.find("2026-11-20T08:00:00Z and 2026-11-20T09:25:00Z"), std::string::npos) << w.alerts[id].query;
   w.push(plain({3 * kHour}, 7));
   EXPECT_EQ(w.alerts[id].state, EpisodeState::ended);
-  EXPECT_EQ(std::count(w.changes.begin(), w.changes.end(), "started"), 1);
-  EXPECT_EQ(std::count(w.changes.begin(), w.changes.end(), "ended"), 1);
+  EXPECT_EQ(std::count(w.told.begin(), w.told.end(), "started src_ip=10.0.0.1"), 1);
+  EXPECT_EQ(std::count(w.told.begin(), w.told.end(), "ended src_ip=10.0.0.1"), 1);
   const auto replayed = w.replayed();
   ASSERT_EQ(replayed.size(), 1u);
   EXPECT_EQ(replayed[0].id, id);
@@ -297,14 +210,14 @@ TEST(Sessions, LateFlowsCountWithinGraceAndAreCountedBeyond) {
   w.push(plain({20 * kSecond}));
   w.push(plain({4 * kMinute + kSecond}, 7));
   EXPECT_EQ(w.alerts.begin()->second.message, "3");
-  EXPECT_EQ(w.stream->find("r")->stats().late_rows, 0u);
+  EXPECT_EQ(w.stats().late_rows, 0u);
   w.push(plain({20 * kMinute}, 7));
   w.push(plain({25 * kSecond}));
-  EXPECT_EQ(w.stream->find("r")->stats().late_rows, 1u);
+  EXPECT_EQ(w.stats().late_rows, 1u);
   // A session that goes on has no late flows, however old they are.
   for (int i = 0; i < 60; ++i) w.push(plain({20 * kMinute + i * 50 * kSecond}, 8));
   w.push(plain({21 * kMinute + kSecond}, 8));
-  EXPECT_EQ(w.stream->find("r")->stats().late_rows, 1u);
+  EXPECT_EQ(w.stats().late_rows, 1u);
 }
 
 TEST(Sessions, AtTheBoundThoseThatAreKnownCountOn) {

@@ -73,26 +73,8 @@ TEST_P(Continuous, WindowsAreWhatTheEngineAnswers) {
     now = flows[at - 1].end + kMinute;
     // A death between the append and the rules: the flows are in the store, and nothing else has seen them.
     if (restarts && dice() % 6 == 0) {
-      auto next = std::make_unique<Stream>();
-      for (const auto& [key, source] : stream->watermarks().sources()) next->watermarks().restore(key, source);
-      ManualClock clock(now);
-      InlineExecutor executor;
-      QueryContext context;
-      context.snapshot = &snapshot;
-      context.clock = &clock;
-      context.executor = &executor;
-      QueryRequest request;
-      for (const auto& rule : rules) {
-        auto groups = make_state(rule, {stream->find(rule->name)->frontier(), stream->find(rule->name)->checkpoint()});
-        RunState run(request, context);
-        Worker worker(run);
-        ScanStats stats;
-        ASSERT_TRUE(read_again(*groups, run, stats).ok());
-        ASSERT_TRUE(groups->look_at_open(now + kMinute, worker, sink).ok());
-        next->add(std::move(groups));
-      }
-      next->watermarks().see(*batch, now);
-      stream = std::move(next);
+      stream = made_again(*stream, rules, snapshot, now, sink);
+      stream->watermarks().see(*batch, now);
       stream->tick(now, sink);
       continue;
     }

@@ -5,8 +5,8 @@
 
 #include <random>
 
-#include "query/value.h"
 #include "query/watch_list.h"
+#include "tests/unit/query/continuous/rules.h"
 
 namespace sluice::query::continuous {
 namespace {
@@ -30,27 +30,7 @@ std::shared_ptr<const Batch> some_flows(std::mt19937_64& dice, size_t count) {
   return std::make_shared<const Batch>(b.finish());
 }
 
-// Rows as text, in order.
-class Lines final : public ResultSink {
- public:
-  Status begin(const Schema& columns) override {
-    schema = columns;
-    return {};
-  }
-  Status batch(const Batch& batch) override {
-    for (size_t r = 0; r < batch.rows; ++r) {
-      std::string line;
-      for (size_t c = 0; c < schema.size(); ++c)
-        line += format_value(value_at(batch.columns[c], Type{schema[c].type, schema[c].physical, schema[c].enumeration, {}, {}}, r), schema[c].enumeration) + " ";
-      rows.push_back(line);
-    }
-    return {};
-  }
-  Schema schema;
-  std::vector<std::string> rows;
-};
-
-std::variant<std::unique_ptr<Tail>, QueryError> compiled(const std::string& text, std::shared_ptr<const ListBook> lists = nullptr, std::map<std::string, ParameterValue> parameters = {}) {
+std::variant<std::unique_ptr<Tail>, QueryError> tail_of(const std::string& text, std::shared_ptr<const ListBook> lists = nullptr, std::map<std::string, ParameterValue> parameters = {}) {
   static const ManualClock clock(kStart);
   QueryContext context;
   context.clock = &clock;
@@ -78,43 +58,38 @@ TEST(Tail, YieldsWhatTheEngineAnswers) {
        }) {
     SCOPED_TRACE(text);
     std::mt19937_64 dice(7);
-    auto tail = compiled(text, lists, parameters);
+    auto tail = tail_of(text, lists, parameters);
     if (auto* error = std::get_if<QueryError>(&tail)) FAIL() << error->message << "\n" << error->caret;
     Tail& t = *std::get<0>(tail);
-    Lines found;
+    LinesSink found;
     ASSERT_TRUE(found.begin(t.columns()).ok());
     store::Snapshot snapshot;
     for (size_t i = 0; i < 12; ++i) {
       snapshot.open.push_back(some_flows(dice, 1 + dice() % 300));
       ASSERT_TRUE(t.push(snapshot.open.back(), [&](const Batch& rows) { return found.batch(rows); }).ok());
     }
-    const ManualClock clock(kStart);
-    InlineExecutor executor;
-    QueryContext context;
-    context.snapshot = &snapshot;
-    context.clock = &clock;
-    context.executor = &executor;
-    context.lists = lists;
+    Over over(snapshot, kStart);
+    over.context.lists = lists;
     QueryRequest request;
     request.text = text;
     request.parameters = parameters;
-    Lines answered;
+    LinesSink answered;
     QuerySummary summary;
-    const auto error = run(request, context, answered, summary);
+    const auto error = run(request, over.context, answered, summary);
     ASSERT_FALSE(error) << error->message;
     ASSERT_EQ(found.schema.size(), answered.schema.size());
     for (size_t c = 0; c < found.schema.size(); ++c) {
       EXPECT_EQ(found.schema[c].name, answered.schema[c].name);
       EXPECT_EQ(found.schema[c].type, answered.schema[c].type);
     }
-    EXPECT_EQ(found.rows, answered.rows);
-    EXPECT_EQ(found.rows.empty(), text.find("== 2") != std::string::npos);
+    EXPECT_EQ(found.in_order, answered.in_order);
+    EXPECT_EQ(found.in_order.empty(), text.find("== 2") != std::string::npos);
   }
 }
 
 // Nobody can ask again with wider numbers, so what may become too large is a float from the start.
 TEST(Tail, ComputesInFloatsWhatMayBecomeTooLarge) {
-  auto tail = compiled("from flows | select twice = bytes * 2, half = bytes / 2, bytes");
+  auto tail = tail_of("from flows | select twice = bytes * 2, half = bytes / 2, bytes");
   ASSERT_TRUE(std::holds_alternative<std::unique_ptr<Tail>>(tail));
   const Schema& columns = std::get<0>(tail)->columns();
   EXPECT_EQ(columns[0].type, LogicalType::float64);
@@ -122,7 +97,7 @@ TEST(Tail, ComputesInFloatsWhatMayBecomeTooLarge) {
 }
 
 TEST(Tail, ShowsFewColumnsWhereNobodyNamesThem) {
-  auto tail = compiled("dst_port == 443 | extend kilo = bytes / 1000");
+  auto tail = tail_of("dst_port == 443 | extend kilo = bytes / 1000");
   ASSERT_TRUE(std::holds_alternative<std::unique_ptr<Tail>>(tail));
   std::string names;
   for (const Field& f : std::get<0>(tail)->columns()) names += f.name + " ";
@@ -149,7 +124,7 @@ TEST(Tail, RefusesWhatWouldWait) {
   };
   for (const auto& [text, why] : refused) {
     SCOPED_TRACE(text);
-    auto tail = compiled(text);
+    auto tail = tail_of(text);
     const auto* error = std::get_if<QueryError>(&tail);
     ASSERT_TRUE(error);
     EXPECT_NE(error->message.find(why), std::string::npos) << error->message;
@@ -159,7 +134,7 @@ TEST(Tail, RefusesWhatWouldWait) {
 }
 
 TEST(Tail, StopsWithItsSinkAndGoesOnAfterwards) {
-  auto tail = compiled("from flows");
+  auto tail = tail_of("from flows");
   Tail& t = *std::get<0>(tail);
   std::mt19937_64 dice(1);
   const auto flows = some_flows(dice, 10);
