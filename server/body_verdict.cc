@@ -2,6 +2,7 @@
 
 #include "grammar/nearest.h"
 #include "ingest/source/text_line.h"
+#include "server/limits.h"
 #include "storage/model/counted.h"
 
 namespace sluice::server {
@@ -19,6 +20,7 @@ std::optional<std::string> bracket_fault(std::string_view body) {
       for (++at; at < body.size() && body[at] != '"'; ++at)
         if (body[at] == '\\') ++at;
     } else if (c == '[' || c == '{') {
+      if (open.size() == limits::kBracketsDeepMax) return place() + "brackets within more than " + std::to_string(limits::kBracketsDeepMax) + " others";
       open += c;
     } else if (c == ']' || c == '}') {
       if (open.empty() || open.back() != (c == ']' ? '[' : '{')) return place() + "'" + c + "' closes nothing";

@@ -33,6 +33,8 @@ inline constexpr DurationNs kIpfixIdleTimeout = 12 * kHour;
 inline constexpr size_t kFeedsMax = 64;
 // Objects set aside that one feed remembers by name. Beyond: the oldest goes; all are counted.
 inline constexpr size_t kFeedSetAsideMax = 1'000;
+// Of a body without a record in it, whose brackets are looked at for what is wrong: how deep they may stand. Beyond: that is what is wrong.
+inline constexpr size_t kBracketsDeepMax = 1'000;
 
 // --- watch-lists
 // A list as a document: a million indicators as STIX, which spends half a kilobyte on each, come in several. Beyond: 413.

@@ -56,6 +56,9 @@ TEST_F(VerdictTest, NamesThePlaceAndUsesUpNoId) {
   const auto brackets = take_body("gcp_vpc", "[[[[");
   ASSERT_FALSE(brackets.ok());
   EXPECT_EQ(brackets.error().message, "no record in it: byte 5: the body ends inside of 4 brackets");
+  const auto deep = take_body("gcp_vpc", std::string(100'000, '['));
+  ASSERT_FALSE(deep.ok());
+  EXPECT_EQ(deep.error().message, "no record in it: byte 1001: brackets within more than 1000 others");
   // Whoever sends what was meant under the same id is heard.
   const std::string good = R"({"event_type":"flow","timestamp":"2025-11-20T08:00:00+0000","src_ip":"10.0.0.1","dest_ip":"10.0.0.2","proto":"TCP","flow":{"start":"2025-11-20T08:00:00+0000"}})";
   const auto taken = take_body("suricata", good, "o");
