@@ -238,12 +238,16 @@ class Repl {
       else
         std::printf("format is %s; it can be table, json, ndjson or csv\n", options_.format.c_str());
     } else if (which == "\\from" || which == "\\to") {
-      // The server knows which times there are; one that it does not know is told here and not with each question to come.
-      QueryOptions asked = options_;
-      (which == "\\from" ? asked.from : asked.to) = rest;
+      // The server knows which times there are; one that it does not know is told here and not with each question to come. By itself: the other
+      // end may be moved next.
+      std::string& end = which == "\\from" ? options_.from : options_.to;
+      QueryOptions alone = options_;
+      alone.from.clear();
+      alone.to.clear();
+      (which == "\\from" ? alone.from : alone.to) = rest;
       int code = 0;
-      if (!rest.empty() && !fetch(http_, "from flows | limit 0", asked, nullptr, code) && code == 1) return true;
-      options_ = std::move(asked);
+      if (!rest.empty() && !fetch(http_, "from flows | limit 0", alone, nullptr, code) && code == 1) return true;
+      end = rest;
       std::printf("questions are about %s to %s\n", options_.from.empty() ? "the beginning" : printable(options_.from).c_str(), options_.to.empty() ? "now" : printable(options_.to).c_str());
     } else if (which == "\\set") {
       set(rest);

@@ -387,6 +387,21 @@ def main():
         screen = terminal.wait(r"pager is off.*2 rows in")
         check("wide tables fit the terminal", "2 rows in" in screen and "…" in screen and all(len(line) <= 100 for line in screen.splitlines()), screen)
 
+        terminal.clear()
+        terminal.type("\\from yesteryear")
+        screen = terminal.wait(r"error.*sluice> *$")
+        check("a time that is none is refused at once", "error" in screen and "questions are about" not in screen, screen)
+        terminal.type("\\from 2025-11-20")
+        terminal.type("\\to 2025-11-21")
+        terminal.wait(r"2025-11-20 to 2025-11-21")
+        # The range is empty until both ends are moved.
+        terminal.type("\\from 2026-01-01")
+        terminal.type("\\to 2026-01-02")
+        screen = terminal.wait(r"questions are about 2026-01-01 to 2026-01-02")
+        check("both ends of the range can be moved", "questions are about 2026-01-01 to 2026-01-02" in screen, screen)
+        terminal.type("\\from")
+        terminal.type("\\to")
+
         terminal.type("\\nonsense")
         screen = terminal.wait(r"unknown command")
         check("unknown commands are named", "unknown command \\nonsense" in screen, screen)
