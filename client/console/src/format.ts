@@ -1,16 +1,19 @@
 // Values as people read them. What the server sends stays what it is; only its looks are decided here.
 import type { Column, Value } from "./server.ts";
 
-const sizes = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+const sizes = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
-export function bytes(n: number): string {
+// In powers of 1000, as FlowQL's format_bytes and the prompt write them. `digits`: so many that count and no zeros behind them, for the ticks of
+// an axis, which are not to be rounded into each other.
+export function bytes(n: number, digits = 0): string {
   let i = 0;
   let v = Math.abs(n);
-  while (v >= 1024 && i < sizes.length - 1) {
-    v /= 1024;
+  while (v >= 999.5 && i < sizes.length - 1) {
+    v /= 1000;
     ++i;
   }
-  return `${n < 0 ? "-" : ""}${i === 0 ? Math.round(v) : v.toFixed(v < 10 ? 2 : v < 100 ? 1 : 0)} ${sizes[i]}`;
+  const text = digits ? String(Number(v.toPrecision(digits))) : v >= 99.95 || (i === 0 && Number.isInteger(v)) ? v.toFixed(0) : v.toFixed(1);
+  return `${n < 0 ? "-" : ""}${text} ${sizes[i]}`;
 }
 
 // 1234567 -> "1,234,567". The same everywhere, so that a screenshot can be talked about.
@@ -86,8 +89,8 @@ export function cell(value: Value, column: Column): string {
     if (column.name === "protocol" && protocols[Number(value)]) return protocols[Number(value)]!;
     return isNumeric(column) ? count(value) : String(value);
   }
-  if (typeof value === "boolean") return value ? "true" : "false";
-  if (typeof value === "string") return column.type === "timestamp" ? time(value) : value;
+  if (typeof value === "boolean") return column.label ? (value ? "yes" : "no") : value ? "true" : "false";
+  if (typeof value === "string") return column.type !== "timestamp" ? value : column.seconds ? time(value).slice(0, 19) : time(value);
   if (Array.isArray(value)) return value.join(", ");
   return Object.entries(value).map(([k, v]) => `${k}=${v}`).join(" ");
 }

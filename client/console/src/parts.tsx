@@ -1,7 +1,9 @@
 // Small parts that views are made of.
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { Answer, Fault } from "./server.ts";
+import { factsOf } from "./known.ts";
+import { writePlace } from "./place.ts";
+import type { Answer, Column, Fault, Row } from "./server.ts";
 import { bytes, count, milliseconds, time } from "./format.ts";
 import { isoTime, presets, rangeLabel, type TimeRange } from "./timerange.ts";
 
@@ -118,6 +120,21 @@ export function Panel({ title, children, aside, wide }: { title: ComponentChildr
       <header><h2>{title}</h2>{aside}</header>
       {children}
     </section>
+  );
+}
+
+// All that a row of one of the server's own tables says.
+export function RowFacts({ columns, row }: { columns: Column[]; row: Row }) {
+  const { facts, nothing } = factsOf(columns, row);
+  return (
+    <>
+      <dl class="facts">
+        {facts.map(({ word, text, column, value }) => (
+          <div key={column.name} title={column.name}><dt>{word}</dt><dd>{column.type === "ip" ? <a href={writePlace({ view: "address", settings: { ip: String(value) } })}>{text}</a> : text}</dd></div>
+        ))}
+      </dl>
+      {nothing.length > 0 && <p class="note pad">Nothing: {nothing.join(", ")}.</p>}
+    </>
   );
 }
 

@@ -4,6 +4,10 @@ export interface Column {
   name: string;
   type: string;
   unit?: string;
+  // How it is shown; the server says none of these (see known.ts).
+  label?: string;     // instead of the name
+  seconds?: boolean;  // times to the second
+  least?: number;     // pixels that its text wants where the table has to fit
 }
 export type Value = string | number | bigint | boolean | null | Value[] | { [key: string]: Value };
 export type Row = Value[];

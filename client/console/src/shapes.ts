@@ -47,11 +47,21 @@ export function bestDrawing(columns: Column[], rows: Row[], render?: string): Dr
   return "table";
 }
 
-// The same answer with some columns first, for tables of which only those are looked at mostly.
-export function columnsFirst<T extends { columns: Column[]; rows: Row[] }>(answer: T, names: string[]): T {
-  const order = [...names.map((name) => answer.columns.findIndex((c) => c.name === name)).filter((i) => i >= 0)];
-  answer.columns.forEach((_, i) => order.includes(i) || order.push(i));
-  return { ...answer, columns: order.map((i) => answer.columns[i]!), rows: answer.rows.map((row) => order.map((i) => row[i]!)) };
+// Whole flows have more columns than anybody reads: those that say who spoke with whom come first, and those in which no row has anything may be
+// left out. undefined: it is something else, and stays as it was asked for.
+const flowColumns = ["flow_end", "src_ip", "src_port", "dst_ip", "dst_port", "protocol", "bytes", "packets", "tcp_flags", "action", "source"];
+export function orderOfFlows(columns: Column[], rows: Row[], withEmpty: boolean): { order: number[]; empty: number } | undefined {
+  if (columns.length < 40 || !["src_ip", "dst_ip", "flow_end"].every((name) => columns.some((c) => c.name === name))) return undefined;
+  const order = flowColumns.map((name) => columns.findIndex((c) => c.name === name)).filter((i) => i >= 0);
+  const first = new Set(order);
+  let empty = 0;
+  columns.forEach((_, i) => {
+    if (first.has(i)) return;
+    const isEmpty = rows.every((row) => row[i] === null);
+    if (isEmpty) ++empty;
+    if (withEmpty || !isEmpty) order.push(i);
+  });
+  return { order, empty };
 }
 
 // --- series over time --------------------------------------------------------------------------------------------------------

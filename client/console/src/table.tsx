@@ -23,6 +23,11 @@ export interface TableProps {
   tone?: (value: Value, column: Column) => string | undefined;
   height?: string;
   sortable?: boolean;
+  // Never wider than its place: texts are cut, and the last columns leave where even that does not help. For tables whose rows open to all of
+  // what they say.
+  fit?: boolean;
+  // Which columns are shown and in which order, by their places in `columns`; without it all of them. Rows stay as they are.
+  order?: number[] | undefined;
 }
 
 export const rowHeight = 26;
@@ -30,6 +35,7 @@ const headHeight = 30;
 // An element can't be as tall as one likes (browsers stop at some 17 to 33 million pixels); more rows than this are cut off by no answer.
 const rowsMax = 600_000;
 const widthMin = 56, widthMax = 420, padding = 24;
+const fitLeast = 112; // of a text that is cut so that the table fits
 
 // How wide a letter of the table's font is here.
 let letterWidth = 0;
@@ -42,13 +48,14 @@ function letter(): number {
 }
 
 // By the longest text among some rows of each part of the table. What is cut gets the room that is left.
-function widthsOf(columns: Column[], rows: Row[], room: number): number[] {
+function widthsOf(columns: Column[], rows: Row[], at: number[], room: number, fit: boolean): number[] {
   const step = Math.max(1, Math.floor(rows.length / 150));
   const wanted = columns.map((column, c) => {
-    let longest = column.name.length + 2.4;
-    for (let r = 0; r < rows.length; r += step) longest = Math.max(longest, cell(rows[r]![c]!, column).length);
+    let longest = (column.label ?? column.name).length + 2.4;
+    for (let r = 0; r < rows.length; r += step) longest = Math.max(longest, cell(rows[r]![at[c]!]!, column).length);
     return Math.round(Math.max(widthMin, longest * letter() + padding));
   });
+  if (fit) return fitted(columns, wanted, room);
   const widths = wanted.map((w) => Math.min(widthMax, w));
   let left = room - widths.reduce((sum, w) => sum + w, 0);
   for (const [c, w] of wanted.entries()) {
@@ -57,6 +64,18 @@ function widthsOf(columns: Column[], rows: Row[], room: number): number[] {
     left -= more;
   }
   return widths;
+}
+
+// Widths of the first columns, as many as have room with their texts cut; what is left goes to texts by what they lack. Pure.
+export function fitted(columns: Column[], wanted: number[], room: number): number[] {
+  const isText = (c: Column) => c.type === "string" || c.type.startsWith("list<") || c.type.startsWith("map<");
+  const widths = columns.map((column, c) => (isText(column) ? Math.min(wanted[c]!, column.least ?? fitLeast) : wanted[c]!));
+  const sum = () => widths.reduce((total, w) => total + w, 0);
+  while (widths.length > 2 && sum() > room) widths.pop();
+  const lack = widths.map((w, c) => wanted[c]! - w);
+  const lacking = lack.reduce((total, n) => total + n, 0);
+  const share = lacking > 0 ? Math.min(1, Math.max(0, room - sum()) / lacking) : 0;
+  return widths.map((w, c) => w + Math.floor(lack[c]! * share));
 }
 
 function compare(a: Value, b: Value): number {
@@ -82,14 +101,16 @@ export function sortedBy(rows: Row[], columns: Column[], at: number, down: boole
   return keyed.map((k) => k.row);
 }
 
-export function Table({ columns, rows: given, label, actions, onRow, isChosen, tone, height, sortable = true }: TableProps) {
+export function Table({ columns: asked, rows: given, label, actions, onRow, isChosen, tone, height, sortable = true, fit = false, order }: TableProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, left: 0, height: 400, width: 800 });
   const [active, setActive] = useState({ row: 0, column: 0 });
   const [sort, setSort] = useState<{ at: number; down: boolean } | null>(null);
   const [menu, setMenu] = useState<{ row: number; column: number } | null>(null);
 
-  const names = columns.map((c) => `${c.name}:${c.type}`).join();
+  const at = useMemo(() => order ?? asked.map((_, i) => i), [order, asked]);
+  const all = useMemo(() => at.map((i) => asked[i]!), [at, asked]);
+  const names = all.map((c) => `${c.name}:${c.type}`).join();
   useEffect(() => {
     setSort(null);
     setMenu(null);
@@ -100,11 +121,12 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
 
   const rows = useMemo(() => {
     const some = given.length > rowsMax ? given.slice(0, rowsMax) : given;
-    return sort && sort.at < columns.length ? sortedBy(some, columns, sort.at, sort.down) : some;
+    return sort && sort.at < all.length ? sortedBy(some, asked, at[sort.at]!, sort.down) : some;
   }, [given, sort, names]);
   // Widths stay while rows keep coming (a tail), so that nothing jumps.
   const measured = Math.min(rows.length, 200) >= 200 || rows.length === 0 ? Math.min(rows.length, 200) : Math.ceil(rows.length / 40);
-  const widths = useMemo(() => widthsOf(columns, given, view.width), [names, measured, view.width]);
+  const widths = useMemo(() => widthsOf(all, given, at, view.width, fit), [names, measured, view.width, fit]);
+  const columns = widths.length < all.length ? all.slice(0, widths.length) : all;
   const edges = useMemo(() => {
     const out = [0];
     for (const w of widths) out.push(out[out.length - 1]! + w);
@@ -133,6 +155,7 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
     };
   }, []);
 
+  const activeColumn = Math.max(0, Math.min(active.column, columns.length - 1)); // of a window that became narrower
   const bodyTop = Math.max(0, view.top);
   const first = Math.max(0, Math.floor(bodyTop / rowHeight) - 6);
   const last = Math.min(rows.length, Math.ceil((bodyTop + view.height) / rowHeight) + 6);
@@ -173,7 +196,7 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
       return;
     }
     const page = Math.max(1, Math.floor((view.height - headHeight) / rowHeight) - 1);
-    const { row, column } = active;
+    const row = active.row, column = activeColumn;
     const far = event.ctrlKey || event.metaKey;
     switch (event.key) {
       case "ArrowDown": goTo(far ? rows.length - 1 : row + 1, column); break;
@@ -187,7 +210,7 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
       case "Enter": case " ": act(row, column); break;
       case "c":
         if (!far || String(getSelection())) return;
-        copyText(exact(rows[row]?.[column] ?? null));
+        copyText(exact(rows[row]?.[at[column]!] ?? null));
         break;
       case "s":
         if (far || !sortable) return;
@@ -199,15 +222,15 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
   };
 
   const cellId = (row: number, column: number) => `${label.replace(/\W+/g, "-")}-${row}-${column}`;
-  const columnTypes = useMemo(() => columns.map((c) => (isNumeric(c) ? "number" : "text")), [names]);
+  const columnTypes = useMemo(() => all.map((c) => (isNumeric(c) ? "number" : "text")), [names]);
   const body = [];
   for (let r = first; r < last; ++r) {
     const row = rows[r]!;
     const cells = [];
     for (let c = firstColumn; c < lastColumn; ++c) {
-      const value = row[c]!, column = columns[c]!;
+      const value = row[at[c]!]!, column = columns[c]!;
       const text = cell(value, column);
-      const isActive = active.row === r && active.column === c;
+      const isActive = active.row === r && activeColumn === c;
       const looks = `cell ${columnTypes[c]}${value === null ? " null" : ""}${isActive ? " active" : ""} ${tone?.(value, column) ?? ""}`;
       cells.push(
         <div key={c} id={isActive ? cellId(r, c) : undefined} role="gridcell" aria-colindex={c + 1} class={looks} style={{ left: `${edges[c]}px`, width: `${widths[c]}px` }}
@@ -229,15 +252,15 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
   };
 
   return (
-    <div class="table" style={height ? { height } : { height: `min(${headHeight + Math.max(rows.length, 1) * rowHeight + 18}px, var(--table-height))` }}>
-      <div ref={scroller} class="scroll" role="grid" tabIndex={0} aria-label={label} aria-rowcount={rows.length + 1} aria-colcount={columns.length}
-        aria-activedescendant={rows.length ? cellId(active.row, active.column) : undefined} onKeyDown={onKey}
+    <div class={`table${total > view.left + view.width + 1 ? " more" : ""}`} style={height ? { height } : { height: `min(${headHeight + Math.max(rows.length, 1) * rowHeight + 18}px, var(--table-height))` }}>
+      <div ref={scroller} class="scroll" role="grid" tabIndex={0} aria-label={label} aria-rowcount={rows.length + 1} aria-colcount={all.length}
+        aria-activedescendant={rows.length ? cellId(active.row, activeColumn) : undefined} onKeyDown={onKey}
         onClick={(event) => {
-          const at = placeOf(event);
-          if (!at) return;
-          setActive(at);
-          if (onRow) act(at.row, at.column);
-          else if (!String(getSelection())) setMenu(menu?.row === at.row && menu.column === at.column ? null : at);
+          const place = placeOf(event);
+          if (!place) return;
+          setActive(place);
+          if (onRow) act(place.row, place.column);
+          else if (!String(getSelection())) setMenu(menu?.row === place.row && menu.column === place.column ? null : place);
         }}>
         <div class="head" role="row" aria-rowindex={1} style={{ width: `${total}px` }}>
           {columns.slice(firstColumn, lastColumn).map((column, i) => {
@@ -247,7 +270,7 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
               <div key={c} role="columnheader" aria-colindex={c + 1} aria-sort={sorted} class={`cell ${columnTypes[c]}`} style={{ left: `${edges[c]}px`, width: `${widths[c]}px` }}
                 title={`${column.name}: ${column.type}${column.unit ? `, ${column.unit}` : ""}${sortable ? " – click to sort these rows" : ""}`}
                 onClick={() => sortable && setSort(sort?.at === c ? (sort.down ? { at: c, down: false } : null) : { at: c, down: true })}>
-                {column.name}
+                {column.label ?? column.name}
                 <span class="sort" aria-hidden="true">{sorted === "descending" ? "▾" : sorted === "ascending" ? "▴" : ""}</span>
               </div>
             );
@@ -261,11 +284,11 @@ export function Table({ columns, rows: given, label, actions, onRow, isChosen, t
         <CellMenu
           left={Math.max(4, Math.min(edges[menu.column]! - view.left, view.width - 230))}
           top={Math.min(headHeight + (menu.row + 1) * rowHeight - view.top, Math.max(headHeight, view.height - 40))}
-          title={`${columns[menu.column]!.name} = ${exact(rows[menu.row]![menu.column]!)}`}
+          title={`${columns[menu.column]!.name} = ${exact(rows[menu.row]![at[menu.column]!]!)}`}
           actions={[
-            ...(actions?.(rows[menu.row]![menu.column]!, columns[menu.column]!, rows[menu.row]!) ?? []),
-            { label: "Copy the value", run: () => copyText(exact(rows[menu.row]![menu.column]!)) },
-            { label: "Copy the row as JSON", run: () => copyText(rowJson(columns, rows[menu.row]!)) },
+            ...(actions?.(rows[menu.row]![at[menu.column]!]!, columns[menu.column]!, rows[menu.row]!) ?? []),
+            { label: "Copy the value", run: () => copyText(exact(rows[menu.row]![at[menu.column]!]!)) },
+            { label: "Copy the row as JSON", run: () => copyText(rowJson(asked, rows[menu.row]!)) },
           ]}
           close={() => {
             setMenu(null);
@@ -284,7 +307,8 @@ function rowJson(columns: Column[], row: Row): string {
 
 function CellMenu({ left, top, title, actions, close }: { left: number; top: number; title: string; actions: CellAction[]; close(): void }) {
   const list = useRef<HTMLDivElement>(null);
-  useEffect(() => list.current?.querySelector("button")?.focus(), [title]);
+  // Before anything is painted: the next key is for the menu.
+  useLayoutEffect(() => list.current?.querySelector("button")?.focus(), [title]);
   const onKey = (event: KeyboardEvent) => {
     const buttons = [...list.current!.querySelectorAll("button")];
     const at = buttons.indexOf(event.target as HTMLButtonElement);

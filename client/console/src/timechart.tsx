@@ -21,9 +21,6 @@ function shown(v: number | null | undefined, column: Column): string {
   return shortCount(v);
 }
 
-// Ticks at 1, 2, 4, 8 … of their unit, as sizes are counted.
-const byteSteps = Array.from({ length: 60 }, (_, i) => 2 ** i);
-
 // The clock of 24 hours, and the date where a day begins. uPlot: seconds of a step at least, the form, and forms by what changes.
 const hours = [
   [86400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
@@ -52,7 +49,7 @@ export default function TimeChart({ data, value, label, height = 300, theme, onR
       scales: { y: { range: (_u, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high! * 1.08 : 1] } },
       axes: [
         { ...axis, values: hours },
-        { ...axis, size: 74, values: (_u, ticks) => ticks.map((t) => shown(t, value)), ...(isBytes(value) ? { incrs: byteSteps } : {}) },
+        { ...axis, size: 74, values: (_u, ticks) => ticks.map((t) => (isBytes(value) ? bytes(t, 4) : shown(t, value))) },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       legend: { live: true },

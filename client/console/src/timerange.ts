@@ -28,6 +28,8 @@ export function rangeLabel(range: TimeRange): string {
   if (!range.from && !range.to) return "As the query says";
   const preset = presets.find(([, r]) => r.from === range.from && (r.to === range.to || (!r.to && range.to === "now")));
   if (preset) return preset[0];
+  const last = /^now-(\d+)([smhdw])$/.exec(range.from);
+  if (last && (!range.to || range.to === "now")) return `Last ${last[1]} ${{ s: "second", m: "minute", h: "hour", d: "day", w: "week" }[last[2] as "s"]}${last[1] === "1" ? "" : "s"}`;
   return `${shortTime(range.from) || "the beginning"} – ${shortTime(range.to) || "now"}`;
 }
 

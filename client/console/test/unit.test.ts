@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytes, cell, count, literal, milliseconds, quoted, shortCount, time } from "../src/format.ts";
+import { factsOf, forPeople } from "../src/known.ts";
 import { readPlace, writePlace } from "../src/place.ts";
 import { bytesBefore, type Column, indexOfByte, readJson, type Row } from "../src/server.ts";
-import { bestDrawing, hindrance, shapeOf, talkerData, timeData } from "../src/shapes.ts";
+import { bestDrawing, hindrance, orderOfFlows, shapeOf, talkerData, timeData } from "../src/shapes.ts";
 import { EventReader } from "../src/stream.ts";
-import { sortedBy } from "../src/table.tsx";
+import { fitted, sortedBy } from "../src/table.tsx";
 import { isAddress, names, namesIn } from "../src/views/address.tsx";
 import { moved, niceBin, rangeLabel, readTime } from "../src/timerange.ts";
 
@@ -40,7 +41,8 @@ test("integers beyond 2^53 stay exact where the engine tells what it read", () =
 });
 
 test("values as people read them", () => {
-  assert.deepEqual([0, 1023, 1024, 1536, 10 * 1024 ** 3, -2048].map(bytes), ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "10.0 GiB", "-2.00 KiB"]);
+  assert.deepEqual([0, 999, 1500, 99_960, 999_600, 10e9, -2000, 14.14].map((n) => bytes(n)), ["0 B", "999 B", "1.5 kB", "100 kB", "1.0 MB", "10.0 GB", "-2.0 kB", "14.1 B"]);
+  assert.deepEqual([0, 250e6, 1.25e9, 2e9].map((n) => bytes(n, 4)), ["0 B", "250 MB", "1.25 GB", "2 GB"]);
   assert.deepEqual([0, 999, 1000, 1234567, 0.5, 1234.56, 12345678901234567890n].map(count), ["0", "999", "1,000", "1,234,567", "0.5", "1,234.6", "12,345,678,901,234,567,890"]);
   assert.deepEqual([999, 12345, 1234567, 5.6e9].map(shortCount), ["999", "12.3k", "1.23M", "5.60G"]);
   assert.deepEqual([0.25, 12, 1500, 61_000, 3_600_000, 90_061_000].map(milliseconds), ["0.25 ms", "12 ms", "1.50 s", "1m 1s", "1h", "1d 1h"]);
@@ -106,6 +108,42 @@ test("rows sort by numbers, addresses and text, nulls last both ways", () => {
   assert.deepEqual(sortedBy([[2], [10n], [1]], [{ name: "n", type: "uint" }], 0, true).flat(), [10n, 2, 1]);
 });
 
+test("the server's own tables are told in words, and what is nothing is left out", () => {
+  const columns: Column[] = [{ name: "exporter_ip", type: "ip" }, { name: "lost_unit", type: "string" }, { name: "bad_packets", type: "uint" }, { name: "oper_up", type: "bool" }, { name: "last_seen", type: "timestamp" }, { name: "new_thing", type: "uint" }];
+  const rows: Row[] = [["10.0.0.1", "", 0, true, "2026-11-26T12:00:00.5Z", 0], ["10.0.0.2", null, 0, false, null, 3]];
+  const table = forPeople({ columns, rows }, ["last_seen", "?lost_unit", "?bad_packets", "exporter_ip=from>90", "?oper_up", "not_there"]);
+  assert.deepEqual(table.columns.map((c) => [c.name, c.label]), [["last_seen", "last seen"], ["exporter_ip", "from"], ["oper_up", "up"]]);
+  assert.equal(table.columns[1]!.least, 90);
+  assert.deepEqual(table.rows[1], [null, "10.0.0.2", false]);
+  assert.deepEqual(table.rows[0]!.map((v, i) => cell(v, table.columns[i]!)), ["2026-11-26 12:00:00", "10.0.0.1", "yes"]);
+  const { facts, nothing } = factsOf(columns, rows[1]!);
+  assert.deepEqual(facts.map((f) => [f.word, f.text]), [["address", "10.0.0.2"], ["new thing", "3"]]);
+  assert.deepEqual(nothing, ["lost are", "unreadable packets", "up", "last seen"]);
+});
+
+test("a table that has to fit cuts its texts, then lets its last columns go", () => {
+  const columns: Column[] = [{ name: "a", type: "timestamp" }, { name: "b", type: "string", least: 200 }, { name: "c", type: "uint" }, { name: "d", type: "string" }];
+  const wanted = [160, 600, 80, 300];
+  assert.deepEqual(fitted(columns, wanted, 2000), wanted);
+  const some = fitted(columns, wanted, 900);
+  assert.equal(some.length, 4);
+  assert.ok(some.reduce((sum, w) => sum + w, 0) <= 900 && some[1]! > some[3]!, String(some));
+  assert.deepEqual(fitted(columns, wanted, 552), [160, 200, 80, 112]);
+  assert.deepEqual(fitted(columns, wanted, 500), [160, 260, 80]);
+  assert.deepEqual(fitted(columns, wanted, 100), [160, 200]);
+});
+
+test("whole flows show who spoke with whom first, and no columns of nothing", () => {
+  const columns: Column[] = Array.from({ length: 45 }, (_, i) => ({ name: `c${i}`, type: "string" }));
+  columns[3] = { name: "flow_end", type: "timestamp" };
+  columns[40] = { name: "src_ip", type: "ip" };
+  columns[41] = { name: "dst_ip", type: "ip" };
+  const row: Row = columns.map((_, i) => (i === 7 || i === 41 ? "x" : null));
+  assert.deepEqual(orderOfFlows(columns, [row], false), { order: [3, 40, 41, 7], empty: 41 });
+  assert.equal(orderOfFlows(columns, [row], true)!.order.length, 45);
+  assert.equal(orderOfFlows(columns.slice(0, 39), [], false), undefined);
+});
+
 test("events are read whatever the pieces they come in", () => {
   const text = ': hello\n\nevent: columns\ndata: {"a":1}\n\nid: x-1\r\nevent: rows\r\ndata: one\r\ndata:two\r\n\r\ndata\n\nretry: 5\nid: x-2\ndata: three\n\ndata: cut';
   const expected = [
@@ -151,6 +189,8 @@ test("ranges of time", () => {
   assert.deepEqual(moved({ from: "now-1h", to: "" }, -1, now), { from: "2026-11-26T10:00:00Z", to: "2026-11-26T11:00:00Z" });
   assert.equal(moved({ from: "", to: "" }, 1, now), undefined);
   assert.equal(rangeLabel({ from: "now-1h", to: "" }), "Last hour");
+  assert.equal(rangeLabel({ from: "now-2d", to: "" }), "Last 2 days");
+  assert.equal(rangeLabel({ from: "now-2d", to: "now-1d" }), "now-2d – now-1d");
   assert.equal(niceBin(86_400_000), "15m");
   assert.equal(niceBin(3_600_000), "30s");
 });

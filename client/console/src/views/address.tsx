@@ -8,6 +8,7 @@ import { FaultBox, Panel, Tile, TimeChooser, Warnings } from "../parts.tsx";
 import { writePlace } from "../place.ts";
 import { type Answer, getJson, query, type Row, type Value } from "../server.ts";
 import { wideData } from "../shapes.ts";
+import { type Chosen, forPeople } from "../known.ts";
 import { Table } from "../table.tsx";
 import { isoTime, niceBin, readTime } from "../timerange.ts";
 import { type Loaded, useLoad } from "../use.ts";
@@ -27,6 +28,8 @@ const questions = {
   uses: `from flows | where ${mine} | extend own = ${own}, other = ${other}, peer = ${peer} | where own >= other | stats flows = count(), hosts = dcount(peer), volume = sum(bytes) by port = other, protocol | extend service = service(port, protocol) | sort flows desc | limit 100`,
   reporters: `from flows | where ${mine} | stats flows = count(), last = max(ts) by source, exporter_ip | sort flows desc | limit 50`,
 } as const;
+const peerColumns: Chosen = ["peer", "total", "sent", "received", "flows", "ports", "first", "last"];
+const portColumns: Chosen = ["port", "protocol", "service>70", "flows", "clients", "hosts", "volume=bytes"];
 // Names stand on the side of the address.
 const nameColumns = ["host", "instance_id", "interface_id", "mac", "k8s_namespace", "k8s_pod", "k8s_workload", "vpc_id", "account_id", "as_name", "country"];
 const namesOf = (side: "src" | "dst") =>
@@ -154,18 +157,18 @@ function Address({ ip, range, theme, onRange }: { ip: string; range: { from: str
           {line.fault ? <FaultBox fault={line.fault} /> : Chart && chart && flows > 0 ? <Chart data={chart} value={{ name: "bytes", type: "uint", unit: "bytes" }} label={`Bytes sent and received by ${ip}`} theme={theme} height={210} onRange={onRange} /> : <p class="quiet pad">{sums.value && flows === 0 ? "It was not active in this time." : "Loading …"}</p>}
         </Panel>
         <Panel title="Peers" wide aside={<a href={asQuery("from flows | where ip == $ip | top 40 src_ip, dst_ip by total = sum(bytes)") + "&as=talkers"}>who talks to whom</a>}>
-          <Answered loaded={peers} empty="No peers in this time.">{(a) => <Table columns={inBytes(a.columns)} rows={a.rows} label="Peers" height={heightFor(a.rows.length, 10)} actions={(v, c) => (c.name === "peer" ? toPeer(v) : [])} />}</Answered>
+          <Answered loaded={peers} empty="No peers in this time.">{(a) => <Table {...forPeople({ columns: inBytes(a.columns), rows: a.rows }, peerColumns)} label="Peers" height={heightFor(a.rows.length, 10)} actions={(v, c) => (c.name === "peer" ? toPeer(v) : [])} />}</Answered>
         </Panel>
         <Panel title="Ports that it offers" aside={<span class="note">by the lower port</span>}>
-          <Answered loaded={offers} empty="It offers nothing that was asked for.">{(a) => <Table columns={a.columns} rows={a.rows} label="Ports that it offers" height={heightFor(a.rows.length, 8)} />}</Answered>
+          <Answered loaded={offers} empty="It offers nothing that was asked for.">{(a) => <Table {...forPeople(a, portColumns)} label="Ports that it offers" height={heightFor(a.rows.length, 8)} />}</Answered>
         </Panel>
         <Panel title="Ports that it uses" aside={<span class="note">by the lower port</span>}>
-          <Answered loaded={uses} empty="It asked nobody.">{(a) => <Table columns={a.columns} rows={a.rows} label="Ports that it uses" height={heightFor(a.rows.length, 8)} />}</Answered>
+          <Answered loaded={uses} empty="It asked nobody.">{(a) => <Table {...forPeople(a, portColumns)} label="Ports that it uses" height={heightFor(a.rows.length, 8)} />}</Answered>
         </Panel>
         <Panel title="Alerts that name it" wide>
           {alerts.fault ? <FaultBox fault={alerts.fault} /> : !alerts.value ? <p class="quiet">Loading …</p> : alerts.value.length === 0 ? <p class="quiet">None.</p> : (
-            <Table label="Alerts that name it" sortable={false} height={heightFor(alerts.value.length, 8)}
-              columns={[{ name: "ts", type: "timestamp" }, { name: "severity", type: "string" }, { name: "state", type: "string" }, { name: "rule", type: "string" }, { name: "message", type: "string" }]}
+            <Table label="Alerts that name it" fit sortable={false} height={heightFor(alerts.value.length, 8)}
+              columns={[{ name: "ts", type: "timestamp", label: "began", seconds: true }, { name: "severity", type: "string" }, { name: "state", type: "string" }, { name: "rule", type: "string" }, { name: "message", type: "string", least: 220 }]}
               rows={alerts.value.map((a): Row => [a.ts, a.severity, a.state, a.rule, a.message])}
               onRow={(_row, i) => { location.hash = writePlace({ view: "alerts", settings: { id: alerts.value![i]!.id } }); }} />
           )}
@@ -173,11 +176,11 @@ function Address({ ip, range, theme, onRange }: { ip: string; range: { from: str
         <Panel title="Names over time" wide>
           {called.fault ? <FaultBox fault={called.fault} /> : !called.value ? <p class="quiet">Loading …</p> : nameRows.length === 0 ? <p class="quiet">No source gave it a name in this time.</p> : (
             <Table label="Names over time" height={heightFor(nameRows.length, 8)} rows={nameRows}
-              columns={[{ name: "kind", type: "string" }, { name: "name", type: "string" }, { name: "flows", type: "uint" }, { name: "first", type: "timestamp" }, { name: "last", type: "timestamp" }]} />
+              columns={[{ name: "kind", type: "string" }, { name: "name", type: "string" }, { name: "flows", type: "uint" }, { name: "first", type: "timestamp", label: "first seen", seconds: true }, { name: "last", type: "timestamp", label: "last seen", seconds: true }]} />
           )}
         </Panel>
         <Panel title="Who reports it" wide>
-          <Answered loaded={reporters} empty="Nobody in this time.">{(a) => <Table columns={a.columns} rows={a.rows} label="Who reports it" height={heightFor(a.rows.length, 6)} />}</Answered>
+          <Answered loaded={reporters} empty="Nobody in this time.">{(a) => <Table {...forPeople(a, ["source", "exporter_ip=exporter", "flows", "last=last flow"])} label="Who reports it" height={heightFor(a.rows.length, 6)} />}</Answered>
         </Panel>
       </div>
     </>

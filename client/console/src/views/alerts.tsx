@@ -2,11 +2,12 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
 import { count, milliseconds, time } from "../format.ts";
-import { FaultBox, Panel, Tabs, Warnings } from "../parts.tsx";
+import { FaultBox, Panel, RowFacts, Tabs, Warnings } from "../parts.tsx";
 import { type Settings, writePlace } from "../place.ts";
-import { type Column, getJson, query, readJson, type Row, type Value } from "../server.ts";
+import { type Answer, type Column, getJson, query, readJson, type Row, type Value } from "../server.ts";
 import { follow, type StreamState } from "../stream.ts";
-import { columnsFirst } from "../shapes.ts";
+import { alertColumns, forPeople, ruleColumns, targetColumns } from "../known.ts";
+import { orderOfFlows } from "../shapes.ts";
 import { Table } from "../table.tsx";
 import { useLoad } from "../use.ts";
 import { Answered, heightFor, isAddress } from "./address.tsx";
@@ -54,7 +55,6 @@ const columns: Column[] = [
   { name: "severity", type: "string" }, { name: "ts", type: "timestamp" }, { name: "message", type: "string" }, { name: "state", type: "string" },
   { name: "rule", type: "string" }, { name: "matches", type: "uint" }, { name: "key", type: "string" },
 ];
-const flowColumns = ["flow_end", "src_ip", "src_port", "dst_ip", "dst_port", "protocol", "bytes", "packets", "tcp_flags", "action", "source"];
 const severities = ["critical", "high", "medium", "low", "info"];
 const most = 2_000;
 
@@ -95,7 +95,8 @@ export default function AlertsView({ place, go }: ViewProps) {
   }, []);
 
   const alerts = loaded.value?.alerts ?? [];
-  const rows = useMemo(() => alerts.map((a): Row => [a.severity, a.ts, a.message, a.state, a.rule, a.matches, a.key]), [loaded.value]);
+  const table = useMemo(() => forPeople({ columns, rows: alerts.map((a): Row => [a.severity, a.ts, a.message, a.state, a.rule, a.matches, a.key]) }, alertColumns), [loaded.value]);
+  const rows = table.rows;
   const firing = alerts.filter((a) => a.state === "firing").length;
   return (
     <div class="view alerts">
@@ -112,12 +113,12 @@ export default function AlertsView({ place, go }: ViewProps) {
         )}
       </div>
       <p class="offscreen" role="status" aria-live="polite">{latest}</p>
-      {tab === "rules" ? <Rules chosen={rule} set={set} /> : tab === "targets" ? <Targets /> : (
+      {tab === "rules" ? <Rules chosen={rule} find={place.settings.find ?? ""} set={set} /> : tab === "targets" ? <Targets chosen={place.settings.target ?? ""} set={set} /> : (
         <>
           {loaded.fault && <FaultBox fault={loaded.fault} />}
           <section class="result" aria-label="Alerts">
             {loaded.value && rows.length === 0 ? <p class="quiet pad">No alerts{state || severity || rule ? " of this kind" : ""}. {!state && !severity && !rule && <>Rules make them: <code>sluice rules apply rules/</code> brings a library of them.</>}</p> : (
-              <Table columns={columns} rows={rows} label="Alerts, the latest first" sortable={false} tone={severityTone} height={id ? heightFor(rows.length, 9) : undefined}
+              <Table {...table} fit label="Alerts, the latest first" sortable={false} tone={severityTone} height={id ? heightFor(rows.length, 9) : undefined}
                 isChosen={(row) => alerts[rows.indexOf(row)]?.id === id} onRow={(_row, i) => set({ id: alerts[i]!.id === id ? "" : alerts[i]!.id })} />
             )}
           </section>
@@ -150,7 +151,7 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
         </dl>
       </Panel>
       <Panel wide title="The flows behind it" aside={alert.query && <a href={writePlace({ view: "query", settings: { q: alert.query } })}>as a query</a>}>
-        {alert.query ? <Answered loaded={flows} empty="They are not kept any more.">{(given) => { const a = columnsFirst(given, flowColumns); return <><Warnings warnings={a.warnings} /><Table columns={a.columns} rows={a.rows} label="The flows behind it" height={heightFor(a.rows.length, 10)} /></>; }}</Answered> : <p class="quiet">None are told.</p>}
+        {alert.query ? <Answered loaded={flows} empty="They are not kept any more.">{(a) => <FlowsBehind answer={a} />}</Answered> : <p class="quiet">None are told.</p>}
       </Panel>
       <Panel wide title={<>The rule that made it: {alert.rule}</>} aside={<button onClick={() => set({ rule: alert.rule, id: "" })}>Its other alerts</button>}>
         {made.fault ? <FaultBox fault={made.fault} /> : made.value ? <OneRule rule={made.value} /> : <p class="quiet">Loading …</p>}
@@ -159,10 +160,15 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
   );
 }
 
+function FlowsBehind({ answer }: { answer: Answer }) {
+  const order = useMemo(() => orderOfFlows(answer.columns, answer.rows, false)?.order, [answer]);
+  return <><Warnings warnings={answer.warnings} /><Table columns={answer.columns} rows={answer.rows} order={order} label="The flows behind it" height={heightFor(answer.rows.length, 10)} /></>;
+}
+
 function OneRule({ rule }: { rule: Rule }) {
   return (
     <>
-      {rule.note && <div class="boxed"><FaultBox fault={{ code: "note", message: rule.note, status: 0 }} /></div>}
+      {rule.note && <Warnings warnings={[rule.note]} />}
       {rule.description && <p class="pad">{rule.description}</p>}
       <dl class="facts">
         <div><dt>state</dt><dd class={rule.state === "running" ? "" : "warn"}>{rule.state}</dd></div>
@@ -176,21 +182,27 @@ function OneRule({ rule }: { rule: Rule }) {
   );
 }
 
-const ruleColumns: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
+const ruleFields: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
 
-function Rules({ chosen, set }: { chosen: string; set(settings: Settings): void }) {
+function Rules({ chosen, find, set }: { chosen: string; find: string; set(settings: Settings, how?: { replace?: boolean }): void }) {
   const loaded = useLoad("rules", (signal) => getJson<{ rules: Rule[]; queue: { flows: number; lag_ms: number; catch_ups: number } }>("/v1/rules", signal), 5_000);
-  const rules = loaded.value?.rules ?? [];
-  const rows = useMemo(() => rules.map((r) => ruleColumns.map(([name]) => r[name] as Value)), [loaded.value]);
-  const rule = rules.find((r) => r.name === chosen);
+  const all = loaded.value?.rules ?? [];
+  const sought = find.trim().toLowerCase();
+  const rules = useMemo(() => (sought ? all.filter((r) => [r.name, r.severity, r.state, r.description, ...(r.techniques ?? [])].some((t) => t?.toLowerCase().includes(sought))) : all), [loaded.value, sought]);
+  const table = useMemo(() => forPeople({ columns: ruleFields.map(([name, type]) => ({ name, type })), rows: rules.map((r) => ruleFields.map(([name]) => r[name] as Value)) }, ruleColumns), [rules]);
+  const rows = table.rows;
+  const rule = all.find((r) => r.name === chosen);
   const queue = loaded.value?.queue;
   return (
     <>
       {loaded.fault && <FaultBox fault={loaded.fault} />}
-      {queue && <p class="account">{count(rules.length)} rules · {count(queue.flows)} flows wait for them{queue.lag_ms > 0 && `, ${milliseconds(queue.lag_ms)} behind`}{queue.catch_ups > 0 && <span class="warn"> · {count(queue.catch_ups)} times they fell too far behind and read their windows from the store again</span>}</p>}
+      <div class="head-line">
+        <input type="search" aria-label="Find rules" placeholder="Find: a name, technique, severity, word …" value={find} onInput={(e) => set({ find: (e.target as HTMLInputElement).value }, { replace: true })} />
+        {queue && <p class="account">{sought && `${count(rules.length)} of `}{count(all.length)} {all.length === 1 ? "rule" : "rules"} · {count(queue.flows)} flows wait for them{queue.lag_ms > 0 && `, ${milliseconds(queue.lag_ms)} behind`}{queue.catch_ups > 0 && <span class="warn"> · {count(queue.catch_ups)} times they fell too far behind and read their windows from the store again</span>}</p>}
+      </div>
       <section class="result" aria-label="Rules">
-        {loaded.value && rows.length === 0 ? <p class="quiet pad">There are no rules. <code>sluice rules apply rules/</code> brings a library of them.</p> : (
-          <Table columns={ruleColumns.map(([name, type]) => ({ name, type }))} rows={rows} label="Rules" tone={severityTone} height={rule ? heightFor(rows.length, 9) : undefined}
+        {loaded.value && rows.length === 0 && all.length > 0 ? <p class="quiet pad">No rule is like that.</p> : loaded.value && rows.length === 0 ? <p class="quiet pad">There are no rules. <code>sluice rules apply rules/</code> brings a library of them.</p> : (
+          <Table {...table} fit label="Rules" tone={severityTone} height={rule ? heightFor(rows.length, 9) : undefined}
             isChosen={(row) => row[0] === chosen} onRow={(row) => set({ rule: row[0] === chosen ? "" : String(row[0]) })} />
         )}
       </section>
@@ -200,12 +212,21 @@ function Rules({ chosen, set }: { chosen: string; set(settings: Settings): void 
 }
 
 // Whom alerts are told to, and how that goes.
-function Targets() {
+function Targets({ chosen, set }: { chosen: string; set(settings: Settings): void }) {
   const loaded = useLoad("targets", (signal) => query("show targets", { signal }), 5_000);
+  const given = loaded.value;
+  const table = useMemo(() => given && forPeople(given, targetColumns), [given]);
+  const name = given?.columns.findIndex((c) => c.name === "name") ?? -1;
+  const at = chosen ? given?.rows.findIndex((row) => row[name] === chosen) ?? -1 : -1;
   return (
     <section class="result" aria-label="Targets">
       <Answered loaded={loaded} empty="Nobody is told of alerts. A [[target]] of the configuration file names a webhook or a file.">
-        {(a) => <Table columns={a.columns} rows={a.rows} label="Targets" tone={severityTone} />}
+        {() => table && (
+          <>
+            <Table {...table} fit label="Targets" tone={severityTone} isChosen={(row) => row === table.rows[at]} onRow={(row) => { const to = String(given!.rows[table.rows.indexOf(row)]![name]); set({ target: to === chosen ? "" : to }); }} />
+            {at >= 0 && <RowFacts columns={given!.columns} row={given!.rows[at]!} />}
+          </>
+        )}
       </Answered>
     </section>
   );

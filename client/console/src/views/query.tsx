@@ -9,7 +9,7 @@ import { type Settings, writePlace } from "../place.ts";
 import { QueryBox } from "../querybox.tsx";
 import { recall, remember } from "../recent.ts";
 import { type Answer, type Column, type Fault, faultFrom, ok, query, request, type Row, type Value } from "../server.ts";
-import { bestDrawing, type Drawing, hindrance, shapeOf, timeData } from "../shapes.ts";
+import { bestDrawing, type Drawing, hindrance, orderOfFlows, shapeOf, timeData } from "../shapes.ts";
 import { type CellAction, Table } from "../table.tsx";
 import { Talkers } from "../talkers.tsx";
 import type { ViewProps } from "../app.tsx";
@@ -105,7 +105,7 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
       </section>
       {fault && <FaultBox fault={fault} goTo={text === q ? (offset, length) => editor.current?.goTo(offset, length) : undefined} />}
       {answer && (
-        <Result answer={answer} as={as} valueName={value} set={set} theme={theme} question={q} range={{ from, to }}
+        <Result answer={answer} as={as} valueName={value} withEmpty={place.settings.empty === "1"} set={set} theme={theme} question={q} range={{ from, to }}
           onRange={(a, b) => set({ from: isoTime(a), to: isoTime(b) })} onFilter={add} onFault={setFault} />
       )}
       {!q && !answer && (
@@ -142,6 +142,7 @@ interface ResultProps {
   answer: Answer;
   as: string;
   valueName: string;
+  withEmpty: boolean; // columns in which no row has anything
   set(settings: Settings): void;
   theme: string;
   question: string;
@@ -151,7 +152,7 @@ interface ResultProps {
   onFault(fault: Fault): void;
 }
 
-function Result({ answer, as, valueName, set, theme, question, range, onRange, onFilter, onFault }: ResultProps) {
+function Result({ answer, as, valueName, withEmpty, set, theme, question, range, onRange, onFilter, onFault }: ResultProps) {
   const Chart = useTimeChart();
   const { columns, rows } = answer;
   const shape = useMemo(() => shapeOf(columns), [columns]);
@@ -159,6 +160,7 @@ function Result({ answer, as, valueName, set, theme, question, range, onRange, o
   const drawing = wanted && !hindrance(wanted, columns) ? wanted : bestDrawing(columns, rows, answer.render);
   const value = shape.values.find((v) => columns[v]!.name === valueName) ?? shape.values[0] ?? -1;
   const data = useMemo(() => (drawing === "time" ? timeData(columns, rows, value) : undefined), [answer, drawing, value]);
+  const flows = useMemo(() => (drawing === "table" ? orderOfFlows(columns, rows, withEmpty) : undefined), [answer, drawing, withEmpty]);
   const addressHref = (ip: string) => writePlace({ view: "address", settings: { ip, ...(range.from ? range : {}) } });
 
   const actions = (v: Value, column: Column): CellAction[] => {
@@ -180,6 +182,7 @@ function Result({ answer, as, valueName, set, theme, question, range, onRange, o
           </select>
         )}
         <Account answer={answer} />
+        {!!flows?.empty && rows.length > 0 && <button aria-pressed={withEmpty} onClick={() => set({ empty: withEmpty ? "" : "1" })}>{withEmpty ? "Hide" : "Show"} {count(flows.empty)} empty columns</button>}
         <button onClick={() => void download(question, range).catch((error: unknown) => onFault(faultFrom(error)))} title="All rows, as comma-separated values">CSV</button>
       </div>
       {rows.length === 0 ? (
@@ -191,7 +194,7 @@ function Result({ answer, as, valueName, set, theme, question, range, onRange, o
       ) : drawing === "talkers" ? (
         <Talkers columns={columns} rows={rows} value={value} label="Who talks to whom" addressHref={addressHref} />
       ) : (
-        <Table columns={columns} rows={rows} label="Rows of the answer" actions={actions} />
+        <Table columns={columns} rows={rows} order={flows?.order} label="Rows of the answer" actions={actions} />
       )}
     </section>
   );

@@ -2,6 +2,7 @@
 import type { ViewProps } from "../app.tsx";
 import { Bars } from "../bars.tsx";
 import { ago, bytes, count, time } from "../format.ts";
+import { forPeople, segmentColumns, storageColumns } from "../known.ts";
 import { FaultBox, Panel, Tile } from "../parts.tsx";
 import { getJson, query } from "../server.ts";
 import { Table } from "../table.tsx";
@@ -33,7 +34,7 @@ export default function StorageView(_: ViewProps) {
       <div class="tiles">
         <Tile label="flows" value={t ? count(t.flows) : "…"} />
         <Tile label="in segments" value={t ? bytes(t.segment_bytes) : "…"} />
-        <Tile label="bytes a flow" value={t ? t.bytes_per_flow.toFixed(1) : "…"} />
+        <Tile label="bytes a flow" value={t ? t.bytes_per_flow.toFixed(1) : "…"} title="In segments, all columns together" />
         <Tile label="segments" value={t ? count(t.segments) : "…"} />
         <Tile label="damaged" value={t ? count(t.damaged_segments) : "…"} tone={t?.damaged_segments ? "bad" : ""} title="Their flows are left out of answers, which say so" />
         <Tile label="not sealed yet" value={t ? count(t.open_rows) : "…"} title={t ? bytes(t.open_bytes) : ""} />
@@ -49,10 +50,10 @@ export default function StorageView(_: ViewProps) {
           }}</Answered>
         </Panel>
         <Panel title="Columns">
-          <Answered loaded={columns} empty="Nothing is sealed yet.">{(a) => <Table columns={a.columns} rows={a.rows} label="Columns" height={heightFor(a.rows.length, 20)} />}</Answered>
+          <Answered loaded={columns} empty="Nothing is sealed yet.">{(a) => <Table {...forPeople(a, storageColumns)} fit label="Columns" height={heightFor(a.rows.length, 20)} />}</Answered>
         </Panel>
         <Panel wide title="Segments">
-          <Answered loaded={segments} empty="Nothing is sealed yet.">{(a) => <Table columns={a.columns} rows={a.rows} label="Segments" height={heightFor(a.rows.length, 14)} tone={(v, c) => (c.name === "damaged" && v === true) || (c.name === "reason" && v !== null) ? "bad" : undefined} />}</Answered>
+          <Answered loaded={segments} empty="Nothing is sealed yet.">{(a) => <Table {...forPeople(a, segmentColumns)} fit label="Segments" height={heightFor(a.rows.length, 14)} tone={(v, c) => (c.name === "damaged" && v === true) || (c.name === "reason" && v !== null) ? "bad" : undefined} />}</Answered>
         </Panel>
       </div>
     </div>

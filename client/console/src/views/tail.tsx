@@ -8,6 +8,7 @@ import { writePlace } from "../place.ts";
 import { QueryBox } from "../querybox.tsx";
 import { type Column, type Fault, readJson, type Row, type Value } from "../server.ts";
 import { follow, type StreamState } from "../stream.ts";
+import { orderOfFlows } from "../shapes.ts";
 import { type CellAction, Table } from "../table.tsx";
 import { filterStage } from "./query.tsx";
 
@@ -114,7 +115,8 @@ export default function TailView({ place, go, editorSoon }: ViewProps) {
   const words = { stopped: "Stopped", connecting: "Connecting …", live: "Live", paused: "Paused; flows are gathered meanwhile", waiting: "Not connected; trying again", refused: "Cannot run" };
   // A hint and not an empty table for who has nothing coming in.
   const isSilent = isOn && status === "live" && counts.rows === 0;
-  const table = useMemo(() => <Table columns={columns} rows={rows} label="Flows, the newest first" actions={actions} sortable={false} />, [columns, rows, q]);
+  const order = useMemo(() => orderOfFlows(columns, [], true)?.order, [columns]);
+  const table = useMemo(() => <Table columns={columns} rows={rows} order={order} label="Flows, the newest first" actions={actions} sortable={false} />, [columns, rows, q]);
 
   return (
     <div class="view tail">

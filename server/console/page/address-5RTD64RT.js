@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-XSIG5W4K.js";import"./chunk-6UMMAGSU.js";import"./chunk-PGG5V2FP.js";import"./chunk-EO5BKPDZ.js";import"./chunk-MKM3IVWG.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
