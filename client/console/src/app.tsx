@@ -128,6 +128,7 @@ export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
+        {!(place.view === "address" && place.settings.ip) && <h1 class="offscreen">{titles[place.view]}</h1>}
         {Current ? <Safe key={place.view}><Current place={place} go={go} theme={theme} editorSoon={editorSoon} /></Safe> : <p class="quiet pad">Loading …</p>}
       </main>
       {token && <TokenDialog why={token.why} give={token.give} />}

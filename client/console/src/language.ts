@@ -51,6 +51,8 @@ const parser: StreamParser<State> = {
     if (stream.match(/^\/(?:[^/\\\n]|\\.)+\/i?/)) return "regexp";
     if (stream.match(/^[A-Za-z_][\w.]*/)) {
       const word = stream.current().toLowerCase();
+      // `flows = count()` and `limit == 5` name something of the query's own.
+      if (stream.match(/^\s*(?:[=<>]|!=)/, false)) return "variableName";
       if (head && stages.has(word)) return "keyword";
       if (stream.match(/^\s*\(/, false)) return words.has(word) ? "operatorKeyword" : "variableName.function";
       return words.has(word) || stages.has(word) ? "operatorKeyword" : "variableName";

@@ -51,7 +51,7 @@ export function bestDrawing(columns: Column[], rows: Row[], render?: string): Dr
 // left out. undefined: it is something else, and stays as it was asked for.
 const flowColumns = ["flow_end", "src_ip", "src_port", "dst_ip", "dst_port", "protocol", "bytes", "packets", "tcp_flags", "action", "source"];
 export function orderOfFlows(columns: Column[], rows: Row[], withEmpty: boolean): { order: number[]; empty: number } | undefined {
-  if (columns.length < 40 || !["src_ip", "dst_ip", "flow_end"].every((name) => columns.some((c) => c.name === name))) return undefined;
+  if (columns.length < 25 || !["src_ip", "dst_ip", "flow_end"].every((name) => columns.some((c) => c.name === name))) return undefined;
   const order = flowColumns.map((name) => columns.findIndex((c) => c.name === name)).filter((i) => i >= 0);
   const first = new Set(order);
   let empty = 0;

@@ -28,6 +28,9 @@ export interface TableProps {
   fit?: boolean;
   // Which columns are shown and in which order, by their places in `columns`; without it all of them. Rows stay as they are.
   order?: number[] | undefined;
+  // By which column rows are sorted, "bytes" or "-bytes" (the greatest first), where the caller keeps that; else the table does.
+  sorting?: string;
+  onSort?: (sorting: string) => void;
 }
 
 export const rowHeight = 26;
@@ -101,18 +104,26 @@ export function sortedBy(rows: Row[], columns: Column[], at: number, down: boole
   return keyed.map((k) => k.row);
 }
 
-export function Table({ columns: asked, rows: given, label, actions, onRow, isChosen, tone, height, sortable = true, fit = false, order }: TableProps) {
+export function Table({ columns: asked, rows: given, label, actions, onRow, isChosen, tone, height, sortable = true, fit = false, order, sorting, onSort }: TableProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, left: 0, height: 400, width: 800 });
   const [active, setActive] = useState({ row: 0, column: 0 });
-  const [sort, setSort] = useState<{ at: number; down: boolean } | null>(null);
+  const [ownSort, setOwnSort] = useState("");
   const [menu, setMenu] = useState<{ row: number; column: number } | null>(null);
 
   const at = useMemo(() => order ?? asked.map((_, i) => i), [order, asked]);
   const all = useMemo(() => at.map((i) => asked[i]!), [at, asked]);
   const names = all.map((c) => `${c.name}:${c.type}`).join();
+  const sortedWith = sorting ?? ownSort, sortedAt = sortedWith ? all.findIndex((c) => c.name === sortedWith.replace(/^-/, "")) : -1;
+  const sort = useMemo(() => (sortedAt < 0 ? null : { at: sortedAt, down: sortedWith.startsWith("-") }), [sortedAt, sortedWith]);
+  // The greatest first, then the least, then as they came.
+  const sortBy = (c: number) => {
+    const { name } = all[c]!;
+    const next = sort?.at !== c ? `-${name}` : sort.down ? name : "";
+    onSort ? onSort(next) : setOwnSort(next);
+  };
   useEffect(() => {
-    setSort(null);
+    setOwnSort("");
     setMenu(null);
     setActive({ row: 0, column: 0 });
     scroller.current?.scrollTo(0, 0);
@@ -214,7 +225,7 @@ export function Table({ columns: asked, rows: given, label, actions, onRow, isCh
         break;
       case "s":
         if (far || !sortable) return;
-        setSort((was) => (was?.at === column ? (was.down ? { at: column, down: false } : null) : { at: column, down: true }));
+        sortBy(column);
         break;
       default: return;
     }
@@ -269,7 +280,7 @@ export function Table({ columns: asked, rows: given, label, actions, onRow, isCh
             return (
               <div key={c} role="columnheader" aria-colindex={c + 1} aria-sort={sorted} class={`cell ${columnTypes[c]}`} style={{ left: `${edges[c]}px`, width: `${widths[c]}px` }}
                 title={`${column.name}: ${column.type}${column.unit ? `, ${column.unit}` : ""}${sortable ? " – click to sort these rows" : ""}`}
-                onClick={() => sortable && setSort(sort?.at === c ? (sort.down ? { at: c, down: false } : null) : { at: c, down: true })}>
+                onClick={() => sortable && sortBy(c)}>
                 {column.label ?? column.name}
                 <span class="sort" aria-hidden="true">{sorted === "descending" ? "▾" : sorted === "ascending" ? "▴" : ""}</span>
               </div>

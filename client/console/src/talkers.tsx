@@ -72,7 +72,7 @@ export function Talkers({ columns, rows, value, label, addressHref }: { columns:
       <g key={is(side, p.name)} class="end" onMouseEnter={() => setChosen(is(side, p.name))} onMouseLeave={() => setChosen(null)}>
         <rect x={isLeft ? x0 - 4 : x1 - 4} y={p.y} width="9" height={p.height} rx="2" style={isLeft ? { fill: `var(--series-${([...left.all.keys()].indexOf(p.name) % 8) + 1})` } : {}} />
         {isIp ? (
-          <a href={addressHref(p.name)} aria-label={`${p.name}, ${isLeft ? "sends" : "receives"} ${cell(p.value, column)}`} onFocus={() => setChosen(is(side, p.name))} onBlur={() => setChosen(null)}>
+          <a href={addressHref(p.name)} aria-label={`${p.name} ${cell(p.value, column)}, ${isLeft ? "as source" : "as destination"}`} onFocus={() => setChosen(is(side, p.name))} onBlur={() => setChosen(null)}>
             {text}
           </a>
         ) : (

@@ -141,7 +141,7 @@ test("whole flows show who spoke with whom first, and no columns of nothing", ()
   const row: Row = columns.map((_, i) => (i === 7 || i === 41 ? "x" : null));
   assert.deepEqual(orderOfFlows(columns, [row], false), { order: [3, 40, 41, 7], empty: 41 });
   assert.equal(orderOfFlows(columns, [row], true)!.order.length, 45);
-  assert.equal(orderOfFlows(columns.slice(0, 39), [], false), undefined);
+  assert.equal(orderOfFlows(columns.slice(21), [], false), undefined);
 });
 
 test("events are read whatever the pieces they come in", () => {

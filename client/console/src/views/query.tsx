@@ -60,7 +60,7 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
     remember(asked);
     setText(asked);
     // What the answer is drawn as is chosen anew for another query.
-    go({ view: "query", settings: { ...place.settings, q: asked, ...(asked === q ? {} : { as: "", value: "" }) } });
+    go({ view: "query", settings: { ...place.settings, q: asked, ...(asked === q ? {} : { as: "", value: "", sort: "" }) } });
     setTurn((t) => t + 1);
   };
   useEffect(() => {
@@ -105,7 +105,7 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
       </section>
       {fault && <FaultBox fault={fault} goTo={text === q ? (offset, length) => editor.current?.goTo(offset, length) : undefined} />}
       {answer && (
-        <Result answer={answer} as={as} valueName={value} withEmpty={place.settings.empty === "1"} set={set} theme={theme} question={q} range={{ from, to }}
+        <Result answer={answer} as={as} valueName={value} withEmpty={place.settings.empty === "1"} sorting={place.settings.sort ?? ""} set={set} theme={theme} question={q} range={{ from, to }}
           onRange={(a, b) => set({ from: isoTime(a), to: isoTime(b) })} onFilter={add} onFault={setFault} />
       )}
       {!q && !answer && (
@@ -143,6 +143,7 @@ interface ResultProps {
   as: string;
   valueName: string;
   withEmpty: boolean; // columns in which no row has anything
+  sorting: string;
   set(settings: Settings): void;
   theme: string;
   question: string;
@@ -152,7 +153,7 @@ interface ResultProps {
   onFault(fault: Fault): void;
 }
 
-function Result({ answer, as, valueName, withEmpty, set, theme, question, range, onRange, onFilter, onFault }: ResultProps) {
+function Result({ answer, as, valueName, withEmpty, sorting, set, theme, question, range, onRange, onFilter, onFault }: ResultProps) {
   const Chart = useTimeChart();
   const { columns, rows } = answer;
   const shape = useMemo(() => shapeOf(columns), [columns]);
@@ -188,13 +189,13 @@ function Result({ answer, as, valueName, withEmpty, set, theme, question, range,
       {rows.length === 0 ? (
         <p class="quiet pad">Nothing matches.</p>
       ) : drawing === "time" ? (
-        Chart && data ? <Chart data={data} value={columns[value]!} label={columns[value]!.name} theme={theme} onRange={onRange} /> : <p class="quiet pad">Loading …</p>
+        Chart && data ? <Chart data={data} value={columns[value]!} label={columns[value]!.name} theme={theme} height={Math.max(260, Math.min(480, innerHeight - 480))} onRange={onRange} /> : <p class="quiet pad">Loading …</p>
       ) : drawing === "bars" ? (
         <Bars columns={columns} rows={rows} value={value} label={columns[value]!.name} href={(row) => ipIn(row, columns, addressHref)} />
       ) : drawing === "talkers" ? (
         <Talkers columns={columns} rows={rows} value={value} label="Who talks to whom" addressHref={addressHref} />
       ) : (
-        <Table columns={columns} rows={rows} order={flows?.order} label="Rows of the answer" actions={actions} />
+        <Table columns={columns} rows={rows} order={flows?.order} label="Rows of the answer" actions={actions} sorting={sorting} onSort={(sort) => set({ sort })} />
       )}
     </section>
   );

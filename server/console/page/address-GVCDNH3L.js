@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-WYFI7QQ7.js";import"./chunk-ZQIVO5FA.js";import"./chunk-DYXRY4D6.js";import"./chunk-TQRZXJGT.js";import"./chunk-KGC6E3CH.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
