@@ -24,6 +24,11 @@ export function FaultBox({ fault, goTo }: { fault: Fault; goTo?: (offset: number
   );
 }
 
+// Of a view that loads again by itself: said once, above it, for all that it shows is from before.
+export function LoadFault({ fault }: { fault: Fault }) {
+  return <FaultBox fault={fault.status === 0 ? { ...fault, hint: "It is asked again. Until then, what is shown is from before." } : fault} />;
+}
+
 // What an answer says of itself. Missing data comes first: an answer over it is not the whole truth.
 export function Warnings({ warnings }: { warnings: string[] }) {
   if (warnings.length === 0) return null;

@@ -75,6 +75,10 @@ export function fitted(columns: Column[], wanted: number[], room: number): numbe
   const widths = columns.map((column, c) => (isText(column) ? Math.min(wanted[c]!, column.least ?? fitLeast) : wanted[c]!));
   const sum = () => widths.reduce((total, w) => total + w, 0);
   while (widths.length > 2 && sum() > room) widths.pop();
+  // Of a window as narrow as a telephone's.
+  columns.slice(0, widths.length).forEach((column, c) => {
+    if (isText(column)) widths[c] = Math.max(Math.min(widths[c]!, fitLeast), widths[c]! - Math.max(0, sum() - room));
+  });
   const lack = widths.map((w, c) => wanted[c]! - w);
   const lacking = lack.reduce((total, n) => total + n, 0);
   const share = lacking > 0 ? Math.min(1, Math.max(0, room - sum()) / lacking) : 0;

@@ -16,6 +16,6 @@ await build({
   external: [], plugins: [{ name: "playwright", setup(b) { b.onResolve({ filter: /^playwright-core$/ }, () => ({ path: join(here, "../node_modules/playwright-core/index.mjs"), external: true })); } }],
   banner: { js: "globalThis.sessionStorage ??= { getItem: () => null, setItem() {}, removeItem() {} };" },
 });
-const { status } = spawnSync(process.execPath, ["--test", "--test-reporter=spec", ...(process.env.SLUICE_ONLY ? [`--test-name-pattern=${process.env.SLUICE_ONLY}`] : []), join(out, `${kind}.test.mjs`)], { stdio: "inherit" });
+const { status } = spawnSync(process.execPath, ["--test", "--test-reporter=spec", ...(process.env.SLUICE_ONLY ? [`--test-name-pattern=${process.env.SLUICE_ONLY}`] : []), join(out, `${kind}.test.mjs`)], { stdio: "inherit", env: { ...process.env, SLUICE_CONSOLE: join(here, "..") } });
 await rm(out, { recursive: true, force: true });
 process.exit(status ?? 1);

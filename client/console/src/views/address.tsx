@@ -4,7 +4,7 @@
 import { useMemo, useState } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
 import { bytes, count, time } from "../format.ts";
-import { FaultBox, Panel, Tile, TimeChooser, Warnings } from "../parts.tsx";
+import { FaultBox, LoadFault, Panel, Tile, TimeChooser, Warnings } from "../parts.tsx";
 import { writePlace } from "../place.ts";
 import { type Answer, getJson, query, type Row, type Value } from "../server.ts";
 import { wideData } from "../shapes.ts";
@@ -141,7 +141,7 @@ function Address({ ip, range, theme, onRange }: { ip: string; range: { from: str
   return (
     <>
       <div class="head-line"><h1>{ip}</h1>{nameRows.slice(0, 3).map((r) => <span class="tag" title={String(r[0])}>{String(r[1])}</span>)}</div>
-      {sums.fault && <FaultBox fault={sums.fault} />}
+      {sums.fault && <LoadFault fault={sums.fault} />}
       {sums.value && <div class="boxed"><Warnings warnings={sums.value.warnings} /></div>}
       <div class="tiles">
         <Tile label="flows" value={sums.value ? count(flows) : "…"} />
@@ -197,7 +197,8 @@ export function heightFor(rows: number, most: number): string {
 }
 
 export function Answered({ loaded, empty, children }: { loaded: Loaded<Answer>; empty: string; children(answer: Answer): preact.ComponentChildren }) {
-  if (loaded.fault && !loaded.value) return <FaultBox fault={loaded.fault} />;
-  if (!loaded.value) return <p class="quiet">Loading …</p>;
-  return <>{loaded.fault && <FaultBox fault={loaded.fault} />}{loaded.value.rows.length === 0 ? <p class="quiet">{empty}</p> : children(loaded.value)}</>;
+  // That the server is gone its view says once, above (LoadFault).
+  const fault = loaded.fault && loaded.fault.status !== 0 ? <FaultBox fault={loaded.fault} /> : undefined;
+  if (!loaded.value) return fault ?? <p class="quiet">{loaded.fault ? "Not loaded." : "Loading …"}</p>;
+  return <>{fault}{loaded.value.rows.length === 0 ? <p class="quiet">{empty}</p> : children(loaded.value)}</>;
 }

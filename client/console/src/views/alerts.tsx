@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
 import { count, milliseconds, time } from "../format.ts";
-import { FaultBox, Panel, RowFacts, Tabs, Warnings } from "../parts.tsx";
+import { FaultBox, LoadFault, Panel, RowFacts, Tabs, Warnings } from "../parts.tsx";
 import { type Settings, writePlace } from "../place.ts";
 import { type Answer, type Column, getJson, query, readJson, type Row, type Value } from "../server.ts";
 import { follow, type StreamState } from "../stream.ts";
@@ -115,7 +115,7 @@ export default function AlertsView({ place, go }: ViewProps) {
       <p class="offscreen" role="status" aria-live="polite">{latest}</p>
       {tab === "rules" ? <Rules chosen={rule} find={place.settings.find ?? ""} set={set} /> : tab === "targets" ? <Targets chosen={place.settings.target ?? ""} set={set} /> : (
         <>
-          {loaded.fault && <FaultBox fault={loaded.fault} />}
+          {loaded.fault && <LoadFault fault={loaded.fault} />}
           <section class="result" aria-label="Alerts">
             {loaded.value && rows.length === 0 ? <p class="quiet pad">No alerts{state || severity || rule ? " of this kind" : ""}. {!state && !severity && !rule && <>Rules make them: <code>sluice rules apply rules/</code> brings a library of them.</>}</p> : (
               <Table {...table} fit label="Alerts, the latest first" sortable={false} tone={severityTone} height={id ? heightFor(rows.length, 9) : undefined}
@@ -195,7 +195,7 @@ function Rules({ chosen, find, set }: { chosen: string; find: string; set(settin
   const queue = loaded.value?.queue;
   return (
     <>
-      {loaded.fault && <FaultBox fault={loaded.fault} />}
+      {loaded.fault && <LoadFault fault={loaded.fault} />}
       <div class="head-line">
         <input type="search" aria-label="Find rules" placeholder="Find: a name, technique, severity, word …" value={find} onInput={(e) => set({ find: (e.target as HTMLInputElement).value }, { replace: true })} />
         {queue && <p class="account">{sought && `${count(rules.length)} of `}{count(all.length)} {all.length === 1 ? "rule" : "rules"} · {count(queue.flows)} flows wait for them{queue.lag_ms > 0 && `, ${milliseconds(queue.lag_ms)} behind`}{queue.catch_ups > 0 && <span class="warn"> · {count(queue.catch_ups)} times they fell too far behind and read their windows from the store again</span>}</p>}
@@ -219,15 +219,18 @@ function Targets({ chosen, set }: { chosen: string; set(settings: Settings): voi
   const name = given?.columns.findIndex((c) => c.name === "name") ?? -1;
   const at = chosen ? given?.rows.findIndex((row) => row[name] === chosen) ?? -1 : -1;
   return (
-    <section class="result" aria-label="Targets">
-      <Answered loaded={loaded} empty="Nobody is told of alerts. A [[target]] of the configuration file names a webhook or a file.">
-        {() => table && (
-          <>
-            <Table {...table} fit label="Targets" tone={severityTone} isChosen={(row) => row === table.rows[at]} onRow={(row) => { const to = String(given!.rows[table.rows.indexOf(row)]![name]); set({ target: to === chosen ? "" : to }); }} />
-            {at >= 0 && <RowFacts columns={given!.columns} row={given!.rows[at]!} />}
-          </>
-        )}
-      </Answered>
-    </section>
+    <>
+      {loaded.fault?.status === 0 && <LoadFault fault={loaded.fault} />}
+      <section class="result" aria-label="Targets">
+        <Answered loaded={loaded} empty="Nobody is told of alerts. A [[target]] of the configuration file names a webhook or a file.">
+          {() => table && (
+            <>
+              <Table {...table} fit label="Targets" tone={severityTone} isChosen={(row) => row === table.rows[at]} onRow={(row) => { const to = String(given!.rows[table.rows.indexOf(row)]![name]); set({ target: to === chosen ? "" : to }); }} />
+              {at >= 0 && <RowFacts columns={given!.columns} row={given!.rows[at]!} />}
+            </>
+          )}
+        </Answered>
+      </section>
+    </>
   );
 }

@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
 import { bytes, count } from "../format.ts";
 import { type Chosen, exporterColumns, feedColumns, feedErrorColumns, forPeople, interfaceColumns, lossColumns, packetErrorColumns, sourceColumns } from "../known.ts";
-import { FaultBox, Panel, RowFacts, Tile } from "../parts.tsx";
+import { LoadFault, Panel, RowFacts, Tile } from "../parts.tsx";
 import { type Answer, type Column, query, type Row, type Value } from "../server.ts";
 import { Table } from "../table.tsx";
 import { type Loaded, useLoad } from "../use.ts";
@@ -40,7 +40,7 @@ export default function SourcesView({ place, go }: ViewProps) {
   const shown = { opened, open: (row: string) => go({ view: "sources", settings: { row } }) };
   return (
     <div class="view sources">
-      {sources.fault && <FaultBox fault={sources.fault} />}
+      {sources.fault && <LoadFault fault={sources.fault} />}
       <div class="tiles">
         <Tile label="flows by HTTP" value={count(sum(column(sources.value, "accepted")))} />
         <Tile label="bytes by HTTP" value={bytes(sum(column(sources.value, "bytes")))} />

@@ -3,7 +3,7 @@ import type { ViewProps } from "../app.tsx";
 import { Bars } from "../bars.tsx";
 import { ago, bytes, count, time } from "../format.ts";
 import { forPeople, segmentColumns, storageColumns } from "../known.ts";
-import { FaultBox, Panel, Tile } from "../parts.tsx";
+import { LoadFault, Panel, Tile } from "../parts.tsx";
 import { getJson, query } from "../server.ts";
 import { Table } from "../table.tsx";
 import { useLoad } from "../use.ts";
@@ -30,7 +30,7 @@ export default function StorageView(_: ViewProps) {
   const t = totals.value;
   return (
     <div class="view storage">
-      {totals.fault && <FaultBox fault={totals.fault} />}
+      {totals.fault && <LoadFault fault={totals.fault} />}
       <div class="tiles">
         <Tile label="flows" value={t ? count(t.flows) : "…"} />
         <Tile label="in segments" value={t ? bytes(t.segment_bytes) : "…"} />

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-ZFVXY5W7.js";import"./chunk-E6E3NJDK.js";import"./chunk-7LIQ66KV.js";import"./chunk-TQRZXJGT.js";import"./chunk-KGC6E3CH.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
