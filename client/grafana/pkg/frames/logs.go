@@ -193,13 +193,17 @@ func humanBytes(text string) string {
 	if err != nil {
 		return text
 	}
-	for _, unit := range []string{"B", "KB", "MB", "GB", "TB"} {
-		if n < 1000 {
-			return strconv.FormatFloat(n, 'g', 4, 64) + " " + unit
-		}
+	// As format_bytes and the prompt write it.
+	units, i := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}, 0
+	for n >= 999.5 && i+1 < len(units) {
 		n /= 1000
+		i++
 	}
-	return strconv.FormatFloat(n, 'g', 4, 64) + " PB"
+	digits := 0
+	if i > 0 && n < 99.95 {
+		digits = 1
+	}
+	return strconv.FormatFloat(n, 'f', digits, 64) + " " + units[i]
 }
 
 // Volume makes one frame for each severity from `timeseries flows = count() every … by action`, as Explore's bars above a log want it.

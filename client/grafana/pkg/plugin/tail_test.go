@@ -83,7 +83,7 @@ func TestTailReadsRows(t *testing.T) {
 	q.Variables = variables("hosts", "a", "b")
 	q.Filters = append(q.Filters, filter("action", "=", `x" or true`))
 	got := strings.Join(listen(t, d, q, 7), "\n")
-	for _, part := range []string{"TCP 10.0.0.1 → 10.0.0.2 1.5 KB", "? 10.0.0.3 → \\u{1b}[31m10.0.0.4", "? 10.0.0.5 → ?", "left out 7 flows", "3 flows that came in (too fast)", "a gap here: started anew", "a batch is broken"} {
+	for _, part := range []string{"TCP 10.0.0.1 → 10.0.0.2 1.5 kB", "? 10.0.0.3 → \\u{1b}[31m10.0.0.4", "? 10.0.0.5 → ?", "left out 7 flows", "3 flows that came in (too fast)", "a gap here: started anew", "a batch is broken"} {
 		if !strings.Contains(got, part) {
 			t.Errorf("%q is not in %s", part, got)
 		}
