@@ -3,7 +3,7 @@ import { CoreApp, DataQueryRequest, dateTime, FieldType, LoadingState, LogRowCon
 import { setBackendSrv, setGrafanaLiveSrv, setTemplateSrv } from '@grafana/runtime';
 import { DataSource, digest } from './datasource';
 import { SluiceQuery, SluiceVariableQuery } from './types';
-import { toValues, variableText } from './variableSupport';
+import { toValues } from './variableSupport';
 
 const range = { from: dateTime('2026-11-20T10:00:00Z'), to: dateTime('2026-11-20T11:00:00Z'), raw: { from: 'now-1h', to: 'now' } };
 const sent: Array<{ url: string; data: any }> = [];
@@ -98,12 +98,28 @@ test('variables are asked in the time range, and their values are texts', async 
   answers = { 'ds/query': { results: { variable: { frames: [frame] } } } };
   const ds = datasource();
   const support = ds.variables as unknown as { query: (r: DataQueryRequest<SluiceVariableQuery>) => ReturnType<DataSource['query']> };
-  const response = await lastValueFrom(support.query(request([{ refId: 'variable', column: 'src_ip' } as never])));
+  const response = await lastValueFrom(support.query(request([{ refId: 'variable', expr: 'show columns' } as never])));
   expect(response.data).toEqual([{ text: 'B', value: 'b' }, { text: 'A', value: 'a' }]);
-  expect(sent[0].data).toMatchObject({ from: String(range.from.valueOf()), queries: [{ queryType: 'table', limit: 1000, expr: expect.stringContaining('top 1000 `src_ip`') }] });
-  await expect(lastValueFrom(support.query(request([{ column: 'a` or true' } as never])))).rejects.toThrow('not the name of a column');
-  expect(variableText({ refId: 'A', expr: 'show columns' })).toBe('show columns');
+  expect(sent[0].data).toMatchObject({ from: String(range.from.valueOf()), queries: [{ queryType: 'table', limit: 1000, expr: 'show columns' }] });
   expect(toValues([toDataFrame({ fields: [{ name: 'dst_port', type: FieldType.number, values: [443, 80] }] })])).toEqual([{ text: '443', value: '443' }, { text: '80', value: '80' }]);
+});
+
+test('a variable of a column takes the list that filters have', async () => {
+  answers = { 'tag-values': ['443', '80'] };
+  const support = datasource().variables as unknown as { query: (r: DataQueryRequest<SluiceVariableQuery>) => ReturnType<DataSource['query']> };
+  const response = await lastValueFrom(support.query(request([{ refId: 'variable', column: 'dst_port' } as never], { filters: [{ key: 'app', operator: '=', value: 'x' }] })));
+  expect(response.data).toEqual([{ text: '443', value: '443' }, { text: '80', value: '80' }]);
+  expect(sent).toHaveLength(1);
+  expect(sent[0].data).toEqual({
+    key: 'dst_port',
+    max: 1000,
+    seen: true,
+    from: '2026-11-20T10:00:00.000Z',
+    to: '2026-11-20T11:00:00.000Z',
+    adHocFilters: [{ key: 'app', operator: '=', value: 'x' }],
+  });
+  await expect(lastValueFrom(support.query(request([{ column: 'a` or true' } as never])))).rejects.toThrow('not the name of a column');
+  expect(sent).toHaveLength(1);
 });
 
 test('what stands around a line', async () => {

@@ -152,6 +152,11 @@ export class DataSource
     return this.postResource<string[]>('tag-values', { key, ...bounds(range), adHocFilters: filters }, quiet);
   }
 
+  /** Values that flows of the range have, also of a column whose possible values are known. */
+  seenValues(key: string, max: number, range?: TimeRange, filters: AdHocVariableFilter[] = []): Promise<string[]> {
+    return this.postResource<string[]>('tag-values', { key, max, seen: true, ...bounds(range), adHocFilters: toFilters(filters) }, quiet);
+  }
+
   /** Names of the server's rules. */
   rules(): Promise<string[]> {
     return this.getResource<string[]>('rules', undefined, quiet);

@@ -1,4 +1,4 @@
-import { defer, map, Observable } from 'rxjs';
+import { defer, from, map, Observable } from 'rxjs';
 import { CustomVariableSupport, DataFrame, DataQueryRequest, DataQueryResponse, getDefaultTimeRange, MetricFindValue } from '@grafana/data';
 import { VariableEditor } from './components/VariableEditor';
 import type { DataSource } from './datasource';
@@ -7,16 +7,6 @@ import { SluiceVariableQuery } from './types';
 
 /** Values of a variable at most. Beyond, a list is no help and a text box is. */
 export const VARIABLE_VALUES = 1000;
-
-/** The query behind a variable: values of one column, the most frequent first, or whatever was written. */
-export function variableText(query: SluiceVariableQuery): string {
-  if (query.column) {
-    const column = quoteColumn(query.column);
-    // What is unknown is left out of the answer below: "!= null" would ask both sides of a column that means either.
-    return `from flows\n| top ${VARIABLE_VALUES} ${column} by count()\n| select value = ${column}`;
-  }
-  return query.expr ?? '';
-}
 
 /** Columns called `text` and `value`, or else the first is the value and the second, if it is text, what is shown. */
 export function toValues(frames: DataFrame[]): MetricFindValue[] {
@@ -49,10 +39,16 @@ export class VariableSupport extends CustomVariableSupport<DataSource, SluiceVar
     const [asked] = request.targets;
     // Provisioned variables may be a text alone.
     const query: SluiceVariableQuery = typeof asked === 'string' ? { refId: 'variable', expr: asked } : asked;
-    // What a name that is none throws is an error of the query, not of the page.
+    if (query.column) {
+      // A list as filters have it, which is there at once whatever the range holds.
+      const { column } = query;
+      return defer(() => {
+        quoteColumn(column); // throws where it is no name: an error of the query, not of the page
+        return from(this.datasource.seenValues(column, VARIABLE_VALUES, request.range, request.filters));
+      }).pipe(map((values) => ({ data: values.map((value) => ({ text: value, value })) })));
+    }
     return defer(() => {
-      const expr = variableText(query);
-      const target: SluiceVariableQuery = { ...query, refId: query.refId || 'variable', column: undefined, queryType: 'table', mode: 'code', expr, limit: query.limit ?? VARIABLE_VALUES };
+      const target: SluiceVariableQuery = { ...query, refId: query.refId || 'variable', column: undefined, queryType: 'table', mode: 'code', expr: query.expr ?? '', limit: query.limit ?? VARIABLE_VALUES };
       return this.datasource.query({ ...request, range: request.range ?? getDefaultTimeRange(), targets: [target] });
     }).pipe(map((response) => ({ ...response, data: response.errors?.length ? [] : toValues(response.data) })));
   }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // EscapeText escapes what stands between quotes of either kind (LANGUAGE.md, "string").
@@ -34,6 +35,38 @@ func EscapeText(value string) string {
 		}
 	}
 	return out.String()
+}
+
+// TextOf reads a text as the server writes it between quotes; false: it is none.
+func TextOf(literal string) (string, bool) {
+	if len(literal) < 2 || literal[0] != '"' && literal[0] != '\'' || literal[len(literal)-1] != literal[0] {
+		return "", false
+	}
+	var out strings.Builder
+	for inner := literal[1 : len(literal)-1]; inner != ""; {
+		at := strings.IndexByte(inner, '\\')
+		if at < 0 {
+			at = len(inner)
+		}
+		out.WriteString(inner[:at])
+		if inner = inner[at:]; inner == "" {
+			break
+		}
+		value, _, rest, err := strconv.UnquoteChar(inner, 0)
+		if len(inner) > 1 && (inner[1] == '"' || inner[1] == '\'') {
+			value, rest, err = rune(inner[1]), inner[2:], nil
+		}
+		if err != nil {
+			return "", false
+		}
+		if inner[1] == 'x' { // a byte, and no letter
+			out.WriteByte(byte(value))
+		} else {
+			out.WriteRune(value)
+		}
+		inner = rest
+	}
+	return out.String(), utf8.ValidString(out.String())
 }
 
 // EscapeRegex makes a text stand for itself in a regular expression, also between slashes.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/backend/instancemgmt"
@@ -21,6 +22,7 @@ type Datasource struct {
 	client   *sluice.Client
 	kept     *keeper
 	behind   chan struct{} // places of SuggestionsBehind
+	patience time.Duration // SuggestionPatience; tests have their own
 	backend.CallResourceHandler
 }
 
@@ -42,7 +44,7 @@ func New(ctx context.Context, instance backend.DataSourceInstanceSettings) (inst
 	if err != nil {
 		return nil, err
 	}
-	d := &Datasource{uid: instance.UID, settings: settings, client: client, kept: newKeeper(), behind: make(chan struct{}, SuggestionsBehind)}
+	d := &Datasource{uid: instance.UID, settings: settings, client: client, kept: newKeeper(), behind: make(chan struct{}, SuggestionsBehind), patience: SuggestionPatience}
 	d.CallResourceHandler = d.resources()
 	return d, nil
 }

@@ -418,6 +418,7 @@ func TestSuggestionsComeAtOnceAndAreMadeWholeBehind(t *testing.T) {
 	}))
 	defer s.Close()
 	d := datasource(t, s.URL, nil, nil)
+	d.patience = time.Hour
 	body := map[string]any{"key": "a", "from": fixtureFrom, "to": fixtureFrom.Add(64 * time.Hour)}
 	ask := func() string {
 		var values []string
@@ -465,10 +466,112 @@ func TestSuggestionsOfALongRangeAskItsEnd(t *testing.T) {
 	}))
 	defer s.Close()
 	d := datasource(t, s.URL, nil, nil)
+	d.patience = time.Hour
 	var values []string
 	resource(t, d, "POST", "tag-values", map[string]any{"key": "a", "from": fixtureFrom, "to": fixtureFrom.Add(64 * time.Hour)}, &values)
 	if len(from) != 2 || len(values) != 1 || !strings.HasPrefix(from[1], "2025-11-23T01:0") {
 		t.Errorf("from %q: %q", from, values)
+	}
+}
+
+// Filters that few flows meet: the first list is of the range's end where all of it takes long, and the question that was not waited for ends. A short
+// range is waited for, and so is one whose end has none.
+func TestSuggestionsUnderRareFiltersDoNotWait(t *testing.T) {
+	for _, one := range []struct {
+		name, end, want string
+		length          time.Duration
+	}{{"long", `["end"]`, "end", 64 * time.Hour}, {"short", `["end"]`, "all", SuggestionCutFrom - time.Minute}, {"nothing at its end", "", "all", 64 * time.Hour}} {
+		gone := make(chan struct{})
+		asks := make(chan struct{}, 10)
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var body map[string]any
+			_ = json.NewDecoder(r.Body).Decode(&body)
+			w.Header().Set("Content-Type", "application/json")
+			query, _ := body["query"].(string)
+			rows := `["all"]`
+			switch {
+			case query == "show columns":
+				fmt.Fprint(w, `{"columns":[{"name":"name","type":"string"}],"rows":[["a"]],"stats":{}}`)
+				return
+			case !strings.Contains(query, "limit 50000"): // behind
+			case body["from"] != fixtureFrom.Format(time.RFC3339):
+				rows = one.end
+				asks <- struct{}{}
+			case one.want == "end":
+				<-r.Context().Done()
+				close(gone)
+				return
+			case one.length > SuggestionCutFrom:
+				<-asks // the end was asked for beside
+			default:
+				time.Sleep(20 * time.Millisecond) // longer than the patience of this test: the end would be asked if it might be
+			}
+			fmt.Fprintf(w, `{"columns":[{"name":"a","type":"string"}],"rows":[%s],"stats":{"rows_matched":1}}`, rows)
+		}))
+		d := datasource(t, s.URL, nil, nil)
+		d.patience = time.Millisecond
+		var values []string
+		resource(t, d, "POST", "tag-values", map[string]any{"key": "a", "from": fixtureFrom, "to": fixtureFrom.Add(one.length - time.Minute)}, &values)
+		if strings.Join(values, " ") != one.want {
+			t.Errorf("%s: %q", one.name, values)
+		}
+		if one.want == "end" {
+			<-gone
+		}
+		s.Close()
+	}
+}
+
+// What the server knows of the newest flows' texts is put behind a list that is not whole: read as texts, each once, and no more than were asked for.
+func TestSuggestionsOfTextsHaveTheNewest(t *testing.T) {
+	var completed []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		w.Header().Set("Content-Type", "application/json")
+		query, _ := body["query"].(string)
+		switch {
+		case r.URL.Path == "/v1/query/complete":
+			completed = append(completed, query)
+			fmt.Fprint(w, `{"replace":{"offset":0,"length":0},"items":[{"text":"\"some\"","kind":"value"},{"text":"\"new\\\" \\\\ \\n\\x01é\"","kind":"value"},{"text":"\"late\"","kind":"column"},{"text":"echo","kind":"value"},{"text":"\"third\"","kind":"value"}]}`)
+		case query == "show columns":
+			fmt.Fprint(w, `{"columns":[{"name":"name","type":"string"},{"name":"type","type":"string"},{"name":"values","type":"string"}],"rows":[["a","string",null],["n","uint",null],["e","string","x, y"]],"stats":{}}`)
+		case !strings.Contains(query, "limit 50000"):
+			w.WriteHeader(503) // what is made behind fails: the first list stays
+		default:
+			fmt.Fprintf(w, `{"columns":[{"name":"a","type":"string"}],"rows":[["some"]],"stats":{"rows_matched":%d}}`, SuggestionRows)
+		}
+	}))
+	defer s.Close()
+	d := datasource(t, s.URL, nil, nil)
+	d.patience = time.Hour
+	ask := func(more map[string]any) string {
+		body := map[string]any{"from": fixtureFrom, "to": fixtureFrom.Add(time.Hour)}
+		for k, v := range more {
+			body[k] = v
+		}
+		var values []string
+		resource(t, d, "POST", "tag-values", body, &values)
+		return strings.Join(values, "|")
+	}
+	whole := "some|new\" \\ \n\x01é|third"
+	for _, one := range []struct {
+		more map[string]any
+		want string
+	}{
+		{map[string]any{"key": "a"}, whole},
+		{map[string]any{"key": "a", "max": 2}, "some|new\" \\ \n\x01é"},
+		{map[string]any{"key": "a", "adHocFilters": []flowql.Filter{{Key: "n", Operator: "=", Value: "1"}}}, "some"},
+		{map[string]any{"key": "n"}, "some"},
+		{map[string]any{"key": "e"}, "x|y"},
+		{map[string]any{"key": "e", "seen": true}, whole},
+	} {
+		if got := ask(one.more); got != one.want {
+			t.Errorf("%v: %q", one.more, got)
+		}
+	}
+	if want := []string{"where a == ", "where a == ", "where e == "}; !slices.Equal(completed, want) {
+		t.Errorf("%q", completed)
 	}
 }
 

@@ -12,6 +12,12 @@ const (
 	// milliseconds, whatever the range holds. Where there are more, all of them are asked behind it, for whoever opens the list next.
 	SuggestionsMax = 200
 	SuggestionRows = 50_000
+	// As many as may be asked for: what a list of a variable takes.
+	SuggestionsAskedMax = 1_000
+	// Filters that few flows meet are looked for in all of them. After so long the end of the range is asked beside, and what it has is the first list;
+	// not in ranges that are shorter than this, whose end has little of them.
+	SuggestionPatience = 50 * time.Millisecond
+	SuggestionCutFrom  = 6 * time.Hour
 	// The time in which values must come, and the columns: past it, the end of the range alone is asked.
 	SuggestionTimeout = 3 * time.Second
 	// Lists that are made whole at the same time; further ones stay as they are until somebody asks again.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,7 +239,13 @@ func (d *Datasource) complete(ctx context.Context, a completionAsked) (any, erro
 			start := found[4]
 			// The server completes a word; a value begins with its quote.
 			out.Start = utf16At(a.Expr, start)
-			out.Items = append(stored, out.Items...)
+			for _, item := range out.Items {
+				// It proposes values of the newest flows too, which are mostly these.
+				if !slices.ContainsFunc(stored, func(s completion) bool { return s.Text == item.Text }) {
+					stored = append(stored, item)
+				}
+			}
+			out.Items = stored
 		}
 	}
 	return out, nil
@@ -271,7 +278,9 @@ func (d *Datasource) storedValues(ctx context.Context, a asked, name string) []c
 
 type tagValuesAsked struct {
 	asked
-	Key string `json:"key"`
+	Key  string `json:"key"`
+	Max  int    `json:"max"`  // how many; 0: SuggestionsMax
+	Seen bool   `json:"seen"` // those that flows have, also of a column whose possible values are known
 }
 
 // tagValues are the values of a column in a time range and under filters, the most frequent first.
@@ -284,7 +293,8 @@ func (d *Datasource) values(ctx context.Context, a tagValuesAsked) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	if column := find(columns, a.Key); column != nil {
+	column := find(columns, a.Key)
+	if column != nil && !a.Seen {
 		if len(column.Values) > 0 {
 			return column.Values, nil
 		}
@@ -299,37 +309,125 @@ func (d *Datasource) values(ctx context.Context, a tagValuesAsked) ([]string, er
 	context := a.context()
 	// To the minute, so that "now" of two clicks is one question.
 	context.From, context.To = context.From.Truncate(time.Minute), context.To.Truncate(time.Minute).Add(time.Minute)
+	list := list{name: name, most: SuggestionsMax, over: context}
+	if a.Max > 0 {
+		list.most = min(a.Max, SuggestionsAskedMax)
+	}
+	if column != nil && column.Type == "string" {
+		list.texts = a.Key
+	}
 	filters, _ := json.Marshal(a.Filters)
-	key := strings.Join([]string{"values", a.Key, strconv.FormatInt(context.From.Unix(), 10), strconv.FormatInt(context.To.Unix(), 10), string(filters)}, "\x00")
-	found, err := d.kept.get(key, func() (any, error) {
-		few, err := valuesOf(name, SuggestionRows, context)
-		if err != nil {
-			return nil, err
-		}
-		answer, err := d.client.Query(ctx, few)
-		var told *sluice.Error
-		if errors.As(err, &told) && told.Status == http.StatusRequestTimeout {
-			// Filters that few flows meet, over a long range: its end will do.
-			answer, err = d.client.Query(ctx, endOf(few))
-		}
-		if err != nil {
-			return nil, err
-		}
-		if matched, err := answer.Stats["rows_matched"].Int64(); err != nil || matched >= SuggestionRows {
-			d.valuesBehind(ctx, key, name, context)
-		}
-		return labels(answer), nil
-	})
+	list.key = strings.Join([]string{"values", a.Key, strconv.Itoa(list.most), strconv.FormatInt(context.From.Unix(), 10), strconv.FormatInt(context.To.Unix(), 10), string(filters)}, "\x00")
+	found, err := d.kept.get(list.key, func() (any, error) { return d.firstValues(ctx, list) })
 	if err != nil {
 		return nil, err
 	}
 	return found.([]string), nil
 }
 
+// list of a column's values, as it is asked for.
+type list struct {
+	key   string // of what is kept
+	name  string // of the column, as FlowQL writes it
+	texts string // the column's plain name, where it holds texts
+	most  int
+	over  flowql.Context
+}
+
+// firstValues are what can be told at once: the most frequent of some flows, and of the range's end alone where filters that few flows meet keep them away.
+// Where that is not all, the whole list is made behind the asker.
+func (d *Datasource) firstValues(ctx context.Context, l list) (any, error) {
+	few, err := l.of(SuggestionRows)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx) // who was not waited for is told to stop
+	defer cancel()
+	type told struct {
+		answer *sluice.Answer
+		err    error
+	}
+	ask := func(call sluice.Call) <-chan told {
+		came := make(chan told, 1)
+		go func() {
+			answer, err := d.client.Query(ctx, call)
+			came <- told{answer, err}
+		}()
+		return came
+	}
+	first, end := ask(few), (<-chan told)(nil)
+	var late <-chan time.Time
+	if l.over.To.Sub(l.over.From) >= SuggestionCutFrom {
+		timer := time.NewTimer(d.patience)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		select {
+		case <-late:
+			end = ask(endOf(few))
+		case t := <-end:
+			end = nil
+			if t.err == nil && t.answer.Rows > 0 {
+				d.valuesBehind(ctx, l)
+				return labels(t.answer), nil
+			}
+		case t := <-first:
+			var refused *sluice.Error
+			if errors.As(t.err, &refused) && refused.Status == http.StatusRequestTimeout {
+				if end == nil {
+					end = ask(endOf(few))
+				}
+				t = <-end
+			}
+			if t.err != nil {
+				return nil, t.err
+			}
+			values := labels(t.answer)
+			if matched, err := t.answer.Stats["rows_matched"].Int64(); err != nil || matched >= SuggestionRows {
+				d.valuesBehind(ctx, l)
+				values = d.withNewest(ctx, l, values)
+			}
+			return values, nil
+		}
+	}
+}
+
+// withNewest puts behind a list of texts those that the newest flows have, which the server finds in its dictionaries without reading a flow. It knows no
+// filters: under them the list stays as it is. So it does where the server does not tell.
+func (d *Datasource) withNewest(ctx context.Context, l list, values []string) []string {
+	if l.texts == "" || len(l.over.Filters) > 0 {
+		return values
+	}
+	text := "where " + l.texts + " == "
+	raw, err := d.client.Forward(ctx, http.MethodPost, "/v1/query/complete", map[string]any{"query": text, "cursor": len(text)})
+	if err != nil {
+		return values
+	}
+	var told struct {
+		Items []completion `json:"items"`
+	}
+	if json.Unmarshal(raw, &told) != nil {
+		return values
+	}
+	seen := make(map[string]bool, len(values))
+	for _, v := range values {
+		seen[v] = true
+	}
+	for _, item := range told.Items {
+		value, isText := flowql.TextOf(item.Text)
+		if item.Kind == "value" && isText && !seen[value] && len(values) < l.most {
+			seen[value] = true
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
 // valuesBehind makes a list of values whole, and keeps it for the next who asks. The asker does not wait, and may be gone. What fails is left: the list
 // that was given stays.
-func (d *Datasource) valuesBehind(ctx context.Context, key, name string, over flowql.Context) {
-	call, err := valuesOf(name, 0, over)
+func (d *Datasource) valuesBehind(ctx context.Context, l list) {
+	call, err := l.of(0)
 	if err != nil {
 		return
 	}
@@ -346,22 +444,22 @@ func (d *Datasource) valuesBehind(ctx context.Context, key, name string, over fl
 			answer, err = d.client.Query(ctx, endOf(call))
 		}
 		if err == nil {
-			d.kept.put(key, labels(answer))
+			d.kept.put(l.key, labels(answer))
 		}
 	}()
 }
 
-// valuesOf asks for the most frequent values of a column, of so many flows or (0) of all.
-func valuesOf(name string, rows int, over flowql.Context) (sluice.Call, error) {
+// of asks for the most frequent values, of so many flows or (0) of all.
+func (l list) of(rows int) (sluice.Call, error) {
 	text := "from flows | "
 	if rows > 0 {
 		text += fmt.Sprintf("limit %d | ", rows)
 	}
-	expanded, err := flowql.Expand(text+fmt.Sprintf("top %d %s by count()", SuggestionsMax, name), over)
+	expanded, err := flowql.Expand(text+fmt.Sprintf("top %d %s by count()", l.most, l.name), l.over)
 	if err != nil {
 		return sluice.Call{}, &sluice.Error{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	return sluice.Call{Query: expanded.Text, Params: expanded.Params, From: over.From, To: over.To, Timeout: SuggestionTimeout}, nil
+	return sluice.Call{Query: expanded.Text, Params: expanded.Params, From: l.over.From, To: l.over.To, Timeout: SuggestionTimeout}, nil
 }
 
 func endOf(call sluice.Call) sluice.Call {
