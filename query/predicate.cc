@@ -87,6 +87,27 @@ bool in_ranges(const std::vector<std::pair<T, T>>& ranges, const T& value) {
   return it != ranges.begin() && value <= std::prev(it)->second;
 }
 
+// Blocks of addresses as pairs of numbers, made once for a column: a test is then two comparisons, and a search only where blocks are many.
+class IpBlocks {
+ public:
+  explicit IpBlocks(const IpRanges& test) {
+    for (const auto& [first, last] : test.ranges) ranges_.emplace_back(number(first), number(last));
+  }
+  bool holds(const IpAddress& ip) const {
+    constexpr size_t kFew = 12;
+    const Number value = number(ip);
+    if (ranges_.size() > kFew) return in_ranges(ranges_, value);
+    bool found = false;
+    for (const auto& [first, last] : ranges_) found |= value - first <= last - first;
+    return found;
+  }
+
+ private:
+  __extension__ using Number = unsigned __int128;
+  static Number number(const IpAddress& ip) { return static_cast<Number>(ip.high()) << 64 | ip.low(); }
+  std::vector<std::pair<Number, Number>> ranges_;
+};
+
 // Values behind codes are judged once each where that is less work than once a row.
 template <typename ByCode, typename ByRow>
 void test_coded(const Column& column, uint8_t* mask, ByCode by_code, ByRow by_row) {
@@ -322,9 +343,9 @@ void evaluate(const Test& test, const Column& column, const LeafCodes* codes, Wo
     const auto values = as_doubles(column);
     for (size_t i = 0; i < values.size(); ++i) mask[i] = in_ranges(listed->ranges, values[i]);
   } else if (const auto* ips = std::get_if<IpRanges>(&test)) {
+    const IpBlocks blocks(*ips);
     test_coded(
-        column, mask, [&](uint32_t c) { return in_ranges(ips->ranges, column.dictionary()->ip_at(c)); },
-        [&](size_t i) { return in_ranges(ips->ranges, column.ip_at(i)); });
+        column, mask, [&](uint32_t c) { return blocks.holds(column.dictionary()->ip_at(c)); }, [&](size_t i) { return blocks.holds(column.ip_at(i)); });
   } else if (const auto* text = std::get_if<TextTest>(&test)) {
     test_coded(
         column, mask, [&](uint32_t c) { return text->matches(column.dictionary()->string_at(c), meter); },

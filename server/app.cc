@@ -372,6 +372,7 @@ std::string AppImpl::metrics_text() const {
   out.gauge("sluice_rule_lag_seconds", "Since when the oldest of them waits", d(q.lag) / 1e9);
   out.counter("sluice_rule_flows_total", "Flows that went through the rules", d(q.processed_rows));
   out.counter("sluice_rule_catch_ups_total", "How often the rules fell behind and read their open windows from the store", d(q.catch_ups));
+  out.counter("sluice_rule_let_go_flows_total", "Flows that waited for the rules when they fell behind, and that they read from the store instead", d(q.let_go_rows));
   uint64_t late = 0, dropped = 0, started = 0, bytes = 0;
   for (const RuleStatus& r : rules_->rules()) {
     late += r.windows.late_rows;

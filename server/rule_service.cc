@@ -40,7 +40,7 @@ constexpr std::string_view kSourcesKey = "sources", kAliveKey = "alive";
 
 }  // namespace
 
-RuleService::RuleService(Parts parts) : parts_(std::move(parts)) {
+RuleService::RuleService(Parts parts) : parts_(std::move(parts)), stream_(&parts_.executor) {
   const auto ask = [this](const query::continuous::Rule& rule, TimestampNs at, const query::continuous::FindingSink& sink, query::ScanStats& stats) {
     const store::Snapshot snapshot = parts_.store.snapshot();
     return query::continuous::ask_rule(rule, at, context(snapshot), sink, stats);
@@ -199,8 +199,12 @@ void RuleService::arrived(uint64_t append, std::span<const std::shared_ptr<const
   bool wakes = false;
   {
     std::lock_guard lock(queue_mutex_);
-    if (overflowed_) return;
+    if (overflowed_) {
+      let_go_rows_ += arrival.rows;
+      return;
+    }
     if (queue_bytes_ + arrival.bytes > limits::kRuleQueueBytesMax) {
+      let_go_rows_ += queue_rows_ + arrival.rows;
       queue_.clear();
       queue_bytes_ = queue_rows_ = 0;
       overflowed_ = true;
@@ -329,7 +333,8 @@ void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   query::Worker worker(run);
   query::ScanStats stats;
   if (d.rule->learn > 0) state->set_known_since(query::continuous::range_of(snapshot).from);
-  Status status = query::continuous::read_again(*state, run, stats);
+  const uint64_t others = stream_.state_bytes(), most = limits::kRulesBytesMax;
+  Status status = query::continuous::read_again(*state, run, stats, most - std::min(most, others));
   state->forget_counts();  // these flows were counted when they came
   if (status.ok()) {
     const TimestampNs now = parts_.clock.now();
@@ -659,6 +664,7 @@ RuleQueue RuleService::queue() const {
   if (!queue_.empty()) out.lag = std::max<DurationNs>(0, parts_.clock.now() - queue_.front().at);
   out.processed_rows = processed_rows_;
   out.catch_ups = catch_ups_;
+  out.let_go_rows = let_go_rows_;
   return out;
 }
 

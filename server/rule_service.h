@@ -73,6 +73,7 @@ struct RuleQueue {
   DurationNs lag = 0;        // since the oldest of them arrived
   uint64_t processed_rows = 0;
   uint64_t catch_ups = 0;    // how often the queue was let go
+  uint64_t let_go_rows = 0;  // that were in it, or came until the store was read
 };
 
 class RuleService {
@@ -199,7 +200,7 @@ class RuleService {
   bool overflowed_ = false, stopping_ = false;
   std::deque<std::packaged_task<void()>> jobs_;
   std::set<std::string> changed_lists_;
-  std::atomic<uint64_t> processed_rows_{0}, catch_ups_{0};
+  std::atomic<uint64_t> processed_rows_{0}, catch_ups_{0}, let_go_rows_{0};
 
   // Of the rules' thread, once it runs.
   query::continuous::Stream stream_;

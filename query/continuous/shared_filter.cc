@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace sluice::query::continuous {
 namespace {
@@ -163,37 +164,48 @@ void SharedFilter::remove(const Use& use) {
   }
 }
 
-void SharedFilter::begin(std::shared_ptr<const Batch> batch, const SamplingRules* rules, Worker& worker) {
+void SharedFilter::begin(std::shared_ptr<const Batch> batch, const SamplingRules* rules, Worker& loader) {
   rows_ = batch->rows;
-  columns_.emplace(std::move(batch), std::vector<uint32_t>(), rules, worker.eval);
+  loader_ = &loader;
+  columns_.emplace(std::move(batch), std::vector<uint32_t>(), rules, loader.eval);
   ++batch_;
 }
 
 void SharedFilter::end() {
   for (Source& s : sources_) s.column.reset();
   columns_.reset();
+  loader_ = nullptr;
 }
 
-Result<ColumnPtr> SharedFilter::column(size_t index) {
+Result<ColumnPtr> SharedFilter::column(size_t index, Worker& worker) {
+  const std::lock_guard lock(columns_mutex_);
   Source& s = sources_[index];
   if (!s.column) {
-    SLUICE_ASSIGN(s.column, columns_->load(s.source, s.type));
+    bool& overflow = loader_->eval.overflow;
+    const bool before = std::exchange(overflow, false);
+    auto loaded = columns_->load(s.source, s.type);
+    s.overflow = std::exchange(overflow, overflow || before);
+    if (!loaded.ok()) return loaded.error();
+    s.column = std::move(*loaded);
   }
+  worker.eval.overflow = worker.eval.overflow || s.overflow;
   return s.column;
 }
 
-Result<const std::vector<uint64_t>*> SharedFilter::bits_of(SharedTest& test, Worker& worker) {
+Result<const std::vector<uint64_t>*> SharedFilter::bits_of(size_t at, Worker& worker) {
+  SharedTest& test = tests_[at];
+  const std::lock_guard lock(tests_mutexes_[at % tests_mutexes_.size()]);
   if (test.batch == batch_) return &test.bits;
   Chunk chunk;
   chunk.rows = rows_;
   chunk.slots.resize(test.slot_count);
   for (const auto& [slot, index] : test.slots) {
-    SLUICE_ASSIGN(chunk.slots[slot], column(index));
+    SLUICE_ASSIGN(chunk.slots[slot], column(index, worker));
   }
   std::vector<uint8_t> mask(rows_);
   evaluate(*test.predicate, chunk, worker.eval, nullptr, mask.data());
   if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped.error();
-  ++evaluated_;
+  evaluated_.fetch_add(1, std::memory_order_relaxed);
   pack(mask, test.bits);
   test.batch = batch_;
   return &test.bits;
@@ -205,9 +217,8 @@ Result<Chunk> SharedFilter::select(const Use& use, Worker& worker) {
   std::vector<uint64_t> all((rows_ + 63) / 64, ~uint64_t{0});
   if (rows_ % 64) all.back() = (uint64_t{1} << (rows_ % 64)) - 1;
   for (const size_t at : use.tests) {
-    SharedTest& test = tests_[at];
-    if (!test.is_shared) continue;
-    SLUICE_ASSIGN(const std::vector<uint64_t>* bits, bits_of(test, worker));
+    if (!tests_[at].is_shared) continue;
+    SLUICE_ASSIGN(const std::vector<uint64_t>* bits, bits_of(at, worker));
     uint64_t any = 0;
     for (size_t w = 0; w < all.size(); ++w) any |= all[w] &= (*bits)[w];
     if (any == 0) return out;
@@ -221,13 +232,13 @@ Result<Chunk> SharedFilter::select(const Use& use, Worker& worker) {
     chunk.rows = rows.size();
     chunk.slots.resize(test.slot_count);
     for (const auto& [slot, index] : test.slots) {
-      SLUICE_ASSIGN(const ColumnPtr whole, column(index));
+      SLUICE_ASSIGN(const ColumnPtr whole, column(index, worker));
       chunk.slots[slot] = rows.size() == rows_ ? whole : keep(whole->gather(rows), worker.eval);
     }
     std::vector<uint8_t> mask(rows.size());
     evaluate(*test.predicate, chunk, worker.eval, nullptr, mask.data());
     if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped.error();
-    ++evaluated_;
+    evaluated_.fetch_add(1, std::memory_order_relaxed);
     size_t n = 0;
     for (size_t i = 0; i < rows.size(); ++i)
       if (mask[i]) rows[n++] = rows[i];
@@ -239,7 +250,7 @@ Result<Chunk> SharedFilter::select(const Use& use, Worker& worker) {
   out.slots.resize(scan.slots.size());
   for (size_t s = 0; s < scan.slots.size(); ++s) {
     if (!scan.output[s] || use.columns[s] == SIZE_MAX) continue;
-    SLUICE_ASSIGN(const ColumnPtr whole, column(use.columns[s]));
+    SLUICE_ASSIGN(const ColumnPtr whole, column(use.columns[s], worker));
     out.slots[s] = rows.size() == rows_ ? whole : keep(whole->gather(rows), worker.eval);
   }
   return out;

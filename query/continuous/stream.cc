@@ -18,11 +18,14 @@ QueryRequest endless() {
   return request;
 }
 
+// Rows from which on threads are worth waking.
+constexpr size_t kLargeBatch = 2'048;
+
 TimestampNs horizon_of(TimestampNs now) { return now >= kLatest ? kLatest : now + limits::kClockSkewMax; }
 
 }  // namespace
 
-RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::shared_ptr<const NameBook> names)
+RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::shared_ptr<const NameBook> names, size_t threads)
     : request_(endless()),
       context_([&] {
         QueryContext context;
@@ -32,7 +35,9 @@ RuleRun::RuleRun(std::shared_ptr<const SamplingRules> sampling_rules, std::share
         return context;
       }()),
       run_(request_, context_),
-      worker_(run_) {}
+      loader_(run_) {
+  for (size_t i = 0; i < std::max<size_t>(1, threads); ++i) workers_.push_back(std::make_unique<Worker>(run_));
+}
 
 void Stream::add(std::unique_ptr<RuleState> state) {
   remove(state->rule()->name);
@@ -70,33 +75,54 @@ std::vector<const RuleState*> Stream::all() const {
   return out;
 }
 
-void Stream::note(Entry& entry, const Status& status) {
+void Stream::note(Entry& entry, const Status& status, Worker& worker) {
   if (status.ok()) return;
   entry.trouble = status.error().message;
-  run_->worker().eval.meter.stopped = {};
+  worker.eval.meter.stopped = {};
+}
+
+void Stream::each_rule(bool is_large, const FindingSink& sink, const RuleWork& work) {
+  const size_t threads = is_large && executor_ ? std::min(run_->threads(), rules_.size()) : 1;
+  if (threads < 2) {
+    for (auto& [name, entry] : rules_) work(entry, run_->worker(), sink);
+    return;
+  }
+  std::vector<Entry*> entries;
+  for (auto& [name, entry] : rules_) entries.push_back(&entry);
+  std::mutex mutex;
+  const FindingSink one_at_a_time = [&](const Finding& finding) {
+    const std::lock_guard lock(mutex);
+    sink(finding);
+  };
+  std::atomic<size_t> next{0};
+  executor_->run(threads, [&](size_t thread) {
+    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < entries.size();) work(*entries[i], run_->worker(thread), one_at_a_time);
+  });
 }
 
 void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const FindingSink& sink) {
   watermarks_.see(*flows, now);
-  filter_.begin(std::move(flows), run_->sampling_rules(), run_->worker());
+  watermark_ = watermark_at(now);
+  const bool is_large = flows->rows >= kLargeBatch;
+  filter_.begin(std::move(flows), run_->sampling_rules(), run_->loader());
   const bool has_room = state_bytes() < limits::kRulesBytesMax;
   const TimestampNs horizon = horizon_of(now);
-  Worker& worker = run_->worker();
-  for (auto& [name, entry] : rules_) {
+  each_rule(is_large, sink, [&](Entry& entry, Worker& worker, const FindingSink& tell) {
     worker.eval.overflow = false;
     auto rows = filter_.select(entry.use, worker);
     if (!rows.ok())
-      note(entry, rows.error());
+      note(entry, rows.error(), worker);
     else if (rows->rows > 0)
-      note(entry, entry.state->take(std::move(*rows), worker, horizon, has_room, sink));
-  }
+      note(entry, entry.state->take(std::move(*rows), worker, horizon, has_room, tell), worker);
+    note(entry, entry.state->advance(watermark_, worker, tell), worker);
+  });
   filter_.end();
-  tick(now, sink);
+  run_->loader().eval.meter.stopped = {};
 }
 
 void Stream::tick(TimestampNs now, const FindingSink& sink) {
   watermark_ = watermark_at(now);
-  for (auto& [name, entry] : rules_) note(entry, entry.state->advance(watermark_, run_->worker(), sink));
+  each_rule(false, sink, [&](Entry& entry, Worker& worker, const FindingSink& tell) { note(entry, entry.state->advance(watermark_, worker, tell), worker); });
 }
 
 Resume Stream::beginning(const Rule& rule, TimestampNs watermark) {
@@ -115,7 +141,7 @@ Resume Stream::beginning(const Rule& rule, TimestampNs watermark) {
   return from;
 }
 
-Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& stats) {
+Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& stats, uint64_t room) {
   // The rule's scan, narrowed to the range, so that it is pruned like any query's.
   const Plan& plan = state.rule()->plan;
   ScanPlan scan = plan.scan;
@@ -162,7 +188,7 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
   SLUICE_TRY(each(units.size(), [&](Worker& w, size_t i) {
     return reader.scan(units[i], w, [&](Chunk chunk) {
       const std::lock_guard lock(mutex);
-      return state.take(std::move(chunk), w, kTimestampMin, true, nobody);
+      return state.take(std::move(chunk), w, kTimestampMin, state.stats().bytes < room, nobody);
     });
   }));
   for (const auto& w : workers) {
@@ -175,16 +201,16 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
   return {};
 }
 
-Status read_again(RuleState& state, RunState& run, ScanStats& stats) {
+Status read_again(RuleState& state, RunState& run, ScanStats& stats, uint64_t room) {
   const TimestampNs from = state.history_from();
   state.set_learning(true);
   Status status;
   if (!state.reads_in_order()) {
-    status = read_stored(state, run, {from, kTimestampMax}, stats);
+    status = read_stored(state, run, {from, kTimestampMax}, stats, room);
   } else {
     TimeRange rows = range_of(*run.context.snapshot).intersect({from, kLatest});
     for (TimestampNs at = rows.from; status.ok() && at < rows.to; at += kHour) {
-      status = read_stored(state, run, {at, at + kHour >= rows.to ? kTimestampMax : at + kHour}, stats);
+      status = read_stored(state, run, {at, at + kHour >= rows.to ? kTimestampMax : at + kHour}, stats, room);
       state.read_before(at + kHour);
     }
   }

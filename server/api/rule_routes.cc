@@ -18,7 +18,8 @@ void answer_rules(Call& call, const server::RuleService& rules) {
   const server::RuleQueue queue = rules.queue();
   call.exchange->respond(json_response("{\"rules\":" + objects_json(server::rules_table(asked, queue)) + ",\"queue\":{\"flows\":" + std::to_string(queue.rows) +
                                        ",\"bytes\":" + std::to_string(queue.bytes) + ",\"lag_ms\":" + std::to_string(queue.lag / kMillisecond) +
-                                       ",\"processed_flows\":" + std::to_string(queue.processed_rows) + ",\"catch_ups\":" + std::to_string(queue.catch_ups) + "}}"));
+                                       ",\"processed_flows\":" + std::to_string(queue.processed_rows) + ",\"catch_ups\":" + std::to_string(queue.catch_ups) + ",\"let_go_flows\":" +
+                                           std::to_string(queue.let_go_rows) + "}}"));
 }
 
 void answer_rule(Call& call, const server::RuleService& rules) {
