@@ -148,17 +148,7 @@ class Chain {
 };
 
 void add_up(ExecuteReport& report, Worker& worker, std::vector<StepCount>& steps) {
-  ScanStats& a = report.stats;
-  const ScanStats& b = worker.stats;
-  a.rows_scanned += b.rows_scanned;
-  a.rows_matched += b.rows_matched;
-  a.bytes_read += b.bytes_read;
-  a.segments += b.segments;
-  a.segments_pruned += b.segments_pruned;
-  a.blocks += b.blocks;
-  a.blocks_pruned += b.blocks_pruned;
-  a.granules_pruned += b.granules_pruned;
-  a.open_rows += b.open_rows;
+  add_up(report.stats, worker.stats);
   report.unknown_sampling_rows += worker.eval.unknown_sampling_rows;
   report.overflow = report.overflow || worker.eval.overflow;
   report.beyond_time = report.beyond_time || worker.eval.beyond_time;
@@ -393,16 +383,7 @@ Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow
   for (SubQuery& sub : plan.subqueries) {
     ExecuteReport inner;
     const Status status = execute_into(*sub.plan, run, nullptr, sub.table.get(), timed, stop_on_overflow, inner);
-    ScanStats &a = report.stats, &b = inner.stats;
-    a.rows_scanned += b.rows_scanned;
-    a.rows_matched += b.rows_matched;
-    a.bytes_read += b.bytes_read;
-    a.segments += b.segments;
-    a.segments_pruned += b.segments_pruned;
-    a.blocks += b.blocks;
-    a.blocks_pruned += b.blocks_pruned;
-    a.granules_pruned += b.granules_pruned;
-    a.open_rows += b.open_rows;
+    add_up(report.stats, inner.stats);
     report.unknown_sampling_rows += inner.unknown_sampling_rows;
     report.overflow = report.overflow || inner.overflow;
     report.beyond_time = report.beyond_time || inner.beyond_time;

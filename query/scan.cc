@@ -223,6 +223,19 @@ struct Scan::BlockReader {
   }
 };
 
+void add_up(ScanStats& sum, const ScanStats& more) {
+  sum.rows_scanned += more.rows_scanned;
+  sum.rows_matched += more.rows_matched;
+  sum.bytes_read += more.bytes_read;
+  sum.segments += more.segments;
+  sum.segments_pruned += more.segments_pruned;
+  sum.blocks += more.blocks;
+  sum.blocks_pruned += more.blocks_pruned;
+  sum.granules_pruned += more.granules_pruned;
+  sum.open_rows += more.open_rows;
+  sum.memory_bytes = std::max(sum.memory_bytes, more.memory_bytes);
+}
+
 Scan::Scan(const ScanPlan& plan, const store::Snapshot& snapshot, RunState& run) : plan_(plan), snapshot_(snapshot), run_(run) {
   work_.resize(snapshot.segments.size());
 }

@@ -96,6 +96,9 @@ class BatchColumns {
   mutable std::bitset<kColumnCount> asked_;
 };
 
+// What was read, added up; the most memory of the two, and no time: parts may have been read side by side.
+void add_up(ScanStats& sum, const ScanStats& more);
+
 // raw × rate for derived columns; rate null or column absent: 1.
 ColumnPtr derive(DerivedColumn derived, const Column* first, const Column* second, size_t rows, EvalContext& context);
 

@@ -48,7 +48,7 @@ std::optional<query::QueryError> QueryService::run(const std::string& id, const 
   asked.may_define = may_change && who.role == Role::admin;
   if (parts_.rules)
     asked.statements = [&](const grammar::Statement& statement, std::string_view text) {
-      return parts_.rules->run(statement, text, request, asked, [&](double share) {
+      return parts_.rules->run(statement, text, request, asked, summary, [&](double share) {
         std::lock_guard lock(mutex_);
         if (const auto at = running_.find(name); at != running_.end()) at->second.info.progress = share;
       });

@@ -11,6 +11,11 @@ void RuleAnswers::Answer::tell(const query::continuous::FindingSink& sink) const
   for (const query::Chunk& chunk : rows) sink(Finding{*rule, at - rule->window(), true, chunk, &output});
 }
 
+void RuleAnswers::Answer::take(const Finding& finding) {
+  output = finding.columns();
+  rows.push_back(finding.rows);
+}
+
 void RuleAnswers::start() {
   thread_ = std::thread([this] { work(); });
 }
@@ -56,13 +61,7 @@ void RuleAnswers::work() {
       answer.at = waiting_.front().second;
       waiting_.pop_front();
     }
-    answer.status = ask_(
-        *answer.rule, answer.at,
-        [&](const Finding& f) {
-          answer.output = f.columns();
-          answer.rows.push_back(f.rows);
-        },
-        answer.stats);
+    ask_(answer);
     done_(std::move(answer));
   }
 }

@@ -26,11 +26,14 @@ class RuleAnswers {
     std::vector<query::OutputColumn> output;
     std::vector<query::Chunk> rows;
     query::ScanStats stats;
+    uint64_t excepted = 0;                    // rows that exceptions left out, those that no answer before counted
 
+    void take(const query::continuous::Finding& finding);
     // The rows, as findings. REQUIRES: status.ok()
     void tell(const query::continuous::FindingSink& sink) const;
   };
-  using Ask = std::function<Status(const query::continuous::Rule& rule, TimestampNs at, const query::continuous::FindingSink& sink, query::ScanStats& stats)>;
+  // Fills `answer` for its rule and moment.
+  using Ask = std::function<void(Answer& answer)>;
 
   RuleAnswers(Ask ask, std::function<void(Answer)> done) : ask_(std::move(ask)), done_(std::move(done)) {}
   ~RuleAnswers() { stop(); }

@@ -38,12 +38,25 @@ constexpr DurationNs kListsRound = 2 * kSecond;
 constexpr auto kRound = std::chrono::milliseconds(1'000);
 constexpr std::string_view kSourcesKey = "sources", kAliveKey = "alive";
 
+// `since`: kTimestampMax: none is known.
+std::string learning(TimestampNs since, DurationNs learn) {
+  return "it is learning: flows are known since " + (since == kTimestampMax ? std::string("never") : format_timestamp(since)) + ", and it alerts once that is " + format_duration(learn) + " ago";
+}
+
 }  // namespace
 
 RuleService::RuleService(Parts parts) : parts_(std::move(parts)), stream_(&parts_.executor) {
-  const auto ask = [this](const query::continuous::Rule& rule, TimestampNs at, const query::continuous::FindingSink& sink, query::ScanStats& stats) {
+  const auto ask = [this](RuleAnswers::Answer& answer) {
     const store::Snapshot snapshot = parts_.store.snapshot();
-    return query::continuous::ask_rule(rule, at, context(snapshot), sink, stats);
+    if (!query::continuous::has_learned(*answer.rule, answer.at, snapshot)) return;
+    const query::QueryContext asked = context(snapshot);
+    answer.status = query::continuous::ask_rule(*answer.rule, answer.at, asked, [&](const Finding& f) { answer.take(f); }, answer.stats);
+    if (!answer.status.ok()) return;
+    auto excepted = query::continuous::count_excepted(*answer.rule, answer.at, asked);
+    if (excepted.ok())
+      answer.excepted = *excepted;
+    else
+      answer.status = std::move(excepted).error();
   };
   answers_ = std::make_unique<RuleAnswers>(ask, [this](RuleAnswers::Answer answer) {
     {
@@ -435,8 +448,11 @@ void RuleService::take_answer(RuleAnswers::Answer answer) {
     if (d.answer_trouble.empty()) log::error("a rule could not be answered", {{"rule", d.name}, {"at", format_timestamp(answer.at)}, {"reason", answer.status.error().message}});
     d.answer_trouble = answer.status.error().message;
     ++d.failed_answers;
-    return;  // what alerts goes on until an answer says otherwise
+    // What alerts goes on until an answer says otherwise.
+    book_.go_on(*answer.rule, answer.at - answer.rule->window(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+    return;
   }
+  d.before.excepted_rows += answer.excepted;
   d.answer_trouble.clear();
   answer.tell([this](const Finding& f) { on_finding(f); });
   book_.settle(*answer.rule, settled_before, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
@@ -607,14 +623,15 @@ void RuleService::publish_status() {
       if (s.note.empty() && s.windows.overflow) s.note = "an integer became too large, and values computed from it are wrong";
       if (s.note.empty() && s.windows.is_sketch) s.note = "it knows more keys than it can hold exactly: some that are new are taken for known";
       if (s.note.empty() && d.rule->learn > 0 && s.watermark < (groups->known_since() == kTimestampMax ? kTimestampMax : groups->known_since() + d.rule->learn))
-        s.note = "it is learning: flows are known since " + (groups->known_since() == kTimestampMax ? std::string("never") : format_timestamp(groups->known_since())) + ", and it alerts once that is " +
-                 format_duration(d.rule->learn) + " ago";
+        s.note = learning(groups->known_since(), d.rule->learn);
       if (s.note.empty() && s.windows.dropped_rows > 0)
         s.note = counted(s.windows.dropped_rows, "flow was", "flows were") + " not counted because its groups were at their bound" +
                  (s.windows.lost_groups > 0 ? ", of some " + counted(s.windows.lost_groups, "group that is", "groups that are") + " not known" : std::string());
     }
     if (d.rule && d.rule->is_asked) {
       if (d.begins.frontier != kTimestampMin) s.watermark = d.begins.frontier + d.rule->window() - d.rule->slide();
+      if (d.rule->learn > 0)
+        if (const TimestampNs oldest = parts_.store.stats().oldest; s.watermark == kTimestampMin || s.watermark - d.rule->learn < oldest) s.note = learning(oldest, d.rule->learn);
       if (!d.answer_trouble.empty())
         s.note = "its last answer failed: " + d.answer_trouble;
       else if (d.skipped_answers > 0)

@@ -99,9 +99,10 @@ class RuleService {
   // Takes what is in the queue through the rules, and keeps everything. Twice is once.
   void stop();
 
-  // create rule, drop rule, alter rule … enable|disable, replay rule, which tells `progress` how far it is. nullopt: none of these.
+  // create rule, drop rule, alter rule … enable|disable, replay rule, which tells `progress` how far it is. nullopt: none of these. What reads
+  // flows (replay rule, replay list) says in the summary which, what it cost, and what is to be known of it.
   std::optional<std::variant<Batch, query::QueryError>> run(const grammar::Statement& statement, std::string_view text, const query::QueryRequest& request,
-                                                            const query::QueryContext& context, const query::continuous::ReplayProgress& progress = {});
+                                                            const query::QueryContext& context, query::QuerySummary& summary, const query::continuous::ReplayProgress& progress = {});
 
   // A file of `create rule` statements: all are checked first, then each is made or replaced; one that says what it said stays as it is.
   // The result for each: created, replaced, unchanged.
@@ -186,7 +187,7 @@ class RuleService {
   using NamedResults = std::vector<std::pair<std::string, std::string>>;
   static Answer rule_answer(const NamedResults& rules);
   Answer replay(const std::string& name, const grammar::Span& span, const std::optional<TimeRange>& range, std::string_view text, const query::QueryRequest& request,
-                const query::QueryContext& context, const query::continuous::ReplayProgress& progress);
+                const query::QueryContext& context, query::QuerySummary& summary, const query::continuous::ReplayProgress& progress);
 
   static constexpr std::string_view kRuleKey = "rule/", kStateKey = "state/";
 

@@ -100,7 +100,7 @@ class BatchesSink final : public query::ResultSink {
 };
 
 std::variant<Batch, QueryError> hunt(const g::Name& list, const std::optional<g::TimeClause>& over, std::string_view text, const query::QueryRequest& asked,
-                                     const query::QueryContext& context) {
+                                     const query::QueryContext& context, query::QuerySummary& summary) {
   if (!context.lists || !context.lists->find(list.text()))
     return error_at(list.span, text, ErrorCode::not_found, "there is no list '" + list.text() + "'", "show lists has those that there are");
   std::string words(kHunt);
@@ -113,7 +113,6 @@ std::variant<Batch, QueryError> hunt(const g::Name& list, const std::optional<g:
   query::QueryRequest request = asked;
   request.text = g::print(g::Statement{query, {}});
   BatchesSink sink;
-  query::QuerySummary summary;
   if (auto error = query::run(request, context, sink, summary)) {
     error->span.reset();
     error->caret.clear();
@@ -137,11 +136,11 @@ RuleService::Answer RuleService::on_thread(std::function<Answer()> job) {
 }
 
 std::optional<RuleService::Answer> RuleService::run(const g::Statement& statement, std::string_view text, const query::QueryRequest& request,
-                                                    const query::QueryContext& context, const query::continuous::ReplayProgress& progress) {
+                                                    const query::QueryContext& context, query::QuerySummary& summary, const query::continuous::ReplayProgress& progress) {
   const auto* create = statement.as<g::CreateRule>();
   const auto* command = statement.as<g::Command>();
   if (command)
-    if (const auto list = hunted_list(*command)) return hunt(*list, command->over, text, request, context);
+    if (const auto list = hunted_list(*command)) return hunt(*list, command->over, text, request, context, summary);
   std::optional<RuleWords> words;
   if (command) words = rule_words(*command);
   if (!create && !words) return std::nullopt;
@@ -188,7 +187,7 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
     // Up to now means all there is: windows that are open now count with what they have.
     if (range->to >= options.now) range->to = kTimestampMax;
   }
-  return replay(words->name, words->span, range, text, request, context, progress);
+  return replay(words->name, words->span, range, text, request, context, summary, progress);
 }
 
 std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
@@ -391,12 +390,16 @@ RuleService::Answer RuleService::alter_exception(const std::string& name, bool a
 
 // The same windows and episodes, over what is stored.
 RuleService::Answer RuleService::replay(const std::string& name, const g::Span& span, const std::optional<TimeRange>& asked, std::string_view text,
-                                        const query::QueryRequest& request, const query::QueryContext& context, const query::continuous::ReplayProgress& progress) {
+                                        const query::QueryRequest& request, const query::QueryContext& context, query::QuerySummary& summary,
+                                        const query::continuous::ReplayProgress& progress) {
   RulePtr rule;
   if (auto error = known_rule(name, span, text, rule)) return std::move(*error);
   auto found = query::continuous::replay(rule, asked.value_or(TimeRange{}), request, context, progress);
   if (!found.ok()) return QueryError{found.error().code, found.error().message, {}, std::nullopt, {}};
-  return server::alerts_table(found->alerts);
+  if (!found->range.empty()) summary.range = found->range;
+  summary.stats = found->stats;
+  summary.warnings.insert(summary.warnings.end(), found->warnings.begin(), found->warnings.end());
+  return server::alerts_table(found->alerts, true);
 }
 
 }  // namespace sluice::server

@@ -271,8 +271,8 @@ Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) 
     else
       table.null().null().null().null();
     table.set(r.windows.rows).set(r.windows.late_rows).set(r.windows.dropped_rows).set(r.windows.lost_groups);
-    // (What is asked again and again has its exceptions in the query.)
-    r.rule && r.rule->is_asked ? table.null() : table.set(r.windows.excepted_rows);
+    // (Asked without exceptions; or over rows without time, of which no part is counted once.)
+    r.rule && r.rule->is_asked && r.rule->excepted_query.empty() ? table.null() : table.set(r.windows.excepted_rows);
     table.set(r.windows.settled).set(r.windows.groups).set(r.windows.bytes);
     table.time(r.watermark).span(std::max(queue.lag, r.waits)).set(r.alerts).set(r.open_alerts).set(r.beyond_bound);
     if (r.rule)
@@ -324,16 +324,16 @@ Batch examples_table(const std::vector<query::continuous::ExampleResult>& result
   return table.finish();
 }
 
-Batch alerts_table(const std::vector<query::continuous::Episode>& alerts) {
+Batch alerts_table(const std::vector<query::continuous::Episode>& alerts, bool replayed) {
   TableWriter table{{"ts", L::timestamp},       {"rule", L::string},         {"severity", L::string}, {"state", L::string},    {"key", L::string},
                     {"message", L::string},     {"end", L::timestamp},       {"fired_at", L::timestamp}, {"ended_at", L::timestamp}, {"matches", L::uint},
                     {"techniques", L::list},    {"tags", L::list},           {"values", L::list},     {"id", L::string},       {"query", L::string},
-                    {"silent", L::boolean}};
+                    {"silent", L::boolean},     {"replayed", L::boolean}};
   for (const auto& a : alerts) {
     table.row();
     table.time(a.start).text(a.rule).text(to_string(a.severity)).text(to_string(a.state));
     a.key.empty() ? table.null() : table.text(a.key);
-    table.text(a.message).time(a.end).time(a.fired_at).time(a.ended_at).set(a.matches).text(a.techniques).text(a.tags).text(a.values).text(a.id).text(a.query).flag(a.is_silent);
+    table.text(a.message).time(a.end).time(a.fired_at).time(a.ended_at).set(a.matches).text(a.techniques).text(a.tags).text(a.values).text(a.id).text(a.query).flag(a.is_silent).flag(replayed);
   }
   return table.finish();
 }

@@ -48,7 +48,8 @@ Batch targets_table(const std::vector<delivery::TargetStatus>& targets);
 // Forwards of flows and how they do.
 Batch forwards_table(const std::vector<delivery::ForwardStatus>& forwards);
 Batch examples_table(const std::vector<query::continuous::ExampleResult>& results);
-Batch alerts_table(const std::vector<query::continuous::Episode>& alerts);
+// `replayed`: they are what a replay found, and not what somebody was told of.
+Batch alerts_table(const std::vector<query::continuous::Episode>& alerts, bool replayed = false);
 // One row: counts and bytes of the whole store.
 Batch storage_table(const store::StoreStats& stats, uint64_t catalog_bytes);
 

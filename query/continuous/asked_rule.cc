@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "query/retained.h"
+#include "query/scan.h"
 #include "query/watch_list.h"
 
 namespace sluice::query::continuous {
@@ -41,13 +43,13 @@ class Rows final : public ResultSink {
 
 }  // namespace
 
-Status ask_rule(const Rule& rule, TimestampNs at, const QueryContext& context, const FindingSink& sink, ScanStats& stats) {
-  SLUICE_CHECK(rule.is_asked);
-  const TimestampNs from = at - rule.window();
+namespace {
+
+Status answer(const Rule& rule, const std::string& query, TimeRange range, const QueryContext& context, Rows& rows, ScanStats& stats) {
   QueryRequest request;
-  request.text = rule.query;
-  request.from = from;
-  request.to = at;
+  request.text = query;
+  request.from = range.from;
+  request.to = range.to;
   request.options.all_columns = true;  // as when the rule was checked
   request.limits.timeout = limits::kRuleAnswerTimeout;
   request.limits.memory_bytes = limits::kRuleAnswerBytesMax;
@@ -61,23 +63,42 @@ Status ask_rule(const Rule& rule, TimestampNs at, const QueryContext& context, c
     }
     parameter.is_list = parameter.values.size() > 1;
   }
-  const AskedAt clock(at, *context.clock);
+  const AskedAt clock(range.to, *context.clock);
   QueryContext asked = context;
   asked.clock = &clock;
   asked.statements = {};
   asked.may_define = false;
-  Rows rows;
   QuerySummary summary;
   if (auto error = run(request, asked, rows, summary)) return Error{error->code, std::move(error->message)};
-  stats.rows_scanned += summary.stats.rows_scanned;
-  stats.rows_matched += summary.stats.rows_matched;
-  stats.bytes_read += summary.stats.bytes_read;
-  stats.segments += summary.stats.segments;
-  stats.segments_pruned += summary.stats.segments_pruned;
+  add_up(stats, summary.stats);
+  return {};
+}
+
+}  // namespace
+
+Status ask_rule(const Rule& rule, TimestampNs at, const QueryContext& context, const FindingSink& sink, ScanStats& stats) {
+  SLUICE_CHECK(rule.is_asked);
+  const TimestampNs from = at - rule.window();
+  Rows rows;
+  SLUICE_TRY(answer(rule, rule.query, {from, at}, context, rows, stats));
   if (rows.output.size() != rule.plan.output.size()) return Error{ErrorCode::invalid_argument, "the query's columns are not those that the rule was checked with"};
   for (const Chunk& chunk : rows.chunks)
     if (chunk.rows > 0) sink(Finding{rule, from, true, chunk, &rows.output});
   return {};
+}
+
+Result<uint64_t> count_excepted(const Rule& rule, TimestampNs at, const QueryContext& context) {
+  if (rule.excepted_query.empty()) return uint64_t{0};
+  Rows rows;
+  ScanStats stats;
+  SLUICE_TRY(answer(rule, rule.excepted_query, {at - rule.slide(), at}, context, rows, stats));
+  return rows.chunks.empty() ? uint64_t{0} : static_cast<uint64_t>(rows.chunks.front().slots.front()->int_at(0));
+}
+
+bool has_learned(const Rule& rule, TimestampNs at, const store::Snapshot& snapshot) {
+  if (rule.learn == 0) return true;
+  const auto kept = retained(snapshot);
+  return kept && at - rule.learn >= kept->first;
 }
 
 TimestampNs next_answer(const Rule& rule, TimestampNs t) {

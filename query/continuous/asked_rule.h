@@ -18,6 +18,13 @@ namespace sluice::query::continuous {
 // REQUIRES: rule.is_asked, at is a multiple of rule.slide()
 Status ask_rule(const Rule& rule, TimestampNs at, const QueryContext& context, const FindingSink& sink, ScanStats& stats);
 
+// How many rows of the rule's source its exceptions left out that an answer before had not counted: those of [at - every, at) that meet the
+// conditions which stand first. 0 where Rule::excepted_query is empty. The same errors.
+Result<uint64_t> count_excepted(const Rule& rule, TimestampNs at, const QueryContext& context);
+
+// Whether the rule may alert at that moment: flows are kept from before as long as it has to learn.
+bool has_learned(const Rule& rule, TimestampNs at, const store::Snapshot& snapshot);
+
 // The first moment that is due behind `t`: t itself, if it is one.
 TimestampNs next_answer(const Rule& rule, TimestampNs t);
 

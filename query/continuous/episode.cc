@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "grammar/print.h"
+#include "query/continuous/value_text.h"
 #include "query/group.h"
-#include "query/words.h"
 #include "storage/model/text_list.h"
 
 namespace sluice::query::continuous {
@@ -26,17 +26,7 @@ Value value_of(const Finding& f, size_t column, size_t row) {
 
 std::string text_of(const Finding& f, size_t column, size_t row) {
   const OutputColumn& c = f.columns()[column];
-  const Value value = value_of(f, column, row);
-  if (value.is_null()) return "null";
-  if (c.type.logical == LogicalType::protocol)
-    if (const auto* n = std::get_if<uint64_t>(&value.data))
-      if (const std::string_view name = protocol_name(static_cast<uint8_t>(*n)); !name.empty()) return std::string(name);
-  if (c.type.logical == LogicalType::list) {
-    std::string out;
-    for (const auto& item : list_items(std::get<std::string>(value.data))) out += (out.empty() ? "" : ", ") + item;
-    return out;
-  }
-  return format_value(value, c.type.enumeration);
+  return value_text(*f.rows.slots[c.slot], c.type, row);
 }
 
 std::string key_of(const Finding& f, size_t row) {
@@ -93,6 +83,20 @@ uint64_t hash(std::string_view text, uint64_t seed) {
   return h ^ (h >> 33);
 }
 
+// It does not go on. Whether it never was an alert, and is nothing any more.
+bool end(Episode& e, TimestampNs at, const EpisodeSink& sink) {
+  if (e.state == EpisodeState::pending) {
+    sink(e, EpisodeChange::dropped);
+    return true;
+  }
+  if (e.state == EpisodeState::firing) {
+    e.state = EpisodeState::ended;
+    e.ended_at = at;
+    sink(e, EpisodeChange::ended);
+  }
+  return false;
+}
+
 // How the windows of a rule follow one another, and its sessions.
 class Times {
  public:
@@ -104,12 +108,20 @@ class Times {
     return {f.rows.slots[rule_.session->start]->int_at(row), f.rows.slots[rule_.session->end]->int_at(row)};
   }
   bool covers(const Episode& e, TimestampNs start, TimestampNs end) const { return rule_.session ? start <= e.end && end >= e.start : start >= e.start && start <= e.last; }
+  // (What never fired has nobody who would be told twice: `suppress` is not for it.)
   bool belongs(const Episode& e, TimestampNs start, TimestampNs end) const {
-    const DurationNs most = step_ + std::max(rule_.keep, rule_.suppress);
+    const DurationNs most = step_ + (e.state == EpisodeState::pending ? rule_.keep : std::max(rule_.keep, rule_.suppress));
     return rule_.session ? start <= e.end + most && end >= e.start - most : start <= e.last + most && start >= e.start - most;
   }
   // Until when the next one begins that goes on with it.
   TimestampNs goes_on(const Episode& e) const { return (rule_.session ? e.end : e.last + step_) + rule_.keep; }
+  // A session that has begun in time is told of when it is over, which may be long after. (What fired goes on with it then, too.)
+  bool may_yet_go_on(const Episode& e, TimestampNs settled_before) const {
+    return rule_.session && rule_.keep > 0 && goes_on(e) + 2 * limits::kSessionLengthMax >= settled_before;
+  }
+  // What the watermark has passed when a window, or session, that ends at `end` is settled; and when it is known that it has not gone on.
+  TimestampNs settled_at(TimestampNs end) const { return end + (rule_.is_asked ? rule_.grace : 0); }
+  TimestampNs over_at(const Episode& e) const { return settled_at(rule_.session ? goes_on(e) : slide_start(goes_on(e), step_) + rule_.window()); }
   // What is known to have matched, without a break, is as long as `for` says. (A session lasted until its last flow.)
   bool holds(const Episode& e) const { return (rule_.session ? e.end - rule_.session->gap : e.last + step_) - e.run_start >= rule_.hold; }
   // Until then what comes late, or began long ago, may still belong to it.
@@ -150,6 +162,7 @@ void EpisodeBook::restore(Episode episode) {
   auto& mine = rules_[episode.rule].by_key;
   // In the order in which they began, as when they were made: a window belongs to the first that it fits.
   auto& of_key = mine[episode.key];
+  if (std::any_of(of_key.begin(), of_key.end(), [&](const Episode& e) { return e.id == episode.id; })) return;
   const auto at = std::upper_bound(of_key.begin(), of_key.end(), episode, [](const Episode& a, const Episode& b) { return a.start < b.start; });
   of_key.insert(at, std::move(episode));
 }
@@ -158,11 +171,15 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
   const Rule& rule = finding.rule;
   OfRule& mine = rules_[rule.name];
   const Times times(rule);
+  const auto fired_at = [&](const Episode& e) { return clock_ == EpisodeClock::wall ? now : std::min(now, times.settled_at(e.end)); };
+  const auto ended_at = [&](const Episode& e) { return clock_ == EpisodeClock::wall ? now : std::min(now, times.over_at(e)); };
   for (size_t row = 0; row < finding.rows.rows; ++row) {
     const auto window = times.window(finding, row);
     const TimestampNs w = window.first, until = window.second;
     std::string key = key_of(finding, row);
     auto& of_key = mine.by_key[key];
+    if (finding.is_settled)
+      std::erase_if(of_key, [&](Episode& e) { return w > times.goes_on(e) && end(e, ended_at(e), sink); });
     const auto show = [&](Episode& e) {
       std::vector<std::optional<std::string>> literals;
       for (const size_t column : rule.alert_keys) literals.push_back(literal_of(finding, column, row));
@@ -195,7 +212,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       const bool waits = !times.holds(e);
       if (!waits) {
         e.state = EpisodeState::firing;
-        e.fired_at = now;
+        e.fired_at = fired_at(e);
       }
       of_key.push_back(std::move(e));
       sink(of_key.back(), waits ? EpisodeChange::pending : EpisodeChange::started);
@@ -227,7 +244,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     if (e.state != EpisodeState::firing && times.holds(e) && (e.end > before.end || e.state == EpisodeState::pending)) {
       const bool is_new = e.fired_at == 0;
       if (is_new)
-        e.fired_at = now;
+        e.fired_at = fired_at(e);
       else
         e.peak = e.severity;
       e.state = EpisodeState::firing;
@@ -239,6 +256,20 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
   }
 }
 
+void EpisodeBook::go_on(const Rule& rule, TimestampNs window, const EpisodeSink& sink) {
+  SLUICE_CHECK(!rule.session);
+  const auto at = rules_.find(rule.name);
+  if (at == rules_.end()) return;
+  const Times times(rule);
+  for (auto& [key, of_key] : at->second.by_key)
+    for (Episode& e : of_key) {
+      if (e.state == EpisodeState::ended || window <= e.last || window > times.goes_on(e)) continue;
+      e.last = window;
+      e.end = window + rule.window();
+      sink(e, EpisodeChange::updated);
+    }
+}
+
 void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, TimestampNs now, const EpisodeSink& sink) {
   const auto at = rules_.find(rule.name);
   if (at == rules_.end()) return;
@@ -247,17 +278,9 @@ void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, Timestamp
   for (auto it = mine.begin(); it != mine.end();) {
     std::erase_if(it->second, [&](Episode& e) {
       if (times.goes_on(e) >= settled_before) return false;
-      if (e.state == EpisodeState::pending) {
-        sink(e, EpisodeChange::dropped);
-        return true;
-      }
-      if (e.state == EpisodeState::firing) {
-        e.state = EpisodeState::ended;
-        e.ended_at = now;
-        sink(e, EpisodeChange::ended);
-      }
+      if (e.state == EpisodeState::pending && times.may_yet_go_on(e, settled_before)) return false;
       // While late flows may still bring its windows back, it has to be known.
-      return times.known_until(e) < settled_before;
+      return end(e, clock_ == EpisodeClock::wall ? now : std::min(now, times.over_at(e)), sink) || times.known_until(e) < settled_before;
     });
     it = it->second.empty() ? mine.erase(it) : std::next(it);
   }
@@ -267,13 +290,7 @@ void EpisodeBook::close(const std::string& rule, TimestampNs now, const EpisodeS
   const auto at = rules_.find(rule);
   if (at == rules_.end()) return;
   for (auto& [key, of_key] : at->second.by_key)
-    for (Episode& e : of_key) {
-      if (e.state == EpisodeState::pending) sink(e, EpisodeChange::dropped);
-      if (e.state != EpisodeState::firing) continue;
-      e.state = EpisodeState::ended;
-      e.ended_at = now;
-      sink(e, EpisodeChange::ended);
-    }
+    for (Episode& e : of_key) end(e, now, sink);
   rules_.erase(at);
 }
 

@@ -41,7 +41,7 @@ struct Episode {
   TimestampNs start = 0;   // of the first window
   TimestampNs last = 0;    // start of the last window that matched
   TimestampNs end = 0;     // end of that window
-  TimestampNs fired_at = 0, ended_at = 0;  // by the clock; 0: not yet
+  TimestampNs fired_at = 0, ended_at = 0;  // see EpisodeClock; 0: not yet
   uint64_t matches = 0;    // windows in which it matched
   std::string message;
   std::string values;      // of the row, see text_list.h (extra)
@@ -59,12 +59,22 @@ enum class EpisodeChange : uint8_t { pending, started, resumed, updated, ended, 
 std::string_view to_string(EpisodeChange change);
 using EpisodeSink = std::function<void(const Episode&, EpisodeChange)>;
 
+// What fired_at and ended_at are. wall: `now`, as it is given. event: what the watermark had to pass until it was decided: the end of the window
+// that made it fire, and of the first window that could not go on with it (of a session its own end); of a rule that is asked, the moment of the
+// answer. Never later than `now`: what is open yet is decided now.
+enum class EpisodeClock : uint8_t { wall, event };
+
 class EpisodeBook {
  public:
-  // As kept from an earlier life; so that they go on, and no id comes twice.
+  explicit EpisodeBook(EpisodeClock clock = EpisodeClock::wall) : clock_(clock) {}
+
+  // As kept from an earlier life, or from before its rule was disabled; so that they go on, and no id comes twice. One that is there stays.
   void restore(Episode episode);
 
+  // Of a settled window all that begin before it have been looked at, too: what could not go on until then has ended before it is taken.
   void take(const Finding& finding, TimestampNs now, const EpisodeSink& sink);
+  // Nobody knows what the window would have said (of a rule that is asked: the answer failed). What could go on with it does.
+  void go_on(const Rule& rule, TimestampNs window, const EpisodeSink& sink);
   // All windows of the rule that begin before `settled_before` have been looked at.
   void settle(const Rule& rule, TimestampNs settled_before, TimestampNs now, const EpisodeSink& sink);
   // The rule is gone or disabled: its alerts end.
@@ -78,6 +88,7 @@ class EpisodeBook {
     std::map<std::string, std::vector<Episode>> by_key;
     uint64_t beyond_bound = 0;
   };
+  EpisodeClock clock_;
   std::map<std::string, OfRule> rules_;
 };
 

@@ -185,7 +185,7 @@ Status replay_answers(const Rule& rule, TimeRange asked, const std::vector<Piece
     settle(s.first - rule.window());
     for (TimestampNs at = s.first; at <= s.last; at += rule.slide()) {
       if (request.limits.timeout > 0 && context.clock->now() - started >= request.limits.timeout) return out_of_time(request);
-      SLUICE_TRY(ask_rule(rule, at, context, sink, out.stats));
+      if (has_learned(rule, at, *context.snapshot)) SLUICE_TRY(ask_rule(rule, at, context, sink, out.stats));
       settle(at - rule.window() + rule.slide());
       ++out.steps;
       share = std::max(share, static_cast<double>(++done) / static_cast<double>(planned));
@@ -214,7 +214,9 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
   out.range = range.intersect({std::max(rows.from, kEarliest), std::min(rows.to, kLatest)});
   if (out.range.empty()) return out;
 
-  EpisodeBook book;
+  for (const std::string& table : rule->tables_of_now)
+    out.warnings.push_back("the rule reads '" + table + "', a table that tells of now alone: the replay has it as it is today, and not as it was");
+  EpisodeBook book(EpisodeClock::event);
   std::map<std::string, Episode> alerts;
   const TimestampNs now = context.clock->now();
   const EpisodeSink on_change = [&](const Episode& e, EpisodeChange) {
@@ -224,6 +226,7 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
   const auto finish = [&] {
     for (auto& [id, e] : alerts) out.alerts.push_back(std::move(e));
     std::sort(out.alerts.begin(), out.alerts.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
+    out.stats.elapsed = context.clock->now() - now;
     return std::move(out);
   };
   if (rule->is_asked) {

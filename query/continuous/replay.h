@@ -7,7 +7,8 @@
 //
 // A rule that is asked again and again is asked where flows are in reach of its answer, as far back as its query looks. Where none are it
 // is asked once for the whole stretch: the answer is the same all along it. If that has rows (`stats n = count()` counts none, too), all
-// of the stretch is asked. One that reads tables of the server's, which are not of the store, is asked everywhere.
+// of the stretch is asked. One that reads tables of the server's, which are not of the store, is asked everywhere. Where they tell of now
+// alone (`join (from exporters)`), all answers have them as they are today, and a warning names them.
 #pragma once
 
 #include <functional>
@@ -18,9 +19,10 @@
 namespace sluice::query::continuous {
 
 struct Replayed {
-  std::vector<Episode> alerts;  // by start
+  std::vector<Episode> alerts;  // by start; fired_at and ended_at by event time, see EpisodeClock
+  std::vector<std::string> warnings;  // what the rule reads as it is now, and not as it was
   TimeRange range;              // of the flows that were read
-  ScanStats stats;
+  ScanStats stats;              // of all steps together
   WindowStats windows;
   uint64_t steps = 0;           // hours that were read, or answers
 };

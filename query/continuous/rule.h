@@ -111,7 +111,9 @@ struct Rule {
   std::vector<size_t> alert_keys;          // in plan.output; none: the rule is one alert
   std::vector<MessagePart> message;        // empty: made of the values
   std::vector<std::string> lists;          // that it reads, in lower case, in order
-  std::string query;                       // of a rule that is asked: FlowQL
+  std::string query;                       // FlowQL, with what options add; without first_seen of a rule on a stream
+  std::string excepted_query;              // of a rule that is asked: FlowQL that counts what its exceptions leave out; empty: nothing does, or its rows have no time
+  std::vector<std::string> tables_of_now;  // of a rule that is asked: what queries inside it read that has no history, in order
 
   // For the query that shows an alert's flows: what stands before the grouping, and each alert key as an expression over flows
   // (nullopt where it is not one).

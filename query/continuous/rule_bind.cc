@@ -12,6 +12,12 @@ namespace sluice::query::continuous {
 
 namespace g = grammar;
 
+namespace {
+bool has_time(const Schema& schema) {
+  return std::any_of(schema.begin(), schema.end(), [](const Field& f) { return f.name == "ts"; });
+}
+}  // namespace
+
 // Options that are FlowQL go into the query. Each is tried by itself first, so that what is wrong with it is said of it.
 bool RuleCompiler::add_conditions(const BindOptions& options) {
   std::vector<g::Stage> exceptions;
@@ -116,7 +122,13 @@ bool RuleCompiler::bind() {
     // Any range of the length will do to find out what comes of it.
     options.now = 4'000'000'000 * kSecond;
     options.narrow = TimeRange{options.now - over_, options.now};
-    options.server_tables = tables_without_rows(options_.tables);
+    // (What its rows are made of is asked for by itself.)
+    if (auto tables = tables_without_rows(options_.tables))
+      options.server_tables = [this, tables = std::move(tables)](std::string_view name) {
+        auto found = tables(name);
+        if (found && found->ok() && !has_time(*(*found)->schema)) tables_of_now_.emplace(name);
+        return found;
+      };
   }
   std::optional<Schema>& table = table_;
   if (const std::string source = lower_case(query_.source.name.text()); source != "flows" && options_.tables) {
@@ -136,10 +148,12 @@ bool RuleCompiler::bind() {
     if (!plan) return take_error(binder.error());
     rule_->plan = std::move(*plan);
   }
+  rule_->query = g::print(g::Statement{query_, {}});
   rule_->lists.assign(lists.begin(), lists.end());
+  rule_->tables_of_now.assign(tables_of_now_.begin(), tables_of_now_.end());
   if (rule_->is_asked) {
     rule_->plan.window = PlanWindow{over_, every_, 0, 0};
-    rule_->query = g::print(g::Statement{query_, {}});
+    if (!exceptions_.empty() && (!table || has_time(*table))) rule_->excepted_query = counts_excepted();
     // What an alert's flows are found by: the conditions that stand first, and the columns that they and its keys are made of.
     if (!table)
       for (const g::Stage& stage : query_.stages) {
@@ -206,6 +220,23 @@ void RuleCompiler::add_record_stats() {
   stats.window = g::Window{g::Window::Kind::kTumbling, g::ExprPtr(g::Expr{g::DurationLiteral{limits::kRuleRecordWindow, {}}, span}), std::nullopt, span};
   stats_at_ = query_.stages.size();
   query_.stages.push_back(g::Stage{g::Keyword{"stats", span}, std::move(stats), span});
+}
+
+// What meets an exception (they stand first, each as `where not (…)`) and the conditions behind them, counted.
+std::string RuleCompiler::counts_excepted() const {
+  g::Query query = query_;
+  std::vector<g::ExprPtr> left_out;
+  for (size_t i = 0; i < exceptions_.size(); ++i) left_out.push_back(query_.stages[i].as<g::WhereStage>()->predicate->as<g::Unary>()->operand);
+  g::ExprPtr any = left_out.size() == 1 ? left_out.front() : g::ExprPtr(g::Expr{g::Logical{g::LogicalOp::kOr, std::move(left_out)}, {}});
+  query.stages = {g::Stage{g::Keyword{"where", {}}, g::WhereStage{std::move(any)}, {}}};
+  for (size_t i = exceptions_.size(); i < query_.stages.size(); ++i) {
+    if (!query_.stages[i].as<g::WhereStage>() && !query_.stages[i].as<g::ExtendStage>()) break;
+    query.stages.push_back(query_.stages[i]);
+  }
+  g::StatsStage count;
+  count.aggregates.push_back({g::Name{{"left_out"}, false, {}}, g::ExprPtr(g::Expr{g::Call{g::Name{{"count"}, false, {}}, {}}, {}}), {}});
+  query.stages.push_back(g::Stage{g::Keyword{"stats", {}}, std::move(count), {}});
+  return g::print(g::Statement{std::move(query), {}});
 }
 
 // Which of the grouping's keys it asks for.

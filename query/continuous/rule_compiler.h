@@ -59,6 +59,7 @@ class RuleCompiler {
   void take_exceptions_out();
   bool binds(const BindOptions& options, const std::vector<grammar::Stage>& stages, const grammar::Span& span, const std::string& where);
   bool bind();
+  std::string counts_excepted() const;
   // Flows looked at one by one: matches counted by alert key, with what the message names of the first one.
   void add_record_stats();
   // Which of the grouping's keys it asks for.
@@ -92,6 +93,7 @@ class RuleCompiler {
   std::optional<size_t> first_seen_at_;
   grammar::Span first_seen_span_;
   std::optional<Schema> table_;  // of a source that is not flows
+  std::set<std::string> tables_of_now_;
   std::set<std::string> exception_texts_;  // as the plan has them
   std::vector<std::string> exceptions_, override_texts_, ladder_, label_texts_;
   grammar::Span exceptions_span_, overrides_span_, ladder_span_, labels_span_;

@@ -191,13 +191,8 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
       return state.take(std::move(chunk), w, kTimestampMin, state.stats().bytes < room, nobody);
     });
   }));
-  for (const auto& w : workers) {
-    stats.rows_scanned += w->stats.rows_scanned;
-    stats.rows_matched += w->stats.rows_matched;
-    stats.bytes_read += w->stats.bytes_read;
-    stats.segments += w->stats.segments;
-    stats.segments_pruned += w->stats.segments_pruned;
-  }
+  for (const auto& w : workers) add_up(stats, w->stats);
+  stats.memory_bytes = std::max<uint64_t>(stats.memory_bytes, run.memory_peak() + state.stats().bytes);
   return {};
 }
 

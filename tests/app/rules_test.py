@@ -164,10 +164,18 @@ class Rules(unittest.TestCase):
         columns = [c["name"] for c in answer["columns"]]
         found = [[row[columns.index("id")], row[columns.index("key")]] for row in answer["rows"]]
         self.assertEqual(sorted(found), sorted(live))
+        # They are told from alerts that were, and what they cost is said.
+        self.assertTrue(all(row[columns.index("replayed")] for row in answer["rows"]))
+        self.assertEqual(self.alerts("replayed", "replayed"), [[False]] * 2)
+        self.assertGreaterEqual(answer["stats"]["rows_scanned"], 7)
+        self.assertGreater(answer["stats"]["bytes_read"], 0)
+        self.assertLessEqual(answer["range"]["from"], answer["range"]["to"])
         # On history that no rule saw: flagged by nothing, told to nobody.
         push(self.s, [flow("10.4.1.1", port=3389, at=1763625600 + i) for i in range(4)])
         old = self.s.query("replay rule replayed over between 2025-11-20 and 2025-11-21").json()["rows"]
         self.assertEqual(len(old), 1)
+        # By event time: with the end of its window, and of the next.
+        self.assertEqual([old[0][columns.index(c)] for c in ("fired_at", "ended_at")], ["2025-11-20T08:01:00Z", "2025-11-20T08:02:00Z"])
         self.assertEqual(len(self.alerts("replayed", "id")), 2)
         self.assertEqual(self.s.query("replay rule nobody over last 1h").status, 400)
         # All that is stored: years without a flow lie in between, and cost nothing.

@@ -282,5 +282,37 @@ TEST(Thresholds, RatiosHaveAFloorAndRatesAreScaled) {
   EXPECT_EQ(run_example(rate, "60 flows over 50s dst_ip=10.0.0.1 proto=udp bytes=1500")->size(), 0u);
 }
 
+TEST(AskedRules, CountWhatExceptionsLeaveOutOnce) {
+  Stored stored(
+      "10 flows over 9m src_ip=10.0.0.5 dst_port=22; 10 flows at 10s over 9m src_ip=10.0.0.6 dst_port=22; 10 flows at 20s over 9m src_ip=10.0.0.7 dst_port=80; 20 flows at 30s over 9m src_ip=10.0.0.8 dst_port=22");
+  const auto rule = rule_of(
+      "create rule r parameters ('port=22') every 5m over 1h except ('src_ip == 10.0.0.5 -- the scanner', 'src_ip in 10.0.0.6-10.0.0.7', 'src_ip == 10.0.0.8 until 2000-01-01') "
+      "as dst_port == $port | stats n = count() by src_ip | where n > 1 alert by src_ip");
+  ASSERT_TRUE(rule);
+  uint64_t excepted = 0;
+  // Each answer looks an hour back, and counts what has come since the one before.
+  for (TimestampNs at = next_answer(*rule, stored.first + 1); at <= stored.first + 2 * kHour; at += rule->slide()) {
+    const auto more = count_excepted(*rule, at, stored.context);
+    ASSERT_TRUE(more.ok()) << more.error().message;
+    excepted += *more;
+  }
+  EXPECT_EQ(excepted, 20u) << "those of the port; an exception that has ended leaves nothing out";
+  const auto none = rule_of("create rule r every 5m as dst_port == 22 | stats n = count()");
+  EXPECT_EQ(*count_excepted(*none, next_answer(*none, stored.first + 1), stored.context), 0u);
+}
+
+TEST(AskedRules, LearnBeforeTheyAlert) {
+  Stored stored("600 flows over 100m src_ip=10.0.0.5 dst_port=22");
+  const auto rule = rule_of("create rule r every 10m learn 1h as dst_port == 22 | stats n = count() by src_ip alert by src_ip");
+  ASSERT_TRUE(rule);
+  EXPECT_FALSE(has_learned(*rule, stored.first + 59 * kMinute, stored.snapshot));
+  EXPECT_TRUE(has_learned(*rule, stored.first + 60 * kMinute, stored.snapshot));
+  EXPECT_FALSE(has_learned(*rule, stored.first + 60 * kMinute, {})) << "nothing is known";
+  const auto replayed = replay(rule, {}, {}, stored.context);
+  ASSERT_TRUE(replayed.ok());
+  ASSERT_EQ(replayed->alerts.size(), 1u);
+  EXPECT_EQ(replayed->alerts.front().start, stored.first + 50 * kMinute);
+}
+
 }  // namespace
 }  // namespace sluice::query::continuous

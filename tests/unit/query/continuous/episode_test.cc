@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "query/continuous/asked_rule.h"
 #include "query/continuous/replay.h"
 #include "query/continuous/stream.h"
 #include "tests/unit/query/continuous/rules.h"
@@ -190,6 +191,54 @@ TEST(Episodes, TooManyKeysAreCounted) {
   s.stream.push(std::make_shared<const Batch>(b.finish()), kStart, s.finding());
   EXPECT_EQ(s.alerts.size(), limits::kRuleEpisodesMax);
   EXPECT_EQ(s.book.beyond_bound("r"), 5u);
+}
+
+// A match that did not last is no alert that another could belong to, however few windows are looked at at a time.
+TEST(Episodes, WhatNeverFiredSuppressesNothing) {
+  Scene s("for 2m suppress 1h");
+  s.flows(0, 1);
+  s.flows(5, 1), s.flows(6, 1);
+  s.until(9);
+  EXPECT_EQ(s.told.back(), "ended src_ip=10.0.0.1");
+  ASSERT_EQ(s.alerts.size(), 1u);
+  EXPECT_EQ(s.alerts.begin()->second.start, kStart + 5 * kMinute);
+  EXPECT_EQ(s.alerts.begin()->second.id, episode_id("r", "src_ip=10.0.0.1", kStart + 5 * kMinute));
+}
+
+TEST(Episodes, GoOnOverWindowsThatNobodyKnowsOf) {
+  const auto rule = rule_of("create rule r every 1m as from flows | stats n = count() by src_ip alert by src_ip");
+  ASSERT_TRUE(rule);
+  store::Snapshot stored;
+  const Over over(stored, kStart);
+  EpisodeBook book;
+  std::vector<std::string> told;
+  Episode last;
+  const EpisodeSink sink = [&](const Episode& e, EpisodeChange change) {
+    last = e;
+    told.push_back(std::string(to_string(change)));
+  };
+  const auto match = [&](int minute) {
+    FlowBatchBuilder b;
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart + minute * kMinute);
+    b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000001));
+    stored.open = {std::make_shared<const Batch>(b.finish())};
+    ScanStats stats;
+    ASSERT_TRUE(ask_rule(*rule, kStart + (minute + 1) * kMinute, over.context, [&](const Finding& f) { book.take(f, kStart, sink); }, stats).ok());
+    book.settle(*rule, kStart + (minute + 1) * kMinute, kStart, sink);
+  };
+  match(0);
+  const std::string id = last.id;
+  book.go_on(*rule, kStart + kMinute, sink);
+  match(2);
+  EXPECT_EQ(last.id, id);
+  EXPECT_EQ(told, (Told{"started", "updated", "updated"}));
+  EXPECT_EQ(last.matches, 2u);
+  // What had ended before does not begin again.
+  book.settle(*rule, kStart + 9 * kMinute, kStart, sink);
+  book.go_on(*rule, kStart + 9 * kMinute, sink);
+  EXPECT_EQ(told.back(), "ended");
+  EXPECT_EQ(last.state, EpisodeState::ended);
 }
 
 }  // namespace
