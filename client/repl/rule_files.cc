@@ -89,10 +89,12 @@ int test_rules(Http& http, const std::vector<std::string>& paths) {
         ++examples;
         if (e.value("passed", false)) continue;
         ++failed;
+        // Why, a line for each part of it.
+        std::string detail = said(e, "detail");
+        for (size_t at = detail.find('\n'); at != std::string::npos; at = detail.find('\n', at + 1)) detail.insert(at + 1, "    ");
         std::printf("%s: %s %s\n    %s\n    %llu alerts%s%s\n", file.c_str(), said(rule, "name").c_str(),
                     e.value("must_fire", false) ? "does not alert, and must, for" : "alerts, and must not, for", said(e, "example").c_str(),
-                    static_cast<unsigned long long>(e.value("alerts", uint64_t{0})), said(e, "detail").empty() ? "" : ": ",
-                    said(e, "detail").c_str());
+                    static_cast<unsigned long long>(e.value("alerts", uint64_t{0})), detail.empty() ? "" : ": ", detail.c_str());
       }
     }
     return answer.value("passed", false);

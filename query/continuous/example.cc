@@ -7,9 +7,12 @@
 
 #include "grammar/parse.h"
 #include "query/continuous/asked_rule.h"
+#include "query/continuous/example_reason.h"
 #include "query/continuous/stream.h"
 #include "query/watch_list.h"
 #include "query/words.h"
+#include "storage/model/counted.h"
+#include "storage/model/text_list.h"
 
 namespace sluice::query::continuous {
 namespace {
@@ -249,13 +252,8 @@ Result<RulePtr> with_lists(const RulePtr& rule, const ListBook& lists) {
 }
 
 // Every answer that a live server would have given while the flows came.
-Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Batch>>& batches, std::shared_ptr<const ListBook> lists, const FindingSink& on_finding,
+Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Batch>>& batches, const std::shared_ptr<const ListBook>& lists, const FindingSink& on_finding,
                 const std::function<void(TimestampNs)>& settle) {
-  for (const std::string& name : rule->lists) {  // those that the example does not name are empty
-    if (lists->find(name)) continue;
-    SLUICE_ASSIGN(WatchList none, make_watch_list(name, {}));
-    lists = lists->with(std::make_shared<WatchList>(std::move(none)));
-  }
   store::Snapshot snapshot;
   snapshot.open = batches;
   TimestampNs first = kTimestampMax, last = kTimestampMin;
@@ -270,7 +268,7 @@ Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Bat
   context.snapshot = &snapshot;
   context.clock = &clock;
   context.executor = &executor;
-  context.lists = std::move(lists);
+  context.lists = lists;
   ScanStats stats;
   for (TimestampNs at = next_answer(*rule, first + 1); at <= next_answer(*rule, last + 1); at += rule->slide()) {
     SLUICE_TRY(ask_rule(*rule, at, context, on_finding, stats));
@@ -281,26 +279,40 @@ Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Bat
 
 }  // namespace
 
-Result<std::vector<Episode>> run_example(const RulePtr& given, std::string_view text) {
-  SLUICE_ASSIGN(const Parts parts, read_lists(text));
+namespace {
+
+struct Outcome {
+  std::vector<Episode> alerts, pending;  // pending: those that began and did not last
+  // With which lists, and over which flows.
+  RulePtr rule;
+  std::shared_ptr<const ListBook> lists;
+  std::vector<std::shared_ptr<const Batch>> flows;
+};
+
+Result<Outcome> outcome_of(const RulePtr& given, std::string_view text) {
+  SLUICE_ASSIGN(Parts parts, read_lists(text));
   // A rule on the stream gets flows as they would come; one that is asked looks at what is stored, mostly a few flows an hour for days, and would
   // spend its time on batches of one row.
-  SLUICE_ASSIGN(const auto batches, given->is_asked ? example_flows(parts.flows, kDay) : example_flows(parts.flows));
+  SLUICE_ASSIGN(auto batches, given->is_asked ? example_flows(parts.flows, kDay) : example_flows(parts.flows));
   RulePtr rule = given;
   if (!rule->lists.empty()) {
     SLUICE_ASSIGN(rule, with_lists(given, *parts.lists));
   }
+  for (const std::string& name : rule->lists) {  // those that the example does not name are empty
+    if (parts.lists->find(name)) continue;
+    SLUICE_ASSIGN(WatchList none, make_watch_list(name, {}));
+    parts.lists = parts.lists->with(std::make_shared<WatchList>(std::move(none)));
+  }
   EpisodeBook book;
-  std::map<std::string, Episode> alerts;
+  std::map<std::string, Episode> alerts, pending;
   TimestampNs now = kFirstFlow;
-  const EpisodeSink on_change = [&](const Episode& e, EpisodeChange) {
-    if (e.state != EpisodeState::pending) alerts[e.id] = e;
-  };
+  const EpisodeSink on_change = [&](const Episode& e, EpisodeChange) { (e.state == EpisodeState::pending ? pending : alerts)[e.id] = e; };
   const FindingSink on_finding = [&](const Finding& f) { book.take(f, now, on_change); };
   const auto finish = [&] {
-    std::vector<Episode> out;
-    for (auto& [id, e] : alerts) out.push_back(std::move(e));
-    std::sort(out.begin(), out.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
+    Outcome out{{}, {}, rule, parts.lists, batches};
+    for (auto& [id, e] : alerts) out.alerts.push_back(std::move(e));
+    for (auto& [id, e] : pending) out.pending.push_back(std::move(e));
+    std::sort(out.alerts.begin(), out.alerts.end(), [](const Episode& a, const Episode& b) { return std::tie(a.start, a.id) < std::tie(b.start, b.id); });
     return out;
   };
   if (rule->is_asked) {
@@ -323,19 +335,39 @@ Result<std::vector<Episode>> run_example(const RulePtr& given, std::string_view 
   return finish();
 }
 
+// What an alert that should not be is made of.
+std::string why_alerted(const Episode& e, size_t alerts) {
+  std::string said = e.message;
+  std::string values;
+  for (const auto& [name, value] : extra_items(e.values)) values += (values.empty() ? "" : ", ") + name + " = " + value;
+  if (values != said) said += "\nin the window from " + format_timestamp(e.start) + " to " + format_timestamp(e.end) + ": " + values;
+  return alerts > 1 ? said + "\nand " + counted(alerts - 1, "more alert") : said;
+}
+
+}  // namespace
+
+Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view text) {
+  SLUICE_ASSIGN(Outcome outcome, outcome_of(rule, text));
+  return std::move(outcome.alerts);
+}
+
 std::vector<ExampleResult> run_examples(const RulePtr& rule) {
   std::vector<ExampleResult> results;
   const auto run = [&](const std::string& text, bool must_fire) {
     ExampleResult result;
     result.text = text;
     result.must_fire = must_fire;
-    const auto alerts = run_example(rule, text);
-    if (!alerts.ok()) {
-      result.detail = alerts.error().message;
+    const auto outcome = outcome_of(rule, text);
+    if (!outcome.ok()) {
+      result.detail = outcome.error().message;
     } else {
-      result.alerts = alerts->size();
-      result.passed = alerts->empty() != must_fire;
-      if (!alerts->empty()) result.detail = alerts->front().message;
+      const auto& alerts = outcome->alerts;
+      result.alerts = alerts.size();
+      result.passed = alerts.empty() != must_fire;
+      if (!alerts.empty())
+        result.detail = result.passed ? alerts.front().message : why_alerted(alerts.front(), alerts.size());
+      else if (!result.passed)
+        result.detail = why_silent(*outcome->rule, outcome->flows, outcome->lists, outcome->pending);
     }
     results.push_back(std::move(result));
   };

@@ -30,7 +30,7 @@ struct ExampleResult {
   bool must_fire = false;
   bool passed = false;
   size_t alerts = 0;
-  std::string detail;  // the first alert's message, or what is wrong with the example
+  std::string detail;  // the first alert's message, or what is wrong with the example; of one that did not pass, lines that say why (example_reason.h)
 };
 // A rule's examples, each over windows of its own, as live would have it: flows in order of time, then silence.
 std::vector<ExampleResult> run_examples(const RulePtr& rule);

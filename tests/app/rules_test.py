@@ -326,6 +326,11 @@ class Rules(unittest.TestCase):
         tested = self.s.post("/v1/rules/test", "create rule t fires (\"@l = 10.0.0.9; 1 flow dst_ip=10.0.0.9\") quiet (\"1 flow dst_ip=10.0.0.9\") as dst_ip in @l alert by dst_ip").json()
         self.assertTrue(tested["passed"], tested)
 
+    def test_an_example_says_why_it_fails(self):
+        self.s.query("create rule deaf fires ('3 flows src_ip=10.0.0.9 dst_port=23') as dst_port == 22 alert by src_ip").rows()
+        self.assertEqual(self.s.query("test rule deaf").rows(),
+                         [["3 flows src_ip=10.0.0.9 dst_port=23", True, False, 0, "none of 3 flows meets the filter: dst_port == 22\nflow 1: dst_port == 22 is false (dst_port = 23)"]])
+
 
 class Access(unittest.TestCase):
     def test_only_admins_change_rules(self):
