@@ -139,10 +139,13 @@ bool is_definition(const g::Statement& statement) {
   return command && (dropped(*command, "list") || dropped(*command, "table") || creates_table(*command));
 }
 
+bool means_empty(const g::CreateList& statement) { return statement.items.size() == 1 && statement.items.front()->as<g::NullLiteral>(); }
+
 std::variant<WatchList, QueryError> list_of(const g::CreateList& statement, const QueryRequest& request) {
   std::vector<std::string> items;
-  for (const auto& item : statement.items)
-    if (auto error = add_item(*item, request, items)) return std::move(*error);
+  if (!means_empty(statement))
+    for (const auto& item : statement.items)
+      if (auto error = add_item(*item, request, items)) return std::move(*error);
   auto list = make_watch_list(statement.name.text(), std::move(items));
   if (!list.ok()) return failure(statement.name.span, list.error());
   if (is_zone(list->name) && (!list->words.empty() || !list->numbers.ranges.empty()))
@@ -164,10 +167,17 @@ std::optional<QueryError> run_definition(const g::Statement& statement, const Qu
     if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
     WatchList& list = std::get<WatchList>(made);
     const uint64_t count = list.items.size();
-    const auto version = context.list_writer->put_list(std::move(list), create->replace);
-    if (!version.ok())
-      return failure(create->name.span, version.error().code, version.error().message,
-                     version.error().code == ErrorCode::conflict ? "create or replace " + std::string(is_zone(create->name.text()) ? "zone" : "list") + " puts another in its place" : "");
+    const bool may_be_empty = means_empty(*create);
+    const auto version = context.list_writer->put_list(std::move(list), create->replace, may_be_empty);
+    if (!version.ok()) {
+      const std::string again = "create or replace " + std::string(is_zone(create->name.text()) ? "zone" : "list");
+      std::string hint;
+      if (version.error().code == ErrorCode::conflict)
+        hint = again + " puts another in its place";
+      else if (version.error().code == ErrorCode::invalid_argument && count == 0 && !may_be_empty)
+        hint = again + " NAME (null) empties it all the same";
+      return failure(create->name.span, version.error().code, version.error().message, std::move(hint));
+    }
     const auto [done, name] = told("created", create->name.text());
     return answer(sink, summary, done, name, count, *version);
   }

@@ -55,8 +55,9 @@ class ListBook {
 class ListWriter {
  public:
   virtual ~ListWriter() = default;
-  // The list's version. Errors: conflict (there is one and `replace` is not set), too_large (the bounds of all lists), those of the disk.
-  virtual Result<uint64_t> put_list(WatchList list, bool replace) = 0;
+  // The list's version. Errors: conflict (there is one and `replace` is not set), invalid_argument (it would have no item and is read, unless
+  // it `may_be_empty`), too_large (the bounds of all lists), those of the disk.
+  virtual Result<uint64_t> put_list(WatchList list, bool replace, bool may_be_empty = false) = 0;
   virtual Status drop_list(std::string_view name) = 0;  // not_found
 };
 

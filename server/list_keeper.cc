@@ -118,8 +118,11 @@ Result<uint64_t> ListKeeper::put(query::WatchList list) {
   return version;
 }
 
-Result<uint64_t> ListKeeper::put_list(query::WatchList list, bool replace) {
+Status ListKeeper::may_empty(const std::string& name) const { return may_empty_ ? may_empty_(query::lower_case(name)) : Status(); }
+
+Result<uint64_t> ListKeeper::put_list(query::WatchList list, bool replace, bool may_be_empty) {
   const std::string key = query::lower_case(list.name);
+  if (list.items.empty() && !may_be_empty && (replace || !lists()->find(key))) SLUICE_TRY(may_empty(key));
   std::unique_lock lock(mutex_);
   if (const query::WatchList* before = book_->find(list.name); before && !replace) return Error{ErrorCode::conflict, "there is a list '" + before->name + "' already"};
   SLUICE_ASSIGN(const uint64_t version, put(std::move(list)));

@@ -29,7 +29,10 @@ class ListKeeper final : public query::ListWriter {
   std::shared_ptr<const query::ListBook> lists() const;
 
   // Errors also: invalid_argument, a new list whose name is no plain one.
-  Result<uint64_t> put_list(query::WatchList list, bool replace) override;
+  Result<uint64_t> put_list(query::WatchList list, bool replace, bool may_be_empty = false) override;
+  // Whether the list may have no item, as put_list() asks it. A list of nothing is what a failed download and a mistaken format look like:
+  // rules that read it would say nothing from then on, and nobody would know why. Errors: those of `may_empty`.
+  Status may_empty(const std::string& name) const;
   Status drop_list(std::string_view name) override;  // errors also: those of `may_drop`
 
   // Adds to a list, or makes it: items that it has get the new end. The list's version, and how many items it has now.
@@ -41,10 +44,11 @@ class ListKeeper final : public query::ListWriter {
   Status expire();
 
   // Who must know of changes: `changed` comes behind each with the list's name in lower case, on the thread that made it; `may_drop` is
-  // asked before a list is dropped. REQUIRES: called once, before there are other threads
-  void watch(std::function<void(const std::string&)> changed, std::function<Status(const std::string&)> may_drop) {
+  // asked before a list is dropped, `may_empty` before it is put without an item. REQUIRES: called once, before there are other threads
+  void watch(std::function<void(const std::string&)> changed, std::function<Status(const std::string&)> may_drop, std::function<Status(const std::string&)> may_empty = {}) {
     changed_ = std::move(changed);
     may_drop_ = std::move(may_drop);
+    may_empty_ = std::move(may_empty);
   }
 
  private:
@@ -58,7 +62,7 @@ class ListKeeper final : public query::ListWriter {
   TimestampNs next_end_ = kTimestampMax;  // of all items
   std::shared_ptr<const query::ListBook> book_;
   std::function<void(const std::string&)> changed_;
-  std::function<Status(const std::string&)> may_drop_;
+  std::function<Status(const std::string&)> may_drop_, may_empty_;
 };
 
 }  // namespace sluice::server

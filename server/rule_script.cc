@@ -61,8 +61,8 @@ std::variant<RuleScript, QueryError> read_rule_script(std::string_view script, s
     }
     // One that is there keeps what people have put into it.
     if (known && known->find(create->name.text()) && !create->replace) continue;
-    out.lists.emplace_back(std::get<query::WatchList>(std::move(list)), create->replace);
-    out.book = out.book->with(std::make_shared<query::WatchList>(out.lists.back().first));
+    out.lists.push_back({std::get<query::WatchList>(std::move(list)), create->replace, query::means_empty(*create)});
+    out.book = out.book->with(std::make_shared<query::WatchList>(out.lists.back().list));
   }
   query::continuous::CompileOptions options = rule_compile_options(out.book.get());
   options.any_list = !known;

@@ -20,9 +20,14 @@ struct ScriptedRule {
   query::continuous::RulePtr rule;
   std::string text;  // as it was written; of a rule that comes of `each`, its own
 };
+struct ScriptedList {
+  query::WatchList list;
+  bool replace = false;       // what is there
+  bool may_be_empty = false;  // it was said to be
+};
 struct RuleScript {
   std::vector<ScriptedRule> rules;
-  std::vector<std::pair<query::WatchList, bool>> lists;  // to be made; and whether one replaces what is there
+  std::vector<ScriptedList> lists;  // to be made
   std::shared_ptr<const query::ListBook> book;           // as it would be
 };
 

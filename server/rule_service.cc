@@ -93,7 +93,8 @@ Result<std::unique_ptr<RuleService>> RuleService::open(Parts parts) {
   SLUICE_TRY(service->load());
   if (parts.lists)
     parts.lists->watch([s = service.get()](const std::string& name) { s->list_changed(name); },
-                       [s = service.get()](const std::string& name) { return s->may_drop_list(name); });
+                       [s = service.get()](const std::string& name) { return s->may_drop_list(name); },
+                       [s = service.get()](const std::string& name) { return s->may_empty_list(name); });
   parts.store.watch_appends([s = service.get()](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) { s->arrived(append, batches); });
   service->publish_status();
   return service;
@@ -481,6 +482,12 @@ Status RuleService::may_drop_list(const std::string& name) const {
   const std::string readers = readers_of_list(name, false);
   if (readers.empty()) return {};
   return Error{ErrorCode::conflict, "the list '" + name + "' is read by rules: " + readers.substr(0, 500)};
+}
+
+Status RuleService::may_empty_list(const std::string& name) const {
+  const std::string readers = readers_of_list(name, true);
+  if (readers.empty()) return {};
+  return Error{ErrorCode::invalid_argument, "the list '" + name.substr(0, 100) + "' would have no item, and it is read by rules: " + readers.substr(0, 500)};
 }
 
 void RuleService::bind_to_changed_lists() {

@@ -108,10 +108,12 @@ class RuleService {
   // The result for each: created, replaced, unchanged.
   std::variant<std::vector<std::pair<std::string, std::string>>, query::QueryError> apply(std::string_view script, const Principal& who);
 
-  // Any thread: a list has changed. Who reads a list (in lower case), names joined by ", "; `by_zone`: who asks zone() reads every zone. And whether a list may go.
+  // Any thread: a list has changed. Who reads a list (in lower case), names joined by ", "; `by_zone`: who asks zone() reads every zone. And whether a list may go, or
+  // have no item.
   void list_changed(const std::string& name);
   std::string readers_of_list(const std::string& name, bool by_zone) const;
   Status may_drop_list(const std::string& name) const;
+  Status may_empty_list(const std::string& name) const;
 
   std::vector<RuleStatus> rules() const;
   // Alerts, the latest first.

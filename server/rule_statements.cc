@@ -196,10 +196,15 @@ std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleS
   auto read = read_rule_script(script, lists());
   if (auto* error = std::get_if<QueryError>(&read)) return std::move(*error);
   std::vector<std::pair<std::string, std::string>> results;
-  for (auto& [list, replace] : std::get<RuleScript>(read).lists) {
+  auto& scripted = std::get<RuleScript>(read).lists;
+  if (!scripted.empty() && !parts_.lists) return QueryError{ErrorCode::unsupported, "lists are not kept here", {}, std::nullopt, {}};
+  for (const ScriptedList& one : scripted)
+    if (one.list.items.empty() && !one.may_be_empty)
+      if (const Status may = parts_.lists->may_empty(one.list.name); !may.ok())
+        return QueryError{may.error().code, may.error().message, "create or replace list NAME (null) empties it all the same", std::nullopt, {}};
+  for (auto& [list, replace, may_be_empty] : scripted) {
     const std::string name = "@" + list.name;
-    if (!parts_.lists) return QueryError{ErrorCode::unsupported, "lists are not kept here", {}, std::nullopt, {}};
-    const auto version = parts_.lists->put_list(std::move(list), replace);
+    const auto version = parts_.lists->put_list(std::move(list), replace, may_be_empty);
     if (!version.ok()) return QueryError{version.error().code, version.error().message, {}, std::nullopt, {}};
     results.emplace_back(name, *version > 1 ? "replaced" : "created");
   }

@@ -1,11 +1,9 @@
 // Watch-lists as documents: GET, PUT, POST and DELETE /v1/lists/{name}.
-#include "query/words.h"
 #include "server/api/json_text.h"
 #include "server/api/routes.h"
 #include "server/limits.h"
 #include "server/list_format.h"
 #include "server/list_keeper.h"
-#include "server/rule_service.h"
 #include "storage/model/utf8.h"
 
 namespace sluice::api {
@@ -40,16 +38,16 @@ void answer_list(Call& call, const server::ListKeeper& lists) {
   call.exchange->respond(std::move(response));
 }
 
-// A list of nothing is what a failed download and a mistaken format look like: rules that read it would say nothing from then on, and nobody would know why.
-std::optional<http::Response> refusal_to_empty(const std::string& name, const std::map<std::string, uint64_t>& left_out, const server::RuleService& rules) {
-  const std::string readers = rules.readers_of_list(query::lower_case(name), true);
-  if (readers.empty()) return std::nullopt;
+// The body has no item. nullopt: it may be so.
+std::optional<http::Response> refusal_to_empty(const std::string& name, const std::map<std::string, uint64_t>& left_out, const server::ListKeeper& lists) {
+  const Status may = lists.may_empty(name);
+  if (may.ok()) return std::nullopt;
   std::string why;
   for (const auto& [reason, count] : left_out) why += (why.empty() ? "; left out: " : ", ") + std::to_string(count) + " (" + reason + ")";
-  return error_response(422, "invalid_argument", "the body has no item, and the list '" + name.substr(0, 100) + "' is read by rules: " + readers.substr(0, 500) + why, "?allow_empty=true empties it all the same");
+  return error_response(422, "invalid_argument", may.error().message + why, "?allow_empty=true empties it all the same");
 }
 
-void answer_list_put(Call& call, server::ListKeeper& lists, const server::RuleService& rules, const Clock& clock, bool replaces) {
+void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, bool replaces) {
   const std::string body = call.exchange->take_body();
   if (!is_utf8(call.arguments[0])) return call.exchange->respond(error_response(400, "invalid_argument", "the list's name is not UTF-8"));
   server::ListFormat format = server::guess_list_format(call.request.header("content-type"), body);
@@ -88,11 +86,11 @@ void answer_list_put(Call& call, server::ListKeeper& lists, const server::RuleSe
   server::ListKeeper::Merged done;
   if (replaces) {
     if (items.empty() && !allows_empty)
-      if (auto refusal = refusal_to_empty(call.arguments[0], read->left_out, rules)) return call.exchange->respond(std::move(*refusal));
+      if (auto refusal = refusal_to_empty(call.arguments[0], read->left_out, lists)) return call.exchange->respond(std::move(*refusal));
     done.items = items.size();
     auto list = query::make_watch_list(call.arguments[0], std::move(items), std::move(ends));
     if (!list.ok()) return call.exchange->respond(error_response(list.error()));
-    const auto version = lists.put_list(std::move(*list), true);
+    const auto version = lists.put_list(std::move(*list), true, allows_empty);
     if (!version.ok()) return call.exchange->respond(error_response(version.error()));
     done.version = *version;
   } else {

@@ -111,7 +111,7 @@ void answer_alert_stream(Call& call, server::RuleService& rules, const server::A
 http::Admission admit_list(const http::Request& head, std::optional<uint64_t> content_length, server::IngestService& ingest);
 void answer_lists(Call& call, const server::ListKeeper& lists);
 void answer_list(Call& call, const server::ListKeeper& lists);
-void answer_list_put(Call& call, server::ListKeeper& lists, const server::RuleService& rules, const Clock& clock, bool replaces);
+void answer_list_put(Call& call, server::ListKeeper& lists, const Clock& clock, bool replaces);
 void answer_list_remove(Call& call, server::ListKeeper& lists);
 
 // admin_routes.cc

@@ -243,6 +243,14 @@ class Rules(unittest.TestCase):
             self.assertIn("allow_empty=true", refused.error["hint"])
         self.assertEqual(self.s.ask("PUT", "/v1/lists/bad?allow_empty=maybe", "").status, 400)
         self.assertEqual(self.s.post("/v1/lists/bad", "").json()["items"], 1)
+        # A statement is held to the same.
+        for refused in (self.s.query("create or replace list BAD ()"), self.s.post("/v1/rules/apply", "create or replace list Bad ()")):
+            self.assertEqual((refused.status, refused.error["code"]), (400, "invalid_argument"))
+            self.assertEqual(refused.error["message"], "the list 'bad' would have no item, and it is read by rules: listed")
+            self.assertIn("(null)", refused.error["hint"])
+        self.assertEqual(self.s.get("/v1/lists/bad").body.decode(), "10.99.0.2\n")
+        self.assertEqual(self.s.query("create or replace list bad (null)").rows()[0][2], 0)
+        self.assertEqual(self.s.query("create or replace list bad (null, 10.0.0.1)").status, 400)
         self.assertEqual(self.s.ask("PUT", "/v1/lists/bad?allow_empty=true", "").json()["items"], 0)
         self.assertEqual(self.s.ask("PUT", "/v1/lists/bad", "10.99.0.2").json()["items"], 1)
         self.assertEqual(self.s.ask("PUT", "/v1/lists/unread", "").json()["items"], 0)

@@ -126,7 +126,7 @@ Batch rows_before(const Batch& flows, size_t rows) {
 // Lists as the server keeps them, without the disk.
 struct MemoryLists final : query::ListWriter {
   std::shared_ptr<const query::ListBook> book = std::make_shared<query::ListBook>();
-  Result<uint64_t> put_list(query::WatchList list, bool replace) override {
+  Result<uint64_t> put_list(query::WatchList list, bool replace, bool) override {
     const query::WatchList* before = book->find(list.name);
     if (before && !replace) return Error{ErrorCode::conflict, "there is a list '" + before->name + "' already"};
     list.version = before ? before->version + 1 : 1;

@@ -99,6 +99,21 @@ TEST_F(ListKeeperTest, WhoReadsAListKeepsIt) {
   EXPECT_NE(keeper.lists()->find("bad"), nullptr);
 }
 
+TEST_F(ListKeeperTest, WhoReadsAListKeepsItFromBecomingEmpty) {
+  ListKeeper keeper(*catalog, clock);
+  ASSERT_TRUE(keeper.load().ok());
+  keeper.watch({}, {}, [](const std::string& name) { return name == "bad" || name == "zone_new" ? Status(Error{ErrorCode::invalid_argument, name + " is read"}) : Status(); });
+  ASSERT_TRUE(keeper.put_list(list("Bad", {"10.0.0.1"}), false).ok());
+  const auto refused = keeper.put_list(list("BAD", {}), true);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "bad is read");
+  EXPECT_EQ(keeper.put_list(list("bad", {}), false).error().code, ErrorCode::conflict) << "it is there, whatever it would become";
+  EXPECT_FALSE(keeper.put_list(list("zone_new", {}), false).ok());
+  EXPECT_EQ(keeper.lists()->find("bad")->items.size(), 1u);
+  EXPECT_EQ(*keeper.put_list(list("bad", {}), true, true), 2u);
+  EXPECT_TRUE(keeper.put_list(list("other", {}), false).ok());
+}
+
 TEST_F(ListKeeperTest, NewListsHavePlainNamesAndOldOnesStay) {
   ASSERT_TRUE(catalog->put(Keyspace::lists, "old name", "1\t4\t5\tOld name\n10.0.0.1", catalog::Sync::no).ok());
   ListKeeper keeper(*catalog, clock);
