@@ -264,11 +264,12 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
     book.settle(*rule, groups.settled_before(), now, on_change);
     if (progress) progress(hours.share());
   }
-  // Windows that lie in the range whole, the last one included, also where no flow came at their end; what goes on behind it is not known to
-  // have ended.
+  // Windows that lie in the range whole, the last one included, also where no flow came at their end; what may go on behind it, or behind the
+  // last flow where the range has no end, is not known to have ended.
   RunState run(request, context);
   Worker worker(run);
   SLUICE_TRY(groups.advance(range.to == kTimestampMax ? out.range.to + rule->window() : std::min(range.to, kLatest), worker, on_finding));
+  if (range.to != kTimestampMax) book.settle(*rule, groups.settled_before(), now, on_change);
   out.windows = groups.stats();
   if (progress) progress(1);
   return finish();

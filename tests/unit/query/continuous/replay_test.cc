@@ -179,6 +179,13 @@ TEST(Replay, SaysWhenTheWatermarkDecided) {
   // Ten ports are there at the second answer.
   EXPECT_EQ(of("every 10s over 1m", "").front(), (std::pair<DurationNs, DurationNs>{20 * kSecond, 160 * kSecond}));
   EXPECT_EQ(of("every 10s over 1m grace 5m", "").front(), (std::pair<DurationNs, DurationNs>{320 * kSecond, 460 * kSecond}));
+  // What may go on behind the range, or behind the last flow, is not known to have ended.
+  const auto rule = rule_of("create rule scan as proto == tcp | stats ports = dcount(dst_port) by src_ip window 1m | where ports >= 10 alert by src_ip");
+  for (const auto& [to, ended] : std::vector<std::pair<TimestampNs, DurationNs>>{{11 * kMinute, -1}, {12 * kMinute, 12 * kMinute}, {kDay, 12 * kMinute}}) {
+    const auto replayed = replay(rule, {stored.first + 5 * kMinute, stored.first + to}, {}, stored.context);
+    ASSERT_TRUE(replayed.ok());
+    EXPECT_EQ(moments(replayed->alerts, stored.first), (Moments{{11 * kMinute, ended}})) << to;
+  }
   // What is open is decided now.
   stored.clock.set(stored.first + 30 * kSecond);
   EXPECT_EQ(of("", "window 1m").front().first, 30 * kSecond);
