@@ -87,7 +87,9 @@ extern const FunctionSpec kExtract{
       if (!pattern || !std::holds_alternative<std::string>(pattern->data)) return wrong_argument("extract", 1, "a regular expression");
       if (args.size() > 2 && (!args[2]->constant() || !std::holds_alternative<uint64_t>(args[2]->constant()->data)))
         return wrong_argument("extract", 2, "a group number");
-      SLUICE_TRY(Regex::compile(std::get<std::string>(pattern->data), false));
+      SLUICE_ASSIGN(const Regex regex, Regex::compile(std::get<std::string>(pattern->data), false));
+      if (args.size() > 2 && std::get<uint64_t>(args[2]->constant()->data) > regex.groups())
+        return Error{ErrorCode::parse, "this regular expression has " + std::to_string(regex.groups()) + (regex.groups() == 1 ? " group" : " groups") + ", counted from 1"};
       return Type::of(LogicalType::string);
     },
     [](std::span<const NodePtr> nodes, std::span<const ColumnPtr> args, size_t rows, const Type&, EvalContext& context) {

@@ -6,6 +6,8 @@
 //   unordered       the same, rows in any order
 //   error           FlowQL up to "----", then "line:column message", the hint on a line of its own if there is one, and the place
 //                   as it is shown: the line of the query, and the mark below it
+// "param NAME VALUE" before the text of a query gives $NAME that value; a second one of the same name makes a list of them. Lines
+// "! TEXT" behind an answer are its warnings, all of them and in their order; an answer without such lines may have any.
 // Lines beginning with # between sections are comments.
 
 #include <gtest/gtest.h>
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "query/context_table.h"
@@ -33,6 +36,8 @@ namespace fs = std::filesystem;
 struct Section {
   std::string kind, text, expected;
   size_t line = 0;
+  std::map<std::string, query::ParameterValue> parameters;
+  std::string warnings;
 };
 
 std::vector<Section> read_sections(const fs::path& path) {
@@ -44,7 +49,9 @@ std::vector<Section> read_sections(const fs::path& path) {
   while (std::getline(in, line)) {
     ++number;
     if (line == "flows" || line == "query" || line == "unordered" || line == "error") {
-      sections.push_back({line, "", "", number});
+      Section& section = sections.emplace_back();
+      section.kind = line;
+      section.line = number;
       in_expected = false;
     } else if (line == "----" && !sections.empty()) {
       in_expected = true;
@@ -52,6 +59,13 @@ std::vector<Section> read_sections(const fs::path& path) {
       continue;
     } else if (line.empty()) {
       continue;  // blank lines part sections for the eye; no query or answer needs one
+    } else if (!in_expected && line.starts_with("param ")) {
+      const size_t name = line.find(' ') + 1, value = line.find(' ', name);
+      auto& parameter = sections.back().parameters[line.substr(name, value - name)];
+      parameter.values.push_back(value == std::string::npos ? "" : line.substr(value + 1));
+      parameter.is_list = parameter.values.size() > 1;
+    } else if (in_expected && line.starts_with("! ")) {
+      sections.back().warnings += line + "\n";
     } else {
       (in_expected ? sections.back().expected : sections.back().text) += line + "\n";
     }
@@ -230,7 +244,7 @@ class World {
     }
   }
 
-  std::optional<query::QueryError> ask(const std::string& text, TextSink& sink, query::QuerySummary& summary) {
+  std::optional<query::QueryError> ask(const Section& section, TextSink& sink, query::QuerySummary& summary) {
     const store::Snapshot snapshot = store_->snapshot();
     query::InlineExecutor inline_executor;
     ThreadExecutor threads;
@@ -245,7 +259,8 @@ class World {
     context.table_writer = &tables_;
     context.may_define = true;
     query::QueryRequest request;
-    request.text = text.substr(0, text.find_last_not_of('\n') + 1);  // so that an end is at the end of a line
+    request.text = section.text.substr(0, section.text.find_last_not_of('\n') + 1);  // so that an end is at the end of a line
+    request.parameters = section.parameters;
     request.options = way_.options;
     if (way_.blocks) {
       request.from = kFlowsBegin;
@@ -309,7 +324,7 @@ TEST_P(Golden, AnswersAreEqual) {
     ++questions;
     TextSink sink;
     query::QuerySummary summary;
-    const auto error = world.ask(s.text, sink, summary);
+    const auto error = world.ask(s, sink, summary);
     if (s.kind == "error") {
       ASSERT_TRUE(error) << s.text;
       std::string said = (error->span ? std::to_string(error->span->line) + ":" + std::to_string(error->span->column) : "-") + " " + error->message + "\n";
@@ -324,6 +339,10 @@ TEST_P(Golden, AnswersAreEqual) {
         EXPECT_EQ(sorted_rows(got), sorted_rows(s.expected)) << s.text;
       else
         EXPECT_EQ(got, s.expected) << s.text;
+      if (s.warnings.empty()) continue;
+      std::string warned;
+      for (const std::string& w : summary.warnings) warned += "! " + w + "\n";
+      EXPECT_EQ(warned, s.warnings) << s.text;
     }
   }
   EXPECT_GT(questions, 0u) << "a golden file without questions tests nothing";
