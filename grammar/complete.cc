@@ -28,6 +28,8 @@ const StageWords kStageWords[] = {
     {"join", {"inner", "left", "anti", "semi", "("}, {"on"}},
     {"lookup", {}, {"on", "as of", "prefix"}},
     {"stitch", {"within"}, {"within"}},
+    {"dedup", {"by", "within"}, {"within"}},
+    {"sessions", {"by"}, {"gap"}},
     {"compare", {"to"}, {}},
     {"baseline", {}, {"by", "every", "over", "seasonal"}},
     {"first_seen", {}, {"lookback"}},

@@ -8,7 +8,7 @@ namespace {
 constexpr std::string_view kStages[] = {
     "where",  "extend",  "select",   "drop",    "rename",     "stats",  "top",     "timeseries", "sort",   "limit",
     "tail",   "sample",  "distinct", "render",  "join",       "lookup", "stitch",  "dedup",      "compare", "baseline",
-    "absent", "beacons", "sequence", "first_seen", "reach",
+    "absent", "beacons", "sequence", "first_seen", "reach",  "sessions",
 };
 
 // Word, and what it is here.

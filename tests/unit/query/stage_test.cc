@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <set>
 
+#include "grammar/words.h"
 #include "query/beacon_score.h"
 #include "query/key_index.h"
 #include "query/limits.h"
@@ -134,6 +135,14 @@ TEST_F(StageTest, HostileArgumentsAreRefusedInTheirPlace) {
       EXPECT_FALSE(error->message.empty()) << text;
     }
   EXPECT_GT(refused, 1'000u);
+}
+
+// A query may begin with any stage: the parser knows the names of all, and knows none that is nobody's.
+TEST_F(StageTest, TheParserKnowsTheStagesThatThereAre) {
+  std::set<std::string_view> known(grammar::stage_names().begin(), grammar::stage_names().end()), there;
+  for (const PlainStage& stage : plain_stages()) there.insert(stage.name);
+  for (const StageSpec* stage : stages()) there.insert(stage->name);
+  EXPECT_EQ(known, there);
 }
 
 TEST_F(StageTest, PlansShowWhatIsAskedFirst) {

@@ -5,8 +5,8 @@ import type { TimeRange } from '@grafana/data';
 export const languageId = 'flowql';
 
 const stages =
-  'where extend select drop rename stats top timeseries sort limit tail sample distinct render dedup join first_seen compare absent stitch sequence reach beacons baseline lookup'.split(' ');
-const words = 'from by every with others fill spread as asc desc nulls first last since between at active and or not in is has contains starts_with ends_with matches true false null explain analyze show replay over window slide then within min lookback for expected to on inner left semi anti seasonal'.split(' ');
+  'where extend select drop rename stats top timeseries sort limit tail sample distinct render dedup join first_seen compare absent stitch sequence reach beacons baseline lookup sessions'.split(' ');
+const words = 'from by every with others fill spread as asc desc nulls first last since between at active and or not in is has contains starts_with ends_with matches true false null explain analyze show replay over window slide gap then within min lookback for expected to on inner left semi anti seasonal'.split(' ');
 
 /** Colours for what stands in the editor. What a text means is the server's to say: this only paints. */
 const tokens: monacoTypes.languages.IMonarchLanguage = {
