@@ -87,8 +87,13 @@ PredicatePtr Binder::bind_condition(const g::Expr& expr) {
     NodePtr node = bind_value(*null->operand);
     return node ? make_test(std::move(node), NullTest{!null->negated}) : nullptr;
   }
+  if (expr.as<g::Parameter>()) {  // read as the type that its place wants
+    const auto value = constant_of(expr, Type::of(LogicalType::boolean));
+    return value ? make_predicate(std::get<uint64_t>(value->data) != 0) : nullptr;
+  }
   NodePtr node = bind_value(expr);
   if (!node) return nullptr;
+  if (node->constant() && node->constant()->is_null()) return make_predicate(false);
   if (node->type.logical != LogicalType::boolean)
     if (const auto* name = expr.as<g::Name>(); name && find_aggregate(lower_case(name->text())) && plan_.operators.empty())
       return fail(expr.span, "this is " + std::string(to_string(class_of(node->type.logical))) + ", where a condition is wanted",

@@ -190,7 +190,7 @@ NodePtr Binder::bind_parameter_value(const g::Parameter& p, const g::Span& span)
   const ParameterValue* value = parameter(p, span);
   if (!value) return nullptr;
   if (value->values.size() != 1) return fail(span, "'$" + p.name + "' must be one value here");
-  // Without a type to read it as, by its looks: a number, a duration, a time, an address; else text.
+  // Without a type to read it as, by its looks: a number or size, a duration, a time, an address; else text.
   const std::string& text = value->values[0];
   for (const LogicalType type : {LogicalType::float64, LogicalType::duration, LogicalType::timestamp, LogicalType::ip})
     if (auto v = text_value(text, Type::of(type))) {
@@ -325,6 +325,13 @@ NodePtr Binder::bind_call(const g::Call& call, const g::Span& span) {
     // service(443, tcp): a protocol's name, where no column is called that.
     if (const auto* word = a->as<g::Name>(); word && name == "service" && args.size() == 1 && !word->quoted && word->parts.size() == 1 && !find_name(*word))
       if (const auto number = word_value(word->parts[0], Type::of(LogicalType::protocol))) node = make_constant(Value::uint(*number));
+    // A parameter that stands for a condition says true or false.
+    const bool condition = (name == "if" && args.empty()) || (name == "case" && args.size() % 2 == 0 && args.size() + 1 < call.arguments.size());
+    if (!node && condition && a->as<g::Parameter>()) {
+      PredicatePtr p = bind_condition(*a);
+      if (!p) return nullptr;
+      node = make_predicate_node(std::move(p));
+    }
     if (!node) node = bind_value(*a);
     if (!node) return nullptr;
     args.push_back(std::move(node));

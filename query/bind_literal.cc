@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "grammar/literals.h"
 #include "grammar/nearest.h"
 #include "query/bind.h"
 #include "query/watch_list.h"
@@ -85,6 +86,8 @@ std::optional<Value> Binder::text_value(std::string_view text, const Type& type)
         if (*d == std::floor(*d) && std::fabs(*d) < 9e18) return Value::int64(static_cast<int64_t>(*d));
         return Value::float64(*d);
       }
+      if (const auto bytes = g::read_size(text)) return Value::uint(*bytes);
+      if (const auto rate = g::read_bit_rate(text)) return Value::uint(*rate);
       return std::nullopt;
     case TypeClass::text: return Value::text(std::string(text));
     case TypeClass::address:
