@@ -1,6 +1,7 @@
 // Functions of text.
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 #include "query/function.h"
 #include "query/growth.h"
@@ -162,7 +163,7 @@ extern const FunctionSpec kProtocolName{
       return out;
     }};
 extern const FunctionSpec kFormatBytes{
-    "format_bytes", "format_bytes(bytes)", "A byte count for people: 1.5 GiB", 1, 1,
+    "format_bytes", "format_bytes(bytes)", "A byte count for people, in powers of 1000: 1.5 GB", 1, 1,
     [](std::span<const NodePtr> args) -> Result<Type> {
       if (!is_number(args[0]->type.logical)) return wrong_argument("format_bytes", 0, "a number");
       return Type::of(LogicalType::string);
@@ -175,12 +176,13 @@ extern const FunctionSpec kFormatBytes{
           out.append_null();
           continue;
         }
-        constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+        // As networks count, and as the prompt, the console and Grafana write it.
+        constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
         double v = values[i];
         size_t unit = 0;
-        while (std::fabs(v) >= 1024 && unit + 1 < std::size(kUnits)) v /= 1024, ++unit;
+        while (std::fabs(v) >= 999.5 && unit + 1 < std::size(kUnits)) v /= 1000, ++unit;
         char text[48];
-        std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", v, kUnits[unit]);
+        std::snprintf(text, sizeof text, unit == 0 || std::fabs(v) >= 99.95 ? "%.0f %s" : "%.1f %s", v, kUnits[unit]);
         out.append_string(text);
       }
       return out;

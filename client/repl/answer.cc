@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <stdexcept>
 
@@ -339,15 +340,16 @@ std::string with_thousands(uint64_t n) {
 }
 
 std::string human_bytes(uint64_t n) {
-  constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
   double v = static_cast<double>(n);
   size_t u = 0;
-  while (v >= 1000 && u < 5) {
+  // Where the digits that are shown would say 1000, the next unit says 1.0.
+  while (v >= 999.5 && u + 1 < std::size(kUnits)) {
     v /= 1000;
     ++u;
   }
   char buffer[32];
-  std::snprintf(buffer, sizeof buffer, u == 0 || v >= 100 ? "%.0f %s" : "%.1f %s", v, units[u]);
+  std::snprintf(buffer, sizeof buffer, u == 0 || v >= 99.95 ? "%.0f %s" : "%.1f %s", v, kUnits[u]);
   return buffer;
 }
 

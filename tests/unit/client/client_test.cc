@@ -240,6 +240,9 @@ TEST_F(ClientTest, WritesNumbersForPeople) {
   EXPECT_EQ(with_thousands(1234567), "1,234,567");
   EXPECT_EQ(human_bytes(999), "999 B");
   EXPECT_EQ(human_bytes(1'500'000), "1.5 MB");
+  EXPECT_EQ(human_bytes(99'960), "100 kB");
+  EXPECT_EQ(human_bytes(999'600), "1.0 MB");  // and not "1000 kB"
+  EXPECT_EQ(human_bytes(UINT64_MAX), "18.4 EB");
 }
 
 }  // namespace
