@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <stdexcept>
+#include <utility>
 
 #include "client/repl/limits.h"
 
@@ -52,6 +53,9 @@ std::string duration_text(double ms) {
   return buffer;
 }
 
+// As FlowQL names them, and takes them (IANA's numbers); others stay numbers.
+constexpr std::pair<int, const char*> kProtocols[] = {{1, "icmp"}, {2, "igmp"}, {6, "tcp"}, {17, "udp"}, {47, "gre"}, {50, "esp"}, {51, "ah"}, {58, "icmpv6"}, {89, "ospf"}, {132, "sctp"}};
+
 Cell cell_of(const json& value, const AnswerColumn& column) {
   Cell cell;
   if (value.is_null()) {
@@ -80,6 +84,9 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
   } else {
     if (value.is_number()) cell.number = value.get<double>();
     cell.text = printable(value.dump());
+    if ((column.name == "protocol" || column.name == "proto") && column.type == "uint")
+      for (const auto& [number, name] : kProtocols)
+        if (cell.number == number) cell.text = name;
   }
   return cell;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -18,8 +19,8 @@ using nlohmann::json;
 
 // Room that values of a type mostly take, so that lines stand below each other from the first on.
 size_t usual_width(const AnswerColumn& column) {
-  if (column.type == "timestamp") return 24;
-  if (column.type == "ip") return 15;
+  if (column.type == "timestamp") return 8;
+  if (column.type == "ip") return 13;  // 192.168.10.57; longer ones widen it
   if (column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration") return 6;
   return 4;
 }
@@ -35,8 +36,17 @@ void put(std::string& out, std::string_view text, size_t width, bool right) {
 }
 
 void note(const Terminal& terminal, const std::string& text) {
-  std::printf("%s%s%s\n", terminal.colour ? "\x1b[2m" : "", for_locale(text).c_str(), terminal.colour ? "\x1b[0m" : "");
+  for (const std::string& line : terminal.width > 20 ? wrapped(text, terminal.width, 2) : std::vector<std::string>{text})
+    std::printf("%s%s%s\n", terminal.colour ? "\x1b[2m" : "", for_locale(line).c_str(), terminal.colour ? "\x1b[0m" : "");
   std::fflush(stdout);
+}
+
+std::string utc_day() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char day[16];
+  return {day, std::strftime(day, sizeof day, "%Y-%m-%d", &utc)};
 }
 
 }  // namespace
@@ -56,10 +66,12 @@ std::string EndlessTable::head() const {
   return colour_ ? "\x1b[1m" + fit(out) + "\x1b[0m" : fit(out);
 }
 
-std::string EndlessTable::line(const std::vector<Cell>& row) {
+std::string EndlessTable::line(const std::vector<Cell>& row, std::string_view today) {
   std::string out;
   for (size_t i = 0; i < columns_.size() && i < row.size(); ++i) {
-    const std::string_view text = row[i].null ? std::string_view("-") : row[i].text;
+    std::string_view text = row[i].null ? std::string_view("-") : row[i].text;
+    // 2026-11-20T08:14:01.512Z: what has just come in is mostly of today, and a line has better use for the room.
+    if (columns_[i].type == "timestamp" && text.size() >= 20 && text.starts_with(today) && text[10] == 'T') text = text.substr(11, 8);
     widths_[i] = std::max(widths_[i], display_width(text));
     put(out, text, widths_[i], is_number(columns_[i]));
   }
@@ -97,14 +109,15 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
         if (!table) {
           columns = now;
           table.emplace(columns, terminal.width, terminal.colour);
-          note(terminal, "flows as they come in; Ctrl-C ends it");
+          note(terminal, "flows as they come in, times of today in UTC to the second; Ctrl-C ends it");
           std::printf("%s\n", for_locale(table->head()).c_str());
         }
       } else if (event.name == "rows" && table) {
         std::vector<std::vector<Cell>> rows;
         if (!read_rows(event.data, columns, rows, why)) return false;
         flows += rows.size();
-        for (const auto& row : rows) std::printf("%s\n", for_locale(table->line(row)).c_str());
+        const std::string today = utc_day();
+        for (const auto& row : rows) std::printf("%s\n", for_locale(table->line(row, today)).c_str());
       } else if (event.name == "dropped" || event.name == "lost" || event.name == "gap") {
         const json data = json::parse(event.data, nullptr, false);
         const auto said = [&](const char* key) { return data.is_object() && data.contains(key) && data[key].is_string() ? printable(data[key].get<std::string>()) : std::string(); };
@@ -114,7 +127,7 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
         else if (event.name == "lost")
           note(terminal, "… " + with_thousands(count) + " flows went by unseen: " + said("reason"));
         else
-          note(terminal, "… what came in between is not known: " + said("reason"));
+          note(terminal, "… there is a gap: " + said("reason"));
       } else if (event.name == "error") {
         ended = true;
         why = read_error(event.data, 200).message;

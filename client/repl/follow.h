@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/repl/answer.h"
@@ -17,7 +18,8 @@ class EndlessTable {
   // `width` 0: as wide as it needs.
   EndlessTable(const std::vector<AnswerColumn>& columns, size_t width, bool colour);
   std::string head() const;
-  std::string line(const std::vector<Cell>& row);
+  // Times of `today` ("2026-11-20", UTC) as their clock, to the second; others as they are.
+  std::string line(const std::vector<Cell>& row, std::string_view today);
 
  private:
   std::string fit(std::string line) const;

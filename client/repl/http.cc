@@ -116,6 +116,7 @@ Response Http::send(const Request& request, const std::function<bool(std::string
   if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && transfer.sink_stopped)) return response;
 
   response.failure_text = error_text[0] ? error_text : curl_easy_strerror(code);
+  if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING) response.failure_text = "the server broke it off";
   response.refused = code == CURLE_COULDNT_CONNECT;
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:

@@ -194,6 +194,15 @@ struct LineEditor::State {
       const int c = s.byte(n == 0 ? std::function<void()>([&] { s.draw_now(); }) : nullptr);
       if (c < 0) return -1;
       s.below.clear();
+      if (n == 0) {
+        // The blank behind a completed word is there already; who types one means that one.
+        const bool has_it = c == ' ' && !s.spaced_text.empty() && s.text() == s.spaced_text && s.at_end();
+        s.spaced_text.clear();
+        if (has_it) {
+          n = -1;
+          continue;
+        }
+      }
       const char b = static_cast<char>(c);
       const size_t length = std::mbrtowc(out, &b, 1, &state);
       if (length == static_cast<size_t>(-2) && n < 8) continue;
@@ -320,6 +329,7 @@ struct LineEditor::State {
       std::string put = common;
       if (!put.empty() && put.back() != '(' && put.back() != ' ' && (here >= now.size() || now[here] != ' ')) put += ' ';
       replace_part(chosen_offset, put);
+      if (put.ends_with(' ')) spaced_text = text();
       completion.items.clear();
       return CC_REFRESH;
     }
@@ -342,6 +352,7 @@ struct LineEditor::State {
     below = completion_lines(completion.items, chosen, v.width, colour);
   }
   std::string typed_part, completed_text;
+  std::string spaced_text;  // the text that completing ended with a blank, until another key comes
 
   // Ctrl-R: the latest question with what is typed in it, older ones by Ctrl-R.
   static unsigned char on_search(EditLine* e, int) { return of(e)->search(); }

@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -29,6 +31,15 @@ namespace sluice::client {
 namespace {
 
 using nlohmann::json;
+
+// Of tables with more columns than a window has room for, those that tell how things are; \d is a look, and `show` tells all.
+constexpr std::array<std::string_view, 2> kOverviews[] = {
+    {"sources", "select name, bodies, bytes, accepted, rejected, skipped_data, failed, warning"},
+    {"exporters", "select exporter_ip, name, formats, flows, lost, bad_packets, clock_skew, silent = now() - last_seen"},
+    {"segments", "sort first desc | select first, last, rows, bytes, damaged"},
+    {"rules", "sort alerts desc, name | select name, severity, state, alerts, open = open_alerts, flows, note"},
+    {"alerts", "select ts, severity, state, rule, message"},
+};
 
 constexpr std::string_view kPrompt = "sluice> ", kMore = "     -> ";
 
@@ -316,7 +327,10 @@ class Repl {
       tables.remove_prefix(std::min(tables.size(), end + 1));
     }
     if (table) {
-      ask("show " + rest, plain, false, nullptr, false);
+      const auto* whole = std::find_if(std::begin(kOverviews), std::end(kOverviews), [&](const auto& o) { return o[0] == rest; });
+      const bool is_part = whole != std::end(kOverviews);
+      ask("show " + rest + (is_part ? " | " + std::string((*whole)[1]) : ""), plain, false, nullptr, false);
+      if (is_part) std::printf("`show %s` tells more of each\n", rest.c_str());
     } else if (rest.empty()) {
       ask("show columns | select name, type, doc", plain, false, nullptr, false);
     } else {

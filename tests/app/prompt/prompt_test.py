@@ -319,7 +319,7 @@ def main():
 
         terminal.type("stats n = count(), b = sum(bytes) by proto")
         screen = terminal.wait(r"1 row in")
-        check("answers with a table and an account", re.search(r"^\s*6\s+3\s+95060\s*$", screen, re.M) is not None and "1 row in" in screen, screen)
+        check("answers with a table and an account", re.search(r"^\s*tcp\s+3\s+95060\s*$", screen, re.M) is not None and "1 row in" in screen, screen)
 
         terminal.type("from flows |")
         terminal.wait(r"->\s*$")
@@ -332,7 +332,7 @@ def main():
         terminal.key("Tab")
         screen = terminal.wait(r"^sluice> where dst_port")
         check("TAB completes a column", "sluice> where dst_port" in screen, screen)
-        terminal.type("== 22 | select src_ip, action")
+        terminal.type(" == 22 | select src_ip, action")  # the blank is there already, and is not doubled
         screen = terminal.wait(r"203\.0\.113\.9")
         check("the completed question is answered", re.search(r"203\.0\.113\.9\s+reject", screen) is not None, screen)
 
@@ -358,6 +358,11 @@ def main():
         terminal.type("\\d vlan")
         screen = terminal.wait(r"inner_vlan")
         check("\\d lists columns by a part of their name", "inner_vlan" in screen, screen)
+
+        terminal.clear()
+        terminal.type("\\d sources")
+        screen = terminal.wait(r"tells more of each")
+        check("\\d of a table is a look that fits the window, and says how to have all", re.search(r"^name +bodies +bytes +accepted .*$", screen, re.M) is not None and re.search(r"^aws_vpc +\d", screen, re.M) is not None, screen)
 
         def run(*args, text=None):
             return subprocess.run([f"{bin_folder}/sluice", *args], env=dict(os.environ, **env), capture_output=True, text=True, input=text)

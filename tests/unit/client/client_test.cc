@@ -3,6 +3,7 @@
 #include <clocale>
 
 #include "client/repl/answer.h"
+#include "client/repl/follow.h"
 #include "client/repl/header_lines.h"
 #include "client/repl/question.h"
 #include "client/repl/table.h"
@@ -243,6 +244,26 @@ TEST_F(ClientTest, WritesNumbersForPeople) {
   EXPECT_EQ(human_bytes(99'960), "100 kB");
   EXPECT_EQ(human_bytes(999'600), "1.0 MB");  // and not "1000 kB"
   EXPECT_EQ(human_bytes(UINT64_MAX), "18.4 EB");
+}
+
+TEST_F(ClientTest, ALineOfATailSpendsItsRoomOnWhoSpokeWithWhom) {
+  EndlessTable table({{"flow_end", "timestamp", ""}, {"src_ip", "ip", ""}, {"protocol", "uint", ""}}, 80, false);
+  EXPECT_EQ(table.head(), "flow_end  src_ip         protocol");
+  EXPECT_EQ(table.line({{"2026-11-20T08:14:01.512Z"}, {"10.0.0.5"}, {"tcp"}}, "2026-11-20"), "08:14:01  10.0.0.5            tcp");
+  // Of another day the whole time, and the lines that follow stand below it.
+  EXPECT_EQ(table.line({{"2026-11-19T23:59:59Z"}, {"10.0.0.5"}, {"udp"}}, "2026-11-20"), "2026-11-19T23:59:59Z  10.0.0.5            udp");
+  EXPECT_EQ(table.line({{"2026-11-20T08:14:02Z"}, {"10.0.0.5"}, {"udp"}}, "2026-11-20"), "08:14:02              10.0.0.5            udp");
+  EXPECT_EQ(table.line({{"", true}, {"", true}, {"", true}}, "2026-11-20"), "-                     -                     -");
+}
+
+TEST_F(ClientTest, ProtocolsHaveTheirNames) {
+  std::string why;
+  const auto answer = read_answer(R"({"columns":[{"name":"protocol","type":"uint"},{"name":"n","type":"uint"}],"rows":[[6,6],[253,17],[null,1]],"warnings":[],"stats":{}})", why);
+  ASSERT_TRUE(answer) << why;
+  EXPECT_EQ(answer->rows[0][0].text, "tcp");
+  EXPECT_EQ(answer->rows[0][1].text, "6");
+  EXPECT_EQ(answer->rows[1][0].text, "253");
+  EXPECT_TRUE(answer->rows[2][0].null);
 }
 
 }  // namespace
