@@ -1,10 +1,6 @@
 #include "query/continuous/groups.h"
 
-#include <algorithm>
-#include <numeric>
 #include <utility>
-
-#include "query/continuous/key_history.h"
 
 namespace sluice::query::continuous {
 
@@ -56,32 +52,16 @@ size_t GroupStates::byte_size() const {
 Groups::Groups(const GroupSpec& spec) : spec_(spec), table_(key_types(spec)), states_(spec) { states_.resize(1); }
 
 void Groups::push(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched) {
-  known_ = {};
+  known_.forget();
   push_sides(rows, context, touched);
 }
 
 uint64_t Groups::push_known(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched, LostGroups& lost) {
-  if (known_.size() != table_.size()) find_known(context);
   left_out_ = 0;
   lost_ = &lost;
   push_sides(rows, context, touched);
   lost_ = nullptr;
   return left_out_;
-}
-
-void Groups::find_known(EvalContext& context) {
-  constexpr size_t kPiece = 65'536;
-  known_.clear();
-  known_.reserve(table_.size());
-  std::vector<uint32_t> groups;
-  for (size_t from = 0; from < table_.size(); from += groups.size()) {
-    groups.resize(std::min(kPiece, table_.size() - from));
-    std::iota(groups.begin(), groups.end(), static_cast<uint32_t>(from));
-    std::vector<ColumnPtr> keys;
-    for (size_t k = 0; k < spec_.keys.size(); ++k) keys.push_back(keep(table_.keys(k, groups), context));
-    for (size_t i = 0; i < groups.size(); ++i) known_.push_back(KeyHistory::fingerprint(keys, i));
-  }
-  std::sort(known_.begin(), known_.end());
 }
 
 void Groups::push_sides(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched) {
@@ -112,14 +92,7 @@ void Groups::push_sides(const Chunk& rows, EvalContext& context, std::vector<uin
 
 void Groups::push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched) {
   if (lost_ && !keys.empty()) {
-    std::vector<uint32_t> stay;
-    for (uint32_t row = 0; row < rows.rows; ++row) {
-      const uint64_t key = KeyHistory::fingerprint(keys, row);
-      if (std::binary_search(known_.begin(), known_.end(), key))
-        stay.push_back(row);
-      else
-        lost_->add(key);
-    }
+    const std::vector<uint32_t> stay = known_.admit(table_, keys, rows.rows, 0, context, [&](uint32_t, uint64_t key) { lost_->add(key); });
     if (stay.size() < rows.rows) {
       left_out_ += rows.rows - stay.size();
       if (stay.empty()) return;
@@ -154,7 +127,7 @@ Chunk Groups::rows(std::span<const uint32_t> groups, EvalContext& context) const
 }
 
 size_t Groups::byte_size() const {
-  return table_.byte_size() + known_.capacity() * sizeof(uint64_t) + numbers_.capacity() * sizeof(uint32_t) + states_.byte_size();
+  return table_.byte_size() + known_.byte_size() + numbers_.capacity() * sizeof(uint32_t) + states_.byte_size();
 }
 
 }  // namespace sluice::query::continuous

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "query/continuous/known_keys.h"
 #include "query/continuous/lost_groups.h"
 #include "query/group.h"
 
@@ -47,13 +48,12 @@ class Groups {
  private:
   void push_sides(const Chunk& rows, EvalContext& context, std::vector<uint32_t>* touched);
   void push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched);
-  void find_known(EvalContext& context);
 
   const GroupSpec& spec_;
   GroupTable table_;
   GroupStates states_;
   std::vector<uint32_t> numbers_;
-  std::vector<uint64_t> known_;   // fingerprints of the groups, in order; as of push_known()
+  KnownKeys known_;  // for push_known()
   LostGroups* lost_ = nullptr;    // while push_known() runs
   uint64_t left_out_ = 0;
 };

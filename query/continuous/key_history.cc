@@ -6,16 +6,6 @@
 #include "query/group.h"
 
 namespace sluice::query::continuous {
-namespace {
-
-// Where the bits of a key are: four places out of two halves of its fingerprint (Kirsch and Mitzenmacher, 2006).
-template <typename F>
-void each_bit(uint64_t key, F f) {
-  const uint64_t step = (key >> 32) | 1;
-  for (uint64_t i = 0, at = key; i < 4; ++i, at += step * 0x9e3779b97f4a7c15ull) f((at ^ at >> 29) % limits::kRuleKeySketchBits);
-}
-
-}  // namespace
 
 uint64_t KeyHistory::fingerprint(std::span<const ColumnPtr> columns, size_t row) {
   uint64_t h = 0x9e3779b97f4a7c15ull;
@@ -28,8 +18,7 @@ uint64_t KeyHistory::fingerprint(std::span<const ColumnPtr> columns, size_t row)
 }
 
 void KeyHistory::sketch(uint64_t key, TimestampNs window) {
-  Bits& bits = eighths_.try_emplace(bin_start(window, eighth()), limits::kRuleKeySketchBits / 64, 0).first->second;
-  each_bit(key, [&](uint64_t bit) { bits[bit / 64] |= uint64_t{1} << (bit % 64); });
+  eighths_.try_emplace(bin_start(window, eighth()), limits::kRuleKeySketchBits).first->second.add(key);
 }
 
 void KeyHistory::keep(uint64_t key, TimestampNs window) {
@@ -54,14 +43,8 @@ bool KeyHistory::seen(uint64_t key, TimestampNs from, TimestampNs before) const 
   for (auto it = recent_.lower_bound(from); it != recent_.end() && it->first < before; ++it)
     if (it->second.contains(key)) return true;
   if (is_sketch_) {
-    for (const auto& sketched : eighths_) {
-      const TimestampNs start = sketched.first;
-      const Bits& bits = sketched.second;
-      if (start + eighth() <= from || start >= before) continue;
-      bool all = true;
-      each_bit(key, [&](uint64_t bit) { all = all && (bits[bit / 64] >> (bit % 64) & 1) != 0; });
-      if (all) return true;
-    }
+    for (const auto& [start, keys] : eighths_)
+      if (start + eighth() > from && start < before && keys.may_have(key)) return true;
     return false;
   }
   const auto at = latest_.find(key);

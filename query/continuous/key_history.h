@@ -6,8 +6,8 @@
 //
 // Keys are 64 well-mixed bits (fingerprint()): of two million keys, one that is new is taken for a known one with a chance of 10^-13.
 //
-// Memory is bounded. Up to limits::kRuleKeysMax keys are exact. Beyond, settled windows become Bloom filters, one for each eighth of the
-// look-back (limits::kRuleKeySketchBits each, 4 bits set a key): a key may then be taken for known that is not (1% of the time at
+// Memory is bounded. Up to limits::kRuleKeysMax keys are exact. Beyond, settled windows become filters (key_filter.h), one for each eighth of the
+// look-back (limits::kRuleKeySketchBits each): a key may then be taken for known that is not (1% of the time at
 // 7 million keys an eighth), or that was seen up to an eighth longer ago than the look-back; none is taken for new that was seen.
 //
 // Thread rule: one thread at a time.
@@ -18,6 +18,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "query/continuous/key_filter.h"
 #include "query/continuous/limits.h"
 #include "query/expression.h"
 
@@ -39,7 +40,6 @@ class KeyHistory {
   static uint64_t fingerprint(std::span<const ColumnPtr> columns, size_t row);
 
  private:
-  using Bits = std::vector<uint64_t>;
   void keep(uint64_t key, TimestampNs window);
   void sketch(uint64_t key, TimestampNs window);
   DurationNs eighth() const { return std::max<DurationNs>(1, lookback_ / 8); }
@@ -50,7 +50,7 @@ class KeyHistory {
   std::map<TimestampNs, std::unordered_set<uint64_t>> recent_;  // by window, from the frontier on
   std::unordered_map<uint64_t, TimestampNs> latest_;            // before the frontier
   bool is_sketch_ = false;
-  std::map<TimestampNs, Bits> eighths_;                         // by start; instead of latest_
+  std::map<TimestampNs, KeyFilter> eighths_;                    // by start; instead of latest_
 };
 
 }  // namespace sluice::query::continuous

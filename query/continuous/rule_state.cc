@@ -36,7 +36,10 @@ Status RuleState::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has
     if (stay.empty()) return {};
     if (stay.size() < rows.rows) rows = rows.gather(stay, worker.eval);
   }
-  return take_rows(std::move(rows), worker, horizon, has_room, sink);
+  const Status status =
+      run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) { return take_ready(ready, worker, horizon, has_room, sink); });
+  stats_.overflow = stats_.overflow || worker.eval.overflow;
+  return status;
 }
 
 std::unique_ptr<RuleState> make_state(RulePtr rule, const Resume& from, bool keeps_settled) {

@@ -101,8 +101,8 @@ class RuleState {
 
  protected:
   explicit RuleState(RulePtr rule);
-  // take(), without what the rule's exceptions leave out.
-  virtual Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) = 0;
+  // take(), of what the rule's exceptions and the stages in front of the grouping let through.
+  virtual Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) = 0;
   // The rows through the rule's operators [from, end).
   Status run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last);
   bool is_learned(TimestampNs begins) const { return rule_->learn == 0 || begins - rule_->learn >= known_since_; }

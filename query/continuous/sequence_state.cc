@@ -63,13 +63,6 @@ void SequenceState::set_learning(bool learns) {
     for (Found& f : key.found) f.is_told = f.is_settled = f.end.time < told_before();
 }
 
-Status SequenceState::take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
-  const Status status =
-      run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) { return take_ready(ready, worker, horizon, has_room, sink); });
-  stats_.overflow = stats_.overflow || worker.eval.overflow;
-  return status;
-}
-
 Status SequenceState::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
   stats_.rows += ready.rows;
   const auto times = ready.slots[spec_.time]->values<int64_t>();
@@ -92,6 +85,19 @@ Status SequenceState::take_ready(const Chunk& ready, Worker& worker, TimestampNs
   }
   std::vector<ColumnPtr> keys;
   for (const StageColumn& k : spec_.keys) keys.push_back(kept.size() == ready.rows ? ready.slots[k.slot] : keep(ready.slots[k.slot]->gather(kept), worker.eval));
+  // Close to the bound the table takes in no keys that there is no room for.
+  const size_t room = stats_.bytes >= limits::kRuleBytesMax ? 0 : limits::kRuleGroupsMax - std::min<size_t>(live_, limits::kRuleGroupsMax);
+  if (room < kept.size()) {
+    const auto stay = known_.admit(*table_, keys, kept.size(), room, worker.eval, [&](uint32_t, uint64_t key) {
+      ++stats_.dropped_rows;
+      lost_.add(key);
+    });
+    if (stay.size() < kept.size()) {
+      for (ColumnPtr& k : keys) k = keep(k->gather(stay), worker.eval);
+      for (size_t i = 0; i < stay.size(); ++i) kept[i] = kept[stay[i]];
+      kept.resize(stay.size());
+    }
+  }
   table_->find(keys, kept.size(), numbers_);
   keys_.resize(table_->size());
   for (size_t i = 0; i < kept.size(); ++i) {
@@ -291,20 +297,14 @@ void SequenceState::sweep(Worker& worker) {
   std::vector<uint32_t> stay, numbers, number_of(keys_.size(), UINT32_MAX);
   for (uint32_t k = 0; k < keys_.size(); ++k)
     if (keys_[k].fingerprint != 0) stay.push_back(k);
-  GroupTable table(types_of(spec_.keys));
+  GroupTable table = table_of(*table_, types_of(spec_.keys), stay, numbers, worker.eval);
   std::vector<Key> keys(stay.size());
-  constexpr size_t kPiece = 16'384;
-  for (size_t from = 0; from < stay.size(); from += kPiece) {
-    const auto piece = std::span(stay).subspan(from, std::min(kPiece, stay.size() - from));
-    std::vector<ColumnPtr> columns;
-    for (size_t k = 0; k < spec_.keys.size(); ++k) columns.push_back(keep(table_->keys(k, piece), worker.eval));
-    table.find(columns, piece.size(), numbers);
-    for (size_t i = 0; i < piece.size(); ++i) {
-      number_of[piece[i]] = numbers[i];
-      keys[numbers[i]] = std::move(keys_[piece[i]]);
-    }
+  for (size_t i = 0; i < stay.size(); ++i) {
+    number_of[stay[i]] = numbers[i];
+    keys[numbers[i]] = std::move(keys_[stay[i]]);
   }
   table_.emplace(std::move(table));
+  known_.forget();
   keys_ = std::move(keys);
   for (uint32_t& k : open_) k = number_of[k];
   std::erase(open_, UINT32_MAX);
@@ -314,7 +314,7 @@ void SequenceState::account() {
   stats_.groups = live_;
   stats_.windows = open_.size();
   if (lost_.byte_size() > 0) stats_.lost_groups = lost_.count();
-  stats_.bytes = table_->byte_size() + keys_.capacity() * sizeof(Key) + rows_kept_ * 2 * sizeof(SequenceRow) + progress_bytes_ + marks_.size() * 64;
+  stats_.bytes = table_->byte_size() + known_.byte_size() + keys_.capacity() * sizeof(Key) + rows_kept_ * 2 * sizeof(SequenceRow) + progress_bytes_ + marks_.size() * 64;
 }
 
 }  // namespace sluice::query::continuous

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "query/continuous/checkpoint.h"
+#include "query/continuous/known_keys.h"
 #include "query/continuous/lost_groups.h"
 #include "query/continuous/rule_state.h"
 #include "query/group_table.h"
@@ -64,8 +65,7 @@ class SequenceState final : public RuleState {
     const Found* found;
   };
 
-  Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
-  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
+  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   void add(Key& key, SequenceRow row);
   // Looks at the rows of a key again, as far as they have changed.
   void look_at(Key& key);
@@ -88,6 +88,7 @@ class SequenceState final : public RuleState {
   std::vector<Key> keys_;                  // by number in table_
   std::vector<uint32_t> changed_, open_;   // keys to be looked at; those with sequences that have not settled, repeats included
   size_t live_ = 0, rows_kept_ = 0, progress_bytes_ = 0;
+  KnownKeys known_;  // at the bound
   LostGroups lost_;
   std::vector<uint32_t> numbers_, masks_;
 };

@@ -66,22 +66,38 @@ void SessionGroups::read_before(TimestampNs t) {
   account();
 }
 
-Status SessionGroups::take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
-  const Status status =
-      run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) { return take_ready(ready, worker, horizon, has_room, sink); });
-  stats_.overflow = stats_.overflow || worker.eval.overflow;
-  return status;
-}
-
-Status SessionGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
-  stats_.rows += ready.rows;
+Status SessionGroups::take_ready(const Chunk& rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+  stats_.rows += rows.rows;
   if (!has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
-    stats_.dropped_rows += ready.rows;
+    stats_.dropped_rows += rows.rows;
     return {};
   }
-  const auto times = ready.slots[rule_->plan.window->time_slot]->values<int64_t>();
   std::vector<ColumnPtr> keys;
-  for (size_t k = 0; k < keys_; ++k) keys.push_back(spec_.keys[k].node->eval(ready, worker.eval));
+  for (size_t k = 0; k < keys_; ++k) keys.push_back(spec_.keys[k].node->eval(rows, worker.eval));
+  // Close to the bound the table takes in no keys that there would be no session for.
+  Chunk admitted;
+  const size_t room = stats_.bytes >= limits::kRuleBytesMax ? 0 : limits::kRuleGroupsMax - std::min<size_t>(live_, limits::kRuleGroupsMax);
+  if (room < rows.rows && !keys.empty()) {
+    const auto all_times = rows.slots[rule_->plan.window->time_slot]->values<int64_t>();
+    const auto stay = known_.admit(*table_, keys, rows.rows, room, worker.eval, [&](uint32_t row, uint64_t key) {
+      if (all_times[row] < began_at_ || all_times[row] > kLatest || (!is_learning_ && all_times[row] < late_before())) {
+        ++stats_.late_rows;
+        return;
+      }
+      ++stats_.dropped_rows;
+      lost_.add(key);
+    });
+    if (stay.empty()) {
+      account();
+      return {};
+    }
+    if (stay.size() < rows.rows) {
+      admitted = rows.gather(stay, worker.eval);
+      for (ColumnPtr& k : keys) k = keep(k->gather(stay), worker.eval);
+    }
+  }
+  const Chunk& ready = admitted.rows > 0 ? admitted : rows;
+  const auto times = ready.slots[rule_->plan.window->time_slot]->values<int64_t>();
   if (keys.empty())
     numbers_.assign(ready.rows, 0);
   else
@@ -269,18 +285,12 @@ void SessionGroups::compact(Worker& worker) {
   std::vector<uint32_t> stay;
   for (uint32_t key = 0; key < first_of_.size(); ++key)
     if (first_of_[key] != kNone) stay.push_back(key);
-  GroupTable table(types_of_keys(spec_, keys_));
-  std::vector<uint32_t> first_of;
   std::vector<uint32_t> numbers;
-  for (size_t from = 0; from < stay.size(); from += kPiece) {
-    const auto piece = std::span(stay).subspan(from, std::min(kPiece, stay.size() - from));
-    std::vector<ColumnPtr> keys;
-    for (size_t k = 0; k < keys_; ++k) keys.push_back(keep(table_->keys(k, piece), worker.eval));
-    table.find(keys, piece.size(), numbers);
-    first_of.resize(table.size(), kNone);
-    for (size_t i = 0; i < piece.size(); ++i) first_of[numbers[i]] = first_of_[piece[i]];
-  }
+  GroupTable table = table_of(*table_, types_of_keys(spec_, keys_), stay, numbers, worker.eval);
+  std::vector<uint32_t> first_of(stay.size(), kNone);
+  for (size_t i = 0; i < stay.size(); ++i) first_of[numbers[i]] = first_of_[stay[i]];
   table_.emplace(std::move(table));
+  known_.forget();
   first_of_ = std::move(first_of);
   for (uint32_t key = 0; key < first_of_.size(); ++key)
     for (uint32_t i = first_of_[key]; i != kNone; i = sessions_[i].next) sessions_[i].key = key;
@@ -289,7 +299,7 @@ void SessionGroups::compact(Worker& worker) {
 void SessionGroups::account() {
   stats_.groups = stats_.windows = live_;
   if (lost_.byte_size() > 0) stats_.lost_groups = lost_.count();
-  stats_.bytes = table_->byte_size() + states_.byte_size() + sessions_.capacity() * (sizeof(Session) + 2 * sizeof(uint32_t)) +
+  stats_.bytes = table_->byte_size() + known_.byte_size() + states_.byte_size() + sessions_.capacity() * (sizeof(Session) + 2 * sizeof(uint32_t)) +
                  (first_of_.capacity() + same_as_.capacity() + parts_.capacity() + free_.capacity()) * sizeof(uint32_t);
 }
 

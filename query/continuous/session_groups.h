@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "query/continuous/groups.h"
+#include "query/continuous/known_keys.h"
 #include "query/continuous/rule_state.h"
 
 namespace sluice::query::continuous {
@@ -43,7 +44,7 @@ class SessionGroups final : public RuleState {
   void read_before(TimestampNs t) override;
 
  private:
-  Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
+  Status take_ready(const Chunk& rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   static constexpr uint32_t kNone = UINT32_MAX;
   struct Session {
     TimestampNs first = 0, last = 0;       // flows
@@ -56,7 +57,6 @@ class SessionGroups final : public RuleState {
     bool is_settled = false;
   };
 
-  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
   // The session that a flow of the key belongs to; kNone: it is late, or there is no room.
   uint32_t session_of(uint32_t key, TimestampNs t, bool has_room);
   uint32_t begin(uint32_t key, TimestampNs t, TimestampNs begins, TimestampNs cut);
@@ -88,6 +88,7 @@ class SessionGroups final : public RuleState {
   std::vector<uint32_t> same_as_;  // by slot: another one of the same session, up to the one that says its own number
   std::vector<uint32_t> parts_;    // by slot that says its own number: how many slots it stands for
   uint64_t rows_since_compact_ = 0;
+  KnownKeys known_;  // at the bound
   LostGroups lost_;
   std::map<TimestampNs, std::vector<uint32_t>> due_;  // when sessions are to be looked after, in rounds
   std::vector<uint32_t> waiting_;                     // to be looked at early, once they are compact

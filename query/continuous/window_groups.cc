@@ -30,38 +30,34 @@ void WindowGroups::learn(const Chunk& rows, TimestampNs window, EvalContext& con
   for (size_t i = 0; i < rows.rows; ++i) history_->add(KeyHistory::fingerprint(keys, i), window);
 }
 
-Status WindowGroups::take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
-  const Status status = run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) -> Status {
-    stats_.rows += ready.rows;
-    // Mostly all rows lie in one pane or two.
-    const auto times = ready.slots[rule_->plan.window->time_slot]->values<int64_t>();
-    std::map<TimestampNs, std::vector<uint32_t>> by_pane;
-    TimestampNs pane = kTimestampMin;
-    std::vector<uint32_t>* picked = nullptr;
-    for (uint32_t i = 0; i < ready.rows; ++i) {
-      const TimestampNs t = times[i];
-      if (t > kLatest || (t < frontier_ && !history_)) {
-        ++stats_.late_rows;
-        continue;
-      }
-      if (t < frontier_ && !is_learning_) ++stats_.late_rows;  // and known all the same
-      known_since_ = std::min(known_since_, t);
-      if (!picked || t < pane || t >= pane + slide_) {
-        pane = slide_start(t, slide_);
-        picked = &by_pane[pane];
-      }
-      picked->push_back(i);
+Status WindowGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+  stats_.rows += ready.rows;
+  // Mostly all rows lie in one pane or two.
+  const auto times = ready.slots[rule_->plan.window->time_slot]->values<int64_t>();
+  std::map<TimestampNs, std::vector<uint32_t>> by_pane;
+  TimestampNs pane = kTimestampMin;
+  std::vector<uint32_t>* picked = nullptr;
+  for (uint32_t i = 0; i < ready.rows; ++i) {
+    const TimestampNs t = times[i];
+    if (t > kLatest || (t < frontier_ && !history_)) {
+      ++stats_.late_rows;
+      continue;
     }
-    if (history_)
-      for (const auto& [start, numbers] : by_pane) learn(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker.eval);
-    for (const auto& [start, numbers] : by_pane) {
-      if (start < frontier_) continue;
-      SLUICE_TRY(take_piece(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker, horizon, has_room, sink));
+    if (t < frontier_ && !is_learning_) ++stats_.late_rows;  // and known all the same
+    known_since_ = std::min(known_since_, t);
+    if (!picked || t < pane || t >= pane + slide_) {
+      pane = slide_start(t, slide_);
+      picked = &by_pane[pane];
     }
-    return {};
-  });
-  stats_.overflow = stats_.overflow || worker.eval.overflow;
-  return status;
+    picked->push_back(i);
+  }
+  if (history_)
+    for (const auto& [start, numbers] : by_pane) learn(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker.eval);
+  for (const auto& [start, numbers] : by_pane) {
+    if (start < frontier_) continue;
+    SLUICE_TRY(take_piece(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker, horizon, has_room, sink));
+  }
+  return {};
 }
 
 Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {

@@ -37,7 +37,7 @@ class WindowGroups final : public RuleState {
   TimestampNs settled_before() const override { return settled_before_; }
 
  private:
-  Status take_rows(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
+  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
   Status take_piece(const Chunk& rows, TimestampNs slide, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
   Status look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink);
   Status look_at_all(TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink);

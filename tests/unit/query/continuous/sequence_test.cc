@@ -186,6 +186,12 @@ TEST(Sequences, AtTheBoundKeysThatAreKnownGoOn) {
   push(0, 10, kStart + kSecond, 500);
   EXPECT_EQ(told, 10u);
   EXPECT_EQ(stream.find("r")->stats().dropped_rows, full.dropped_rows);
+  // Keys that are refused leave nothing behind.
+  push(100, 60'000, kStart + kSecond, 50);
+  const uint64_t bytes = stream.find("r")->stats().bytes;
+  for (net = 101; net < 105; ++net) push(net, 60'000, kStart + kSecond, 50);
+  EXPECT_EQ(stream.find("r")->stats().bytes, bytes);
+  EXPECT_EQ(stream.find("r")->stats().dropped_rows, full.dropped_rows + 5 * 60'000);
   stream.tick(kStart + kHour, sink);
   EXPECT_EQ(stream.find("r")->stats().groups, 0u);
 }

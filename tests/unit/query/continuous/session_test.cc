@@ -245,6 +245,12 @@ TEST(Sessions, AtTheBoundThoseThatAreKnownCountOn) {
   push(0, 10);
   EXPECT_EQ(told, 10u);
   EXPECT_EQ(stream.find("r")->stats().dropped_rows, dropped);
+  // Keys that are refused leave nothing behind.
+  push(100, kRows);
+  const uint64_t bytes = stream.find("r")->stats().bytes;
+  for (uint32_t net = 101; net < 105; ++net) push(net, kRows);
+  EXPECT_EQ(stream.find("r")->stats().bytes, bytes);
+  EXPECT_EQ(stream.find("r")->stats().dropped_rows, dropped + 5 * kRows);
   stream.tick(kStart + kHour, sink);
   EXPECT_EQ(stream.find("r")->stats().groups, 0u);
 }
