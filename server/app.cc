@@ -146,13 +146,15 @@ class AppImpl final : public App {
                                                                              context.sampling_rules = exporter_book_->sampling_rules();
                                                                              context.names = exporter_book_->names();
                                                                              context.lists = lists_->lists();
-                                                                           }}));
+                                                                           },
+                                                                           [this](TimestampNs since, const auto& visit) { return store_->each_journaled(since, visit); }}));
     // Nothing can have been appended in between: who appends is made below.
     store_->watch_appends([this](uint64_t append, std::span<const std::shared_ptr<const Batch>> batches) {
       rules_->arrived(append, batches);
       tail_.arrived(append, batches);
       if (!forwarder_->empty()) forwarder_->arrived(batches);
     });
+    if (!forwarder_->empty()) store_->watch_journal([this] { forwarder_->keep_all(); });
     ingest_ = std::make_unique<IngestService>(*store_, clock_, metrics_, *losses_, limits::kIngestInFlightBytesMax, same_traffic_.get());
     ingest_->tell_exporters_to([this](std::vector<ingest::ExporterStats>&& told, const std::string& origin) { exporter_totals_->add(std::move(told), origin); });
     azure_record_ = std::make_unique<AzureRecord>(store_->catalog(), ingest_->azure_memory(), clock_);
@@ -247,6 +249,7 @@ class AppImpl final : public App {
       sealed = std::move(flushed).error().with("the open rows could not be sealed and stay in the journal");
     queries_.reset();
     rules_.reset();
+    store_->watch_journal({});
     forwarder_.reset();
     outbox_.reset();
     store_.reset();

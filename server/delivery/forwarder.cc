@@ -3,8 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
+#include <unordered_map>
 
 #include "server/error_voice.h"
 #include "server/feed_runner.h"
@@ -22,6 +28,26 @@ namespace {
 constexpr std::array<std::string_view, 4> kShapes = {"native", "ecs", "ocsf", "ipfix"};
 
 std::string counters_of(const std::string& forward) { return "f\n" + forward; }
+constexpr std::string_view kWaiting = "w\n";
+std::string waiting_of(const std::string& forward) { return std::string(kWaiting) + forward + "\n"; }
+std::string waiting_key(const std::string& forward, uint64_t number) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(number));
+  return waiting_of(forward) + digits;
+}
+
+// A document as it is kept: its time, 8 bytes, and its body.
+std::string waiting_record(const FlowDocument& document) {
+  std::string out(reinterpret_cast<const char*>(&document.time), sizeof document.time);
+  return out += document.body;
+}
+std::optional<FlowDocument> parse_waiting(std::string_view record) {
+  FlowDocument document;
+  if (record.size() < sizeof document.time) return std::nullopt;
+  std::memcpy(&document.time, record.data(), sizeof document.time);
+  document.body = record.substr(sizeof document.time);
+  return document;
+}
 
 // What a filter's query finds becomes documents.
 class Documents final : public query::ResultSink {
@@ -51,19 +77,33 @@ struct Forwarder::Way {
   struct Waiting {
     FlowDocument document;
     TimestampNs came_at;
+    uint64_t number;
   };
-  std::deque<Waiting> waiting;
+  std::deque<Waiting> waiting;  // by number
   size_t waiting_bytes = 0;
   bool ended = false;  // nothing more comes
   uint64_t matched = 0, delivered = 0, dropped = 0;
   std::string last_error;
   TimestampNs last_error_at = 0;
-  std::string kept;  // the record in the catalogue
+  uint64_t next_number = 1;
+  uint64_t kept_from = 1, kept_to = 1;  // in the catalogue are those of [kept_from, kept_to) at most
+  std::string kept;                     // the record in the catalogue
+  std::unordered_map<size_t, uint64_t> known;  // hashes of documents that were kept, while the journal is looked at again
   server::ErrorVoice filter_voice;  // of the filter's thread
 
-  std::string record() const {
-    std::lock_guard lock(mutex);
-    return json{{"matched", matched}, {"delivered", delivered}, {"dropped", dropped}}.dump();
+  // REQUIRES: mutex is held
+  std::string record(TimestampNs looked_at, bool is_whole) const {
+    return json{{"matched", matched}, {"delivered", delivered}, {"dropped", dropped}, {"shape", kShapes[static_cast<size_t>(shape)]}, {"looked_at", looked_at}, {"whole", is_whole}}.dump();
+  }
+  // REQUIRES: mutex is held
+  void add(FlowDocument document, TimestampNs now) {
+    ++matched;
+    if (waiting_bytes + document.body.size() > limits::kForwardWaitingBytesMax) {
+      ++dropped;
+      return;
+    }
+    waiting_bytes += document.body.size();
+    waiting.push_back({std::move(document), now, next_number++});
   }
 };
 
@@ -100,27 +140,76 @@ Result<std::unique_ptr<Forwarder>> Forwarder::open(std::vector<ingest::DeclaredS
     if (const auto errors = query::validate(request); !errors.empty())
       return settings.error_at("filter", errors.front().message + (errors.front().hint.empty() ? "" : " (" + errors.front().hint + ")"));
 
-    SLUICE_ASSIGN(const auto counters, forwarder->parts_.catalog.get(Keyspace::outbox, counters_of(way->name)));
-    const json j = counters ? json::parse(*counters, nullptr, false) : json();
-    if (j.is_object()) {
-      way->matched = j.value("matched", uint64_t{0});
-      way->delivered = j.value("delivered", uint64_t{0});
-      way->dropped = j.value("dropped", uint64_t{0});
-      // What waited when the process died.
-      const uint64_t done = way->delivered + way->dropped;
-      if (way->matched > done) {
-        log::warn("flows that waited to be forwarded were lost when the server ended", {{"forward", way->name}, {"count", way->matched - done}});
-        way->dropped += way->matched - done;
-      }
-    }
     forwarder->ways_.push_back(std::move(way));
   }
+  SLUICE_TRY(forwarder->forget_others());
+  TimestampNs looked_at = kTimestampMax;
+  for (auto& way : forwarder->ways_) SLUICE_TRY(forwarder->restore(*way, looked_at));
+  if (looked_at != kTimestampMax && forwarder->parts_.journaled) {
+    SLUICE_TRY(forwarder->parts_.journaled(looked_at, [&](std::span<const std::shared_ptr<const Batch>> batches) { forwarder->look_at({batches.begin(), batches.end()}); }));
+    for (auto& way : forwarder->ways_) way->known.clear();
+  }
   return forwarder;
+}
+
+// What forwards left that are declared no more: nobody can have it.
+Status Forwarder::forget_others() {
+  std::map<std::string, uint64_t> left;
+  catalog::Write write;
+  SLUICE_TRY(parts_.catalog.scan(Keyspace::outbox, kWaiting, [&](std::string_view key, std::string_view) {
+    const std::string name(key.substr(kWaiting.size(), key.rfind('\n') - kWaiting.size()));
+    if (std::none_of(ways_.begin(), ways_.end(), [&](const auto& way) { return way->name == name; })) {
+      ++left[name];
+      write.erase(Keyspace::outbox, std::string(key));
+    }
+    return true;
+  }));
+  for (const auto& [name, count] : left) log::warn("flows that waited for a forward that is declared no more are let go", {{"forward", name}, {"count", count}});
+  return write.empty() ? Status() : parts_.catalog.commit(write, Sync::no);
+}
+
+// `looked_at`: is put back to where the journal is to be looked at from for this one; kTimestampMax: nothing was kept.
+Status Forwarder::restore(Way& way, TimestampNs& looked_at) {
+  SLUICE_ASSIGN(const auto counters, parts_.catalog.get(Keyspace::outbox, counters_of(way.name)));
+  const json j = counters ? json::parse(*counters, nullptr, false) : json();
+  if (!j.is_object()) return {};
+  way.matched = j.value("matched", uint64_t{0});
+  way.delivered = j.value("delivered", uint64_t{0});
+  way.dropped = j.value("dropped", uint64_t{0});
+  const std::string shape = j.value("shape", std::string(kShapes[static_cast<size_t>(way.shape)]));
+  const TimestampNs now = parts_.clock.now();
+  std::optional<uint64_t> first;
+  SLUICE_TRY(parts_.catalog.scan(Keyspace::outbox, waiting_of(way.name), [&](std::string_view key, std::string_view record) {
+    const uint64_t number = std::strtoull(std::string(key.substr(key.rfind('\n') + 1)).c_str(), nullptr, 16);
+    if (!first) first = number;
+    way.next_number = number + 1;
+    auto document = parse_waiting(record);
+    if (!document || shape != kShapes[static_cast<size_t>(way.shape)]) return true;
+    ++way.known[std::hash<std::string>{}(document->body)];
+    way.waiting_bytes += document->body.size();
+    way.waiting.push_back({std::move(*document), now, number});
+    return true;
+  }));
+  way.kept_from = first.value_or(way.next_number);
+  way.kept_to = way.next_number;
+  // Matched, and neither delivered nor waiting any more: of another shape, or unreadable.
+  const uint64_t done = way.delivered + way.dropped + way.waiting.size();
+  if (way.matched > done) {
+    log::warn("flows that waited to be forwarded cannot be, as the forward's shape was changed", {{"forward", way.name}, {"count", way.matched - done}});
+    way.dropped += way.matched - done;
+  }
+  if (const auto at = j.find("looked_at"); at != j.end() && at->is_number_integer())
+    looked_at = std::min(looked_at, at->get<TimestampNs>() - (j.value("whole", false) ? 0 : limits::kForwardAgain));
+  return {};
 }
 
 void Forwarder::start() {
   if (ways_.empty()) return;
   for (auto& way : ways_) way->thread = std::thread([this, w = way.get()] { send(*w); });
+  {
+    std::lock_guard lock(mutex_);
+    filters_ = true;
+  }
   filter_thread_ = std::thread([this] { filter(); });
 }
 
@@ -152,18 +241,27 @@ void Forwarder::stop() {
     way->wake.notify_all();
     way->thread.join();
     std::lock_guard lock(way->mutex);
-    if (way->waiting.empty()) continue;
-    log::warn("flows that waited to be forwarded are dropped, because the server stops", {{"forward", way->name}, {"count", way->waiting.size()}});
-    way->dropped += way->waiting.size();
-    way->waiting.clear();
-    way->waiting_bytes = 0;
+    if (!way->waiting.empty()) log::info("flows that wait to be forwarded wait for the next start", {{"forward", way->name}, {"count", way->waiting.size()}});
   }
-  keep(true);
+  const bool is_whole = first_missed_ == kTimestampMax;
+  keep(is_whole ? parts_.clock.now() : first_missed_, is_whole);
+}
+
+void Forwarder::keep_all() {
+  std::unique_lock lock(mutex_);
+  if (!filters_) return;
+  const uint64_t wanted = arrivals_;
+  keep_wanted_ = std::max(keep_wanted_, wanted);
+  asks_ = true;
+  wake_.notify_one();
+  if (!kept_one_.wait_for(lock, std::chrono::nanoseconds(limits::kForwardKeepWait), [&] { return kept_ >= wanted || !filters_; }))
+    log::warn("flows leave the journal before forwards have looked at them; a kill would lose them for forwards");
 }
 
 void Forwarder::arrived(std::span<const std::shared_ptr<const Batch>> batches) {
   if (ways_.empty()) return;
   Arrival arrival;
+  arrival.at = parts_.clock.now();
   uint64_t rows = 0;
   for (const auto& b : batches) {
     arrival.bytes += b->byte_size();
@@ -172,10 +270,15 @@ void Forwarder::arrived(std::span<const std::shared_ptr<const Batch>> batches) {
   arrival.batches.assign(batches.begin(), batches.end());
   {
     std::lock_guard lock(mutex_);
-    if (draining_ || queue_bytes_ + arrival.bytes > limits::kForwardQueueBytesMax) {
+    if (draining_) {  // the next start looks at it, in the journal
+      first_missed_ = std::min(first_missed_, arrival.at);
+      return;
+    }
+    if (queue_bytes_ + arrival.bytes > limits::kForwardQueueBytesMax) {
       unseen_rows_ += rows;
       return;
     }
+    ++arrivals_;
     queue_bytes_ += arrival.bytes;
     queue_.push_back(std::move(arrival));
   }
@@ -186,13 +289,14 @@ void Forwarder::filter() {
   server::name_thread("forward");
   auto kept_at = Steady::now();
   server::ErrorVoice voice;
-  uint64_t told_unseen = 0;
+  uint64_t told_unseen = 0, looked = 0;
+  TimestampNs place = 0;  // that was kept last
   for (;;) {
     std::vector<std::shared_ptr<const Batch>> batches;
     bool draining = false;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, std::chrono::nanoseconds(limits::kForwardKeepEvery), [&] { return draining_ || !queue_.empty(); });
+      wake_.wait_for(lock, std::chrono::nanoseconds(limits::kForwardKeepEvery), [&] { return draining_ || asks_ || !queue_.empty(); });
       draining = draining_;
       size_t rows = 0;
       while (!queue_.empty() && rows < limits::kForwardLookRows) {
@@ -202,6 +306,7 @@ void Forwarder::filter() {
         }
         queue_bytes_ -= queue_.front().bytes;
         queue_.pop_front();
+        ++looked;
       }
     }
     if (!batches.empty()) look_at(batches);
@@ -209,11 +314,29 @@ void Forwarder::filter() {
       voice.say("flows come faster than forwards can look at them, and some are not looked at", {ErrorCode::full, std::to_string(unseen) + " so far"});
       told_unseen = unseen;
     }
-    if (Steady::now() - kept_at >= std::chrono::nanoseconds(limits::kForwardKeepEvery)) {
-      keep(false);
-      kept_at = Steady::now();
+    bool keeps = Steady::now() - kept_at >= std::chrono::nanoseconds(limits::kForwardKeepEvery);
+    TimestampNs looked_at = 0;
+    {
+      std::lock_guard lock(mutex_);
+      keeps = keeps || (asks_ && looked >= keep_wanted_);
+      // The place stays where nothing has come, so that nothing is written either.
+      looked_at = !queue_.empty() ? queue_.front().at : arrivals_ == kept_ && place > 0 ? place : parts_.clock.now();
     }
-    if (draining && batches.empty()) return;
+    if (keeps) {
+      place = looked_at;
+      keep(looked_at, false);
+      kept_at = Steady::now();
+      std::lock_guard lock(mutex_);
+      kept_ = looked;
+      if (kept_ >= keep_wanted_) asks_ = false;
+      kept_one_.notify_all();
+    }
+    if (draining && batches.empty()) {
+      std::lock_guard lock(mutex_);
+      filters_ = false;
+      kept_one_.notify_all();
+      return;
+    }
   }
 }
 
@@ -245,14 +368,13 @@ void Forwarder::look_at(const std::vector<std::shared_ptr<const Batch>>& batches
     const TimestampNs now = parts_.clock.now();
     {
       std::lock_guard lock(way->mutex);
-      way->matched += found.size();
       for (FlowDocument& document : found) {
-        if (way->waiting_bytes + document.body.size() > limits::kForwardWaitingBytesMax) {
-          ++way->dropped;
+        // Of the journal's, looked at again: waits already.
+        if (const auto known = way->known.find(std::hash<std::string>{}(document.body)); known != way->known.end() && known->second > 0) {
+          --known->second;
           continue;
         }
-        way->waiting_bytes += document.body.size();
-        way->waiting.push_back({std::move(document), now});
+        way->add(std::move(document), now);
       }
     }
     way->wake.notify_all();
@@ -325,19 +447,34 @@ void Forwarder::send(Way& way) {
   }
 }
 
-void Forwarder::keep(bool is_last) {
+void Forwarder::keep(TimestampNs looked_at, bool is_whole) {
+  struct Kept {
+    uint64_t from, to;
+    std::string record;
+  };
+  std::vector<Kept> kept;
   catalog::Write write;
   for (auto& way : ways_) {
-    std::string record = way->record();
-    if (record == way->kept) continue;
-    write.put(Keyspace::outbox, counters_of(way->name), record);
-    way->kept = std::move(record);
+    std::lock_guard lock(way->mutex);
+    const uint64_t first = way->waiting.empty() ? way->next_number : way->waiting.front().number;
+    if (way->kept_from < std::min(first, way->kept_to)) write.erase_range(Keyspace::outbox, waiting_key(way->name, way->kept_from), waiting_key(way->name, std::min(first, way->kept_to)));
+    const auto fresh = std::lower_bound(way->waiting.begin(), way->waiting.end(), way->kept_to, [](const Way::Waiting& w, uint64_t number) { return w.number < number; });
+    for (auto w = fresh; w != way->waiting.end(); ++w) write.put(Keyspace::outbox, waiting_key(way->name, w->number), waiting_record(w->document));
+    kept.push_back({first, way->next_number, way->record(looked_at, is_whole)});
+    if (kept.back().record != way->kept) write.put(Keyspace::outbox, counters_of(way->name), kept.back().record);
   }
   if (write.empty()) return;
-  const Status kept = parts_.catalog.commit(write, Sync::no);
-  if (kept.ok()) return;
-  for (auto& way : ways_) way->kept.clear();
-  if (is_last) log::error("counters of forwards could not be kept", {{"reason", kept.error().message}});
+  const Status status = parts_.catalog.commit(write, Sync::no);
+  if (!status.ok()) {
+    keep_voice_.say("what waits to be forwarded could not be kept", status.error());
+    return;
+  }
+  keep_voice_.well("what waits to be forwarded is kept again");
+  for (size_t i = 0; i < ways_.size(); ++i) {
+    ways_[i]->kept_from = kept[i].from;
+    ways_[i]->kept_to = kept[i].to;
+    ways_[i]->kept = std::move(kept[i].record);
+  }
 }
 
 std::vector<ForwardStatus> Forwarder::status() const {

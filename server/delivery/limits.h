@@ -40,18 +40,23 @@ inline constexpr size_t kSyslogDatagramBytesMax = 65'507;
 inline constexpr size_t kForwardsMax = 16;
 // Rows that wait to be looked at, some seconds of a fast server. Beyond: they are not, and are counted.
 inline constexpr size_t kForwardQueueBytesMax = 128u << 20;
-// Documents that wait for one forward's target, their bytes: minutes of a selective filter. Beyond: the newest are dropped, and counted.
+// Documents that wait for one forward's target, their bytes, in memory and in the catalogue: minutes of a selective filter. Beyond: the newest are
+// dropped, and counted.
 inline constexpr size_t kForwardWaitingBytesMax = 64u << 20;
 // Flows that go in one message (a request, a write), their bytes, and how long the first of them waits for the others.
 inline constexpr size_t kForwardTogetherMax = 1'000;
 inline constexpr size_t kForwardMessageBytes = 1u << 20;
 inline constexpr DurationNs kForwardGather = kSecond / 2;
-// How long a stop lets what waits go to targets that take it. Beyond: dropped, and counted.
+// How long a stop lets what waits go to targets that take it. The rest waits for the next start.
 inline constexpr DurationNs kForwardDrain = 3 * kSecond;
 // Rows that one look goes over at most, and memory of the query that does it.
 inline constexpr size_t kForwardLookRows = 65'536;
 inline constexpr size_t kForwardQueryBytes = 512u << 20;
-// How often counters are kept: what a kill may leave uncounted.
+// How often what waits is kept, with the counters: what is delivered sooner costs no write.
 inline constexpr DurationNs kForwardKeepEvery = kSecond;
+// How far before the place that was kept the journal is looked at again after a kill: appends become visible a little after the time that they bear.
+inline constexpr DurationNs kForwardAgain = 10 * kSecond;
+// How long rows that are sealed wait until they have been looked at. Beyond, which takes a machine that cannot keep up: they leave the journal all the same.
+inline constexpr DurationNs kForwardKeepWait = 10 * kSecond;
 
 }  // namespace sluice::limits

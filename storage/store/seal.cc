@@ -132,6 +132,13 @@ Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
     ::unlink(path.c_str());
     return give_up(std::move(file).error().with("a segment just written cannot be read"));
   }
+  {
+    std::unique_lock lock(mutex_);
+    if (const auto before = before_leaving_) {
+      lock.unlock();
+      before();
+    }
+  }
   crash_point("seal_before_publish");
   std::lock_guard publishing(publish_mutex_);
   const TimestampNs took = clock_.now() - began;

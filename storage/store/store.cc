@@ -207,6 +207,7 @@ Status StoreImpl::replay_journal() {
     open.sequences = {*sequence};
     open.journal_bytes = entry.size();
     open.appended_at = header->appended_at;
+    journaled_.emplace_back(header->appended_at, *sequence);
     stats_.replayed_entries += 1;
     stats_.replayed_rows += open.rows;
     reserved_bytes_ += open.bytes;
@@ -362,6 +363,29 @@ Snapshot StoreImpl::snapshot() const {
 void StoreImpl::watch_appends(AppendWatcher watcher) {
   std::lock_guard lock(mutex_);
   watcher_ = std::move(watcher);
+}
+
+void StoreImpl::watch_journal(std::function<void()> before) {
+  std::lock_guard lock(mutex_);
+  before_leaving_ = std::move(before);
+}
+
+Status StoreImpl::each_journaled(TimestampNs since, const std::function<void(std::span<const std::shared_ptr<const Batch>>)>& visit) {
+  std::vector<std::pair<TimestampNs, uint64_t>> entries;
+  {
+    std::lock_guard lock(mutex_);
+    entries.swap(journaled_);
+  }
+  for (const auto& [at, sequence] : entries) {
+    if (at < since) continue;
+    SLUICE_ASSIGN(const auto entry, catalog_->get(Keyspace::journal, number_key(sequence)));
+    if (!entry) continue;
+    SLUICE_ASSIGN(auto rows, parse_journal_rows(*entry));
+    std::vector<std::shared_ptr<const Batch>> batches;
+    for (Batch& b : rows) batches.push_back(std::make_shared<const Batch>(std::move(b)));
+    visit(batches);
+  }
+  return {};
 }
 
 void StoreImpl::rebuild_view() {

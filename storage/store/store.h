@@ -111,6 +111,12 @@ class Store {
   virtual Snapshot snapshot() const = 0;
   // One watcher at a time; empty: none.
   virtual void watch_appends(AppendWatcher watcher) = 0;
+  // For who does something with all that is appended, once at least, and keeps how far it is: `before` is called before rows that are in no segment
+  // yet leave the journal for one, by the thread that seals and without a lock of the store. Empty: nobody's.
+  virtual void watch_journal(std::function<void()> before) = 0;
+  // What the journal had when the store was opened, of appends at or after `since` (by the clock of then), oldest first. REQUIRES: once, before the
+  // first append. Entries that cannot be read are left out, as in snapshots.
+  virtual Status each_journaled(TimestampNs since, const std::function<void(std::span<const std::shared_ptr<const Batch>>)>& visit) = 0;
 
   // Seals partitions that are due by rows or age (by the clock), and all of them when half the memory of open rows is taken. Returns
   // segments written.

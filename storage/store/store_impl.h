@@ -91,6 +91,8 @@ class StoreImpl final : public Store {
   Result<AppendResult> append_shared(std::span<const std::shared_ptr<const Batch>> batches, const AppendOptions& options) override;
   Snapshot snapshot() const override;
   void watch_appends(AppendWatcher watcher) override;
+  void watch_journal(std::function<void()> before) override;
+  Status each_journaled(TimestampNs since, const std::function<void(std::span<const std::shared_ptr<const Batch>>)>& visit) override;
   Result<uint64_t> seal_due() override;
   Result<uint64_t> flush() override;
   Result<bool> merge_once() override;
@@ -188,6 +190,8 @@ class StoreImpl final : public Store {
   std::vector<DamagedSegment> damaged_entries_;  // journal entries that could not be read back, files set aside
   std::string catalog_damage_;                   // as far as it is in damaged_entries_
   AppendWatcher watcher_;
+  std::function<void()> before_leaving_;                    // see watch_journal()
+  std::vector<std::pair<TimestampNs, uint64_t>> journaled_;  // at open: when, and the number of the entry; until each_journaled()
   StoreStats stats_;                             // the counters; the rest is added up in stats()
 };
 

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "server/delivery/ipfix_sender.h"
 #include "storage/model/text_list.h"
@@ -203,12 +206,16 @@ struct ForwarderTest : testing::Test {
   }
   std::string open(std::map<std::string, std::string> options) {
     forwarder.reset();
-    auto made = Forwarder::open({declared(std::move(options))}, {*catalog, clock, *outbox, {}});
+    auto made = Forwarder::open({declared(std::move(options))}, {*catalog, clock, *outbox, {}, journaled});
     if (!made.ok()) return made.error().message;
     forwarder = std::move(*made);
     return {};
   }
   void arrive(int from, int to) {
+    const std::shared_ptr<const Batch> batch = flows(from, to);
+    forwarder->arrived({&batch, 1});
+  }
+  static std::shared_ptr<const Batch> flows(int from, int to) {
     FlowBatchBuilder b;
     for (int i = from; i < to; ++i) {
       b.begin_row();
@@ -216,8 +223,25 @@ struct ForwarderTest : testing::Test {
       b.set_uint(ColumnId::dst_port, static_cast<uint64_t>(i % 100));
       b.set_uint(ColumnId::src_port, static_cast<uint64_t>(i));
     }
-    const std::shared_ptr<const Batch> batch = std::make_shared<const Batch>(b.finish());
-    forwarder->arrived({&batch, 1});
+    return std::make_shared<const Batch>(b.finish());
+  }
+  // As a kill leaves the catalogue: what is there now, and nothing of what the forwarder does from here on.
+  std::map<std::string, std::string> kept() {
+    std::map<std::string, std::string> out;
+    EXPECT_TRUE(catalog->scan(catalog::Keyspace::outbox, "", [&](std::string_view key, std::string_view value) { return out.emplace(key, value), true; }).ok());
+    return out;
+  }
+  void put_back(const std::map<std::string, std::string>& records) {
+    catalog::Write write;
+    for (const auto& [key, value] : kept()) write.erase(catalog::Keyspace::outbox, key);
+    for (const auto& [key, value] : records) write.put(catalog::Keyspace::outbox, key, value);
+    ASSERT_TRUE(catalog->commit(write, catalog::Sync::no).ok());
+  }
+  std::set<int> taken_ports() {
+    std::lock_guard lock(taken.mutex);
+    std::set<int> out;
+    for (const auto& body : taken.bodies) out.insert(json::parse(body)["src_port"].get<int>());
+    return out;
   }
   static bool eventually(const std::function<bool()>& what) {
     for (int i = 0; i < 1'000; ++i) {
@@ -233,6 +257,7 @@ struct ForwarderTest : testing::Test {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<Outbox> outbox;
   std::unique_ptr<Forwarder> forwarder;
+  std::function<Status(TimestampNs, const std::function<void(std::span<const std::shared_ptr<const Batch>>)>&)> journaled;
 };
 
 TEST_F(ForwarderTest, SendsWhatMeetsTheFilterInOrderAndOnce) {
@@ -277,7 +302,7 @@ TEST_F(ForwarderTest, ARefusedFlowCostsItselfOnly) {
   EXPECT_EQ(forwarder->status()[0].waiting, 0u);
 }
 
-TEST_F(ForwarderTest, AStopLetsGoWhatCanAndCountsTheRest) {
+TEST_F(ForwarderTest, AStopLetsGoWhatCanAndTheRestWaits) {
   ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
   forwarder->start();
   arrive(0, 5'000);
@@ -286,18 +311,91 @@ TEST_F(ForwarderTest, AStopLetsGoWhatCanAndCountsTheRest) {
   taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
   ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
   forwarder->start();
-  arrive(0, 10);
+  arrive(5'000, 5'010);
   forwarder->stop();
-  EXPECT_EQ(forwarder->status()[0].dropped, 10u);
+  EXPECT_EQ(forwarder->status()[0].waiting, 10u);
+  taken.answer = {};
+  // After a stop nothing of the journal is asked that had been looked at.
+  TimestampNs since = 0;
+  journaled = [&](TimestampNs t, auto&) { return since = t, Status(); };
+  const TimestampNs stopped = clock.now();
   ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
-  EXPECT_EQ(forwarder->status()[0].dropped, 10u);
+  EXPECT_GT(since, stopped - limits::kForwardAgain);
+  EXPECT_EQ(forwarder->status()[0].waiting, 10u);
   EXPECT_EQ(forwarder->status()[0].matched, 5'010u);
+  forwarder->start();
+  ASSERT_TRUE(eventually([&] { return taken.count() == 5'010; }));
+  forwarder->stop();
+  EXPECT_EQ(forwarder->status()[0].dropped, 0u);
+  EXPECT_EQ(kept().size(), 1u) << "counters alone";
 }
 
-TEST_F(ForwarderTest, WhatAKillLostIsCountedAtTheNextStart) {
-  ASSERT_TRUE(catalog->put(catalog::Keyspace::outbox, "f\nf", R"({"matched":10,"delivered":6,"dropped":1})", catalog::Sync::no).ok());
+TEST_F(ForwarderTest, AKillCostsNothing) {
+  taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
   ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
-  EXPECT_EQ(forwarder->status()[0].dropped, 4u);
+  forwarder->start();
+  arrive(0, 10);
+  forwarder->keep_all();  // as before a seal
+  const auto at_seal = kept();
+  EXPECT_EQ(at_seal.size(), 11u);
+  arrive(10, 20);  // seen, and not kept: these rows are in the journal
+  ASSERT_TRUE(eventually([&] { return forwarder->status()[0].matched == 20; }));
+  forwarder->stop();
+  put_back(at_seal);
+  // What was kept is in the journal as well, and is not taken twice.
+  journaled = [&](TimestampNs, const auto& visit) {
+    const std::shared_ptr<const Batch> batches[] = {flows(5, 10), flows(10, 20)};
+    visit(batches);
+    return Status();
+  };
+  taken.answer = {};
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  EXPECT_EQ(forwarder->status()[0].waiting, 20u);
+  forwarder->start();
+  ASSERT_TRUE(eventually([&] { return taken.count() == 20; }));
+  EXPECT_EQ(taken_ports().size(), 20u);
+  forwarder->stop();
+  EXPECT_EQ(forwarder->status()[0].delivered, 20u);
+  EXPECT_EQ(forwarder->status()[0].matched, 20u);
+}
+
+TEST_F(ForwarderTest, WhatIsDeliveredAtOnceIsNeverWritten) {
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
+  forwarder->start();
+  arrive(0, 1'000);
+  ASSERT_TRUE(eventually([&] { return forwarder->status()[0].delivered == 1'000; }));
+  forwarder->keep_all();
+  EXPECT_EQ(kept().size(), 1u);
+  // Kept, then delivered: goes from the catalogue with the next round.
+  taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
+  arrive(1'000, 1'100);
+  ASSERT_TRUE(eventually([&] { return kept().size() == 101; }));
+  {
+    std::lock_guard lock(taken.mutex);
+    taken.answer = {};
+  }
+  ASSERT_TRUE(eventually([&] { return kept().size() == 1; }));
+  EXPECT_EQ(forwarder->status()[0].delivered, 1'100u);
+}
+
+TEST_F(ForwarderTest, WhatCannotBeSentAnyMoreIsLetGoAndCounted) {
+  taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}, {"shape", "ecs"}}), "");
+  forwarder->start();
+  arrive(0, 10);
+  forwarder->keep_all();
+  forwarder->stop();
+  ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}, {"shape", "ocsf"}}), "");
+  EXPECT_EQ(forwarder->status()[0].dropped, 10u);
+  EXPECT_EQ(forwarder->status()[0].waiting, 0u);
+  forwarder->start();
+  arrive(10, 20);
+  forwarder->keep_all();
+  forwarder->stop();
+  EXPECT_EQ(kept().size(), 11u) << "those of the new shape alone";
+  auto made = Forwarder::open({}, {*catalog, clock, *outbox, {}, {}});
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(kept().size(), 1u);
 }
 
 TEST_F(ForwarderTest, BeyondTheBoundTheNewestAreDroppedAndCounted) {
@@ -330,9 +428,9 @@ TEST_F(ForwarderTest, SaysWhereADeclarationMakesNoSense) {
     many.push_back(declared({{"filter", "true"}, {"target", "t"}}));
     many.back().name = "f" + std::to_string(i);
   }
-  EXPECT_FALSE(Forwarder::open(many, {*catalog, clock, *outbox, {}}).ok());
+  EXPECT_FALSE(Forwarder::open(many, {*catalog, clock, *outbox, {}, {}}).ok());
   many.pop_back();
-  EXPECT_TRUE(Forwarder::open(many, {*catalog, clock, *outbox, {}}).ok());
+  EXPECT_TRUE(Forwarder::open(many, {*catalog, clock, *outbox, {}, {}}).ok());
 }
 
 }  // namespace

@@ -187,6 +187,39 @@ TEST(Store, AWatcherIsToldOfEachAppendInOrder) {
   EXPECT_EQ(told.size(), 200u);
 }
 
+// What whoever does something once at least with all that is appended stands on: rows are in the journal until it was asked.
+TEST(Store, RowsLeaveTheJournalOnlyAfterItsWatcherHasBeenAsked) {
+  Folder f;
+  ManualClock clock(kStart);
+  auto store = must_open(options_for(f), clock);
+  must_append(*store, rows(0, 3));
+  clock.advance(kMinute);
+  must_append(*store, rows(100, 4));
+  size_t asked = 0;
+  store->watch_journal([&] {
+    ++asked;
+    EXPECT_EQ(store->stats().open_rows, 7u);
+    EXPECT_EQ(numbers(store->snapshot()).size(), 7u) << "no lock is held";
+  });
+  const auto journaled_since = [&](TimestampNs since) {
+    store.reset();
+    store = must_open(options_for(f), clock);
+    uint64_t count = 0;
+    EXPECT_TRUE(store->each_journaled(since, [&](std::span<const std::shared_ptr<const Batch>> batches) {
+                       for (const auto& b : batches) count += b->rows;
+                     }).ok());
+    return count;
+  };
+  EXPECT_EQ(journaled_since(kStart), 7u);
+  EXPECT_EQ(journaled_since(kStart + 1), 4u);
+  EXPECT_EQ(journaled_since(kStart + kMinute + 1), 0u);
+  EXPECT_EQ(asked, 0u);
+  store->watch_journal([&] { ++asked; });
+  ASSERT_TRUE(store->flush().ok());
+  EXPECT_GT(asked, 0u);
+  EXPECT_EQ(journaled_since(0), 0u);
+}
+
 TEST(Store, AppendOfNothingIsFine) {
   Folder f;
   ManualClock clock(kStart);
