@@ -59,7 +59,9 @@ class QuantileSketch {
 
  private:
   static uint64_t rank(double q, uint64_t n) {
-    const double r = std::ceil(q * static_cast<double>(n));
+    // 0.07 · 100 is 7.000000000000001 in doubles, and still the 7th.
+    double r = q * static_cast<double>(n);
+    r = std::fabs(r - std::round(r)) <= r * 1e-15 ? std::round(r) : std::ceil(r);
     return std::clamp<uint64_t>(r < 1 ? 1 : static_cast<uint64_t>(r), 1, n);
   }
   static double gamma() { return (1 + kRelativeError) / (1 - kRelativeError); }

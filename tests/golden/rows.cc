@@ -127,6 +127,20 @@ Result<Batch> read_flows(std::string_view table) {
   return builder.finish();
 }
 
+std::string text_of_string(std::string_view s) {
+  if (!s.empty() && s.find_first_of(" \t\n\"\\") == std::string_view::npos && s != "null" && s != "-") return std::string(s);
+  std::string quoted = "\"";
+  for (char c : s) {
+    if (c == '\n') {
+      quoted += "\\n";
+      continue;
+    }
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
 std::string value_text(const Field& field, const Column& column, size_t row) {
   if (column.is_null(row)) return "null";
   char buffer[64];
@@ -137,20 +151,7 @@ std::string value_text(const Field& field, const Column& column, size_t row) {
       std::snprintf(buffer, sizeof buffer, "%.6g", d == 0 ? 0.0 : d);
       return buffer;
     }
-    case PhysicalType::Str: {
-      const std::string_view s = column.string_at(row);
-      if (!s.empty() && s.find_first_of(" \t\n\"\\") == std::string_view::npos && s != "null" && s != "-") return std::string(s);
-      std::string quoted = "\"";
-      for (char c : s) {
-        if (c == '\n') {
-          quoted += "\\n";
-          continue;
-        }
-        if (c == '"' || c == '\\') quoted += '\\';
-        quoted += c;
-      }
-      return quoted + "\"";
-    }
+    case PhysicalType::Str: return text_of_string(column.string_at(row));
     default: break;
   }
   switch (field.type) {

@@ -14,6 +14,9 @@ namespace sluice::golden {
 // `-` is null; text with blanks stands in double quotes; timestamps may be "08:00:05" (of 2026-11-20) or RFC 3339.
 Result<Batch> read_flows(std::string_view table);
 
+// Text, in quotes where it would not be seen as one word.
+std::string text_of_string(std::string_view text);
+
 // One value as canonical text: addresses, RFC 3339 times, durations such as 1h30m, names of enumerations, floats with six
 // significant digits, "null"; text with blanks or quotes is quoted.
 std::string value_text(const Field& field, const Column& column, size_t row);

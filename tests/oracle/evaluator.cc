@@ -7,6 +7,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "grammar/parse.h"
 #include "storage/model/flow_schema.h"
 #include "storage/model/time.h"
 #include "tests/oracle/stages.h"
@@ -205,6 +206,19 @@ class Evaluator {
     return bits;
   }
 
+  // Bit by bit: the plainest reading of a prefix.
+  static bool inside(const IpAddress& ip, const char* block) {
+    static std::map<std::string, g::CidrLiteral> known;  // parsing takes its time
+    auto it = known.find(block);
+    if (it == known.end()) {
+      const auto parsed = g::parse_expression("src_ip in " + std::string(block));
+      it = known.emplace(block, *std::get<g::ExprPtr>(parsed)->as<g::In>()->items[0]->as<g::CidrLiteral>()).first;
+    }
+    for (unsigned bit = 0; bit < it->second.prefix_length; ++bit)
+      if (((ip.bytes[bit / 8] ^ it->second.address[bit / 8]) >> (7 - bit % 8) & 1) != 0) return false;
+    return true;
+  }
+
   bool among(const Value& v, const std::vector<g::ExprPtr>& items, const Row& row) const {
     if (is_null(v)) return false;
     for (const auto& item : items) {
@@ -244,6 +258,14 @@ class Evaluator {
           return *x % *y;
       }
     }
+    const auto *t = std::get_if<Time>(&l), *u = std::get_if<Time>(&r);
+    const auto *d = std::get_if<Span>(&l), *e = std::get_if<Span>(&r);
+    const bool add = a.op == g::ArithmeticOp::kAdd, subtract = a.op == g::ArithmeticOp::kSubtract;
+    if (t != nullptr && u != nullptr && subtract) return Span{t->ns - u->ns};
+    if (t != nullptr && e != nullptr && (add || subtract)) return Time{add ? t->ns + e->ns : t->ns - e->ns};
+    if (d != nullptr && e != nullptr && (add || subtract)) return Span{add ? d->ns + e->ns : d->ns - e->ns};
+    if (d != nullptr && y != nullptr && a.op == g::ArithmeticOp::kMultiply) return Span{static_cast<int64_t>(d->ns * *y)};
+    if (d != nullptr && e != nullptr && a.op == g::ArithmeticOp::kDivide) return e->ns == 0 ? Value(Null{}) : Value(static_cast<double>(d->ns) / static_cast<double>(e->ns));
     const double p = number(l), q = number(r);
     switch (a.op) {
       case g::ArithmeticOp::kAdd: return p + q;
@@ -270,19 +292,52 @@ class Evaluator {
         return Time{start};
       }
       const Integer n = std::get<Integer>(v), w = std::get<Integer>(width);
-      return n / w * w;
+      return (n < 0 ? (n - w + 1) / w : n / w) * w;
     }
     std::vector<Value> a;
-    if (f == "if") return truth(c.arguments[0], row) ? value(c.arguments[1], row) : value(c.arguments[2], row);
+    if (f == "if" || f == "case") {
+      for (size_t i = 0; i + 1 < c.arguments.size(); i += 2)
+        if (truth(c.arguments[i], row)) return value(c.arguments[i + 1], row);
+      return c.arguments.size() % 2 == 1 ? value(c.arguments.back(), row) : Value(Null{});
+    }
     for (const auto& argument : c.arguments) a.push_back(value(argument, row));
     if (f == "coalesce") {
       for (const Value& v : a)
         if (!is_null(v)) return v;
       return Null{};
     }
-    for (const Value& v : a)
-      if (is_null(v)) return Null{};
-    if (f == "is_private") return std::get<IpAddress>(a[0]).is_private();
+    if (f == "concat") {
+      std::string all;
+      for (const Value& v : a)
+        if (!is_null(v)) all += text_of(v);
+      return all;
+    }
+    if (f == "min_of" || f == "max_of") {
+      Value best = Null{};
+      for (const Value& v : a)
+        if (!is_null(v) && (is_null(best) || (f == "min_of" ? *compare(v, best) < 0 : *compare(v, best) > 0))) best = v;
+      return best;
+    }
+    const bool anything_null = std::any_of(a.begin(), a.end(), is_null);
+    if (f == "contains" || f == "starts_with" || f == "ends_with") {
+      if (anything_null) return false;
+      const std::string &text = std::get<std::string>(a[0]), &part = std::get<std::string>(a[1]);
+      if (part.size() > text.size()) return false;
+      const size_t at = text.size() - part.size();
+      if (f == "starts_with") return text.substr(0, part.size()) == part;
+      if (f == "ends_with") return text.substr(at) == part;
+      for (size_t i = 0; i <= at; ++i)
+        if (text.substr(i, part.size()) == part) return true;
+      return false;
+    }
+    if (anything_null) return Null{};
+    if (f == "is_private") {
+      for (const char* block : {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128"})
+        if (inside(std::get<IpAddress>(a[0]), block)) return true;
+      return false;
+    }
+    if (f == "is_multicast") return inside(std::get<IpAddress>(a[0]), "224.0.0.0/4") || inside(std::get<IpAddress>(a[0]), "ff00::/8");
+    if (f == "ip_version") return inside(std::get<IpAddress>(a[0]), "0.0.0.0/0") ? Integer{4} : Integer{6};
     if (f == "cidr") {
       IpAddress ip = std::get<IpAddress>(a[0]);
       const bool v4 = ip.is_v4();
@@ -294,16 +349,67 @@ class Evaluator {
       if (const auto* i = std::get_if<Integer>(&a[0])) return *i < 0 ? -*i : *i;
       return std::fabs(number(a[0]));
     }
-    if (f == "min_of" || f == "max_of") {
-      Value best = a[0];
-      for (const Value& v : a)
-        if ((*compare(v, best) < 0) == (f == "min_of") && *compare(v, best) != 0) best = v;
-      return best;
-    }
     if (f == "lower") return lower(std::get<std::string>(a[0]));
+    if (f == "upper") {
+      std::string text = std::get<std::string>(a[0]);
+      for (char& letter : text)
+        if (letter >= 'a' && letter <= 'z') letter = static_cast<char>(letter - 32);
+      return text;
+    }
+    if (f == "length") return static_cast<Integer>(std::get<std::string>(a[0]).size());
+    if (f == "to_string") return text_of(a[0]);
+    if (f == "floor" || f == "ceil" || f == "round") {
+      if (a.size() == 1 && std::holds_alternative<Integer>(a[0])) return a[0];
+      const double x = number(a[0]), scale = std::pow(10, a.size() > 1 ? number(a[1]) : 0);
+      return f == "floor" ? std::floor(x) : f == "ceil" ? std::ceil(x) : std::round(x * scale) / scale;
+    }
+    if (f == "sqrt" || f == "log" || f == "log2" || f == "log10" || f == "pow") {
+      const double x = number(a[0]);
+      const double v = f == "sqrt" ? std::sqrt(x) : f == "log" ? std::log(x) : f == "log2" ? std::log(x) / std::log(2) : f == "log10" ? std::log(x) / std::log(10) : std::pow(x, number(a[1]));
+      if (!std::isfinite(v)) return Null{};
+      return v;
+    }
+    // By counting days from a Thursday.
+    if (f == "hour" || f == "day_of_week") {
+      const int64_t hours = std::get<Time>(a[0]).ns / 3'600'000'000'000;
+      return static_cast<Integer>(f == "hour" ? hours % 24 : (hours / 24 + 3) % 7 + 1);
+    }
+    if (f == "seconds") return static_cast<double>(std::get<Span>(a[0]).ns) / 1e9;
+    if (f == "format_bytes") {
+      double size = number(a[0]);
+      static const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+      size_t unit = 0;
+      for (; std::fabs(size) >= 1024 && unit < 4; ++unit) size /= 1024;
+      char buffer[40];
+      std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
+      return std::string(buffer);
+    }
     give_up("the function " + f);
   }
 };
+
+// The scanner's walk, over first contacts that are sought one by one.
+Value walk_of(const g::Call& c, const std::vector<const Row*>& group, const Evaluator& ev) {
+  std::set<Value> peers;
+  for (const Row* r : group)
+    if (Value peer = ev.value(c.arguments[0], *r); !is_null(peer)) peers.insert(std::move(peer));
+  if (peers.empty()) return Null{};
+  std::vector<std::pair<int64_t, int>> contacts;  // when, and -1 for a success
+  for (const Value& peer : peers) {
+    std::pair<int64_t, int> first{INT64_MAX, 0};
+    for (const Row* r : group)
+      if (ev.value(c.arguments[0], *r) == peer) first = std::min(first, {std::get<Time>(r->at("flow_end")).ns, ev.truth(c.arguments[1], *r) ? -1 : 1});
+    contacts.push_back(first);
+  }
+  std::sort(contacts.begin(), contacts.end());
+  double walk = 0;
+  for (const auto& [at, step] : contacts) {
+    walk += step * std::log(4);
+    if (walk >= std::log(99)) break;
+    if (walk <= -std::log(99)) walk = 0;
+  }
+  return walk;
+}
 
 Value aggregate(const g::Call& c, const std::vector<const Row*>& group, const Evaluator& ev) {
   const std::string f = lower(c.function.text());
@@ -313,6 +419,17 @@ Value aggregate(const g::Call& c, const std::vector<const Row*>& group, const Ev
     for (const Row* r : group) n += ev.truth(c.arguments[0], *r);
     return n;
   }
+  if (f == "trw") return walk_of(c, group, ev);
+  if (f == "first" || f == "last" || f == "arg_min" || f == "arg_max") {
+    std::vector<std::pair<Value, Value>> pairs;  // what orders, what is told
+    for (const Row* r : group) {
+      std::pair<Value, Value> p{f.starts_with("arg") ? ev.value(c.arguments[1], *r) : r->at("flow_end"), ev.value(c.arguments[0], *r)};
+      if (!is_null(p.first) && !is_null(p.second)) pairs.push_back(std::move(p));
+    }
+    if (pairs.empty()) return Null{};
+    std::sort(pairs.begin(), pairs.end());
+    return f == "first" || f == "arg_min" ? pairs.front().second : pairs.back().second;
+  }
   std::vector<Value> values;
   const bool filtered = f == "sumif" || f == "avgif";
   for (const Row* r : group) {
@@ -321,8 +438,39 @@ Value aggregate(const g::Call& c, const std::vector<const Row*>& group, const Ev
     if (!is_null(v)) values.push_back(std::move(v));
   }
   if (f == "count") return static_cast<Integer>(values.size());
-  if (f == "count_distinct") return static_cast<Integer>(std::set<Value>(values.begin(), values.end()).size());
+  if (f == "count_distinct" || f == "dcount") return static_cast<Integer>(std::set<Value>(values.begin(), values.end()).size());
+  if (f == "values") {
+    std::set<Value> distinct(values.begin(), values.end());
+    std::string list;
+    const Integer most = c.arguments.size() > 1 ? std::get<Integer>(ev.value(c.arguments[1], {})) : Integer{100};
+    Integer n = 0;
+    for (const Value& v : distinct)
+      if (n++ < most) list += (n > 1 ? "\n" : "") + text_of(v);
+    return list;
+  }
   if (values.empty()) return Null{};
+  if (f == "any") return *std::min_element(values.begin(), values.end());
+  if (f == "entropy") {
+    double bits = 0;
+    for (const Value& v : std::set<Value>(values.begin(), values.end())) {
+      const double share = static_cast<double>(std::count(values.begin(), values.end(), v)) / static_cast<double>(values.size());
+      bits -= share * std::log(share) / std::log(2);
+    }
+    return bits;
+  }
+  if (f == "stdev") {
+    if (values.size() < 2) return Null{};
+    long double mean = 0, squares = 0;
+    for (const Value& v : values) mean += static_cast<long double>(number(v)) / static_cast<long double>(values.size());
+    for (const Value& v : values) squares += (number(v) - mean) * (number(v) - mean);
+    return static_cast<double>(std::sqrt(squares / static_cast<long double>(values.size() - 1)));
+  }
+  if (f == "quantile" || f == "p50" || f == "median" || f == "p90" || f == "p95" || f == "p99") {
+    const double q = f == "quantile" ? number(ev.value(c.arguments[1], {})) : f == "median" ? 0.5 : std::stod(f.substr(1)) / 100;
+    std::sort(values.begin(), values.end());
+    const double rank = std::ceil(q * static_cast<double>(values.size()) - 1e-9);
+    return values[static_cast<size_t>(std::max(rank, 1.0)) - 1];
+  }
   if (f == "min" || f == "max") {
     Value best = values[0];
     for (const Value& v : values)
@@ -394,7 +542,162 @@ std::vector<Row> rows_of(const Batch& flows) {
 
 namespace {
 
-Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows, TimeBounds bounds) {
+void group(const std::vector<g::NamedExpr>& key_exprs, const std::vector<g::NamedExpr>& aggregates, const Evaluator& ev, std::vector<Row>& rows,
+           std::vector<std::string>& columns) {
+  std::map<std::vector<Value>, std::vector<const Row*>> groups;
+  // A key that means either side puts a flow into a group for each distinct side it has.
+  for (const Row& r : rows) {
+    std::vector<std::vector<Value>> keys{{}};
+    for (const auto& k : key_exprs) {
+      std::vector<Value> choices;
+      if (const EitherSpec* either = either_of(k.value)) {
+        for (ColumnId side : {either->src, either->dst}) {
+          const Value& v = r.at(std::string(column_spec(side).name));
+          if (std::find(choices.begin(), choices.end(), v) == choices.end()) choices.push_back(v);
+        }
+      } else {
+        choices.push_back(ev.value(k.value, r));
+      }
+      std::vector<std::vector<Value>> grown;
+      for (const auto& key : keys)
+        for (const Value& v : choices) {
+          grown.push_back(key);
+          grown.back().push_back(v);
+        }
+      keys = std::move(grown);
+    }
+    for (auto& key : keys) groups[key].push_back(&r);
+  }
+  if (key_exprs.empty() && groups.empty()) groups[{}] = {};
+  columns.clear();
+  size_t position = 0;
+  for (const auto& k : key_exprs) columns.push_back(name_of(k, position++));
+  for (const auto& a : aggregates) columns.push_back(name_of(a, position++));
+  std::vector<Row> out;
+  for (const auto& [key, members] : groups) {
+    Row r;
+    for (size_t i = 0; i < key.size(); ++i) r[columns[i]] = key[i];
+    for (size_t i = 0; i < aggregates.size(); ++i) {
+      const auto* call = aggregates[i].value->as<g::Call>();
+      if (call == nullptr) give_up("an aggregate that is no call");
+      r[columns[key.size() + i]] = aggregate(*call, members, ev);
+    }
+    out.push_back(std::move(r));
+  }
+  rows = std::move(out);
+}
+
+// The part of a value that a flow has below a time, rounded down: parts of neighbouring bins add up to the whole.
+Integer below(Integer value, int64_t time, int64_t whole) { return value * time / whole; }
+
+// Cell by cell: for each bin and each series, its rows are sought among all.
+void timeseries(const g::TimeseriesStage& stage, const Evaluator& ev, TimeBounds bounds, std::vector<Row>& rows, std::vector<std::string>& columns) {
+  const int64_t every = std::get<Span>(ev.value(stage.every, {})).ns;
+  if (bounds.from == INT64_MIN || bounds.to == INT64_MAX) give_up("a series without a range");
+  const auto key_of = [&](const Row& r) {
+    std::vector<Value> key;
+    for (const auto& k : stage.keys) key.push_back(ev.value(k.value, r));
+    return key;
+  };
+  std::vector<int64_t> bins;
+  for (int64_t bin = bounds.from / every * every; bin < bounds.to; bin += every) bins.push_back(bin);
+  // The rows of a bin, with what `spread` leaves of the columns that are summed.
+  const auto rows_in = [&](int64_t bin) {
+    std::vector<Row> in;
+    for (const Row& r : rows) {
+      const int64_t end = std::get<Time>(r.at("flow_end")).ns;
+      const int64_t start = is_null(r.at("flow_start")) ? end : std::min(end, std::get<Time>(r.at("flow_start")).ns);
+      if (!stage.spread || start == end) {
+        if (end >= bin && end < bin + every) in.push_back(r);
+        continue;
+      }
+      const int64_t from = std::max({bin, start, bounds.from}), to = std::min({bin + every, end, bounds.to});
+      if (from >= to) continue;
+      in.push_back(r);
+      for (const char* summed : {"bytes", "packets", "raw_bytes", "raw_packets"})
+        if (const auto* v = std::get_if<Integer>(&r.at(summed)))
+          in.back()["share of " + std::string(summed)] = below(*v, to - start, end - start) - below(*v, from - start, end - start);
+    }
+    return in;
+  };
+  const auto cell = [&](const g::NamedExpr& named, const std::vector<const Row*>& members) -> Value {
+    const auto* call = named.value->as<g::Call>();
+    if (call == nullptr) give_up("an aggregate that is no call");
+    if (!stage.spread || lower(call->function.text()) != "sum") return aggregate(*call, members, ev);
+    const std::string name = call->arguments[0]->as<g::Name>()->text();
+    Value total = Null{};
+    for (const Row* r : members) {
+      const auto share = r->find("share of " + name);
+      const Value& v = share != r->end() ? share->second : r->at(name);
+      if (!is_null(v)) total = (is_null(total) ? Integer{0} : std::get<Integer>(total)) + std::get<Integer>(v);
+    }
+    return total;
+  };
+  std::map<int64_t, std::vector<Row>> of_bin;
+  std::map<std::vector<Value>, double> totals;  // by series, of the first aggregate
+  for (int64_t bin : bins) {
+    of_bin[bin] = rows_in(bin);
+    std::map<std::vector<Value>, std::vector<const Row*>> series;
+    for (const Row& r : of_bin[bin]) series[key_of(r)].push_back(&r);
+    for (const auto& [key, members] : series) {
+      const Value v = cell(stage.aggregates[0], members);
+      totals[key] += is_number(v) ? number(v) : 0;
+    }
+  }
+  std::set<std::vector<Value>> shown;
+  std::vector<std::pair<double, std::vector<Value>>> ranked;
+  for (const auto& [key, total] : totals) ranked.emplace_back(-total, key);
+  // (Null is the least of Values, and the last of keys.)
+  const auto later = [](const std::vector<Value>& a, const std::vector<Value>& b) {
+    for (size_t i = 0; i < a.size(); ++i)
+      if (a[i] != b[i]) return is_null(a[i]) || (!is_null(b[i]) && b[i] < a[i]);
+    return false;
+  };
+  std::sort(ranked.begin(), ranked.end(), [&](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : later(b.second, a.second); });
+  const size_t most = stage.limit ? static_cast<size_t>(std::get<Integer>(ev.value(*stage.limit, {}))) : ranked.size();
+  for (size_t i = 0; i < std::min(most, ranked.size()); ++i) shown.insert(ranked[i].second);
+  if (stage.keys.empty()) shown = {{}};
+  const bool rest = shown.size() < ranked.size() && !stage.keys.empty();
+
+  columns = {"ts"};
+  size_t position = 1;
+  for (const auto& k : stage.keys) columns.push_back(name_of(k, position++));
+  for (const auto& a : stage.aggregates) columns.push_back(name_of(a, position++));
+  if (stage.limit) columns.emplace_back("others");
+  std::vector<Row> out;
+  std::vector<std::optional<std::vector<Value>>> wanted(shown.begin(), shown.end());
+  if (rest) wanted.emplace_back(std::nullopt);
+  for (const auto& want : wanted) {
+    std::vector<Value> previous(stage.aggregates.size(), Null{});
+    for (int64_t bin : bins) {
+      std::vector<const Row*> members;
+      for (const Row& r : of_bin[bin])
+        if (want ? key_of(r) == *want : !shown.contains(key_of(r))) members.push_back(&r);
+      Row row;
+      row["ts"] = Time{bin};
+      for (size_t k = 0; k < stage.keys.size(); ++k) row[columns[1 + k]] = want ? (*want)[k] : Value(Null{});
+      for (size_t a = 0; a < stage.aggregates.size(); ++a) {
+        Value& v = row[columns[1 + stage.keys.size() + a]];
+        if (!members.empty()) {
+          v = previous[a] = cell(stage.aggregates[a], members);
+          continue;
+        }
+        const std::string f = lower(stage.aggregates[a].value->as<g::Call>()->function.text());
+        switch (stage.fill) {
+          case g::TimeseriesStage::Fill::kNull: v = Null{}; break;
+          case g::TimeseriesStage::Fill::kPrevious: v = previous[a]; break;
+          case g::TimeseriesStage::Fill::kValue: v = ev.value(*stage.fill_value, {}); break;
+          default: v = f == "count" || f == "countif" || f == "dcount" || f == "count_distinct" ? Value(Integer{0}) : Value(Null{});
+        }
+      }
+      if (stage.limit) row["others"] = !want;
+      out.push_back(std::move(row));
+    }
+  }
+  rows = std::move(out);
+}
+
+Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows, TimeBounds bounds, const Beside& beside) {
   const Evaluator ev;
   if (query.time) {
     const auto* between = std::get_if<g::TimeBetween>(&query.time->node);
@@ -412,10 +715,11 @@ Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows
     StageWorld world;
     world.value = [&](const g::ExprPtr& e, const Row& r) { return ev.value(e, r); };
     world.truth = [&](const g::ExprPtr& e, const Row& r) { return ev.truth(e, r); };
-    world.ask = [&](const g::Query& q, TimeBounds b) { return evaluate_within(q, flows, b); };
+    world.ask = [&](const g::Query& q, TimeBounds b) { return evaluate_within(q, flows, b, beside); };
     world.query = &query;
     world.at = at;
     world.bounds = bounds;
+    world.beside = &beside;
     if (apply_stage(stage, world, rows, columns)) continue;
     if (const auto* w = stage.as<g::WhereStage>()) {
       std::erase_if(rows, [&](const Row& r) { return !ev.truth(w->predicate, r); });
@@ -433,47 +737,28 @@ Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows
         r = std::move(picked);
       }
     } else if (const auto* st = stage.as<g::StatsStage>()) {
-      std::map<std::vector<Value>, std::vector<const Row*>> groups;
-      // A key that means either side puts a flow into a group for each distinct side it has.
-      for (const Row& r : rows) {
-        std::vector<std::vector<Value>> keys{{}};
-        for (const auto& k : st->keys) {
-          std::vector<Value> choices;
-          if (const EitherSpec* either = either_of(k.value)) {
-            for (ColumnId side : {either->src, either->dst}) {
-              const Value& v = r.at(std::string(column_spec(side).name));
-              if (std::find(choices.begin(), choices.end(), v) == choices.end()) choices.push_back(v);
-            }
-          } else {
-            choices.push_back(ev.value(k.value, r));
-          }
-          std::vector<std::vector<Value>> grown;
-          for (const auto& key : keys)
-            for (const Value& v : choices) {
-              grown.push_back(key);
-              grown.back().push_back(v);
-            }
-          keys = std::move(grown);
-        }
-        for (auto& key : keys) groups[key].push_back(&r);
+      std::vector<g::NamedExpr> keys = st->keys;
+      if (st->window) {
+        if (st->window->kind != g::Window::Kind::kSession) give_up("this window");
+        mark_sessions(st->keys, std::get<Span>(ev.value(st->window->size, {})).ns, true, world, rows);
+        keys.push_back({std::nullopt, g::ExprPtr(g::Expr{g::Name{{"session"}, false, {}}, {}}), {}});
       }
-      if (st->keys.empty() && groups.empty()) groups[{}] = {};
-      columns.clear();
-      size_t position = 0;
-      for (const auto& k : st->keys) columns.push_back(name_of(k, position++));
-      for (const auto& a : st->aggregates) columns.push_back(name_of(a, position++));
-      std::vector<Row> out;
-      for (const auto& [key, members] : groups) {
-        Row r;
-        for (size_t i = 0; i < key.size(); ++i) r[columns[i]] = key[i];
-        for (size_t i = 0; i < st->aggregates.size(); ++i) {
-          const auto* call = st->aggregates[i].value->as<g::Call>();
-          if (call == nullptr) give_up("an aggregate that is no call");
-          r[columns[key.size() + i]] = aggregate(*call, members, ev);
+      group(keys, st->aggregates, ev, rows, columns);
+    } else if (const auto* series = stage.as<g::TimeseriesStage>()) {
+      timeseries(*series, ev, bounds, rows, columns);
+    } else if (const auto* renamed = stage.as<g::RenameStage>()) {
+      for (const auto& r : renamed->columns) {
+        const auto column = std::find(columns.begin(), columns.end(), r.from.text());
+        if (column == columns.end()) give_up("renaming what is no column of a grouping or choice");
+        *column = r.to.text();
+        for (Row& row : rows) {
+          auto node = row.extract(r.from.text());
+          node.key() = r.to.text();
+          row.insert(std::move(node));
         }
-        out.push_back(std::move(r));
       }
-      rows = std::move(out);
+    } else if (const auto* dropped = stage.as<g::DropStage>()) {
+      for (const auto& name : dropped->columns) std::erase(columns, name.text());
     } else if (const auto* d = stage.as<g::DistinctStage>()) {
       columns.clear();
       for (size_t i = 0; i < d->columns.size(); ++i) columns.push_back(name_of(d->columns[i], i));
@@ -505,7 +790,7 @@ Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows
 
 }  // namespace
 
-Table evaluate(const grammar::Query& query, const std::vector<Row>& flows) { return evaluate_within(query, flows, {}); }
+Table evaluate(const grammar::Query& query, const std::vector<Row>& flows, const Beside& beside) { return evaluate_within(query, flows, {}, beside); }
 
 std::string text_of(const Value& v) {
   if (is_null(v)) return "null";

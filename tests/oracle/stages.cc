@@ -8,6 +8,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "grammar/parse.h"
 #include "grammar/stage_args.h"
 
 namespace sluice::oracle {
@@ -423,7 +424,233 @@ void baseline(g::StageArgs& args, const StageWorld& world, std::vector<Row>& row
   for (const std::string& c : {name, std::string("expected"), std::string("deviation"), std::string("score"), std::string("samples")}) columns.push_back(c);
 }
 
+// What names the rows of a key: of one that is null too.
+using Groups = std::map<std::vector<Value>, std::vector<const Row*>>;
+Groups groups_of(const std::vector<g::ExprPtr>& keys, const StageWorld& world, const std::vector<Row>& rows) {
+  Groups groups;
+  for (const Row& r : rows) groups[key_of(keys, r, world)].push_back(&r);
+  return groups;
+}
+
+void absent(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows, std::vector<std::string>& columns) {
+  const auto keys = args.expressions();
+  args.word("for");
+  const int64_t silence = span_of(*args.duration());
+  const g::Query* expected = nullptr;
+  if (args.words({"expected", "by"})) expected = args.subquery();
+  const auto all = grammar::parse("stats clock = max(flow_end) by source, exporter_ip");
+  const Table clocks = world.ask(*std::get<g::Statement>(all).as<g::Query>(), world.bounds);
+  int64_t latest = INT64_MIN;
+  for (const auto& c : clocks.rows) latest = std::max(latest, time_of(c[2]));
+  const auto clock_of = [&](const Row& r) {
+    for (const auto& c : clocks.rows)
+      if (c[0] == r.at("source") && c[1] == r.at("exporter_ip")) return time_of(c[2]);
+    throw std::runtime_error("a row without a clock");
+  };
+  Groups groups = groups_of(keys, world, rows);
+  if (expected != nullptr) {
+    Groups wanted;
+    const Table theirs = world.ask(*expected, world.bounds);
+    for (const auto& key : theirs.rows) {
+      const auto it = groups.find(key);
+      wanted[key] = it == groups.end() ? std::vector<const Row*>() : it->second;
+    }
+    groups = std::move(wanted);
+  }
+  std::vector<Row> out;
+  columns = names_of(keys);
+  for (const auto& [key, members] : groups) {
+    Row row;
+    for (size_t k = 0; k < key.size(); ++k) row[columns[k]] = key[k];
+    std::pair<int64_t, int64_t> last{INT64_MIN, INT64_MIN};  // when, and by whose clock
+    for (const Row* r : members) last = std::max(last, {end_of(*r), clock_of(*r)});
+    const int64_t silent = members.empty() ? latest - world.bounds.from : last.second - last.first;
+    if (clocks.rows.empty() || silent < silence) continue;
+    row["last_seen"] = members.empty() ? Value(Null{}) : Value(Time{last.first});
+    row["silent_for"] = Span{silent};
+    row["flows"] = static_cast<Integer>(members.size());
+    out.push_back(std::move(row));
+  }
+  rows = std::move(out);
+  for (const char* c : {"last_seen", "silent_for", "flows"}) columns.emplace_back(c);
+}
+
+// Of what stands behind `stats AGG, … by KEY, …` with or without conditions behind it.
+void compare(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows, std::vector<std::string>& columns) {
+  args.word("to");
+  const int64_t period = span_of(*args.duration());
+  g::Query then = before(world);
+  const g::StatsStage* stats = nullptr;
+  while (stats == nullptr) {
+    stats = then.stages.back().as<g::StatsStage>();
+    if (stats == nullptr) {
+      if (!then.stages.back().as<g::WhereStage>()) throw std::runtime_error("the oracle compares what stands right behind stats, or conditions behind it");
+      then.stages.pop_back();
+    }
+  }
+  const size_t keys = stats->keys.size();
+  const Table past = world.ask(then, {world.bounds.from - period, world.bounds.to - period});
+  const auto number = [](const Value& v) { return std::holds_alternative<Integer>(v) ? static_cast<double>(std::get<Integer>(v)) : std::get<double>(v); };
+  for (Row& row : rows) {
+    std::vector<Value> key;
+    for (size_t k = 0; k < keys; ++k) {
+      key.push_back(row.at(columns[k]));
+      if (const auto* t = std::get_if<Time>(&key.back())) key.back() = Time{t->ns - period};
+    }
+    const auto at = std::find_if(past.rows.begin(), past.rows.end(), [&](const auto& p) { return std::equal(key.begin(), key.end(), p.begin()); });
+    for (size_t c = keys; c < columns.size(); ++c) {
+      const Value now = row.at(columns[c]), was = at == past.rows.end() ? Value(Null{}) : (*at)[c];
+      row[columns[c] + "_prev"] = was;
+      row[columns[c] + "_change"] = is_null(now) || is_null(was) || number(was) == 0 ? Value(Null{}) : Value((number(now) - number(was)) / number(was));
+    }
+  }
+  const std::vector<std::string> before_them = columns;
+  for (size_t c = keys; c < before_them.size(); ++c)
+    for (const char* end : {"_prev", "_change"}) columns.push_back(before_them[c] + end);
+}
+
+double mad(const std::vector<double>& v) {
+  std::vector<double> away;
+  for (double x : v) away.push_back(std::fabs(x - median(v)));
+  return median(away);
+}
+
+double thousandths(double v) { return std::floor(v * 1000 + 0.5) / 1000; }
+
+// Half of how even the quartiles lie and how near the values are to their median.
+double regular(std::vector<double> v, double mad_of_small) {
+  std::sort(v.begin(), v.end());
+  const auto half = static_cast<ptrdiff_t>(v.size() / 2);
+  const double q1 = median({v.begin(), v.begin() + half}), q2 = median(v), q3 = median({v.end() - half, v.end()});
+  const double skew = q3 - q1 < 10 || q2 == q1 || q2 == q3 ? 1 : 1 - std::fabs((q1 + q3 - 2 * q2) / (q3 - q1));
+  const double near = q2 < 1 ? mad_of_small : std::max(0.0, (q2 - mad(v)) / q2);
+  return thousandths((skew + near) / 2);
+}
+
+void beacons(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows, std::vector<std::string>& columns) {
+  args.word("by");
+  const auto keys = args.expressions();
+  Integer least = 20;
+  if (args.word("min")) least = count_of(*args.count());
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int64_t from = world.bounds.from / kSecond, to = world.bounds.to / kSecond;
+  std::vector<Row> out;
+  columns = names_of(keys);
+  for (const auto& [key, members] : groups_of(keys, world, rows)) {
+    if (static_cast<Integer>(members.size()) < least) continue;
+    std::vector<int64_t> times;
+    std::vector<double> sizes, intervals;
+    for (const Row* r : members) {
+      times.push_back(time_of(is_null(r->at("flow_start")) ? r->at("flow_end") : r->at("flow_start")) / kSecond);
+      if (!is_null(r->at("bytes"))) sizes.push_back(static_cast<double>(std::get<Integer>(r->at("bytes"))));
+    }
+    std::sort(times.begin(), times.end());
+    for (size_t i = 1; i < times.size(); ++i)
+      if (times[i] != times[i - 1]) intervals.push_back(static_cast<double>(times[i] - times[i - 1]));
+    Row row;
+    for (size_t k = 0; k < key.size(); ++k) row[columns[k]] = key[k];
+    row["connections"] = static_cast<Integer>(members.size());
+    for (const char* c : {"times_score", "sizes_score", "histogram_score", "duration_score", "score"}) row[c] = 0.0;
+    if (intervals.size() >= 3 && sizes.size() >= 3) {
+      const double of_times = regular(intervals, 1), of_sizes = regular(sizes, 0);
+      std::vector<double> bars;
+      for (int b = 0; b < 24; ++b)
+        bars.push_back(static_cast<double>(std::count_if(times.begin(), times.end(), [&](int64_t t) {
+          const double at = std::clamp(static_cast<double>(t - from) * 24 / static_cast<double>(to - from), 0.0, 23.5);
+          return at >= b && at < b + 1;
+        })));
+      const double mean = static_cast<double>(times.size()) / 24, highest = *std::max_element(bars.begin(), bars.end());
+      double variance = 0;
+      for (double b : bars) variance += (b - mean) * (b - mean) / 24;
+      const double cv = std::sqrt(variance) / mean, even = cv > 1 ? 0 : thousandths(1 - cv);
+      const auto filled = std::count_if(bars.begin(), bars.end(), [](double b) { return b > 0; });
+      double modes = 0;
+      if (filled >= 11) {
+        std::map<double, int> heights;
+        for (double b : bars)
+          if (b > 0) ++heights[std::floor(b / std::ceil(highest * 0.05))];
+        std::vector<int> often;
+        for (const auto& [height, n] : heights) often.push_back(n);
+        std::sort(often.rbegin(), often.rend());
+        often.push_back(0);
+        modes = std::min(1.0, thousandths(static_cast<double>(often[0] + often[1]) / static_cast<double>(filled - 1)));
+      }
+      int longest = 0;
+      for (size_t b = 0; b < 24; ++b) {
+        int run = 0;
+        while (run < 24 && bars[(b + static_cast<size_t>(run)) % 24] > 0) ++run;
+        longest = std::max(longest, run);
+      }
+      const auto up = [](double v) { return std::min(1.0, std::ceil(v * 1000) / 1000); };
+      const double lasting = filled < 6 ? 0 : std::max(up(static_cast<double>(times.back() - times.front()) / static_cast<double>(to - from)), up(longest / 12.0));
+      row["times_score"] = of_times;
+      row["sizes_score"] = of_sizes;
+      row["histogram_score"] = std::max(even, modes);
+      row["duration_score"] = lasting;
+      row["score"] = thousandths((of_times + of_sizes + std::max(even, modes) + lasting) / 4);
+    }
+    out.push_back(std::move(row));
+  }
+  rows = std::move(out);
+  for (const char* c : {"score", "connections", "times_score", "sizes_score", "histogram_score", "duration_score"}) columns.emplace_back(c);
+}
+
+// Every row of the table is asked for every row.
+void lookup(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows, std::vector<std::string>& columns) {
+  const std::vector<TableRow>& table = world.beside->tables.at(args.name()->text());
+  args.word("on");
+  const g::ExprPtr key = *args.expression();
+  std::optional<g::ExprPtr> moment;
+  std::string prefix;
+  if (args.words({"as", "of"})) moment = args.expression();
+  if (args.word("prefix")) prefix = args.name()->text();
+  for (Row& row : rows) {
+    const Value ip = world.value(key, row), at = moment ? world.value(*moment, row) : Value(Time{world.beside->now});
+    const TableRow* best = nullptr;
+    for (const TableRow& t : table) {
+      if (is_null(ip) || is_null(at) || time_of(at) < t.from || time_of(at) >= t.to) continue;
+      const IpAddress& address = std::get<IpAddress>(ip);
+      if (address < t.first || t.last < address) continue;
+      // Blocks that hold one address hold each other; of equals the last.
+      if (best == nullptr || !(t.first < best->first || best->last < t.last)) best = &t;
+    }
+    for (const auto& [name, value] : table.front().values) row[prefix + name] = best != nullptr ? best->values.at(name) : Value(Null{});
+  }
+  if (!columns.empty())
+    for (const auto& [name, value] : table.front().values) columns.push_back(prefix + name);
+}
+
+void sessions(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows) {
+  args.word("by");
+  std::vector<g::NamedExpr> keys;
+  for (const auto& k : args.expressions()) keys.push_back({std::nullopt, k, {}});
+  args.word("gap");
+  mark_sessions(keys, span_of(*args.duration()), false, world, rows);
+}
+
 }  // namespace
+
+// Each row looks for the one before it, and so back to where its run began.
+void mark_sessions(const std::vector<g::NamedExpr>& keys, int64_t gap, bool cut, const StageWorld& world, std::vector<Row>& rows) {
+  constexpr int64_t kHalfDay = 12ll * 3600 * 1'000'000'000;
+  std::vector<g::ExprPtr> expressions;
+  for (const auto& k : keys) expressions.push_back(k.value);
+  for (auto& [key, members] : groups_of(expressions, world, rows)) {
+    std::vector<int64_t> times;
+    for (const Row* r : members) times.push_back(end_of(*r));
+    std::sort(times.begin(), times.end());
+    for (const Row* r : members) {
+      // Back to where the run began, then forward over its cuts: the first half day after it has lasted one, and each after that.
+      auto at = std::upper_bound(times.begin(), times.end(), end_of(*r)) - 1;
+      while (at != times.begin() && *at - *(at - 1) <= gap) --at;
+      int64_t began = *at;
+      if (cut)
+        for (int64_t edge = (began + kHalfDay + kHalfDay - 1) / kHalfDay * kHalfDay; edge <= end_of(*r); edge += kHalfDay)
+          if (const auto first = std::lower_bound(times.begin(), times.end(), edge); *first <= end_of(*r)) began = *first;
+      const_cast<Row*>(r)->insert_or_assign("session", Time{began});
+    }
+  }
+}
 
 bool apply_stage(const g::Stage& stage, const StageWorld& world, std::vector<Row>& rows, std::vector<std::string>& columns) {
   if (!stage.as<g::GenericStage>()) return false;
@@ -443,6 +670,16 @@ bool apply_stage(const g::Stage& stage, const StageWorld& world, std::vector<Row
     stitch(args, rows, columns);
   else if (name == "baseline")
     baseline(args, world, rows, columns);
+  else if (name == "absent")
+    absent(args, world, rows, columns);
+  else if (name == "compare")
+    compare(args, world, rows, columns);
+  else if (name == "beacons")
+    beacons(args, world, rows, columns);
+  else if (name == "lookup")
+    lookup(args, world, rows, columns);
+  else if (name == "sessions")
+    sessions(args, world, rows);
   else
     return false;
   return true;

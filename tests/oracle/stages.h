@@ -24,7 +24,11 @@ struct StageWorld {
   const grammar::Query* query = nullptr;  // that the stage is of
   size_t at = 0;                          // its place there
   TimeBounds bounds;
+  const Beside* beside = nullptr;
 };
+
+// Adds `session`: the ts of the first row of the run that each row belongs to, cut at every half day where it is `cut`.
+void mark_sessions(const std::vector<grammar::NamedExpr>& keys, int64_t gap, bool cut, const StageWorld& world, std::vector<Row>& rows);
 
 // False: not one of these. `columns` are the names of an answer that is no longer whole flows.
 bool apply_stage(const grammar::Stage& stage, const StageWorld& world, std::vector<Row>& rows, std::vector<std::string>& columns);
