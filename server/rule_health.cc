@@ -32,11 +32,12 @@ void RuleHealth::restore(Episode episode, TimestampNs now) {
   mine.alert = std::move(episode);
 }
 
-void RuleHealth::look(const std::string& rule, uint64_t dropped_rows, uint64_t groups, TimestampNs now, const EpisodeSink& sink) {
+void RuleHealth::look(const std::string& rule, const Loss& loss, TimestampNs now, const EpisodeSink& sink) {
   OfRule& mine = rules_[rule];
-  const uint64_t more = dropped_rows > mine.dropped ? dropped_rows - mine.dropped : 0;
-  mine.dropped = dropped_rows;
-  if (more == 0) {
+  const auto more = [](uint64_t after, uint64_t before) { return after > before ? after - before : 0; };
+  const uint64_t dropped = more(loss.dropped_rows, mine.known.dropped_rows), let_go = more(loss.let_go_groups, mine.known.let_go_groups);
+  mine.known = loss;
+  if (dropped == 0 && let_go == 0) {
     if (mine.alert && now - mine.last_loss >= limits::kRuleLossQuiet) {
       end(*mine.alert, mine.last_loss, now, sink);
       mine.alert.reset();
@@ -53,11 +54,14 @@ void RuleHealth::look(const std::string& rule, uint64_t dropped_rows, uint64_t g
   e.state = EpisodeState::firing;
   e.start = e.last = e.run_start = e.end = e.fired_at = now;
   e.matches = 1;
-  e.message = "The rule " + rule + " is at the bound of its state and does not count all flows: " + counted(more, "flow was", "flows were") + " left out" +
-              (groups > 0 ? ", of some " + counted(groups, "group", "groups") : std::string()) + ". Narrow its filter, shorten its window, or group by less";
+  e.message = "The rule " + rule + " is at the bound of its state: ";
+  if (let_go > 0) e.message += counted(let_go, "group was", "groups were") + " let go, the least ones" + (dropped > 0 ? ", and " : "");
+  if (dropped > 0) e.message += counted(dropped, "flow was", "flows were") + " left out";
+  e.message += (loss.groups > 0 ? ", of some " + counted(loss.groups, "group", "groups") : std::string()) + ". Narrow its filter, shorten its window, or group by less";
   append_extra(e.values, "rule", rule);
-  append_extra(e.values, "dropped_flows", std::to_string(more));
-  append_extra(e.values, "lost_groups", std::to_string(groups));
+  append_extra(e.values, "dropped_flows", std::to_string(dropped));
+  append_extra(e.values, "let_go_groups", std::to_string(let_go));
+  append_extra(e.values, "lost_groups", std::to_string(loss.groups));
   append_list_item(e.tags, "health");
   e.query = "from rules | where name == '" + rule + "'";
   mine.alert = e;

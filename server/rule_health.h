@@ -1,6 +1,7 @@
-// RuleHealth: an alert of its own for a rule whose state is at its bound, so that it does not count all flows: it may miss what it is there for.
+// RuleHealth: an alert of its own for a rule whose state is at its bound, so that it leaves flows out or lets go of groups: it may miss what it is
+// there for.
 //
-// The rule's name is `rule overflow`, which no rule can have; the key says which rule. It ends when nothing has been left out for
+// The rule's name is `rule overflow`, which no rule can have; the key says which rule. It ends when nothing has been lost for
 // limits::kRuleLossQuiet, by the server's clock, or when the rule is gone.
 //
 // Thread rule: one thread.
@@ -18,18 +19,21 @@ inline constexpr std::string_view kRuleOverflow = "rule overflow";
 
 class RuleHealth {
  public:
-  // How many flows the rule had left out in earlier lives: those are no news.
-  void begin(const std::string& rule, uint64_t dropped_rows) { rules_[rule].dropped = dropped_rows; }
+  // Over all lives; `groups`: of how many groups that was, about.
+  struct Loss {
+    uint64_t dropped_rows = 0, let_go_groups = 0, groups = 0;
+  };
+  // What the rule had lost in earlier lives: that is no news.
+  void begin(const std::string& rule, const Loss& loss) { rules_[rule].known = loss; }
   // An alert that was open in an earlier life.
   void restore(query::continuous::Episode episode, TimestampNs now);
-  // `dropped_rows`: over all lives. `groups`: of how many groups they were, about.
-  void look(const std::string& rule, uint64_t dropped_rows, uint64_t groups, TimestampNs now, const query::continuous::EpisodeSink& sink);
+  void look(const std::string& rule, const Loss& loss, TimestampNs now, const query::continuous::EpisodeSink& sink);
   // The rule is gone, or begins anew.
   void forget(const std::string& rule, TimestampNs now, const query::continuous::EpisodeSink& sink);
 
  private:
   struct OfRule {
-    uint64_t dropped = 0;
+    Loss known;
     TimestampNs last_loss = 0;
     std::optional<query::continuous::Episode> alert;
   };

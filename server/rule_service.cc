@@ -139,7 +139,8 @@ Status RuleService::load() {
     d.before.dropped_rows = j.value("dropped_rows", uint64_t{0});
     d.before.lost_groups = j.value("lost_groups", uint64_t{0});
     d.before.excepted_rows = j.value("excepted_rows", uint64_t{0});
-    rule_health_.begin(d.name, d.before.dropped_rows);
+    d.before.let_go_groups = j.value("let_go_groups", uint64_t{0});
+    rule_health_.begin(d.name, {d.before.dropped_rows, d.before.let_go_groups, 0});
     d.before.settled = j.value("settled", uint64_t{0});
     d.alerts = j.value("alerts", uint64_t{0});
     d.failed_answers = j.value("failed_answers", uint64_t{0});
@@ -406,7 +407,8 @@ void RuleService::look_at_bounds() {
     const std::string& name = state->rule()->name;
     const auto at = definitions_.find(name);
     if (at == definitions_.end()) continue;
-    rule_health_.look(name, at->second.before.dropped_rows + state->stats().dropped_rows, state->stats().lost_groups, now,
+    const WindowStats &before = at->second.before, &stats = state->stats();
+    rule_health_.look(name, {before.dropped_rows + stats.dropped_rows, before.let_go_groups + stats.let_go_groups, stats.lost_groups}, now,
                       [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
   }
 }
@@ -547,7 +549,7 @@ void RuleService::commit(bool is_last) {
         resume_from(d, *groups);
         add_up(sum, groups->stats());
       }
-      std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"excepted_rows", sum.excepted_rows},
+      std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"let_go_groups", sum.let_go_groups}, {"excepted_rows", sum.excepted_rows},
                                 {"settled", sum.settled}, {"alerts", d.alerts}, {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
       if (record == d.kept) continue;
       d.kept = record;
@@ -588,6 +590,8 @@ void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
   sum.late_rows += more.late_rows;
   sum.dropped_rows += more.dropped_rows;
   sum.lost_groups += more.lost_groups;
+  sum.let_go_groups += more.let_go_groups;
+  sum.partial_groups = more.partial_groups;
   sum.excepted_rows += more.excepted_rows;
   sum.settled += more.settled;
   sum.groups = more.groups;
@@ -621,7 +625,7 @@ void RuleService::publish_status() {
     s.rule = d.rule;
     s.note = d.note;
     s.windows = d.before;
-    s.windows.groups = s.windows.bytes = s.windows.windows = 0;
+    s.windows.groups = s.windows.bytes = s.windows.windows = s.windows.partial_groups = 0;
     const RuleState* groups = stream_.find(name);
     if (groups) {
       add_up(s.windows, groups->stats());
@@ -631,6 +635,10 @@ void RuleService::publish_status() {
       if (s.note.empty() && s.windows.is_sketch) s.note = "it knows more keys than it can hold exactly: some that are new are taken for known";
       if (s.note.empty() && d.rule->learn > 0 && s.watermark < (groups->known_since() == kTimestampMax ? kTimestampMax : groups->known_since() + d.rule->learn))
         s.note = learning(groups->known_since(), d.rule->learn);
+      if (s.note.empty() && s.windows.partial_groups > 0)
+        s.note = "its groups are at their bound: of " + counted(s.windows.partial_groups, "group", "groups") + " what is counted is a lower bound";
+      if (s.note.empty() && s.windows.let_go_groups > 0 && s.windows.dropped_rows == 0)
+        s.note = counted(s.windows.let_go_groups, "group was", "groups were") + " let go, the least ones, because its groups were at their bound";
       if (s.note.empty() && s.windows.dropped_rows > 0)
         s.note = counted(s.windows.dropped_rows, "flow was", "flows were") + " not counted because its groups were at their bound" +
                  (s.windows.lost_groups > 0 ? ", of some " + counted(s.windows.lost_groups, "group that is", "groups that are") + " not known" : std::string());

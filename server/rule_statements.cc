@@ -345,7 +345,7 @@ RuleService::Answer RuleService::enable(const std::string& name, bool enabled, c
       if (const RuleState* running = stream_.find(name)) add_up(d.before, running->stats());
       stream_.remove(name);
       rule_health_.forget(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
-      rule_health_.begin(name, d.before.dropped_rows);
+      rule_health_.begin(name, {d.before.dropped_rows, d.before.let_go_groups, 0});
       book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
       commit(false);
     } else if (d.rule) {

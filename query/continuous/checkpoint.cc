@@ -7,7 +7,7 @@
 namespace sluice::query::continuous {
 namespace {
 
-constexpr std::string_view kVersion = "1";
+constexpr std::string_view kPlain = "1", kWithHeld = "2";
 
 // The number in front of `text`, which must end with `behind` or with the text; both are taken off.
 template <typename T>
@@ -24,7 +24,7 @@ bool take_number(std::string_view& text, char behind, T& out) {
 }  // namespace
 
 std::string to_text(const Checkpoint& checkpoint) {
-  std::string text(kVersion);
+  std::string text(checkpoint.held.empty() ? kPlain : kWithHeld);
   text += ' ' + std::to_string(checkpoint.told_before);
   for (const auto& m : checkpoint.marks) {
     text += ' ' + std::to_string(m.key);
@@ -32,23 +32,36 @@ std::string to_text(const Checkpoint& checkpoint) {
     text += ':' + std::to_string(m.mask);
     text += ':' + std::to_string(m.count);
   }
+  for (const auto& h : checkpoint.held) {
+    text += " w" + std::to_string(h.window);
+    text += ':' + std::to_string(h.key);
+  }
   return text;
 }
 
 std::optional<Checkpoint> checkpoint_of(std::string_view text) {
-  if (!text.starts_with(kVersion)) return std::nullopt;
-  text.remove_prefix(kVersion.size());
+  const bool has_held = text.starts_with(kWithHeld);
+  if (!has_held && !text.starts_with(kPlain)) return std::nullopt;
+  text.remove_prefix(1);
   if (!text.starts_with(' ')) return std::nullopt;
   text.remove_prefix(1);
   Checkpoint out;
   if (!take_number(text, ' ', out.told_before)) return std::nullopt;
-  while (!text.empty()) {
+  while (!text.empty() && !text.starts_with('w')) {
     Checkpoint::Mark m;
     if (out.marks.size() >= limits::kRuleMarksMax) return std::nullopt;
     if (!take_number(text, ':', m.key) || text.empty() || !take_number(text, ':', m.time) || text.empty() || !take_number(text, ':', m.mask) || text.empty() ||
         !take_number(text, ' ', m.count))
       return std::nullopt;
     out.marks.push_back(m);
+  }
+  if (has_held == text.empty()) return std::nullopt;
+  while (!text.empty()) {
+    Checkpoint::Held h;
+    if (!text.starts_with('w') || out.held.size() >= limits::kRuleHeldKeysMax) return std::nullopt;
+    text.remove_prefix(1);
+    if (!take_number(text, ':', h.window) || text.empty() || !take_number(text, ' ', h.key)) return std::nullopt;
+    out.held.push_back(h);
   }
   return out;
 }

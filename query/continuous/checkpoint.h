@@ -1,7 +1,9 @@
 // What a state has to know beside the stored flows from its frontier on, to be what it was: which of what it will find again is over
 // and has been told.
 //
-//   text = "1" SP told_before *(SP key ":" time ":" mask ":" count)      numbers in decimal
+//   text = "1" SP told_before *mark  /  "2" SP told_before *mark 1*held
+//   mark = SP key ":" time ":" mask ":" count
+//   held = SP "w" window ":" key             numbers in decimal
 //
 // The first number is the version. What a reader does not know (another version, a text that was cut or changed) is no checkpoint: the rule
 // then begins at its frontier with what it finds there.
@@ -31,6 +33,13 @@ struct Checkpoint {
     bool operator==(const Mark&) const = default;
   };
   std::vector<Mark> marks;
+  // The heaviest keys of windows that let go of groups: none of them is let go when the windows are made again.
+  struct Held {
+    TimestampNs window = 0;
+    uint64_t key = 0;
+    bool operator==(const Held&) const = default;
+  };
+  std::vector<Held> held = {};
   bool operator==(const Checkpoint&) const = default;
 };
 

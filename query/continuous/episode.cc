@@ -64,6 +64,10 @@ void fill(Episode& episode, const Finding& f, size_t row) {
       if (part.column) episode.message += text_of(f, *part.column, row);
     }
   }
+  if (f.is_partial) {
+    append_extra(episode.values, "lower_bound", "true");
+    episode.message += " (at least: the rule's groups are at their bound)";
+  }
   cut(episode.message);
 }
 

@@ -1,6 +1,12 @@
 #include "query/continuous/groups.h"
 
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
 #include <utility>
+
+#include "query/continuous/key_history.h"
 
 namespace sluice::query::continuous {
 
@@ -41,6 +47,10 @@ void GroupStates::take(GroupStates& other, std::span<const uint32_t> map, EvalCo
 
 void GroupStates::append(std::span<const uint32_t> groups, Chunk& out, EvalContext& context) const {
   for (const auto& a : aggregates_) out.slots.push_back(keep(a->finish(groups, context), context));
+}
+
+std::vector<double> GroupStates::values(size_t aggregate, std::span<const uint32_t> groups, EvalContext& context) const {
+  return as_doubles(aggregates_[aggregate]->finish(groups, context));
 }
 
 size_t GroupStates::byte_size() const {
@@ -92,7 +102,10 @@ void Groups::push_sides(const Chunk& rows, EvalContext& context, std::vector<uin
 
 void Groups::push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalContext& context, std::vector<uint32_t>* touched) {
   if (lost_ && !keys.empty()) {
-    const std::vector<uint32_t> stay = known_.admit(table_, keys, rows.rows, 0, context, [&](uint32_t, uint64_t key) { lost_->add(key); });
+    const std::vector<uint32_t> stay = known_.admit(*table_, keys, rows.rows, 0, context, [&](uint32_t, uint64_t key) {
+      lost_->add(key);
+      add_shortfall(table_->size()).add(key);
+    });
     if (stay.size() < rows.rows) {
       left_out_ += rows.rows - stay.size();
       if (stay.empty()) return;
@@ -105,7 +118,9 @@ void Groups::push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalConte
   }
   const uint32_t* groups = nullptr;
   if (!keys.empty()) {
-    table_.find(keys, rows.rows, numbers_);
+    const size_t before = table_->size();
+    table_->find(keys, rows.rows, numbers_);
+    if (shortfall_) begin_groups(before, keys, rows.rows);
     groups = numbers_.data();
   }
   if (touched) {
@@ -121,13 +136,122 @@ void Groups::push_side(const Chunk& rows, std::vector<ColumnPtr> keys, EvalConte
 Chunk Groups::rows(std::span<const uint32_t> groups, EvalContext& context) const {
   Chunk out;
   out.rows = groups.size();
-  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(keep(table_.keys(k, groups), context));
+  for (size_t k = 0; k < spec_.keys.size(); ++k) out.slots.push_back(keep(table_->keys(k, groups), context));
   states_.append(groups, out, context);
   return out;
 }
 
 size_t Groups::byte_size() const {
-  return table_.byte_size() + known_.byte_size() + numbers_.capacity() * sizeof(uint32_t) + states_.byte_size();
+  return table_->byte_size() + known_.byte_size() + numbers_.capacity() * sizeof(uint32_t) + states_.byte_size() + (shortfall_ ? shortfall_->byte_size() : 0);
+}
+
+void Groups::begin_groups(size_t before, std::span<const ColumnPtr> keys, size_t rows) {
+  if (table_->size() == before) return;
+  std::vector<uint64_t> fingerprints(table_->size() - before, 0);
+  for (size_t row = 0; row < rows; ++row)
+    if (numbers_[row] >= before && fingerprints[numbers_[row] - before] == 0) fingerprints[numbers_[row] - before] = KeyHistory::fingerprint(keys, row);
+  for (const uint64_t key : fingerprints) shortfall_->begin(key);
+}
+
+Shortfall& Groups::add_shortfall(size_t keys) {
+  if (!shortfall_) shortfall_ = std::make_unique<Shortfall>(measures().size(), size(), keys);
+  return *shortfall_;
+}
+
+void Groups::lack_rows() { add_shortfall(0).add_all(); }
+
+std::vector<size_t> Groups::measures() const {
+  std::vector<size_t> out;
+  for (size_t a = 0; a < spec_.aggregates.size(); ++a)
+    switch (spec_.aggregates[a].make.result.logical) {
+      case LogicalType::uint:
+      case LogicalType::int64:
+      case LogicalType::float64:
+      case LogicalType::duration: out.push_back(a); break;
+      default: break;
+    }
+  return out;
+}
+
+std::vector<std::vector<double>> Groups::weights(EvalContext& context) const {
+  std::vector<uint32_t> all(size());
+  std::iota(all.begin(), all.end(), 0u);
+  std::vector<std::vector<double>> out;
+  for (const size_t a : measures()) {
+    std::vector<double>& weights = out.emplace_back(states_.values(a, all, context));
+    for (uint32_t g = 0; g < weights.size(); ++g) {
+      if (std::isnan(weights[g])) weights[g] = 0;
+      if (shortfall_) weights[g] += shortfall_->most(g, out.size() - 1);
+    }
+  }
+  return out;
+}
+
+std::vector<bool> Groups::heaviest(const std::vector<std::vector<double>>& weights, size_t count) const {
+  std::vector<bool> out(size(), false);
+  std::vector<uint32_t> order(size());
+  std::iota(order.begin(), order.end(), 0u);
+  // Of equal ones those that came last: more may follow.
+  const size_t share = std::min(order.size(), weights.empty() ? count : std::max<size_t>(1, count / weights.size()));
+  const auto mark = [&](auto is_heavier) {
+    std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(share), order.end(), is_heavier);
+    for (size_t i = 0; i < share; ++i) out[order[i]] = true;
+  };
+  for (const std::vector<double>& w : weights) mark([&](uint32_t a, uint32_t b) { return w[a] != w[b] ? w[a] > w[b] : a > b; });
+  if (weights.empty()) mark(std::greater<uint32_t>());
+  return out;
+}
+
+template <typename F>
+void Groups::each_key(std::span<const uint32_t> groups, EvalContext& context, F f) const {
+  constexpr size_t kPiece = 16'384;
+  for (size_t from = 0; from < groups.size(); from += kPiece) {
+    const auto piece = groups.subspan(from, std::min(kPiece, groups.size() - from));
+    std::vector<ColumnPtr> keys;
+    for (size_t k = 0; k < spec_.keys.size(); ++k) keys.push_back(keep(table_->keys(k, piece), context));
+    for (size_t i = 0; i < piece.size(); ++i) f(piece[i], KeyHistory::fingerprint(keys, i));
+  }
+}
+
+std::vector<uint32_t> Groups::keep_heaviest(size_t count, const std::unordered_set<uint64_t>& held, LostGroups& lost, EvalContext& context) {
+  const auto weights = this->weights(context);
+  std::vector<bool> stays = heaviest(weights, count);
+  std::vector<uint32_t> stay, gone, numbers, map(size(), kNoGroup);
+  for (uint32_t g = 0; g < stays.size(); ++g)
+    if (!stays[g]) gone.push_back(g);
+  Shortfall& shortfall = add_shortfall(gone.size());
+  std::vector<double> most = shortfall.most();
+  each_key(gone, context, [&](uint32_t group, uint64_t key) {
+    if (held.contains(key)) {
+      stays[group] = true;
+      return;
+    }
+    shortfall.add(key);
+    lost.add(key);
+    for (size_t m = 0; m < most.size(); ++m) most[m] = std::max(most[m], weights[m][group]);
+  });
+  for (uint32_t g = 0; g < stays.size(); ++g)
+    if (stays[g]) stay.push_back(g);
+  GroupTable table = table_of(*table_, key_types(spec_), stay, numbers, context);
+  for (size_t i = 0; i < stay.size(); ++i) map[stay[i]] = numbers[i];
+  GroupStates states(spec_);
+  states.resize(std::max<size_t>(1, stay.size()));
+  states.take(states_, map, context);
+  table_.emplace(std::move(table));
+  states_ = std::move(states);
+  known_.forget();
+  shortfall.renumber(map, stay.size(), std::move(most));
+  return map;
+}
+
+std::vector<uint64_t> Groups::heaviest_keys(size_t count, EvalContext& context) const {
+  const std::vector<bool> is_heavy = heaviest(weights(context), count);
+  std::vector<uint32_t> groups;
+  for (uint32_t g = 0; g < is_heavy.size(); ++g)
+    if (is_heavy[g]) groups.push_back(g);
+  std::vector<uint64_t> keys;
+  each_key(groups, context, [&](uint32_t, uint64_t key) { keys.push_back(key); });
+  return keys;
 }
 
 }  // namespace sluice::query::continuous

@@ -56,12 +56,24 @@ inline constexpr DurationNs kRuleSourceLagMax = kHour;
 inline constexpr DurationNs kSourceLearning = kHour;
 // Sources (a format and an exporter) whose time is followed each by itself. Beyond: the others of a format share one.
 inline constexpr size_t kRuleSourcesMax = 4'096;
-// Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: groups that are there count on, up to a quarter more bytes,
-// and flows of others are not counted by that rule until windows have settled, which may miss an alert but never makes one up (except where it
-// asks for little). Beyond that quarter, or the bound of all rules, no flow is. Counted, shown as dropped, and an alert of its own.
+// Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: windows let go of their lighter half (shortfall.h), as soon as
+// a quarter as many flows have come since they last did; until then, and in sessions and sequences, groups that are there count on, up to a quarter more
+// bytes, and flows of others are not counted. That may miss an alert but never makes one up. Beyond that quarter, or the bound of all rules where a
+// rule has little to let go, no flow is counted. Counted, shown, and an alert of its own.
 inline constexpr size_t kRuleGroupsMax = 1u << 20;
 inline constexpr size_t kRuleBytesMax = 256u << 20;
 inline constexpr size_t kRulesBytesMax = 1u << 30;
+// Groups, and bytes where all rules are at their bound, below which a rule lets go of none: there is little to gain.
+inline constexpr size_t kRuleLetGoMin = 1'024;
+inline constexpr size_t kRuleLetGoBytesMin = 16u << 20;
+// The filter of the keys that a window let go of: bits for each of those that go first, at least and at most in all. After eight times as many
+// 2.4% of the groups that begin are taken for ones that went, after sixteen times 16%: they count, and what they have is said to be a lower bound.
+inline constexpr uint64_t kRuleLetGoKeyBits = 64;
+inline constexpr uint64_t kRuleLetGoFilterBitsMin = uint64_t{1} << 14;
+inline constexpr uint64_t kRuleLetGoFilterBitsMax = uint64_t{1} << 25;
+// The heaviest keys of windows that let go of some, which a rule's checkpoint has so that none of them goes when the windows are made again. Beyond: each
+// window has its share of them.
+inline constexpr size_t kRuleHeldKeysMax = 4'096;
 // Keys that a rule with first_seen knows exactly, 40 bytes each; and the bits of each sketch that it has instead beyond, of which it has
 // nine at most. Sketches are never too full to answer, but take ever more keys for known; said in the rule's note.
 inline constexpr size_t kRuleKeysMax = 2'000'000;

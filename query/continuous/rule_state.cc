@@ -45,7 +45,7 @@ Status RuleState::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has
 std::unique_ptr<RuleState> make_state(RulePtr rule, const Resume& from, bool keeps_settled) {
   if (rule->sequence) return std::make_unique<SequenceState>(std::move(rule), from, keeps_settled);
   if (rule->session) return std::make_unique<SessionGroups>(std::move(rule), from, keeps_settled);
-  return std::make_unique<WindowGroups>(std::move(rule), from.frontier, keeps_settled);
+  return std::make_unique<WindowGroups>(std::move(rule), from, keeps_settled);
 }
 
 }  // namespace sluice::query::continuous

@@ -8,8 +8,8 @@
 // What is told depends on which flows there are, and not on the order or the batches in which they came. So the state need not be kept: it
 // is made again from the stored flows, from frontier() on, with what checkpoint() says.
 //
-// State is bounded (limits::kRuleGroupsMax and following). At the bound groups that are known count on, and flows of others are dropped for this
-// rule: counted, and of how many groups they are is estimated.
+// State is bounded (limits::kRuleGroupsMax and following). At the bound windows let go of their lighter groups (shortfall.h); elsewhere groups that
+// are known count on, and flows of others are dropped for this rule: counted, and of how many groups they are is estimated.
 //
 // Thread rule: one thread at a time.
 #pragma once
@@ -36,6 +36,7 @@ struct Finding {
   const Chunk& rows;       // by Rule::plan.output's slots
   // Where rows are laid out otherwise: as many columns of the same names. null: as the plan says
   const std::vector<OutputColumn>* output = nullptr;
+  bool is_partial = false; // aggregates may lack flows, and are at least what they should be less that; see shortfall.h
   const std::vector<OutputColumn>& columns() const { return output ? *output : rule.plan.output; }
 };
 using FindingSink = std::function<void(const Finding&)>;
@@ -44,10 +45,12 @@ struct WindowStats {
   uint64_t rows = 0;          // flows that met the filter
   uint64_t late_rows = 0;     // of those: too late, not counted
   uint64_t dropped_rows = 0;  // of those: not counted, or not in every window, because the state was at its bound
-  uint64_t lost_groups = 0;   // of which so many groups are not known, about; see lost_groups.h
+  uint64_t lost_groups = 0;   // groups that are not known, or not whole, for either reason, about; see lost_groups.h
+  uint64_t let_go_groups = 0; // each time that one was let go at the bound
   uint64_t excepted_rows = 0; // flows that met the filter, and that an exception left out
   uint64_t settled = 0;       // windows
   uint64_t groups = 0, bytes = 0, windows = 0;  // now
+  uint64_t partial_groups = 0;                  // of groups: those that may lack flows
   bool overflow = false;      // an integer became too large once
   bool is_sketch = false;     // first_seen knows its keys by sketches, see key_history.h
 };
@@ -93,7 +96,7 @@ class RuleState {
   void set_known_since(TimestampNs since) { known_since_ = std::min(known_since_, since); }
   TimestampNs known_since() const { return known_since_; }
   // Flows that were counted in an earlier life are not counted twice.
-  void forget_counts() { stats_.rows = stats_.late_rows = stats_.dropped_rows = stats_.lost_groups = stats_.excepted_rows = 0; }
+  void forget_counts() { stats_.rows = stats_.late_rows = stats_.dropped_rows = stats_.lost_groups = stats_.let_go_groups = stats_.excepted_rows = 0; }
 
   const RulePtr& rule() const { return rule_; }
   TimestampNs watermark() const { return watermark_; }

@@ -38,7 +38,7 @@ TimestampNs SequenceState::told_before() const {
 TimestampNs SequenceState::frontier() const { return told_before() <= kEarliest ? began_at_ : std::max(began_at_, told_before() - spec_.within); }
 
 std::string SequenceState::checkpoint() const {
-  Checkpoint out{told_before(), {}};
+  Checkpoint out{told_before(), {}, {}};
   const TimestampNs from = frontier();
   for (const Key& key : keys_) {
     std::optional<Checkpoint::Mark> mark = key.used;

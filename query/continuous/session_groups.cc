@@ -41,7 +41,7 @@ TimestampNs SessionGroups::told_before() const {
   return std::max(resumed_before_, watermark_ - 2 * gap_ - grace_);
 }
 
-std::string SessionGroups::checkpoint() const { return to_text({told_before(), {}}); }
+std::string SessionGroups::checkpoint() const { return to_text({told_before(), {}, {}}); }
 
 TimestampNs SessionGroups::frontier() const {
   if (told_before() <= kEarliest) return began_at_;

@@ -130,11 +130,11 @@ Resume Stream::beginning(const Rule& rule, TimestampNs watermark) {
   if (watermark <= kEarliest) return from;
   if (rule.sequence) {
     from.frontier = watermark - rule.sequence->within;
-    from.checkpoint = to_text({watermark, {}});
+    from.checkpoint = to_text({watermark, {}, {}});
   } else if (rule.session) {
     const DurationNs gap = rule.session->gap;
     from.frontier = watermark - std::min(limits::kSessionLengthMax, std::max(limits::kRuleSessionReadMin, limits::kRuleSessionGapsRead * gap));
-    from.checkpoint = to_text({watermark - gap, {}});
+    from.checkpoint = to_text({watermark - gap, {}, {}});
   } else {
     from.frontier = slide_start(watermark - rule.window(), rule.slide()) + rule.slide();
   }

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <utility>
 
+#include "query/continuous/checkpoint.h"
+
 namespace sluice::query::continuous {
 namespace {
 
@@ -14,9 +16,11 @@ constexpr size_t kPiece = 16'384;
 
 }  // namespace
 
-WindowGroups::WindowGroups(RulePtr rule, TimestampNs frontier, bool keeps_settled)
+WindowGroups::WindowGroups(RulePtr rule, const Resume& from, bool keeps_settled)
     : RuleState(std::move(rule)), length_(rule_->window()), slide_(rule_->slide()), grace_(keeps_settled ? rule_->grace : 0) {
-  frontier_ = frontier <= kEarliest ? kEarliest : slide_start(frontier - 1, slide_) + slide_;
+  frontier_ = from.frontier <= kEarliest ? kEarliest : slide_start(from.frontier - 1, slide_) + slide_;
+  if (const auto checkpoint = checkpoint_of(from.checkpoint))
+    for (const auto& held : checkpoint->held) held_[held.window].insert(held.key);
   settled_before_ = frontier_;  // windows that begin before it would lack flows
   if (rule_->first_seen) {
     history_.emplace(rule_->first_seen->lookback);
@@ -61,12 +65,12 @@ Status WindowGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs 
 }
 
 Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
-  // At the bound what is known counts on; states that grow with each value do so up to the last quarter.
-  const bool is_full = stats_.groups >= limits::kRuleGroupsMax || stats_.bytes >= limits::kRuleBytesMax;
-  if (!has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
-    stats_.dropped_rows += rows.rows;
-    return {};
-  }
+  const auto is_full = [&] { return stats_.groups >= limits::kRuleGroupsMax || stats_.bytes >= limits::kRuleBytesMax; };
+  if ((is_full() || (!has_room && stats_.bytes >= limits::kRuleLetGoBytesMin)) && let_go(worker)) has_room = true;
+  if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  // Where that was of no help what is known counts on; states that grow with each value do so up to the last quarter.
+  const bool knows_only = is_full();
+  const bool drops = !has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4;
   uint64_t left_out = 0;
   const bool looks = rule_->is_rising && (is_learning_ || start <= horizon);
   // Of a rising rule: the oldest window that is open, or, where none is any more, the newest that late flows still count in.
@@ -76,7 +80,12 @@ Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& wo
   for (TimestampNs w = oldest; w <= start; w += slide_) {
     Groups& groups = windows_.try_emplace(w, *rule_->groups).first->second;
     const bool looked = looks && w == looked_at;
-    if (is_full)
+    rows_since_let_go_ += rows.rows;
+    if (drops) {
+      groups.lack_rows();
+      continue;
+    }
+    if (knows_only)
       left_out = std::max(left_out, groups.push_known(rows, worker.eval, looked ? &touched : nullptr, lost_));
     else
       groups.push(rows, worker.eval, looked ? &touched : nullptr);
@@ -84,6 +93,10 @@ Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& wo
     if (!looked && w < settled_before_) late_windows_.insert(w);
   }
   if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
+  if (drops) {
+    stats_.dropped_rows += rows.rows;
+    return {};
+  }
   if (left_out > 0) {
     stats_.dropped_rows += left_out;
     stats_.lost_groups = lost_.count();
@@ -121,10 +134,65 @@ Status WindowGroups::look_at_open(TimestampNs horizon, Worker& worker, const Fin
   return {};
 }
 
+bool WindowGroups::let_go(Worker& worker) {
+  // It walks all groups, and is done for so many flows at a time that it does not count.
+  if (stats_.groups < limits::kRuleLetGoMin || rows_since_let_go_ < stats_.groups / 4 || rule_->groups->keys.empty()) return false;
+  rows_since_let_go_ = 0;
+  // The largest windows down to one size, so that half is left in all.
+  std::vector<size_t> sizes;
+  for (const auto& window : windows_) sizes.push_back(window.second.size());
+  std::sort(sizes.begin(), sizes.end());
+  size_t left = stats_.groups / 2, most = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    most = left / (sizes.size() - i);
+    if (sizes[i] > most) break;
+    left -= sizes[i];
+  }
+  static const std::unordered_set<uint64_t> kNone;
+  for (auto& [start, groups] : windows_) {
+    if (groups.size() <= most || most == 0) continue;
+    const auto held = held_.find(start);
+    const size_t before = groups.size();
+    const std::vector<uint32_t> map = groups.keep_heaviest(most, held == held_.end() ? kNone : held->second, lost_, worker.eval);
+    stats_.let_go_groups += before - groups.size();
+    for (auto& [slide, led] : led_) {
+      if (led.window != start) continue;
+      std::vector<bool> now(groups.size(), false);
+      for (size_t g = 0; g < led.groups.size(); ++g)
+        if (led.groups[g] && map[g] != kNoGroup) now[map[g]] = true;
+      led.groups = std::move(now);
+    }
+  }
+  stats_.lost_groups = lost_.count();
+  rows_since_account_ = UINT64_MAX;
+  account();
+  return true;
+}
+
+std::string WindowGroups::checkpoint() const {
+  size_t windows = 0;
+  for (const auto& window : windows_) windows += window.second.shortfall() != nullptr;
+  if (windows == 0) return {};
+  Checkpoint out;
+  EvalContext context;
+  for (const auto& [start, groups] : windows_) {
+    if (!groups.shortfall() || rule_->groups->keys.empty()) continue;
+    for (const uint64_t key : groups.heaviest_keys(limits::kRuleHeldKeysMax / windows, context)) {
+      if (out.held.size() >= limits::kRuleHeldKeysMax) break;
+      out.held.push_back({start, key});
+    }
+  }
+  return out.held.empty() ? std::string() : to_text(out);
+}
+
 void WindowGroups::account() {
-  uint64_t groups = 0;
-  for (const auto& [start, window] : windows_) groups += window.size();
+  uint64_t groups = 0, partial = 0;
+  for (const auto& [start, window] : windows_) {
+    groups += window.size();
+    if (window.shortfall()) partial += window.shortfall()->partial_groups();
+  }
   stats_.groups = groups;
+  stats_.partial_groups = partial;
   stats_.windows = windows_.size();
   // The account of bytes walks all windows; not more often than it pays.
   if (rows_since_account_ < groups) return;
@@ -141,6 +209,15 @@ void WindowGroups::account() {
 Status WindowGroups::look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink) {
   // Still learning: what is not known yet cannot be told from what is new.
   if (!is_learned(window)) return {};
+  if (!groups.shortfall() || groups.shortfall()->partial_groups() == 0) return look_at(groups, numbers, window, is_settled, false, worker, sink);
+  std::vector<uint32_t> whole, partial;
+  for (const uint32_t g : numbers) (groups.shortfall()->is_whole(g) ? whole : partial).push_back(g);
+  SLUICE_TRY(look_at(groups, whole, window, is_settled, false, worker, sink));
+  return rule_->is_rising ? look_at(groups, partial, window, is_settled, true, worker, sink) : Status();
+}
+
+Status WindowGroups::look_at(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, bool is_partial, Worker& worker,
+                             const FindingSink& sink) {
   for (size_t i = 0; i < numbers.size(); i += kPiece) {
     Chunk rows = groups.rows(numbers.subspan(i, std::min(kPiece, numbers.size() - i)), worker.eval);
     if (history_) {
@@ -152,7 +229,7 @@ Status WindowGroups::look(const Groups& groups, std::span<const uint32_t> number
       if (fresh.size() < rows.rows) rows = rows.gather(fresh, worker.eval);
     }
     SLUICE_TRY(run_stages(rule_->plan.window->group + 1, rule_->plan.operators.size(), std::move(rows), worker, [&](Chunk out) -> Status {
-      sink(Finding{*rule_, window, is_settled, out});
+      sink(Finding{*rule_, window, is_settled, out, nullptr, is_partial});
       return {};
     }));
   }
@@ -191,6 +268,7 @@ Status WindowGroups::advance(TimestampNs watermark, Worker& worker, const Findin
   if (forgets) {
     frontier_ = forget_before;
     windows_.erase(windows_.begin(), windows_.lower_bound(frontier_));
+    held_.erase(held_.begin(), held_.lower_bound(frontier_));
     if (history_) history_->settle(frontier_);
     rows_since_account_ = UINT64_MAX;
     account();

@@ -15,7 +15,7 @@ const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
 
 struct Watched {
   void look(uint64_t dropped, uint64_t groups = 0) {
-    health.look("busy", dropped, groups, now, sink);
+    health.look("busy", {dropped, 0, groups}, now, sink);
   }
   RuleHealth health;
   TimestampNs now = kStart;
@@ -56,17 +56,33 @@ TEST(RuleHealth, GoesOnAfterARestart) {
   ASSERT_EQ(w.told.size(), 1u);
   Watched next;
   next.now = w.now + kDay;
-  next.health.begin("busy", 5);
-  next.health.begin("calm", 9);
+  next.health.begin("busy", {5, 0, 0});
+  next.health.begin("calm", {9, 8, 0});
   next.health.restore(w.told[0].second, next.now);
   next.look(5);
-  next.health.look("calm", 9, 0, next.now, next.sink);
+  next.health.look("calm", {9, 8, 7}, next.now, next.sink);
   EXPECT_TRUE(next.told.empty()) << "what was left out before is no news";
   next.now += limits::kRuleLossQuiet;
   next.look(5);
   ASSERT_EQ(next.told.size(), 1u);
   EXPECT_EQ(next.told[0].second.id, w.told[0].second.id);
   EXPECT_EQ(next.told[0].second.state, EpisodeState::ended);
+}
+
+TEST(RuleHealth, GroupsThatWereLetGoAreALoss) {
+  Watched w;
+  w.health.begin("busy", {0, 100, 0});
+  w.health.look("busy", {0, 100, 50}, w.now, w.sink);
+  EXPECT_TRUE(w.told.empty());
+  w.health.look("busy", {0, 1'100, 900}, w.now, w.sink);
+  ASSERT_EQ(w.told.size(), 1u);
+  EXPECT_NE(w.told[0].second.message.find("1000 groups were let go, the least ones, of some 900 groups. Narrow"), std::string::npos) << w.told[0].second.message;
+  w.now += limits::kRuleLossQuiet;
+  w.health.look("busy", {0, 1'100, 900}, w.now, w.sink);
+  EXPECT_EQ(w.told.size(), 2u);
+  w.health.look("busy", {3, 1'101, 901}, w.now, w.sink);
+  ASSERT_EQ(w.told.size(), 3u);
+  EXPECT_NE(w.told[2].second.message.find("1 group was let go, the least ones, and 3 flows were left out, of some 901 groups"), std::string::npos) << w.told[2].second.message;
 }
 
 TEST(RuleHealth, EndsWithTheRule) {

@@ -256,11 +256,22 @@ TEST(Sessions, AtTheBoundThoseThatAreKnownCountOn) {
 }
 
 TEST(RuleCheckpoint, IsReadAsItWasWritten) {
-  const Checkpoint plain{kStart, {}}, marked{-5, {{UINT64_MAX, kStart, 3, 1}, {0, kTimestampMin, UINT32_MAX, 7}}};
+  const Checkpoint plain{kStart, {}, {}}, marked{-5, {{UINT64_MAX, kStart, 3, 1}, {0, kTimestampMin, UINT32_MAX, 7}}, {}};
   EXPECT_EQ(checkpoint_of(to_text(plain)), plain);
   EXPECT_EQ(checkpoint_of(to_text(marked)), marked);
   for (const char* text : {"", "1", "1 ", "2 5", "1 x", "1 5 ", "1 5 6", "1 5 6:7", "1 5 6:7:8", "1 5 6:7:8:", "1 5 6:7:8:-1", "1 5 6:7:8:4294967296", "1 99999999999999999999", "1 5 6:7:8:9 ", "1  5"})
     EXPECT_FALSE(checkpoint_of(text)) << text;
+  Checkpoint held{7, {{1, 2, 3, 4}}, {{kStart, UINT64_MAX}, {-1, 0}}};
+  EXPECT_EQ(checkpoint_of(to_text(held)), held);
+  held.marks.clear();
+  EXPECT_EQ(checkpoint_of(to_text(held)), held);
+  EXPECT_EQ(to_text(held).substr(0, 4), "2 7 ");
+  for (const char* text : {"2 5 6:7:8:9", "1 5 w6:7", "2 5 w6", "2 5 w6:", "2 5 w6:7 ", "2 5 w6:7:8", "2 5 w6:7 6:7:8:9", "2 5 w:7", "2 5 x6:7", "2 5 w6:18446744073709551616", "12 5 w6:7", "3 5 w6:7"})
+    EXPECT_FALSE(checkpoint_of(text)) << text;
+  held.held.resize(limits::kRuleHeldKeysMax);
+  EXPECT_TRUE(checkpoint_of(to_text(held)));
+  held.held.emplace_back();
+  EXPECT_FALSE(checkpoint_of(to_text(held)));
   Checkpoint full;
   full.marks.resize(limits::kRuleMarksMax);
   EXPECT_TRUE(checkpoint_of(to_text(full)));

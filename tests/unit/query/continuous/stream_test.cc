@@ -237,48 +237,6 @@ TEST(Watermarks, SilenceGoesOnOverRestartsWithoutTheTimeBetweenThem) {
   EXPECT_EQ(after.sources().at(key).unheard, 0);
 }
 
-TEST(Stream, AtTheBoundGroupsThatAreKnownCountOn) {
-  for (const char* window : {"window 5m", "window 5m slide 150s"}) {
-    const auto rule = rule_of(std::string("create rule r as from flows | stats n = count() by src_ip, dst_ip, dst_port ") + window + " | where n > 1");
-    Stream stream;
-    stream.add(make_state(rule, {}));
-    size_t told = 0;
-    const FindingSink sink = [&](const Finding& f) { told += f.rows.rows; };
-    constexpr size_t kRows = 60'000;
-    const auto push = [&](size_t net, size_t rows, TimestampNs end) {
-      FlowBatchBuilder b;
-      for (uint32_t r = 0; r < rows; ++r) {
-        b.begin_row();
-        b.set_time(ColumnId::flow_end, end);
-        b.set_ip(ColumnId::src_ip, IpAddress::v4(static_cast<uint32_t>(net)));
-        b.set_ip(ColumnId::dst_ip, IpAddress::v4(r));
-      }
-      stream.push(std::make_shared<const Batch>(b.finish()), kStart, sink);
-    };
-    const size_t batches = limits::kRuleGroupsMax / kRows + 3;
-    for (size_t i = 0; i < batches; ++i) push(i, kRows, kStart);
-    const WindowStats stats = stream.find("r")->stats();
-    EXPECT_GT(stats.dropped_rows, kRows);
-    EXPECT_LE(stats.groups, limits::kRuleGroupsMax + 2 * kRows);
-    // Each flow that was left out was a group.
-    EXPECT_NEAR(static_cast<double>(stats.lost_groups), static_cast<double>(stats.dropped_rows), static_cast<double>(stats.dropped_rows) / 50);
-    EXPECT_EQ(told, 0u);
-    push(0, 10, kStart);
-    EXPECT_EQ(told, 10u) << "known before the bound was met";
-    push(batches - 1, 10, kStart);
-    push(batches - 1, 10, kStart);
-    EXPECT_EQ(told, 10u);
-    EXPECT_EQ(stream.find("r")->stats().dropped_rows, stats.dropped_rows + 20);
-    EXPECT_EQ(stream.find("r")->stats().lost_groups, stats.lost_groups) << "not new";
-    // Room comes back as windows settle.
-    stream.tick(kStart + kHour, sink);
-    EXPECT_EQ(stream.find("r")->stats().groups, 0u);
-    push(7, 1, kStart + kHour);
-    EXPECT_EQ(stream.find("r")->stats().dropped_rows, stats.dropped_rows + 20);
-    EXPECT_GT(stream.find("r")->stats().groups, 0u);
-  }
-}
-
 TEST(Stream, WhatExceptionsLeaveOutIsCounted) {
   Stream stream;
   const auto rule = rule_of("create rule r except (\"src_ip == 10.0.0.1 or src_ip == 10.0.0.2 -- ours\", \"src_ip == 10.0.0.3 until 2026-11-20T08:00:30Z\", \"bytes > 1000\") as dst_port == 22 | "

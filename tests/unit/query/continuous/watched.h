@@ -23,9 +23,10 @@ struct Watched {
   explicit Watched(const std::string& text) : Watched(rule_of(text)) {}
   Watched(const Watched&) = delete;
 
-  void push(std::span<const Flow> flows, TimestampNs at) {
+  void push(std::span<const Flow> flows, TimestampNs at) { push(batch_of(flows), at); }
+  void push(std::shared_ptr<const Batch> flows, TimestampNs at) {
     now = at;
-    snapshot.open.push_back(batch_of(flows));
+    snapshot.open.push_back(std::move(flows));
     stream->push(snapshot.open.back(), now, on_finding);
     settle();
   }
