@@ -192,13 +192,15 @@ std::vector<bool> Groups::heaviest(const std::vector<std::vector<double>>& weigh
   std::vector<uint32_t> order(size());
   std::iota(order.begin(), order.end(), 0u);
   // Of equal ones those that came last: more may follow.
-  const size_t share = std::min(order.size(), weights.empty() ? count : std::max<size_t>(1, count / weights.size()));
-  const auto mark = [&](auto is_heavier) {
-    std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(share), order.end(), is_heavier);
-    for (size_t i = 0; i < share; ++i) out[order[i]] = true;
+  const auto mark = [&](size_t most, auto is_heavier) {
+    most = std::min(most, order.size());
+    std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(most), order.end(), is_heavier);
+    for (size_t i = 0; i < most; ++i) out[order[i]] = true;
   };
-  for (const std::vector<double>& w : weights) mark([&](uint32_t a, uint32_t b) { return w[a] != w[b] ? w[a] > w[b] : a > b; });
-  if (weights.empty()) mark(std::greater<uint32_t>());
+  for (const std::vector<double>& w : weights) mark(count / weights.size(), [&](uint32_t a, uint32_t b) { return w[a] != w[b] ? w[a] > w[b] : a > b; });
+  // Where several have the most of the same groups, or there is nothing to go by, the newest of the others.
+  std::erase_if(order, [&](uint32_t g) { return out[g]; });
+  mark(count - std::min(count, size() - order.size()), std::greater<uint32_t>());
   return out;
 }
 

@@ -58,12 +58,14 @@ inline constexpr DurationNs kSourceLearning = kHour;
 inline constexpr size_t kRuleSourcesMax = 4'096;
 // Groups of one rule over its open windows, its bytes, and those of all rules. Beyond: windows let go of their lighter half (shortfall.h), as soon as
 // a quarter as many flows have come since they last did; until then, and in sessions and sequences, groups that are there count on, up to a quarter more
-// bytes, and flows of others are not counted. That may miss an alert but never makes one up. Beyond that quarter, or the bound of all rules where a
-// rule has little to let go, no flow is counted. Counted, shown, and an alert of its own.
+// bytes, and flows of others are not counted. That may miss an alert but never makes one up. Beyond that quarter, or at the bound of all rules,
+// no flow is counted. Counted, shown, and an alert of its own.
 inline constexpr size_t kRuleGroupsMax = 1u << 20;
 inline constexpr size_t kRuleBytesMax = 256u << 20;
 inline constexpr size_t kRulesBytesMax = 1u << 30;
-// Groups, and bytes where all rules are at their bound, below which a rule lets go of none: there is little to gain.
+// From here on rules over windows with much state let go of groups, so that the others never meet the bound of all.
+inline constexpr size_t kRulesBytesScarce = kRulesBytesMax / 8 * 7;
+// Groups, and bytes where the room of all rules is scarce, below which a rule lets go of none: there is little to gain.
 inline constexpr size_t kRuleLetGoMin = 1'024;
 inline constexpr size_t kRuleLetGoBytesMin = 16u << 20;
 // The filter of the keys that a window let go of: bits for each of those that go first, at least and at most in all. After eight times as many

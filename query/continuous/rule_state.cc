@@ -22,7 +22,7 @@ Status RuleState::run_stages(size_t from, size_t end, Chunk rows, Worker& worker
   return rule_->plan.operators[from]->push(std::move(rows), worker, [&](Chunk out) { return run_stages(from + 1, end, std::move(out), worker, last); });
 }
 
-Status RuleState::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status RuleState::take(Chunk rows, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) {
   if (!rule_->exceptions.empty()) {
     std::vector<uint8_t> mask(rows.rows);
     std::vector<uint32_t> stay(rows.rows);
@@ -37,7 +37,7 @@ Status RuleState::take(Chunk rows, Worker& worker, TimestampNs horizon, bool has
     if (stay.size() < rows.rows) rows = rows.gather(stay, worker.eval);
   }
   const Status status =
-      run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) { return take_ready(ready, worker, horizon, has_room, sink); });
+      run_stages(0, rule_->plan.window->group, std::move(rows), worker, [&](Chunk ready) { return take_ready(ready, worker, horizon, room, sink); });
   stats_.overflow = stats_.overflow || worker.eval.overflow;
   return status;
 }

@@ -61,6 +61,9 @@ struct Resume {
   std::string checkpoint;  // as an earlier life gave it; empty: there was none
 };
 
+// What all rules together have left of their bound. Scarce: those that can let go of groups do; none: no flow is counted.
+enum class Room : uint8_t { plenty, scarce, none };
+
 class RuleState {
  public:
   virtual ~RuleState() = default;
@@ -68,8 +71,8 @@ class RuleState {
   RuleState& operator=(const RuleState&) = delete;
 
   // Rows in the frame of the rule's scan, which have met its filter. Flows at or beyond `horizon` (now, and a bit for clocks that
-  // run ahead) do not lead. `has_room`: false when all rules together are at their bound.
-  Status take(Chunk rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
+  // run ahead) do not lead. `room`: that all rules together have left.
+  Status take(Chunk rows, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink);
   // Never goes back; a lesser watermark changes nothing.
   virtual Status advance(TimestampNs watermark, Worker& worker, const FindingSink& sink) = 0;
   // Once stored flows have been read (set_learning), which looks at nothing: what a rising rule would have found by now in what is open.
@@ -105,7 +108,7 @@ class RuleState {
  protected:
   explicit RuleState(RulePtr rule);
   // take(), of what the rule's exceptions and the stages in front of the grouping let through.
-  virtual Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) = 0;
+  virtual Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) = 0;
   // The rows through the rule's operators [from, end).
   Status run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last);
   bool is_learned(TimestampNs begins) const { return rule_->learn == 0 || begins - rule_->learn >= known_since_; }

@@ -63,7 +63,7 @@ void SequenceState::set_learning(bool learns) {
     for (Found& f : key.found) f.is_told = f.is_settled = f.end.time < told_before();
 }
 
-Status SequenceState::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status SequenceState::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) {
   stats_.rows += ready.rows;
   const auto times = ready.slots[spec_.time]->values<int64_t>();
   sequence_masks(spec_, ready, worker.eval, masks_);
@@ -79,16 +79,16 @@ Status SequenceState::take_ready(const Chunk& ready, Worker& worker, TimestampNs
     if (masks_[i] != 0) kept.push_back(i);
   }
   if (kept.empty()) return {};
-  if (!has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
+  if (room == Room::none || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
     stats_.dropped_rows += kept.size();
     return {};
   }
   std::vector<ColumnPtr> keys;
   for (const StageColumn& k : spec_.keys) keys.push_back(kept.size() == ready.rows ? ready.slots[k.slot] : keep(ready.slots[k.slot]->gather(kept), worker.eval));
   // Close to the bound the table takes in no keys that there is no room for.
-  const size_t room = stats_.bytes >= limits::kRuleBytesMax ? 0 : limits::kRuleGroupsMax - std::min<size_t>(live_, limits::kRuleGroupsMax);
-  if (room < kept.size()) {
-    const auto stay = known_.admit(*table_, keys, kept.size(), room, worker.eval, [&](uint32_t, uint64_t key) {
+  const size_t keys_left = stats_.bytes >= limits::kRuleBytesMax ? 0 : limits::kRuleGroupsMax - std::min<size_t>(live_, limits::kRuleGroupsMax);
+  if (keys_left < kept.size()) {
+    const auto stay = known_.admit(*table_, keys, kept.size(), keys_left, worker.eval, [&](uint32_t, uint64_t key) {
       ++stats_.dropped_rows;
       lost_.add(key);
     });

@@ -65,7 +65,7 @@ class SequenceState final : public RuleState {
     const Found* found;
   };
 
-  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
+  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) override;
   void add(Key& key, SequenceRow row);
   // Looks at the rows of a key again, as far as they have changed.
   void look_at(Key& key);

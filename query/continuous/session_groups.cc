@@ -66,9 +66,9 @@ void SessionGroups::read_before(TimestampNs t) {
   account();
 }
 
-Status SessionGroups::take_ready(const Chunk& rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status SessionGroups::take_ready(const Chunk& rows, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) {
   stats_.rows += rows.rows;
-  if (!has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
+  if (room == Room::none || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4) {
     stats_.dropped_rows += rows.rows;
     return {};
   }
@@ -76,10 +76,10 @@ Status SessionGroups::take_ready(const Chunk& rows, Worker& worker, TimestampNs 
   for (size_t k = 0; k < keys_; ++k) keys.push_back(spec_.keys[k].node->eval(rows, worker.eval));
   // Close to the bound the table takes in no keys that there would be no session for.
   Chunk admitted;
-  const size_t room = stats_.bytes >= limits::kRuleBytesMax ? 0 : limits::kRuleGroupsMax - std::min<size_t>(live_, limits::kRuleGroupsMax);
-  if (room < rows.rows && !keys.empty()) {
+  const size_t keys_left = stats_.bytes >= limits::kRuleBytesMax ? 0 : limits::kRuleGroupsMax - std::min<size_t>(live_, limits::kRuleGroupsMax);
+  if (keys_left < rows.rows && !keys.empty()) {
     const auto all_times = rows.slots[rule_->plan.window->time_slot]->values<int64_t>();
-    const auto stay = known_.admit(*table_, keys, rows.rows, room, worker.eval, [&](uint32_t row, uint64_t key) {
+    const auto stay = known_.admit(*table_, keys, rows.rows, keys_left, worker.eval, [&](uint32_t row, uint64_t key) {
       if (all_times[row] < began_at_ || all_times[row] > kLatest || (!is_learning_ && all_times[row] < late_before())) {
         ++stats_.late_rows;
         return;

@@ -44,7 +44,7 @@ class SessionGroups final : public RuleState {
   void read_before(TimestampNs t) override;
 
  private:
-  Status take_ready(const Chunk& rows, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
+  Status take_ready(const Chunk& rows, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) override;
   static constexpr uint32_t kNone = UINT32_MAX;
   struct Session {
     TimestampNs first = 0, last = 0;       // flows

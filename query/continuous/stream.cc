@@ -21,6 +21,9 @@ QueryRequest endless() {
 // Rows from which on threads are worth waking.
 constexpr size_t kLargeBatch = 2'048;
 
+// What all rules together hold, against their bound.
+Room room_beside(uint64_t bytes) { return bytes < limits::kRulesBytesScarce ? Room::plenty : bytes < limits::kRulesBytesMax ? Room::scarce : Room::none; }
+
 TimestampNs horizon_of(TimestampNs now) { return now >= kLatest ? kLatest : now + limits::kClockSkewMax; }
 
 }  // namespace
@@ -105,7 +108,7 @@ void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const Fin
   watermark_ = watermark_at(now);
   const bool is_large = flows->rows >= kLargeBatch;
   filter_.begin(std::move(flows), run_->sampling_rules(), run_->loader());
-  const bool has_room = state_bytes() < limits::kRulesBytesMax;
+  const Room room = room_beside(state_bytes());
   const TimestampNs horizon = horizon_of(now);
   each_rule(is_large, sink, [&](Entry& entry, Worker& worker, const FindingSink& tell) {
     worker.eval.overflow = false;
@@ -113,7 +116,7 @@ void Stream::push(std::shared_ptr<const Batch> flows, TimestampNs now, const Fin
     if (!rows.ok())
       note(entry, rows.error(), worker);
     else if (rows->rows > 0)
-      note(entry, entry.state->take(std::move(*rows), worker, horizon, has_room, tell), worker);
+      note(entry, entry.state->take(std::move(*rows), worker, horizon, room, tell), worker);
     note(entry, entry.state->advance(watermark_, worker, tell), worker);
   });
   filter_.end();
@@ -185,10 +188,11 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
   // Reading and filtering go on at once; into the groups it is one at a time.
   std::mutex mutex;
   const FindingSink nobody = [](const Finding&) {};
+  const uint64_t others = limits::kRulesBytesMax - std::min<uint64_t>(room, limits::kRulesBytesMax);
   SLUICE_TRY(each(units.size(), [&](Worker& w, size_t i) {
     return reader.scan(units[i], w, [&](Chunk chunk) {
       const std::lock_guard lock(mutex);
-      return state.take(std::move(chunk), w, kTimestampMin, state.stats().bytes < room, nobody);
+      return state.take(std::move(chunk), w, kTimestampMin, room_beside(others + state.stats().bytes), nobody);
     });
   }));
   for (const auto& w : workers) add_up(stats, w->stats);

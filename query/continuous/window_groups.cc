@@ -34,7 +34,7 @@ void WindowGroups::learn(const Chunk& rows, TimestampNs window, EvalContext& con
   for (size_t i = 0; i < rows.rows; ++i) history_->add(KeyHistory::fingerprint(keys, i), window);
 }
 
-Status WindowGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status WindowGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) {
   stats_.rows += ready.rows;
   // Mostly all rows lie in one pane or two.
   const auto times = ready.slots[rule_->plan.window->time_slot]->values<int64_t>();
@@ -59,18 +59,18 @@ Status WindowGroups::take_ready(const Chunk& ready, Worker& worker, TimestampNs 
     for (const auto& [start, numbers] : by_pane) learn(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker.eval);
   for (const auto& [start, numbers] : by_pane) {
     if (start < frontier_) continue;
-    SLUICE_TRY(take_piece(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker, horizon, has_room, sink));
+    SLUICE_TRY(take_piece(numbers.size() == ready.rows ? ready : ready.gather(numbers, worker.eval), start, worker, horizon, room, sink));
   }
   return {};
 }
 
-Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) {
+Status WindowGroups::take_piece(const Chunk& rows, TimestampNs start, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) {
   const auto is_full = [&] { return stats_.groups >= limits::kRuleGroupsMax || stats_.bytes >= limits::kRuleBytesMax; };
-  if ((is_full() || (!has_room && stats_.bytes >= limits::kRuleLetGoBytesMin)) && let_go(worker)) has_room = true;
+  if ((is_full() || (room != Room::plenty && stats_.bytes >= limits::kRuleLetGoBytesMin)) && let_go(worker)) room = Room::plenty;
   if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
   // Where that was of no help what is known counts on; states that grow with each value do so up to the last quarter.
   const bool knows_only = is_full();
-  const bool drops = !has_room || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4;
+  const bool drops = room == Room::none || stats_.bytes >= limits::kRuleBytesMax + limits::kRuleBytesMax / 4;
   uint64_t left_out = 0;
   const bool looks = rule_->is_rising && (is_learning_ || start <= horizon);
   // Of a rising rule: the oldest window that is open, or, where none is any more, the newest that late flows still count in.
@@ -194,8 +194,8 @@ void WindowGroups::account() {
   stats_.groups = groups;
   stats_.partial_groups = partial;
   stats_.windows = windows_.size();
-  // The account of bytes walks all windows; not more often than it pays.
-  if (rows_since_account_ < groups) return;
+  // The account of bytes walks all windows; not more often than it pays. (Of rows that are a group each some are always fewer than the groups.)
+  if (rows_since_account_ < groups / 4) return;
   rows_since_account_ = 0;
   uint64_t bytes = 0;
   for (const auto& [start, window] : windows_) bytes += window.byte_size();

@@ -45,8 +45,8 @@ class WindowGroups final : public RuleState {
   TimestampNs settled_before() const override { return settled_before_; }
 
  private:
-  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink) override;
-  Status take_piece(const Chunk& rows, TimestampNs slide, Worker& worker, TimestampNs horizon, bool has_room, const FindingSink& sink);
+  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) override;
+  Status take_piece(const Chunk& rows, TimestampNs slide, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink);
   // At the bound: the lighter groups go, until half of them are left. False: it does not pay, or has just been done.
   bool let_go(Worker& worker);
   Status look(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, Worker& worker, const FindingSink& sink);

@@ -1,7 +1,9 @@
 // A rule at the bound of its state: whoever floods it with keys does not hide another from it, nothing is made up, and memory stays within the bound.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
+#include <random>
 #include <set>
 #include <string>
 
@@ -45,6 +47,24 @@ std::shared_ptr<const Batch> flows_of(uint32_t source, uint32_t count, DurationN
 
 constexpr uint32_t kFloodFrom = 0x20000000;
 constexpr uint32_t kKnown = 0x0a000001, kAfter = 0x0a000002, kNear = 0x0a000003, kSplit = 0x0a000004, kSplitNear = 0x0a000005;
+
+// Stands in a stream for a rule, and hands on what gets to its groups.
+class Taker final : public RuleState {
+ public:
+  using Take = std::function<void(const Chunk&, Worker&)>;
+  Taker(RulePtr rule, Take take) : RuleState(std::move(rule)), take_(std::move(take)) {}
+  Status advance(TimestampNs, Worker&, const FindingSink&) override { return {}; }
+  Status look_at_open(TimestampNs, Worker&, const FindingSink&) override { return {}; }
+  TimestampNs frontier() const override { return kEarliest; }
+  TimestampNs settled_before() const override { return kTimestampMin; }
+
+ private:
+  Status take_ready(const Chunk& ready, Worker& worker, TimestampNs, Room, const FindingSink&) override {
+    take_(ready, worker);
+    return {};
+  }
+  const Take take_;
+};
 
 struct Told {
   uint64_t value = 0;
@@ -169,24 +189,8 @@ TEST(Overflow, ValuesAreTheTrueOnesOrLessByNoMoreThanIsSaid) {
   EvalContext context;
   LostGroups lost;
   const auto time_slot = rule->plan.window->time_slot;
-  Stream stream;  // (takes the rule's columns out of batches)
-  Shortfall const* shortfall = nullptr;
-  class Taker final : public RuleState {
-   public:
-    Taker(RulePtr rule, std::function<void(const Chunk&)> take) : RuleState(std::move(rule)), take_(std::move(take)) {}
-    Status advance(TimestampNs, Worker&, const FindingSink&) override { return {}; }
-    Status look_at_open(TimestampNs, Worker&, const FindingSink&) override { return {}; }
-    TimestampNs frontier() const override { return kEarliest; }
-    TimestampNs settled_before() const override { return kTimestampMin; }
-
-   private:
-    Status take_ready(const Chunk& ready, Worker&, TimestampNs, bool, const FindingSink&) override {
-      take_(ready);
-      return {};
-    }
-    std::function<void(const Chunk&)> take_;
-  };
-  stream.add(std::make_unique<Taker>(rule, [&](const Chunk& ready) {
+  Stream stream;
+  stream.add(std::make_unique<Taker>(rule, [&](const Chunk& ready, Worker&) {
     EXPECT_EQ(ready.slots[time_slot]->values<int64_t>()[0], kStart);
     groups.push(ready, context, nullptr);
   }));
@@ -202,7 +206,7 @@ TEST(Overflow, ValuesAreTheTrueOnesOrLessByNoMoreThanIsSaid) {
     stream.push(std::make_shared<const Batch>(b.finish()), kStart, [](const Finding&) {});
     if (groups.size() > 1'000) groups.keep_heaviest(500, {}, lost, context);
   }
-  shortfall = groups.shortfall();
+  const Shortfall* const shortfall = groups.shortfall();
   ASSERT_TRUE(shortfall);
   EXPECT_LE(groups.size(), 1'500u);
   std::vector<uint32_t> all(groups.size());
@@ -230,6 +234,43 @@ TEST(Overflow, ValuesAreTheTrueOnesOrLessByNoMoreThanIsSaid) {
     if (!held.contains(source)) heaviest_lost = std::max(heaviest_lost, n);
   EXPECT_LE(static_cast<double>(heaviest_lost), shortfall->most()[0]);
   EXPECT_LT(shortfall->most()[0], 60) << "of 30,000";
+}
+
+TEST(Overflow, WhereAllRulesTogetherHaveLittleRoomTheLargeOnesGive) {
+  const auto rule = rule_of("create rule r as from flows | stats n = count(), d = dcount(dst_port) by src_ip window 5m | where n >= 3");
+  const auto state = make_state(rule, {});
+  Room room = Room::plenty;
+  size_t whole = 0, partial = 0;
+  const FindingSink sink = [&](const Finding& f) { (f.is_partial ? partial : whole) += f.rows.rows; };
+  Stream stream;
+  stream.add(std::make_unique<Taker>(rule, [&](const Chunk& ready, Worker& worker) { EXPECT_TRUE(state->take(ready, worker, kTimestampMax, room, sink).ok()); }));
+  const auto push = [&](std::shared_ptr<const Batch> batch) { stream.push(std::move(batch), kStart, sink); };
+  uint32_t net = 0;
+  const auto flood = [&] { push(sources(kFloodFrom + net++ * kRows, kRows, 0)); };
+  room = Room::scarce;
+  flood();
+  EXPECT_LT(state->stats().bytes, limits::kRuleLetGoBytesMin);
+  flood();
+  EXPECT_EQ(state->stats().let_go_groups, 0u) << "there is little to gain";
+  room = Room::plenty;
+  while (state->stats().bytes < limits::kRuleLetGoBytesMin && net < 12) flood();
+  EXPECT_EQ(state->stats().let_go_groups, 0u);
+  const uint64_t groups = state->stats().groups;
+  room = Room::scarce;
+  flood();
+  EXPECT_EQ(state->stats().let_go_groups, groups - groups / 2);
+  push(flows_of(kAfter, 3, 0));
+  EXPECT_EQ(whole, 1u);
+  // Where there is none, flows are dropped, and nobody knows whose.
+  room = Room::none;
+  const uint64_t dropped = state->stats().dropped_rows;
+  push(flows_of(kAfter, 3, 0));
+  EXPECT_EQ(state->stats().dropped_rows, dropped + 3);
+  room = Room::plenty;
+  push(flows_of(kAfter, 1, 0));
+  EXPECT_EQ(whole, 1u);
+  EXPECT_EQ(partial, 1u);
+  EXPECT_EQ(state->stats().partial_groups, state->stats().groups);
 }
 
 TEST(Overflow, DroppedRowsLeaveNoGroupWhole) {
