@@ -377,9 +377,9 @@ class Evaluator {
     if (f == "seconds") return static_cast<double>(std::get<Span>(a[0]).ns) / 1e9;
     if (f == "format_bytes") {
       double size = number(a[0]);
-      static const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+      static const char* units[] = {"B", "kB", "MB", "GB", "TB"};
       size_t unit = 0;
-      for (; std::fabs(size) >= 1024 && unit < 4; ++unit) size /= 1024;
+      for (; std::fabs(size) >= 999.5 && unit < 4; ++unit) size /= 1000;
       char buffer[40];
       std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
       return std::string(buffer);
