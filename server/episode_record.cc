@@ -15,7 +15,7 @@ std::string record_of(const Episode& e) {
               {"key", e.key},         {"start", e.start},       {"last", e.last},                           {"end", e.end},
               {"fired_at", e.fired_at}, {"ended_at", e.ended_at}, {"matches", e.matches},                     {"message", e.message},
               {"values", e.values},   {"techniques", e.techniques}, {"tags", e.tags},                       {"query", e.query},
-              {"run_start", e.run_start}, {"silent", e.is_silent}}
+              {"run_start", e.run_start}, {"silent", e.is_silent}, {"closed", e.was_closed}}
       .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -31,6 +31,7 @@ std::optional<Episode> episode_of(std::string_view record) {
     e.matches = j.at("matches"), e.message = j.at("message"), e.values = j.at("values"), e.techniques = j.at("techniques"), e.tags = j.at("tags");
     e.query = j.at("query"), e.run_start = j.at("run_start");
     e.is_silent = j.value("silent", false);
+    e.was_closed = j.value("closed", false);
     e.peak = std::max(e.severity, static_cast<Severity>(std::clamp(j.value("peak", 0), 0, 4)));
     return e;
   } catch (const json::exception&) {

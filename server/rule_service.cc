@@ -142,7 +142,7 @@ Status RuleService::load() {
     d.before.let_go_groups = j.value("let_go_groups", uint64_t{0});
     rule_health_.begin(d.name, {d.before.dropped_rows, d.before.let_go_groups, 0});
     d.before.settled = j.value("settled", uint64_t{0});
-    d.alerts = j.value("alerts", uint64_t{0});
+    d.alerts = d.kept_alerts = j.value("alerts", uint64_t{0});
     d.failed_answers = j.value("failed_answers", uint64_t{0});
     d.skipped_answers = j.value("skipped_answers", uint64_t{0});
     return true;
@@ -180,7 +180,7 @@ Status RuleService::load() {
       health_.restore(std::move(*episode), now);
     else if (episode->rule == kRuleOverflow && episode->state == EpisodeState::firing)
       rule_health_.restore(std::move(*episode), now);
-    else if (definitions_.contains(episode->rule)) book_.restore(std::move(*episode));
+    else if (episode->rule != kSourceSilent && episode->rule != kRuleOverflow) book_.restore(std::move(*episode));
     return true;
   }));
   return {};
@@ -235,6 +235,7 @@ void RuleService::arrived(uint64_t append, std::span<const std::shared_ptr<const
 
 void RuleService::work() {
   name_thread("rules");
+  close_what_runs_no_more();
   read_windows_again();
   for (;;) {
     std::deque<std::packaged_task<void()>> jobs;
@@ -382,17 +383,38 @@ void RuleService::on_change(const Episode& episode, EpisodeChange change) {
     if (const auto at = definitions_.find(episode.rule); at != definitions_.end()) ++at->second.alerts;
     log::info("an alert started", {{"rule", episode.rule}, {"id", episode.id}, {"severity", to_string(episode.severity)}, {"message", episode.message}});
   }
-  if (episode.state == EpisodeState::pending) return;
-  changes_.tell(change, episode);
-  std::lock_guard lock(status_mutex_);
-  alerts_[episode.id] = episode;
-  order_.insert({episode.fired_at, episode.id});
-  while (order_.size() > limits::kAlertsMax) {
-    const std::string oldest = order_.begin()->second;
-    order_.erase(order_.begin());
-    alerts_.erase(oldest);
-    dirty_[oldest].clear();
+  if (episode.state != EpisodeState::pending) unpublished_.emplace_back(change, episode);
+}
+
+void RuleService::publish_alerts() {
+  for (auto& [change, episode] : std::exchange(unpublished_, {})) {
+    changes_.tell(change, episode);
+    std::lock_guard lock(status_mutex_);
+    const auto known = alerts_.find(episode.id);
+    if (known != alerts_.end()) order_.erase({known->second.fired_at, episode.id});
+    order_.insert({episode.fired_at, episode.id});
+    alerts_.insert_or_assign(episode.id, std::move(episode));
+    while (order_.size() > limits::kAlertsMax) {
+      const std::string oldest = order_.begin()->second;
+      order_.erase(order_.begin());
+      alerts_.erase(oldest);
+      dirty_[oldest].clear();
+    }
   }
+}
+
+void RuleService::close_what_runs_no_more() {
+  for (const std::string& name : book_.rules()) {
+    const auto at = definitions_.find(name);
+    if (at == definitions_.end() || !at->second.is_enabled)
+      book_.close(name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
+  }
+}
+
+void RuleService::remember_alerts(const std::string& rule) {
+  std::lock_guard lock(status_mutex_);
+  for (const auto& [id, alert] : alerts_)
+    if (alert.rule == rule) book_.restore(alert);
 }
 
 void RuleService::settle_episodes() {
@@ -528,6 +550,11 @@ void RuleService::bind_to_changed_lists() {
 }
 
 void RuleService::commit(bool is_last) {
+  keep(is_last);
+  publish_alerts();
+}
+
+void RuleService::keep(bool is_last) {
   const TimestampNs now = parts_.clock.now();
   // (A source that is new is kept at once: windows wait for it, and one that never sends again would be forgotten by a death.)
   const bool with_frontiers = is_last || now - kept_at_ >= kCheckpointEvery || stream_.watermarks().sources().size() != kept_source_count_;
@@ -539,22 +566,23 @@ void RuleService::commit(bool is_last) {
     else
       write.put(Keyspace::episodes, id, record);
   }
-  // A frontier is never kept without the episodes that its forgotten windows made.
-  if (with_frontiers) {
-    for (auto& [name, d] : definitions_) {
-      const RuleState* groups = stream_.find(name);
-      if (!groups && !(d.rule && d.rule->is_asked)) continue;
-      WindowStats sum = d.before;
-      if (groups) {
-        resume_from(d, *groups);
-        add_up(sum, groups->stats());
-      }
-      std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"let_go_groups", sum.let_go_groups}, {"excepted_rows", sum.excepted_rows},
-                                {"settled", sum.settled}, {"alerts", d.alerts}, {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
-      if (record == d.kept) continue;
-      d.kept = record;
-      write.put(Keyspace::rules, std::string(kStateKey) + name, std::move(record));
+  // A frontier is never kept without the episodes that its forgotten windows made. (An alert that is kept counts in its rule's number, too.)
+  for (auto& [name, d] : definitions_) {
+    if (!with_frontiers && d.alerts == d.kept_alerts) continue;
+    const RuleState* groups = stream_.find(name);
+    if (!groups && !(d.rule && d.rule->is_asked)) continue;
+    WindowStats sum = d.before;
+    if (groups) {
+      resume_from(d, *groups);
+      add_up(sum, groups->stats());
     }
+    std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"let_go_groups", sum.let_go_groups}, {"excepted_rows", sum.excepted_rows},
+                              {"settled", sum.settled}, {"alerts", d.alerts}, {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
+    if (record == d.kept) continue;
+    d.kept = record;
+    write.put(Keyspace::rules, std::string(kStateKey) + name, std::move(record));
+  }
+  if (with_frontiers) {
     json sources = json::array();
     for (const auto& [key, s] : stream_.watermarks().sources())
       sources.push_back({{"source", key.source}, {"exporter", key.exporter == IpAddress{} ? "" : to_string(key.exporter)}, {"newest", s.newest}, {"arrived_at", s.arrived_at}, {"first_at", s.first_at}, {"gap", s.gap}, {"unheard", s.unheard}});
@@ -575,6 +603,7 @@ void RuleService::commit(bool is_last) {
     voice_.well("alerts are kept again");
   }
   if (parts_.outbox) parts_.outbox->committed();
+  for (auto& [name, d] : definitions_) d.kept_alerts = d.alerts;
   dirty_.clear();
   is_urgent_ = false;
   if (with_frontiers) {

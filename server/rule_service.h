@@ -14,7 +14,7 @@
 // A rule that reads watch-lists is bound to what they hold. When one changes the rule is bound again and reads its open windows from the
 // store, so that it is as if the list had always been so; a list that rules read is not dropped.
 //
-// A change that people are told of (an alert starts or ends) is written at once; frontiers, with all that changed, every
+// A change that people are told of (an alert starts or ends) is written at once, and shown once that is done; frontiers, with all that changed, every
 // kCheckpointEvery. After a death the open windows are read from the store from the frontier on, so they hold the same flows, and the
 // same alerts come of them under the same ids.
 //
@@ -135,7 +135,7 @@ class RuleService {
     query::continuous::Resume begins{kTimestampMin, {}};  // of its state, when it is made again
     std::string kept;                 // its state's record in the catalogue
     query::continuous::WindowStats before;  // counters of earlier lives
-    uint64_t alerts = 0;
+    uint64_t alerts = 0, kept_alerts = 0;  // that started; and as the catalogue has it
     // Of a rule that is asked: answers that failed, and that were left out after a long while without the server; and why the last failed.
     uint64_t failed_answers = 0, skipped_answers = 0;
     std::string answer_trouble;
@@ -159,6 +159,12 @@ class RuleService {
   void read_windows(Definition& definition, const store::Snapshot& snapshot);
   void on_finding(const query::continuous::Finding& finding);
   void on_change(const query::continuous::Episode& episode, query::continuous::EpisodeChange change);
+  // What became of alerts, for who asks and who watches, once it is kept: a death takes back nothing that was seen.
+  void publish_alerts();
+  // Alerts of rules that were dropped or disabled when the process died, before their end was kept.
+  void close_what_runs_no_more();
+  // What is kept of the rule's alerts is known to it again.
+  void remember_alerts(const std::string& rule);
   void settle_episodes();
   void look_at_bounds();
   void ask_what_is_due();
@@ -170,6 +176,7 @@ class RuleService {
   // Over a snapshot, cancelled when the service stops.
   query::QueryContext context(const store::Snapshot& snapshot) const;
   void commit(bool is_last);
+  void keep(bool is_last);
   // What to begin with in the next life, or when the state is made again.
   static void resume_from(Definition& definition, const query::continuous::RuleState& running);
   static void add_up(query::continuous::WindowStats& sum, const query::continuous::WindowStats& more);
@@ -214,6 +221,7 @@ class RuleService {
   std::map<std::string, Definition> definitions_;
   std::map<std::string, std::string> dirty_;  // episodes to be kept: id to record, empty to be erased
   bool is_urgent_ = false;                    // one of them is what people are told of
+  std::vector<std::pair<query::continuous::EpisodeChange, query::continuous::Episode>> unpublished_;
   TimestampNs kept_at_ = 0;
   std::string kept_sources_;
   size_t kept_source_count_ = 0;

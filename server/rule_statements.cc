@@ -254,7 +254,7 @@ std::variant<std::string, QueryError> RuleService::create_one(const ScriptedRule
   d.text = made.text;
   d.created_at = parts_.clock.now();
   d.rule = rule;
-  if (known != definitions_.end()) d.alerts = known->second.alerts;
+  if (known != definitions_.end()) d.alerts = d.kept_alerts = known->second.alerts;
   // Its windows begin with the first that has not ended, and have the flows of it that were stored before.
   TimestampNs watermark = stream_.watermark();
   if (watermark == kTimestampMin) {
@@ -271,6 +271,7 @@ std::variant<std::string, QueryError> RuleService::create_one(const ScriptedRule
   while (take_arrivals(snapshot.appends)) {
   }
   const bool replaces = known != definitions_.end();
+  if (!replaces) remember_alerts(d.name);
   rule_health_.forget(d.name, parts_.clock.now(), [this](const Episode& e, EpisodeChange change) { on_change(e, change); });
   stream_.remove(d.name);
   Definition& mine = definitions_[d.name] = std::move(d);
@@ -350,6 +351,7 @@ RuleService::Answer RuleService::enable(const std::string& name, bool enabled, c
       commit(false);
     } else if (d.rule) {
       d.begins = d.rule->is_asked ? query::continuous::Resume{first_asked_window(*d.rule, stream_.watermark()), {}} : Stream::beginning(*d.rule, stream_.watermark());
+      remember_alerts(name);
       const store::Snapshot snapshot = parts_.store.snapshot();
       while (take_arrivals(snapshot.appends)) {
       }

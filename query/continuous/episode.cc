@@ -48,11 +48,21 @@ std::optional<std::string> literal_of(const Finding& f, size_t column, size_t ro
   return format_value(value, c.type.enumeration);
 }
 
+std::string list_of(const std::vector<std::string>& items) {
+  std::string list;
+  for (const auto& item : items) append_list_item(list, item);
+  return list;
+}
+
 void fill(Episode& episode, const Finding& f, size_t row) {
   const Rule& rule = f.rule;
   episode.values.clear();
   for (size_t c = 0; c < f.columns().size(); ++c) append_extra(episode.values, f.columns()[c].name, text_of(f, c, row));
   cut(episode.values);
+  // (The rule may have been replaced since the alert began.)
+  episode.techniques = list_of(rule.techniques);
+  episode.tags = list_of(rule.tags);
+  episode.severity = rule.severity;
   if (rule.severity_column) episode.severity = severity_of(text_of(f, *rule.severity_column, row)).value_or(rule.severity);
   episode.peak = std::max(episode.peak, episode.severity);
   episode.message.clear();
@@ -71,12 +81,6 @@ void fill(Episode& episode, const Finding& f, size_t row) {
   cut(episode.message);
 }
 
-std::string list_of(const std::vector<std::string>& items) {
-  std::string list;
-  for (const auto& item : items) append_list_item(list, item);
-  return list;
-}
-
 uint64_t hash(std::string_view text, uint64_t seed) {
   uint64_t h = seed;
   for (const char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
@@ -85,20 +89,6 @@ uint64_t hash(std::string_view text, uint64_t seed) {
   h ^= h >> 33;
   h *= 0xc4ceb9fe1a85ec53ull;
   return h ^ (h >> 33);
-}
-
-// It does not go on. Whether it never was an alert, and is nothing any more.
-bool end(Episode& e, TimestampNs at, const EpisodeSink& sink) {
-  if (e.state == EpisodeState::pending) {
-    sink(e, EpisodeChange::dropped);
-    return true;
-  }
-  if (e.state == EpisodeState::firing) {
-    e.state = EpisodeState::ended;
-    e.ended_at = at;
-    sink(e, EpisodeChange::ended);
-  }
-  return false;
 }
 
 // How the windows of a rule follow one another, and its sessions.
@@ -162,11 +152,26 @@ std::string episode_id(std::string_view rule, std::string_view key, TimestampNs 
   return out;
 }
 
+bool EpisodeBook::end(OfRule& of, Episode& e, TimestampNs at, const EpisodeSink& sink) {
+  if (e.state == EpisodeState::ended) return false;
+  --of.open;
+  if (e.state == EpisodeState::pending) {
+    sink(e, EpisodeChange::dropped);
+    return true;
+  }
+  e.state = EpisodeState::ended;
+  e.ended_at = at;
+  sink(e, EpisodeChange::ended);
+  return false;
+}
+
 void EpisodeBook::restore(Episode episode) {
-  auto& mine = rules_[episode.rule].by_key;
+  OfRule& of = rules_[episode.rule];
+  auto& mine = of.by_key;
   // In the order in which they began, as when they were made: a window belongs to the first that it fits.
   auto& of_key = mine[episode.key];
   if (std::any_of(of_key.begin(), of_key.end(), [&](const Episode& e) { return e.id == episode.id; })) return;
+  of.open += episode.state != EpisodeState::ended;
   const auto at = std::upper_bound(of_key.begin(), of_key.end(), episode, [](const Episode& a, const Episode& b) { return a.start < b.start; });
   of_key.insert(at, std::move(episode));
 }
@@ -183,7 +188,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     std::string key = key_of(finding, row);
     auto& of_key = mine.by_key[key];
     if (finding.is_settled)
-      std::erase_if(of_key, [&](Episode& e) { return w > times.goes_on(e) && end(e, ended_at(e), sink); });
+      std::erase_if(of_key, [&](Episode& e) { return w > times.goes_on(e) && end(mine, e, ended_at(e), sink); });
     const auto show = [&](Episode& e) {
       std::vector<std::optional<std::string>> literals;
       for (const size_t column : rule.alert_keys) literals.push_back(literal_of(finding, column, row));
@@ -195,7 +200,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.covers(e, w, until); });
     if (at == of_key.end()) at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.belongs(e, w, until); });
     if (at == of_key.end()) {
-      if (mine.by_key.size() > limits::kRuleEpisodesMax) {
+      if (mine.open >= limits::kRuleEpisodesMax || mine.by_key.size() > limits::kAlertsMax) {
         ++mine.beyond_bound;
         if (of_key.empty()) mine.by_key.erase(key);
         continue;
@@ -203,14 +208,12 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       Episode e;
       e.id = episode_id(rule.name, key, rule.session ? bin_start(w, rule.session->gap) : w);
       e.rule = rule.name;
-      e.severity = rule.severity;
       e.is_silent = rule.is_silent;
       e.key = key;
+      ++mine.open;
       e.start = e.last = e.run_start = w;
       e.end = until;
       e.matches = 1;
-      e.techniques = list_of(rule.techniques);
-      e.tags = list_of(rule.tags);
       fill(e, finding, row);
       show(e);
       const bool waits = !times.holds(e);
@@ -245,14 +248,17 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
     // The values of the newest window, and of the whole of it once that is settled.
     if (until == e.end) fill(e, finding, row);
     if (e.start != before.start || e.end != before.end) show(e);
-    if (e.state != EpisodeState::firing && times.holds(e) && (e.end > before.end || e.state == EpisodeState::pending)) {
+    if (e.state != EpisodeState::firing && times.holds(e) && (e.end > before.end || e.state == EpisodeState::pending || e.was_closed)) {
       const bool is_new = e.fired_at == 0;
       if (is_new)
         e.fired_at = fired_at(e);
       else
         e.peak = e.severity;
+      mine.open += e.state == EpisodeState::ended;
       e.state = EpisodeState::firing;
       e.ended_at = 0;
+      e.is_silent = rule.is_silent;
+      e.was_closed = false;
       sink(e, is_new ? EpisodeChange::started : EpisodeChange::resumed);
     } else if (e != before) {
       sink(e, EpisodeChange::updated);
@@ -284,7 +290,7 @@ void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, Timestamp
       if (times.goes_on(e) >= settled_before) return false;
       if (e.state == EpisodeState::pending && times.may_yet_go_on(e, settled_before)) return false;
       // While late flows may still bring its windows back, it has to be known.
-      return end(e, clock_ == EpisodeClock::wall ? now : std::min(now, times.over_at(e)), sink) || times.known_until(e) < settled_before;
+      return end(at->second, e, clock_ == EpisodeClock::wall ? now : std::min(now, times.over_at(e)), sink) || times.known_until(e) < settled_before;
     });
     it = it->second.empty() ? mine.erase(it) : std::next(it);
   }
@@ -294,17 +300,22 @@ void EpisodeBook::close(const std::string& rule, TimestampNs now, const EpisodeS
   const auto at = rules_.find(rule);
   if (at == rules_.end()) return;
   for (auto& [key, of_key] : at->second.by_key)
-    for (Episode& e : of_key) end(e, now, sink);
+    for (Episode& e : of_key) {
+      if (e.state == EpisodeState::firing) e.was_closed = true;
+      end(at->second, e, now, sink);
+    }
   rules_.erase(at);
+}
+
+std::vector<std::string> EpisodeBook::rules() const {
+  std::vector<std::string> names;
+  for (const auto& [name, of] : rules_) names.push_back(name);
+  return names;
 }
 
 size_t EpisodeBook::open(const std::string& rule) const {
   const auto at = rules_.find(rule);
-  if (at == rules_.end()) return 0;
-  size_t count = 0;
-  for (const auto& [key, of_key] : at->second.by_key)
-    count += static_cast<size_t>(std::count_if(of_key.begin(), of_key.end(), [](const Episode& e) { return e.state != EpisodeState::ended; }));
-  return count;
+  return at == rules_.end() ? 0 : at->second.open;
 }
 
 uint64_t EpisodeBook::beyond_bound(const std::string& rule) const {

@@ -47,7 +47,8 @@ struct Episode {
   std::string values;      // of the row, see text_list.h (extra)
   std::string techniques, tags;  // lists, see text_list.h
   std::string query;       // FlowQL that shows the flows
-  bool is_silent = false;  // of a rule in silent mode: kept and shown, sent to nobody
+  bool is_silent = false;  // as its rule was when it fired last, in silent mode: kept and shown, sent to nobody
+  bool was_closed = false; // it ended because its rule was disabled or dropped: a match is news, also in a window that it has already
   // Of the machine: where the run of consecutive windows began that `for` measures.
   TimestampNs run_start = 0;
 
@@ -77,17 +78,21 @@ class EpisodeBook {
   void go_on(const Rule& rule, TimestampNs window, const EpisodeSink& sink);
   // All windows of the rule that begin before `settled_before` have been looked at.
   void settle(const Rule& rule, TimestampNs settled_before, TimestampNs now, const EpisodeSink& sink);
-  // The rule is gone or disabled: its alerts end.
+  // The rule is gone or disabled: its alerts end, and are forgotten here.
   void close(const std::string& rule, TimestampNs now, const EpisodeSink& sink);
 
+  std::vector<std::string> rules() const;                 // of which it knows alerts
   size_t open(const std::string& rule) const;             // pending and firing
   uint64_t beyond_bound(const std::string& rule) const;   // matches without an alert: limits::kRuleEpisodesMax
 
  private:
   struct OfRule {
     std::map<std::string, std::vector<Episode>> by_key;
+    size_t open = 0;  // of these, pending and firing
     uint64_t beyond_bound = 0;
   };
+  // It does not go on. Whether it never was an alert, and is nothing any more.
+  static bool end(OfRule& of, Episode& e, TimestampNs at, const EpisodeSink& sink);
   EpisodeClock clock_;
   std::map<std::string, OfRule> rules_;
 };

@@ -88,7 +88,8 @@ inline constexpr int64_t kRuleSessionGapsRead = 24;
 inline constexpr DurationNs kRuleSessionReadMin = kHour;
 // How far back first_seen looks, and how long a rule may learn. Beyond: refused.
 inline constexpr DurationNs kRuleLookbackMax = 90 * kDay;
-// Keys of one rule that are alerting or waiting to. Beyond: counted, and no alert of their own.
+// Keys of one rule that are alerting or waiting to. (Those that have ended and may resume, or whose windows may come again, are known beside
+// them, as many as alerts are kept.) Beyond: counted, and no alert of their own.
 inline constexpr size_t kRuleEpisodesMax = 10'000;
 // Alerts kept. Beyond: those that began first go.
 inline constexpr size_t kAlertsMax = 50'000;

@@ -24,9 +24,9 @@ std::string_view to_string(Event event) { return kEvents[static_cast<size_t>(eve
 
 std::string notice_id(const Episode& alert, Event event) {
   std::string of = alert.id + '\n' + std::string(to_string(event));
-  // An alert starts once, and is told once of each severity; it may resume and end several times, each time at another last match.
+  // An alert starts once, and is told once of each severity since it fired; it may resume and end several times, each time at another last match.
   if (event == Event::raised)
-    of += '\n' + std::string(to_string(alert.severity));
+    of += '\n' + std::string(to_string(alert.severity)) + (alert.run_start > alert.start ? '\n' + std::to_string(alert.run_start) : std::string());
   else if (event != Event::started)
     of += '\n' + std::to_string(alert.last);
   return ingest::hex(ingest::sha256(of)).substr(0, 32);

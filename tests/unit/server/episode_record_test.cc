@@ -21,7 +21,7 @@ TEST(EpisodeRecord, IsReadAsItWasWritten) {
   e.key = "src_ip=10.0.0.1";
   e.start = 1, e.last = 2, e.end = 3, e.fired_at = 4, e.run_start = 5, e.matches = 6;
   e.message = "\"quoted\"";
-  e.is_silent = true;
+  e.is_silent = e.was_closed = true;
   EXPECT_EQ(episode_of(record_of(e)), e);
 }
 

@@ -193,6 +193,79 @@ TEST(Episodes, TooManyKeysAreCounted) {
   EXPECT_EQ(s.book.beyond_bound("r"), 5u);
 }
 
+// Those that have ended and might resume take no room from those that alert.
+TEST(Episodes, WhatHasEndedDoesNotCountAtTheBound) {
+  Scene s("suppress 6h", "from flows | stats n = count() by src_ip window 1m alert by src_ip");
+  FlowBatchBuilder b;
+  for (uint32_t i = 0; i < limits::kRuleEpisodesMax; ++i) {
+    b.begin_row();
+    b.set_time(ColumnId::flow_end, kStart);
+    b.set_ip(ColumnId::src_ip, IpAddress::v4(i));
+  }
+  s.stream.push(std::make_shared<const Batch>(b.finish()), kStart, s.finding());
+  EXPECT_EQ(s.book.open("r"), limits::kRuleEpisodesMax);
+  s.until(5);
+  EXPECT_LE(s.book.open("r"), 1u);
+  const uint64_t beyond = s.book.beyond_bound("r");  // what came while all of them alerted
+  s.flows(6, 9'999);
+  EXPECT_EQ(s.last.key, "src_ip=10.0.39.15");
+  EXPECT_EQ(s.last.state, EpisodeState::firing);
+  EXPECT_EQ(s.book.beyond_bound("r"), beyond);
+  // One that resumes alerts again.
+  const size_t open = s.book.open("r");
+  FlowBatchBuilder again;
+  again.begin_row();
+  again.set_time(ColumnId::flow_end, kStart + 6 * kMinute);
+  again.set_ip(ColumnId::src_ip, IpAddress::v4(7));
+  s.stream.push(std::make_shared<const Batch>(again.finish()), kStart + 6 * kMinute, s.finding());
+  EXPECT_EQ(s.told.back(), "resumed src_ip=0.0.0.7");
+  EXPECT_EQ(s.book.open("r"), open + 1);
+}
+
+// Disabled and enabled again within a window, as the server does it: the alert is the one that it was.
+TEST(Episodes, OfARuleThatWasClosedResume) {
+  Scene s("suppress 1h");
+  s.flows(0, 1);
+  const std::string id = s.last.id;
+  s.book.close("r", kStart + 10 * kSecond, s.change());
+  EXPECT_EQ(s.told.back(), "ended src_ip=10.0.0.1");
+  EXPECT_TRUE(s.last.was_closed);
+  EXPECT_TRUE(s.book.rules().empty());
+  s.book.restore(s.last);
+  s.book.restore(s.last);  // twice is once
+  s.flows(0, 1, 3);
+  EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "resumed src_ip=10.0.0.1"}));
+  EXPECT_EQ(s.last.id, id);
+  EXPECT_EQ(s.last.matches, 1u);
+  EXPECT_FALSE(s.last.was_closed);
+  EXPECT_EQ(s.alerts.size(), 1u);
+  EXPECT_EQ(s.book.open("r"), 1u);
+  // What ended by itself needs a match of another window.
+  s.until(3);
+  EXPECT_EQ(s.told.back(), "ended src_ip=10.0.0.1");
+  EXPECT_FALSE(s.last.was_closed);
+}
+
+// A rule that was replaced while an alert goes on: what it says of itself is the alert's from the next window on; its mode, once it fires again.
+TEST(Episodes, AreAsTheirRuleIsNow) {
+  Scene s("suppress 1h");
+  s.flows(0, 1);
+  EXPECT_EQ(s.last.severity, Severity::medium);
+  const auto before = s.stream.find("r");
+  ASSERT_NE(before, nullptr);
+  s.rule = rule_of("create rule r severity high tags (new) mode silent as from flows | stats n = count() by src_ip window 1m | where n > 1 alert by src_ip suppress 1h");
+  s.stream.add(make_state(s.rule, {kStart + kMinute, {}}));
+  s.flows(1, 1);
+  EXPECT_EQ(s.last.severity, Severity::high);
+  EXPECT_EQ(s.last.tags, "new");
+  EXPECT_FALSE(s.last.is_silent) << "people were told of it, and will be told of its end";
+  s.until(4);
+  EXPECT_EQ(s.told.back(), "ended src_ip=10.0.0.1");
+  s.flows(6, 1);
+  EXPECT_EQ(s.told.back(), "resumed src_ip=10.0.0.1");
+  EXPECT_TRUE(s.last.is_silent);
+}
+
 // A match that did not last is no alert that another could belong to, however few windows are looked at at a time.
 TEST(Episodes, WhatNeverFiredSuppressesNothing) {
   Scene s("for 2m suppress 1h");

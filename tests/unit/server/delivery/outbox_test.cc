@@ -149,6 +149,21 @@ TEST_F(OutboxTest, AnAlertThatBecomesSevererIsToldToThoseWhoWantThat) {
   EXPECT_EQ(high.events, (std::vector<Event>{Event::raised, Event::ended}));
 }
 
+TEST(NoticeId, OfWhatIsToldAgainIsAnother) {
+  auto alert = example_notice().alert;
+  alert.severity = Severity::high;
+  alert.run_start = alert.start;
+  const auto first = notice_id(alert, Event::raised);
+  alert.last += kMinute;
+  EXPECT_EQ(notice_id(alert, Event::raised), first) << "found again after a death, with more of the window";
+  alert.severity = Severity::critical;
+  EXPECT_NE(notice_id(alert, Event::raised), first);
+  // It had ended, and fires again: whoever drops what he knows must not drop that it became severer anew.
+  alert.severity = Severity::high;
+  alert.run_start = alert.start + kHour;
+  EXPECT_NE(notice_id(alert, Event::raised), first);
+}
+
 TEST_F(OutboxTest, HowSevereAnAlertHasBeenIsKnownAfterADeath) {
   Receiver all, high;
   Target only = target(high, "high");
