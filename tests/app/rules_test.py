@@ -401,6 +401,31 @@ class Asked(unittest.TestCase):
             self.assertIn("'exporters'", replayed["warnings"][0])
             self.assertEqual(len(replayed["warnings"]), 1)
 
+    def test_what_is_caught_up_on_is_not_doubled(self):
+        data = tempfile.mkdtemp(prefix="sluice-caught-up-")
+        self.addCleanup(shutil.rmtree, data, True)
+        at = int(time.time()) // 10 * 10 - 1000
+
+        def alerts(s):
+            return sorted(s.query("from alerts | where rule == 'caught' | select id, key, ts, end, matches, replayed").rows())
+
+        with Sluiced(data=data) as s:
+            push(s, [flow("10.7.0.9", port=1, at=at)])
+            s.query("create rule caught every 10s over 1m as from flows | where dst_port == 9420 | stats n = count() by src_ip alert by src_ip").rows()
+            push(s, [flow("10.7.2.1", port=9420, at=at + 10), flow("10.7.2.2", port=9420, at=at + 200), flow("10.7.0.9", port=1, at=at + 225)])
+            self.assertTrue(wait_for(lambda: len(alerts(s)) == 1), alerts(s))
+            s.process.kill()
+            s.process.wait()
+        with Sluiced(data=data) as s:
+            # Answers that were given before, and those that were due while nobody asked; one alert goes on over both.
+            push(s, [flow("10.7.2.1", port=9420, at=at + 500), flow("10.7.2.3", port=9420, at=at + 600), flow("10.7.0.9", port=1, at=at + 900)])
+            self.assertTrue(wait_for(lambda: len(alerts(s)) == 4 and s.query("show rules | where name == 'caught' | select open_alerts").rows() == [[0]], 30), alerts(s))
+            answer = s.query("replay rule caught").json()
+            columns = [c["name"] for c in answer["columns"]]
+            replayed = sorted([row[columns.index(c)] for c in ("id", "key", "ts", "end", "matches")] + [False] for row in answer["rows"])
+            self.assertEqual(replayed, alerts(s))
+            self.assertEqual(s.query("show rules | where name == 'caught' | select alerts").rows(), [[4]])
+
 
 class Worse(unittest.TestCase):
     """An alert that was firing when the server died becomes severer as on one that lived: told once, with as many matches."""
