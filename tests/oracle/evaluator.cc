@@ -707,7 +707,10 @@ Table evaluate_within(const grammar::Query& query, const std::vector<Row>& flows
   std::vector<Row> rows;
   for (const Row& r : flows) {
     const int64_t ts = std::get<Time>(r.at("flow_end")).ns;
-    if (ts >= bounds.from && ts < bounds.to) rows.push_back(r);
+    if (ts < bounds.from || ts >= bounds.to) continue;
+    // A condition at the head is asked before rows are copied, which is what costs.
+    const auto* head = query.stages.empty() ? nullptr : query.stages.front().as<g::WhereStage>();
+    if (head == nullptr || ev.truth(head->predicate, r)) rows.push_back(r);
   }
   std::vector<std::string> columns;  // empty: still whole flows
   for (size_t at = 0; at < query.stages.size(); ++at) {
