@@ -15,6 +15,7 @@
 #include "query/engine.h"
 #include "query/function.h"
 #include "query/stage.h"
+#include "query/watch_list.h"
 #include "storage/store/store.h"
 #include "tests/golden/rows.h"
 
@@ -78,6 +79,18 @@ struct Tables final : query::TableWriter {
   }
 };
 
+struct Lists final : query::ListWriter {
+  std::shared_ptr<const query::ListBook> book = std::make_shared<query::ListBook>();
+  Result<uint64_t> put_list(query::WatchList list, bool) override {
+    book = book->with(std::make_shared<query::WatchList>(std::move(list)));
+    return uint64_t{1};
+  }
+  Status drop_list(std::string_view name) override {
+    book = book->without(name);
+    return {};
+  }
+};
+
 // A sample day, kept as scripts/run keeps it.
 class Day {
  public:
@@ -109,7 +122,7 @@ class Day {
     const auto flushed = store_->flush();
     return flushed.ok() ? Status() : Status(flushed.error());
   }
-  // Asked so long after the end of the day. Examples see the tables that those before them made.
+  // Asked so long after the end of the day. Examples see the tables and lists that those before them made.
   std::optional<query::QueryError> ask(const std::string& text, Sink& sink, DurationNs later) {
     const ManualClock now{start_ + kDay + later};
     const store::Snapshot snapshot = store_->snapshot();
@@ -120,13 +133,18 @@ class Day {
     context.executor = &executor;
     context.tables = tables_.book;
     context.table_writer = &tables_;
+    context.lists = lists_.book;
+    context.list_writer = &lists_;
     context.may_define = true;
     query::QueryRequest request;
     request.text = text;
     query::QuerySummary summary;
     return query::run(request, context, sink, summary);
   }
-  void forget_tables() { tables_ = {}; }
+  void forget() {
+    tables_ = {};
+    lists_ = {};
+  }
 
  private:
   const TimestampNs start_;
@@ -134,13 +152,14 @@ class Day {
   std::string directory_;
   std::unique_ptr<store::Store> store_;
   Tables tables_;
+  Lists lists_;
 };
 
 fs::path page() { return fs::path(SLUICE_SOURCE_DIR) / "docs/flowql.md"; }
 
 // Each finds something; where the page shows the answer, that and no more.
 void run_examples(Day& day, DurationNs later) {
-  day.forget_tables();
+  day.forget();
   const auto examples = examples_of(page());
   ASSERT_GT(examples.size(), 5u) << "the page has lost its examples, or this test its eyes";
   for (const Example& e : examples) {
@@ -176,13 +195,23 @@ TEST(DocsTest, ExamplesHoldForADayThatBeginsInTheAfternoon) {
   run_examples(day, 51 * kMinute);
 }
 
-TEST(DocsTest, EveryStageHasAnExample) {
-  const auto examples = examples_of(page());
-  for (const query::StageSpec* stage : query::stages()) {
-    const std::string as_stage = "| " + std::string(stage->name);
-    const bool shown = std::any_of(examples.begin(), examples.end(), [&](const Example& e) { return e.text.find(as_stage) != std::string::npos; });
-    EXPECT_TRUE(shown) << "docs/flowql.md has no example of " << stage->name;
-  }
+// The page shows whatever the registries have at work.
+TEST(DocsTest, EveryStageAggregateAndFunctionHasAnExample) {
+  std::string all;
+  for (const Example& e : examples_of(page())) all += "\n| " + e.text;
+  const auto shown = [&](std::string_view what, std::string_view after) {
+    const auto in_word = [](char c) { return isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    for (size_t at = all.find(what); at != std::string::npos; at = all.find(what, at + 1))
+      if (!in_word(all[at - 1]) && std::string_view(all).substr(at + what.size()).starts_with(after)) return true;
+    return false;
+  };
+  for (const query::StageSpec* s : query::stages()) EXPECT_TRUE(shown(s->name, " ") || shown(s->name, "\n")) << s->name;
+  for (const query::PlainStage& s : query::plain_stages()) EXPECT_TRUE(shown(s.name, " ")) << s.name;
+  for (const query::AggregateSpec* a : query::aggregates()) EXPECT_TRUE(shown(a->name, "(")) << a->name << "()";
+  for (const query::FunctionSpec* f : query::functions()) EXPECT_TRUE(shown(f->name, "(")) << f->name << "()";
+  for (const query::BoundFunction& f : query::bound_functions()) EXPECT_TRUE(shown(f.name, "(")) << f.name << "()";
+  EXPECT_TRUE(shown("rate", "("));
+  EXPECT_FALSE(shown("nothing_like_this", ""));
 }
 
 // What the registries have, the page names.
