@@ -203,7 +203,7 @@ class QueryWriter {
         case 2: return "entropy(" + what + ")";
         case 3: return "stdev(" + number(1) + ")";
         case 4: return "avgif(" + number(1) + ", " + predicate(1) + ")";
-        case 5: return "values(" + dice_.pick({"protocol", "src_region", "action", "dst_port"}) + dice_.pick({")", ", 3)", ", 1)"});
+        case 5: return "values(" + dice_.pick({"protocol", "src_region", "src_instance_id", "dst_port"}) + dice_.pick({")", ", 3)", ", 1)"});
         default: return "dcount(" + dice_.pick({"dst_port", "protocol", "action", "src_region", "input_if"}) + ")";
       }
     }
