@@ -118,6 +118,9 @@ Response Http::send(const Request& request, const std::function<bool(std::string
   response.failure_text = error_text[0] ? error_text : curl_easy_strerror(code);
   if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING) response.failure_text = "the server broke it off";
   response.refused = code == CURLE_COULDNT_CONNECT;
+  // "Connection refused" says it; curl's own text tells the address again, and how many milliseconds that took.
+  long system_error = 0;
+  if (response.refused && curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system_error) == CURLE_OK && system_error != 0) response.failure_text = std::strerror(static_cast<int>(system_error));
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:
       response.failure = Response::Failure::cancelled;

@@ -96,7 +96,16 @@ std::string query_body(const std::string& text, const QueryOptions& options) {
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-void say_unreachable(const Http& http, const Response& response) { std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr); }
+void say_unreachable(const Http& http, const Response& response) {
+  const Terminal terminal;
+  const std::string text = describe_unreachable(http.server().url, response);
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t end = std::min(rest.size(), rest.find('\n'));
+    const std::string line(rest.substr(0, end));
+    for (const std::string& part : isatty(STDERR_FILENO) && terminal.width > 20 ? wrapped(line, terminal.width, 2) : std::vector<std::string>{line}) std::fprintf(stderr, "%s\n", part.c_str());
+    rest.remove_prefix(std::min(rest.size(), end + 1));
+  }
+}
 
 void say_warnings(const Response& response) {
   const auto it = response.headers.find("x-sluice-summary");
@@ -133,12 +142,21 @@ void say_error(const ServerError& error, std::string_view question, const TypedP
   std::fputs(describe(error, question, colour).c_str(), stderr);
 }
 
-std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code) {
+std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code, std::string* passing) {
   QueryOptions drawn = options;
   drawn.rows_most = limits::kDrawnRows;
   const std::string body = query_body(text, drawn);
   const auto started = std::chrono::steady_clock::now();
   const Response response = http.send({"POST", "/v1/query", {"Content-Type: application/json", "Accept: application/json"}, body});
+  if (passing != nullptr) {
+    passing->clear();
+    if (response.failure == Response::Failure::unreachable || response.failure == Response::Failure::other) *passing = response.failure_text;
+    if (response.failure == Response::Failure::none && (response.status == 503 || response.status == 429)) *passing = read_error(response.body, response.status).message;
+    if (!passing->empty()) {
+      code = 3;
+      return std::nullopt;
+    }
+  }
   if (!answered(http, response, text, typed, code)) return std::nullopt;
   std::string why;
   auto answer = read_answer(response.body, why);

@@ -38,7 +38,8 @@ std::string_view accept_of(std::string_view format);
 int run_query(Http& http, const std::string& text, const QueryOptions& options);
 
 // Asks for rows to draw, limits::kDrawnRows at most. nullopt: why not was said on standard error, and `code` is what run_query() would return.
-std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code);
+// With `passing`, what may be over soon (the server is not there, is starting, or has too much to do) is told there and not said.
+std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code, std::string* passing = nullptr);
 // As a format that streams, to standard output; on a terminal, without what could drive it. The exit code of run_query().
 int stream(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed);
 

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "client/repl/answer.h"
@@ -389,28 +390,32 @@ class Repl {
     query = or_last(query, "\\watch 5s QUERY");
     if (query.empty()) return;
     const TypedPlace at{kPrompt, kMore, typed_, static_cast<std::ptrdiff_t>(typed_.size()) - static_cast<std::ptrdiff_t>(query.size())};
+    std::optional<Answer> last;
+    std::string passing;
     for (bool first = true; !Http::interrupted(); first = false) {
       int code = 0;
-      const auto answer = fetch(http_, query, options_, first && in_place && own ? &at : nullptr, code);
-      // A server that is started anew comes back; a question that is wrong stays so.
+      auto answer = fetch(http_, query, options_, first && in_place && own ? &at : nullptr, code, first ? nullptr : &passing);
+      // A server that is started anew comes back, and the last answer stays in sight until then; a question that is wrong stays so.
       if (!answer && (code != 3 || first)) break;
       const Terminal terminal;
-      if (answer) draw_frame(*answer, query, seconds, terminal, first);
+      if (answer) last = std::move(answer);
+      draw_frame(*last, query, seconds, terminal, first, passing);
       for (int i = 0; i < static_cast<int>(seconds * 20) && !Http::interrupted(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     Http::clear_interrupt();
     std::printf("\n");
   }
 
-  // An answer over the one before, line by line, so that nothing flickers.
-  void draw_frame(const Answer& answer, const std::string& query, double seconds, const Terminal& terminal, bool first) {
+  // An answer over the one before, line by line, so that nothing flickers. `passing`: why there was no newer one; empty where there was.
+  void draw_frame(const Answer& answer, const std::string& query, double seconds, const Terminal& terminal, bool first, const std::string& passing) {
     char clock[80];
     const std::time_t now = std::time(nullptr);
     std::tm local{};
     localtime_r(&now, &local);
     std::snprintf(clock, sizeof clock, "every %gs · %02d:%02d:%02d · Ctrl-C ends it", seconds, local.tm_hour, local.tm_min, local.tm_sec);
     const size_t width = terminal.width > 0 ? terminal.width : 80;
-    std::string text = for_locale(cut(clock, width)) + "\n" + for_locale(cut(printable(query), width)) + "\n\n" + draw_answer(answer, query, terminal, false) + draw_account(answer, terminal);
+    const std::string trouble = passing.empty() ? std::string() : for_locale(cut("no answer now, this is the last one: " + printable(passing), width));
+    std::string text = for_locale(cut(clock, width)) + "\n" + for_locale(cut(printable(query), width)) + "\n" + (terminal.colour && !trouble.empty() ? "\x1b[33m" + trouble + "\x1b[0m" : trouble) + "\n" + draw_answer(answer, query, terminal, false) + draw_account(answer, terminal);
     if (!terminal.moves) {
       std::fputs((text + "\n").c_str(), stdout);
       std::fflush(stdout);

@@ -277,9 +277,13 @@ def main():
         return 77
     long_question(bin_folder)
     folder = tempfile.mkdtemp(prefix="sluice-prompt-")
-    server = subprocess.Popen(
-        [f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", "127.0.0.1:0", "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"],
-        stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "w"), text=True)
+
+    def start(http):
+        return subprocess.Popen(
+            [f"{bin_folder}/sluiced", "--data", f"{folder}/data", "--http", http, "--netflow", "127.0.0.1:0", "--sflow", "127.0.0.1:0"],
+            stdout=subprocess.PIPE, stderr=open(f"{folder}/log", "a"), text=True)
+
+    server = start("127.0.0.1:0")
     terminal = None
     try:
         ready = server.stdout.readline()
@@ -376,6 +380,20 @@ def main():
         terminal.key("C-c")
         screen = terminal.wait(r"in all\s+sluice>\s*$")
         check("until Ctrl-C", re.search(r"sluice>\s*$", screen) is not None, screen)
+        # The server goes, and comes again where it was.
+        terminal.clear()
+        terminal.type("\\watch 200ms stats n = count(), m = count()")
+        terminal.wait(r"^ *3 +3$")
+        server.kill()
+        server.wait()
+        screen = terminal.wait(r"last one: Connection refused")
+        check("without a server \\watch keeps the last answer and says so once", re.search(r"^no answer now, this is the last one: Connection refused\n.*^ *3 +3$", screen, re.M | re.S) is not None and screen.count("refused") == 1, screen)
+        server = start(address.group(1))
+        server.stdout.readline()
+        screen = terminal.wait(r"every 0\.2s[^\n]*\n[^\n]*\n\n.*^ *3 +3$")
+        check("and goes on when there is one again", "no answer now" not in screen and re.search(r"^ *3 +3$", screen, re.M) is not None, screen)
+        terminal.key("C-c")
+        terminal.wait(r"in all\s+sluice>\s*$")
 
         typing(terminal)
         pictures(terminal)
