@@ -162,7 +162,7 @@ bool bind(StageBinder& binder) {
   const auto hops = binder.count("a number of hops");
   if (!hops) return false;
   if (*hops == 0 || *hops > limits::kReachHopsMax)
-    return binder.fail(at, "reach follows from 1 to " + std::to_string(limits::kReachHopsMax) + " hops", {}, ErrorCode::too_large);
+    return binder.fail(at, "reach follows from 1 to " + std::to_string(limits::kReachHopsMax) + " hops", {}, *hops == 0 ? ErrorCode::invalid_argument : ErrorCode::too_large);
   spec->hops = *hops;
   if (!binder.args.word("hops") && !binder.args.word("hop")) return binder.expected("'hops'");
   if (!binder.end()) return false;

@@ -61,6 +61,19 @@ bool is_range(std::string_view item) {
   return dash != std::string_view::npos && parse_ip(item.substr(0, dash)) && parse_ip(item.substr(dash + 1));
 }
 
+// Whether several addresses or blocks stand in it, parted by what a line of this format is not parted by.
+bool is_several(std::string_view item) {
+  constexpr std::string_view kBetween = " \t;,|";
+  size_t count = 0;
+  for (size_t at = 0; (at = item.find_first_not_of(kBetween, at)) != std::string_view::npos;) {
+    const size_t end = std::min(item.find_first_of(kBetween, at), item.size());
+    if (!parse_prefix(item.substr(at, end - at))) return false;
+    ++count;
+    at = end;
+  }
+  return count > 1;
+}
+
 class Reader {
  public:
   void add(std::string_view item, TimestampNs end = kTimestampMax) {
@@ -70,6 +83,7 @@ class Reader {
     if (!is_utf8(item)) return leave_out("text that is not UTF-8");
     // As a word it would match nothing, and whoever wrote it would not know.
     if (looks_like_address(item) && !parse_prefix(item) && !is_range(item)) return leave_out("no address or block, though it looks like one");
+    if (is_several(item)) return leave_out("several addresses in one place: one a line");
     out.items.emplace_back(item);
     out.ends.push_back(end);
   }

@@ -7,6 +7,16 @@
 #include "query/words.h"
 
 namespace sluice::query::continuous {
+namespace {
+
+// T and four digits, and three more of a technique beneath it; a tactic, TA and four digits, will do.
+bool is_technique(std::string_view id) {
+  const auto digits = [](std::string_view text, size_t count) { return text.size() == count && text.find_first_not_of("0123456789") == std::string_view::npos; };
+  if (id.starts_with("TA")) return digits(id.substr(2), 4);
+  return id.starts_with("T") && digits(id.substr(1, 4), 4) && (id.size() == 5 || (id.size() == 9 && id[5] == '.' && digits(id.substr(6), 3)));
+}
+
+}  // namespace
 
 namespace g = grammar;
 
@@ -76,6 +86,8 @@ bool RuleCompiler::read_options(const std::vector<g::RuleOption>& options) {
       good = text(word) && set_severity(word, option.values[0]->span);
     } else if (key == "technique" || key == "techniques") {
       good = texts(rule_->techniques);
+      for (size_t i = 0; good && i < rule_->techniques.size(); ++i)
+        if (!is_technique(rule_->techniques[i])) return fail(option.values[i]->span, "'" + rule_->techniques[i] + "' is no id of an ATT&CK technique, such as T1046 or T1021.004");
     } else if (key == "tags" || key == "tag") {
       good = texts(rule_->tags);
     } else if (key == "needs") {

@@ -39,7 +39,12 @@ TEST(ListFormat, LeavesOutWhatLooksLikeAnAddressAndIsNone) {
       EXPECT_EQ(list.left_out.at("no address or block, though it looks like one"), 1u);
     }
   }
-  for (const std::string& item : std::vector<std::string>{"10.0.0.0/32", "255.1.2.3", "2001:db8::/128", "::", "::ffff:10.0.0.1", "1.2.3.4-1.2.3.40", "::1-::9", "00:00:5e:00:53:01", "00-00-5e-00-53-01", "10.0.0.1:443", "10.0.0.1>10.0.0.2", "std::string", "64500:1:2", "1.2.3",
+  for (const std::string& item : std::vector<std::string>{"10.0.0.1;10.0.0.2", "10.0.0.1 10.0.0.0/8", "10.0.0.1\t::1", "10.0.0.1|10.0.0.2"}) {
+    const auto list = read(ListFormat::plain, item + "\n10.0.0.1\n");
+    EXPECT_EQ(list.items, Items{"10.0.0.1"}) << item;
+    EXPECT_EQ(list.left_out.at("several addresses in one place: one a line"), 1u) << item;
+  }
+  for (const std::string& item : std::vector<std::string>{"10.0.0.1 host", "10.0.0.1;443", "10.0.0.0/32", "255.1.2.3", "2001:db8::/128", "::", "::ffff:10.0.0.1", "1.2.3.4-1.2.3.40", "::1-::9", "00:00:5e:00:53:01", "00-00-5e-00-53-01", "10.0.0.1:443", "10.0.0.1>10.0.0.2", "std::string", "64500:1:2", "1.2.3",
                                  "1.2.3.4.5", "8000-8999", "443", "bad.example", "and/or", "-", "/", "/24", ":", "a-", "-a", "10.0.0.1-host"}) {
     const auto list = read(ListFormat::plain, item);
     EXPECT_EQ(list.items, Items{item});

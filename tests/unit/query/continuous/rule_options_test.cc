@@ -23,6 +23,12 @@ std::vector<Episode> alerts(const std::string& text, const std::string& flows) {
 }
 
 // Examples begin on 2026-11-23.
+TEST(RuleOptions, TechniquesAreIds) {
+  for (const char* good : {"T1046", "T1021.004", "TA0043"}) EXPECT_TRUE(rule_of(std::string("create rule r technique \"") + good + "\" as dst_port == 1"));
+  for (const char* bad : {"", "foo bar", "T104", "T10466", "T1046.1", "T1046.0001", "T1046x004", "t1046", "TA43"})
+    EXPECT_NE(refused(std::string("create rule r technique \"") + bad + "\" as dst_port == 1").find("is no id of an ATT&CK technique"), std::string::npos) << bad;
+}
+
 TEST(Exceptions, LeaveFlowsOutUntilTheyExpire) {
   for (const char* kind : {"", " every 1m over 1m"}) {
     const std::string head = std::string("create rule r") + kind;
