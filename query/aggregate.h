@@ -47,6 +47,9 @@ struct AggregateMake {
   // How far results are off that are estimates; said only where there are some. Empty: all are exact.
   std::string estimate_note;
   bool empty_is_zero = false;  // counts: no rows are 0 of them, not unknown
+  // The result is the same to the last digit in whatever order states are merged, and merge() leaves the other state as it was, also while
+  // others merge it: states may be kept and merged again (segment_memory.h).
+  bool can_be_kept = false;
 };
 
 struct AggregateSpec {

@@ -359,7 +359,7 @@ extern const AggregateSpec kDcount{
     "dcount", "dcount(x)", "How many distinct values, within 0.8 % (HyperLogLog); exact up to 1,024", 1, 1, nullptr, false,
     [](std::span<const NodePtr>, bool) -> Result<AggregateMake> {
       return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<Dcount>(); },
-                           "counts by dcount() of more than 1,024 distinct values are estimates, with a standard error of 0.8 %", true};
+                           "counts by dcount() of more than 1,024 distinct values are estimates, with a standard error of 0.8 %", true, true};
     }};
 extern const AggregateSpec kCountDistinct{
     "count_distinct", "count_distinct(x)", "How many distinct values, exactly", 1, 1, nullptr, false,

@@ -166,6 +166,7 @@ Result<AggregateMake> bind_extreme(std::span<const NodePtr> args, bool greatest)
     case PhysicalType::I64: make.make = [greatest, p] { return std::make_unique<Extreme<int64_t>>(greatest, p); }; break;
     default: make.make = [greatest, p] { return std::make_unique<Extreme<uint64_t>>(greatest, p); };
   }
+  make.can_be_kept = p != PhysicalType::Str && p != PhysicalType::F64;
   return make;
 }
 

@@ -109,6 +109,23 @@ QueryError too_large_behind_rows() {
   return QueryError{ErrorCode::invalid_argument, "an integer became too large after rows had been sent", "compute with floats: 1.0 * x", std::nullopt, {}};
 }
 
+// What is asked, without its time range, in words that say all that a plan is made from beside the books of QueryContext. Empty where the
+// plan depends on the moment as well, or on the order of rows: what names now(), a table's row (which may end), a name of a host, or a
+// sample. These are looked for anywhere in the text, so that one too many questions is left out rather than one too few.
+std::string question_of(const g::Query& query, const QueryRequest& request, bool widen) {
+  std::string text = widen ? "in floats" : "";
+  if (request.options.all_columns) text += " all columns";
+  for (const g::Stage& stage : query.stages) text += "\n| " + g::print(stage);
+  for (const auto& [name, value] : request.parameters) {
+    text += "\n$" + g::quote_string(name) + (value.is_list ? " list" : "");
+    for (const std::string& v : value.values) text += ' ' + g::quote_string(v);
+  }
+  const std::string lower = lower_case(text);
+  for (const char* word : {"now", "lookup", "host", "sample"})
+    if (lower.find(word) != std::string::npos) return {};
+  return text;
+}
+
 struct Answer {
   ExecuteReport report;
   TimeRange range;
@@ -130,9 +147,11 @@ std::optional<QueryError> run_query(const g::Query& query, const QueryRequest& r
     auto plan = binder.bind(query);
     if (!plan) return marked(binder.error(), request.text);
     answer.report = {};
-    const Status status = execute(*plan, run, sink, timed, !widen, answer.report);
+    const Status status = execute(*plan, run, sink, timed, !widen, question_of(query, request, widen), answer.report);
     summary.stats = answer.report.stats;
     summary.rows = answer.report.rows;
+    summary.kept_segments = answer.report.kept_segments;
+    summary.kept_rows = answer.report.kept_rows;
     if (!status.ok()) return of_status(status.error());
     if (answer.report.overflow && !widen) {
       if (!answer.report.began) continue;

@@ -34,6 +34,7 @@ class NameBook;       // names.h
 struct SamplingRule;  // sampling.h
 class TableBook;      // context_table.h
 class TableWriter;    // context_table.h
+class SegmentMemory;  // segment_memory.h
 using SamplingRules = std::vector<SamplingRule>;
 
 // A place in the query text; line and column are 1-based, in characters.
@@ -70,6 +71,8 @@ struct QueryOptions {
   size_t batch_rows = 0;  // 0: natural (a block); tests use tiny ones
   // `from flows` shows every column that there is, and not only those that some row has: for who knew the columns before the rows.
   bool all_columns = false;
+  // Off: every segment is read, and nothing of it is kept (segment_memory.h). A plain twin as well.
+  bool use_kept = true;
 };
 
 struct QueryRequest {
@@ -129,6 +132,8 @@ struct QuerySummary {
   uint64_t rows = 0;
   std::string render;  // the query's hint to clients: "", "timechart", …
   std::vector<std::string> keys;  // columns of the answer that are keys of its last grouping: who, where the others say how much
+  // Segments, and rows of them, that were answered from memory: they are among the segments of `stats`, and their rows were not scanned.
+  uint64_t kept_segments = 0, kept_rows = 0;
 };
 
 // Receives the answer on the thread that called run(). begin() comes once, before the first batch, also for empty answers.
@@ -176,6 +181,8 @@ struct QueryContext {
   bool may_define = false;
   // A segment read failed as corrupt; the query goes on without its rows and warns.
   std::function<void(uint64_t segment_id, const std::string& reason)> report_damage;
+  // What is kept of segments from one query to the next; null: nothing.
+  SegmentMemory* segment_memory = nullptr;
 };
 
 // Either an answer went to the sink, or an error (perhaps after some batches).

@@ -1,6 +1,7 @@
 #include "query/execute.h"
 #include "query/in_query.h"
 #include "query/limits.h"
+#include "query/segment_memory.h"
 #include "storage/model/counted.h"
 #include "storage/model/limits.h"
 
@@ -172,6 +173,9 @@ struct Execution {
   size_t split = 0;  // operators before it are stateless
   size_t row_bytes = 0;  // of batches before operator `split`, by estimate
   std::atomic<DurationNs> scan_time{0};
+  SegmentMemory::Question question;  // with no text: nothing is kept
+  std::atomic<uint64_t> kept_segments{0}, kept_rows{0};
+  std::atomic<size_t> too_large{0};  // parts in a row that were
 
   size_t width() const { return std::max<size_t>(1, run.context.executor->width()); }
 
@@ -202,28 +206,124 @@ struct Execution {
     return scan.prepare(segment, worker);
   }
 
+  // Of a segment all of whose rows are in the range the plan says nothing about time.
+  bool is_whole(size_t segment) const {
+    const segment::SegmentInfo& info = run.context.snapshot->segments[segment]->info();
+    const TimeRange& range = plan.scan.range;
+    return range.from <= info.first && (info.last < range.to || range.to == kTimestampMax);
+  }
+
+  // What is asked, if what a segment's rows come to depends on that and on the rows alone.
+  void ask(const std::string& text) {
+    auto* first = dynamic_cast<GroupsFirst*>(plan.operators[split].get());
+    if (text.empty() || !run.context.segment_memory || !run.options.use_kept || !first || !first->groups().can_be_kept()) return;
+    if (!plan.subqueries.empty() || plan.scan.overlap || plan.scan.range.empty()) return;
+    // The text says it all; what was made of it says so once more, should something else than the text ever have a say.
+    question.text = text;
+    // Without bounds there is no condition on time, which rows without one would not meet.
+    if (plan.scan.range == TimeRange{kTimestampMin, kTimestampMax}) question.text += "\nwhenever";
+    for (const SlotSpec& s : plan.scan.slots) {
+      question.text += '\n' + s.name + ' ' + std::to_string(static_cast<int>(s.type.logical)) + ' ' + std::to_string(static_cast<int>(s.type.physical));
+      if (s.source)
+        question.text += ' ' + std::to_string(static_cast<int>(s.source->kind)) + ' ' + std::to_string(static_cast<int>(s.source->id)) + ' ' +
+                         std::to_string(static_cast<int>(s.source->derived)) + ' ' + s.source->key;
+    }
+    for (size_t i = 0; i <= split; ++i) question.text += '\n' + plan.operators[i]->describe();
+    if (question.text.size() > limits::kSegmentQuestionBytesMax) return question.text.clear();
+    question.sampling_rules = run.context.sampling_rules;
+    question.names = run.context.names;
+    question.geo = run.context.geo;
+    question.lists = run.context.lists;
+    question.tables = run.context.tables;
+  }
+
+  // By segment: what is kept of it.
+  std::vector<std::shared_ptr<const SegmentPart>> find_kept() {
+    std::vector<std::shared_ptr<const SegmentPart>> kept(scan.segment_count());
+    if (question.text.empty()) return kept;
+    std::vector<size_t> whole;
+    std::vector<uint64_t> ids;
+    for (size_t s = 0; s < kept.size(); ++s) {
+      if (!is_whole(s)) continue;
+      whole.push_back(s);
+      ids.push_back(run.context.snapshot->segments[s]->info().id);
+    }
+    auto found = run.context.segment_memory->find(question, ids);
+    for (size_t i = 0; i < whole.size(); ++i) kept[whole[i]] = std::move(found[i]);
+    return kept;
+  }
+
+  Status take_kept(const SegmentPart& part, Operator& into, Worker& w) {
+    ++kept_segments;
+    kept_rows += part.rows_scanned;
+    ++w.stats.segments;
+    w.eval.unknown_sampling_rows += part.unknown_sampling_rows;
+    SLUICE_TRY(run.check());
+    return dynamic_cast<GroupsFirst&>(into).groups().join(part.groups, w);
+  }
+
+  // Groups the rows of one segment by themselves, joins that, and keeps it.
+  Status group_and_keep(std::span<const ScanUnit> units, Operator& into, Worker& w) {
+    const OperatorPtr alone = into.fork(run);
+    const ScanStats before = w.stats;
+    const uint64_t unknown_before = w.eval.unknown_sampling_rows;
+    const size_t warnings_before = w.warnings.size();
+    for (const ScanUnit& unit : units) {
+      SLUICE_TRY(timed_scan(unit, w, [&](Chunk chunk) {
+        return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) {
+          return chain.step(*alone, split, std::move(out), w, [](Chunk) { return Status(); });
+        });
+      }));
+    }
+    if (run.stop.load(std::memory_order_relaxed)) return {};  // rows may be missing, and nobody will see the answer
+    SLUICE_ASSIGN(GroupPart groups, dynamic_cast<GroupsFirst&>(*alone).groups().take_part(w));
+    auto part = std::make_shared<SegmentPart>(SegmentPart{std::move(groups)});
+    SLUICE_TRY(dynamic_cast<GroupsFirst&>(into).groups().join(part->groups, w));
+    part->bytes = part->groups.byte_size();
+    if (part->bytes > limits::kSegmentPartBytesMax) {
+      ++too_large;
+      return {};
+    }
+    too_large = 0;
+    const EvalContext& e = w.eval;
+    const size_t segment = units.front().segment;
+    // What raised a flag or a warning must raise it again the next time.
+    if (e.overflow || e.beyond_time || e.beyond_count || w.warnings.size() != warnings_before || !scan.is_sound(segment)) return {};
+    part->rows_scanned = w.stats.rows_scanned - before.rows_scanned;
+    part->rows_matched = w.stats.rows_matched - before.rows_matched;
+    part->unknown_sampling_rows = e.unknown_sampling_rows - unknown_before;
+    run.context.segment_memory->keep(question, run.context.snapshot->segments[segment]->info().id, std::move(part));
+    return {};
+  }
+
   // Everything is aggregated or sorted: all segments at once, partial results per worker.
   Status run_partial() {
-    const Status prepared = parallel(scan.segment_count(), [&](Worker& w, size_t i) { return prepare(i, w); });
+    const std::vector<std::shared_ptr<const SegmentPart>> kept = find_kept();
+    const Status prepared = parallel(scan.segment_count(), [&](Worker& w, size_t i) { return kept[i] ? Status() : prepare(i, w); });
     if (!prepared.ok()) return prepared;
-    std::vector<ScanUnit> units;
-    for (size_t s = 0; s < scan.segment_count(); ++s) scan.add_units(s, units);
-    scan.add_open_units(units);
-    Operator& whole = *plan.operators[split];
-    std::vector<OperatorPtr> forks(std::min(width(), std::max<size_t>(units.size(), 1)));
-    for (size_t i = 1; i < forks.size(); ++i) forks[i] = whole.fork(run);
     // A worker goes through a segment by itself, so that each value of its dictionaries is looked up by one of them. Once all
     // segments are begun, workers help each other.
     struct Lot {
-      explicit Lot(size_t from) : end(from), next(from) {}
-      size_t end;
-      std::atomic<size_t> next;
+      size_t from, end;
+      const SegmentPart* kept;
+      bool whole;  // a segment of which something may be kept
+      std::atomic<size_t> next{from};
     };
+    std::vector<ScanUnit> units;
     std::deque<Lot> lots;
-    for (size_t i = 0; i < units.size(); ++i) {
-      if (i == 0 || units[i].segment != units[i - 1].segment) lots.emplace_back(i);
-      lots.back().end = i + 1;
+    for (size_t s = 0; s < scan.segment_count(); ++s) {
+      const size_t from = units.size();
+      if (!kept[s]) scan.add_units(s, units);
+      if (kept[s] || units.size() > from) lots.emplace_back(from, units.size(), kept[s].get(), !question.text.empty() && is_whole(s));
     }
+    const size_t open = units.size();
+    scan.add_open_units(units);
+    if (units.size() > open) lots.emplace_back(open, units.size(), nullptr, false);
+    Operator& whole = *plan.operators[split];
+    std::vector<OperatorPtr> forks(std::min(width(), std::max<size_t>({units.size(), lots.size(), 1})));
+    for (size_t i = 1; i < forks.size(); ++i) forks[i] = whole.fork(run);
+    // Where there are fewer segments than workers, they share them instead.
+    const bool keeps = lots.size() >= forks.size();
     std::atomic<size_t> next_lot{0};
     const auto work = [&](Worker& w, size_t) -> Status {
       const size_t t = worker_index(w);
@@ -238,7 +338,22 @@ struct Execution {
         }
         return {};
       };
-      for (size_t l; (l = next_lot.fetch_add(1, std::memory_order_relaxed)) < lots.size();) SLUICE_TRY(empty(lots[l]));
+      for (size_t l; !run.stop.load(std::memory_order_relaxed) && (l = next_lot.fetch_add(1, std::memory_order_relaxed)) < lots.size();) {
+        Lot& lot = lots[l];
+        if (lot.kept) {
+          SLUICE_TRY(take_kept(*lot.kept, mine, w));
+          continue;
+        }
+        if (lot.whole && keeps && too_large.load(std::memory_order_relaxed) < limits::kSegmentPartsTooLargeMax) {
+          // Unless another worker has come to help before it was begun, all of it is this one's.
+          size_t unbegun = lot.from;
+          if (lot.next.compare_exchange_strong(unbegun, lot.end)) {
+            SLUICE_TRY(group_and_keep(std::span(units).subspan(lot.from, lot.end - lot.from), mine, w));
+            continue;
+          }
+        }
+        SLUICE_TRY(empty(lot));
+      }
       for (Lot& lot : lots) SLUICE_TRY(empty(lot));
       return {};
     };
@@ -338,7 +453,8 @@ struct Execution {
   }
 };
 
-Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report);
+Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, const std::string& question,
+                    ExecuteReport& report);
 Status execute_rows(Plan& plan, const Batch& rows, RunState& run, ResultSink* sink, SubTable* into, bool timed, bool stop_on_overflow, ExecuteReport& report);
 
 // The few keys of a join as a filter of the scan.
@@ -382,7 +498,7 @@ Status prepare_plan(Plan& plan, RunState& run, bool timed, bool stop_on_overflow
   Worker worker(run);
   for (SubQuery& sub : plan.subqueries) {
     ExecuteReport inner;
-    const Status status = execute_into(*sub.plan, run, nullptr, sub.table.get(), timed, stop_on_overflow, inner);
+    const Status status = execute_into(*sub.plan, run, nullptr, sub.table.get(), timed, stop_on_overflow, {}, inner);
     add_up(report.stats, inner.stats);
     report.unknown_sampling_rows += inner.unknown_sampling_rows;
     report.overflow = report.overflow || inner.overflow;
@@ -414,7 +530,8 @@ Status show_columns(const Plan& plan, SubTable& table) {
   return table.rows.append(none, table.claim);
 }
 
-Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, ExecuteReport& report) {
+Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table, bool timed, bool stop_on_overflow, const std::string& question,
+                    ExecuteReport& report) {
   if (plan.table) return execute_rows(plan, *plan.table, run, sink, table, timed, stop_on_overflow, report);
   SLUICE_TRY(prepare_plan(plan, run, timed, stop_on_overflow, report));
   if (report.overflow && stop_on_overflow) return {};
@@ -437,6 +554,7 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
 
   Status status;
   if (partial) {
+    e.ask(question);
     status = e.run_partial();
   } else {
     // `limit` right behind: a unit need not yield more than that.
@@ -466,6 +584,8 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
   for (const auto& w : e.workers) add_up(report, *w, steps);
   report.stats.elapsed = run.context.clock->now() - run.started;
   report.stats.memory_bytes = run.memory_peak();
+  report.kept_segments = e.kept_segments;
+  report.kept_rows = e.kept_rows;
   if (!status.ok()) return status;
   if (report.overflow && stop_on_overflow && !report.began) return {};
   SLUICE_TRY(e.chain.flush());
@@ -498,6 +618,8 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
                   std::to_string(s.blocks_pruned) + " pruned; " + std::to_string(prunes.blocks_by_zone) + " by zone, " +
                   std::to_string(prunes.blocks_by_posting) + " by posting), " + counted(s.granules_pruned, "more granule") +
                   " pruned by posting, " + counted(s.open_rows, "open row") + ", " + counted(s.bytes_read, "byte") + " read";
+    if (e.kept_segments > 0)
+      scan.detail += "; " + counted(e.kept_segments, "segment") + " of " + counted(e.kept_rows, "row") + " answered from memory";
     report.steps.push_back(std::move(scan));
     for (size_t i = 0; i < plan.operators.size(); ++i) report.steps.push_back({plan.operators[i]->describe(), steps[i], {}});
   }
@@ -535,8 +657,8 @@ Status execute_rows(Plan& plan, const Batch& rows, RunState& run, ResultSink* si
 
 }  // namespace
 
-Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report) {
-  return execute_into(plan, run, &sink, nullptr, timed, stop_on_overflow, report);
+Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, const std::string& question, ExecuteReport& report) {
+  return execute_into(plan, run, &sink, nullptr, timed, stop_on_overflow, question, report);
 }
 
 Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, bool stop_on_overflow, ExecuteReport& report) {

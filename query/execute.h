@@ -27,11 +27,13 @@ struct ExecuteReport {
   std::vector<StepReport> steps;  // when timed
   // Segments whose files failed while they were read: what the answer has of them may be zeros. The status is corrupt then.
   std::vector<store::DamagedSegment> lost;
+  uint64_t kept_segments = 0, kept_rows = 0;  // answered from memory
 };
 
 // `timed`: measure each step (explain analyze). `stop_on_overflow`: end before anything was sent, so that the query can
-// be bound again with wider numbers.
-Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, ExecuteReport& report);
+// be bound again with wider numbers. `question`: what is asked, in words that say all that the plan was made from but its time range
+// (segment_memory.h); empty: what the answer depends on is not in words, so nothing of it is kept.
+Status execute(Plan& plan, RunState& run, ResultSink& sink, bool timed, bool stop_on_overflow, const std::string& question, ExecuteReport& report);
 
 // Runs the operators over rows that are there already.
 Status execute_table(Plan& plan, const Batch& table, RunState& run, ResultSink& sink, bool stop_on_overflow, ExecuteReport& report);

@@ -225,6 +225,41 @@ Status Grouping::join(Grouping& other, Worker& worker) {
   return account();
 }
 
+Status Grouping::join(const GroupPart& part, Worker& worker) {
+  SLUICE_TRY(settle(worker));
+  std::vector<uint32_t> map = {0};
+  if (!spec_.keys.empty()) {
+    Growth growth(worker.eval);
+    map = table_.merge(part.table, &growth);
+  }
+  SLUICE_TRY(worker.eval.meter.stopped);
+  for (size_t a = 0; a < aggregates_.size(); ++a) {
+    aggregates_[a]->resize(size());
+    aggregates_[a]->merge(*part.aggregates[a], map, worker.eval);
+    SLUICE_TRY(worker.eval.meter.stopped);
+  }
+  return account();
+}
+
+bool Grouping::can_be_kept() const {
+  return std::all_of(spec_.aggregates.begin(), spec_.aggregates.end(), [](const GroupAggregate& a) { return a.make.can_be_kept; });
+}
+
+Result<GroupPart> Grouping::take_part(Worker& worker) {
+  SLUICE_TRY(settle(worker));
+  GroupPart part{std::move(table_), std::move(aggregates_), 0};
+  part.groups = spec_.keys.empty() ? 1 : part.table.size();
+  for (const auto& a : part.aggregates) a->resize(part.groups);
+  part.table.drop_scratch();
+  return part;
+}
+
+size_t GroupPart::byte_size() const {
+  size_t bytes = sizeof *this + table.byte_size();
+  for (const auto& a : aggregates) bytes += a->byte_size();
+  return bytes;
+}
+
 void Grouping::tell_estimates(size_t index, const Aggregate& aggregate, std::span<const uint32_t> groups, Worker& worker) const {
   const std::string& note = spec_.aggregates[index].make.estimate_note;
   if (note.empty() || std::find(worker.warnings.begin(), worker.warnings.end(), note) != worker.warnings.end()) return;
@@ -270,7 +305,7 @@ size_t key_bytes(const GroupSpec& spec) {
   return bytes;
 }
 
-class Group final : public Operator {
+class Group final : public Operator, public GroupsFirst {
  public:
   Group(std::shared_ptr<const GroupSpec> spec, RunState* run, bool sorted, std::string text)
       : spec_(std::move(spec)), run_(run), sorted_(sorted), text_(std::move(text)) {
@@ -305,6 +340,7 @@ class Group final : public Operator {
   std::shared_ptr<const GroupSpec> grouping() const override { return spec_; }
   void collect_slots(std::vector<size_t>& slots) const override { collect_group_slots(*spec_, slots); }
   std::string describe() const override { return text_; }
+  Grouping& groups() override { return *grouping_; }
 
   static void collect_group_slots(const GroupSpec& spec, std::vector<size_t>& slots) {
     for (const auto& k : spec.keys) {
@@ -362,7 +398,7 @@ void drop_hopeless(const Column& rank, size_t kept, std::vector<uint32_t>& order
     sift(rank.values<int64_t>());
 }
 
-class Top final : public Operator {
+class Top final : public Operator, public GroupsFirst {
  public:
   Top(std::shared_ptr<const GroupSpec> spec, RunState* run, uint64_t count, bool others, std::string text)
       : spec_(std::move(spec)), run_(run), count_(count), others_(others), text_(std::move(text)) {
@@ -454,6 +490,7 @@ class Top final : public Operator {
   }
   void collect_slots(std::vector<size_t>& slots) const override { Group::collect_group_slots(*spec_, slots); }
   std::string describe() const override { return text_; }
+  Grouping& groups() override { return *grouping_; }
 
  private:
   void sort_by_keys(std::vector<uint32_t>::iterator from, std::vector<uint32_t>::iterator to) {

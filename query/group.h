@@ -26,12 +26,26 @@ struct GroupSpec {
   std::vector<GroupAggregate> aggregates;
 };
 
+// The groups of some rows, apart from the query that made them. Merging it into a Grouping leaves it as it was.
+struct GroupPart {
+  GroupTable table;
+  std::vector<std::unique_ptr<Aggregate>> aggregates;
+  size_t groups = 0;
+
+  size_t byte_size() const;
+};
+
 // Groups and their aggregates; shared by stats, top, distinct and timeseries.
 class Grouping {
  public:
   Grouping(const GroupSpec& spec, RunState& run);
   Status push(const Chunk& chunk, Worker& worker);
   Status join(Grouping& other, Worker& worker);
+  Status join(const GroupPart& part, Worker& worker);
+  // Whether take_part() may be called: all aggregates can be kept.
+  bool can_be_kept() const;
+  // What there is so far, which is nothing of this any more. REQUIRES: can_be_kept(); called once, last
+  Result<GroupPart> take_part(Worker& worker);
   // What was grouped by a segment's codes becomes groups like the others. REQUIRES: called before anything is asked of the groups
   Status settle(Worker& worker);
   size_t size() const { return spec_.keys.empty() ? 1 : table_.size(); }
@@ -66,6 +80,13 @@ class Grouping {
   size_t met_rows_ = 0;                    // rows in a row that had it
   std::vector<uint32_t> groups_;
   MemoryClaim claim_;
+};
+
+// An operator that begins with a Grouping, and whose answer depends on its rows by that alone.
+class GroupsFirst {
+ public:
+  virtual ~GroupsFirst() = default;
+  virtual Grouping& groups() = 0;
 };
 
 // Output slots: keys, then aggregates, in key order.

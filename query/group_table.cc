@@ -401,6 +401,17 @@ Column GroupTable::keys(size_t key, std::span<const uint32_t> groups) const {
   return out;
 }
 
+void GroupTable::drop_scratch() {
+  State& s = *state_;
+  s.scratch = {};
+  s.ids.assign(s.parts.size(), {});
+  s.codes = {};
+  s.more_codes = {};
+  s.group_of_code = {};
+  if (s.addresses) s.addresses->drop_scratch();
+  if (s.texts) s.texts->drop_scratch();
+}
+
 size_t GroupTable::byte_size() const {
   const State& s = *state_;
   size_t n = s.table.byte_size() + s.packed.capacity() * 8 + s.scratch.capacity() * 8;

@@ -32,6 +32,8 @@ class GroupTable {
   // The value of key `key` for the groups given.
   Column keys(size_t key, std::span<const uint32_t> groups) const;
   size_t byte_size() const;
+  // Gives back what only find() needs, before the table is kept.
+  void drop_scratch();
 
  private:
   struct State;

@@ -151,6 +151,13 @@ size_t Interner::byte_size() const {
   return n + (missing_rows_.capacity() + missing_codes_.capacity() + found_.capacity()) * 4;
 }
 
+void Interner::drop_scratch() {
+  caches_ = {};
+  missing_rows_ = {};
+  missing_codes_ = {};
+  found_ = {};
+}
+
 // Few at a time: workers go through one segment after the other.
 Interner::CodeCache& Interner::cache_of(const std::shared_ptr<const Dictionary>& dictionary) {
   for (size_t i = 0; i < caches_.size(); ++i)

@@ -25,6 +25,8 @@ class Interner {
   const Column& values() const { return values_; }
   size_t size() const { return values_.size(); }
   size_t byte_size() const;
+  // Gives back what only looking up needs, and lets go of dictionaries.
+  void drop_scratch();
 
  private:
   struct CodeCache {

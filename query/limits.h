@@ -46,6 +46,15 @@ inline constexpr uint64_t kSpreadBinsPerFlowMax = 1u << 16;
 inline constexpr uint64_t kBaselineBinsMax = 1u << 20;
 // Of a stage's text what a plan says beside each part of its condition: a condition of a megabyte has ten thousands of parts. Beyond: "…".
 inline constexpr size_t kPlanTextBytesMax = 400;
+// What segments came to, kept for questions that are asked again (segment_memory.h): all of it, beside what queries take themselves, and
+// one segment's part. A dashboard of twelve panels over a month of hours takes some tens of megabytes. Beyond the first: what was not
+// asked for longest goes. Beyond the second, some ten thousands of groups: putting it into the answer again takes as long as reading the
+// segment does, so it is not kept, and after so many of them in a row the query does not try again.
+inline constexpr size_t kSegmentMemoryBytes = 256u << 20;
+inline constexpr size_t kSegmentPartBytesMax = 1u << 20;
+inline constexpr size_t kSegmentPartsTooLargeMax = 4;
+// Text of a question that is asked again, parameters included; each part carries it to its place. Beyond: nothing of it is kept.
+inline constexpr size_t kSegmentQuestionBytesMax = 16u << 10;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the
 // cancel flag: a few milliseconds.
 inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;

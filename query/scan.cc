@@ -372,6 +372,12 @@ std::vector<store::DamagedSegment> Scan::lost() const {
 
 PruneCounts Scan::prunes(size_t segment) const { return work_[segment] ? work_[segment]->prunes : PruneCounts{}; }
 
+bool Scan::is_sound(size_t segment) const {
+  SegmentWork& work = *work_[segment];
+  const std::lock_guard lock(work.mutex);
+  return !work.damaged && work.segment->intact(work.scanned.load(std::memory_order_relaxed)).ok();
+}
+
 Status Scan::scan(const ScanUnit& unit, Worker& worker, const Emit& emit) {
   if (unit.segment == SIZE_MAX) return scan_open(unit.index, worker, emit);
   work_[unit.segment]->scanned.store(true, std::memory_order_relaxed);

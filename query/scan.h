@@ -50,6 +50,9 @@ class Scan {
   // Segments that were read and whose files have failed since (Segment::intact); they are reported as damaged.
   std::vector<store::DamagedSegment> lost() const;
 
+  // No damage was found in what was read of a prepared segment, and its file has not failed since.
+  bool is_sound(size_t segment) const;
+
   // Rows read at a time where nothing else says; for queries that want few rows.
   void set_piece(size_t rows) { piece_ = rows; }
   // Rows of a batch at most, of open batches too; for queries that make much of each row.

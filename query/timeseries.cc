@@ -18,7 +18,7 @@ TimestampNs bin_start(TimestampNs t, DurationNs width) {
 
 namespace {
 
-class Timeseries final : public Operator {
+class Timeseries final : public Operator, public GroupsFirst {
  public:
   Timeseries(std::shared_ptr<const TimeseriesSpec> spec, RunState* run, std::string text)
       : spec_(std::move(spec)), run_(run), text_(std::move(text)) {
@@ -40,6 +40,7 @@ class Timeseries final : public Operator {
     }
   }
   std::string describe() const override { return text_; }
+  Grouping& groups() override { return *grouping_; }
 
   Status finish(Worker& worker, const Emit& emit) override {
     SLUICE_TRY(grouping_->settle(worker));

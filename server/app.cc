@@ -364,6 +364,11 @@ std::string AppImpl::metrics_text() const {
   out.counter("sluice_http_bad_requests_total", "Requests refused before their body was read", d(h.bad_requests));
   out.counter("sluice_http_tls_failures_total", "TLS handshakes that failed", d(h.tls_failures));
   out.gauge("sluice_ingest_in_flight_bytes", "Bytes of bodies being ingested", d(ingest_->in_flight_bytes()));
+  const query::SegmentMemory::Counts kept = queries_->kept();
+  out.counter("sluice_query_kept_segments_total", "Segments that queries were answered from memory, without reading them", d(kept.hits));
+  out.counter("sluice_query_kept_parts_total", "Results of single segments that were kept in memory for queries asked again", d(kept.kept));
+  out.counter("sluice_query_kept_dropped_total", "Of those, the ones that made room for others", d(kept.dropped));
+  out.gauge("sluice_query_kept_bytes", "Memory of the results kept", d(kept.bytes));
   out.gauge("sluice_queries_running", "Queries running", d(queries_->running().size()));
   out.gauge("sluice_streams", "Tails and streams of alerts that are open", d(lanes_[static_cast<size_t>(api::Lane::stream)]->running()));
   out.gauge("sluice_queries_waiting", "Queries waiting for their turn", d(lanes_[static_cast<size_t>(api::Lane::query)]->waiting()));

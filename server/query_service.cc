@@ -26,6 +26,7 @@ query::QueryContext QueryService::context(const store::Snapshot& snapshot, const
     context.table_writer = parts_.context;
   }
   if (parts_.geo) context.geo = parts_.geo->book();
+  context.segment_memory = &memory_;
   context.report_damage = [this](uint64_t segment, const std::string& reason) {
     log::error("a segment is damaged; its rows are left out of answers", {{"segment", segment}, {"reason", reason}});
     parts_.store.report_damage(segment, reason);

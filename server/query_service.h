@@ -15,6 +15,7 @@
 
 #include "query/continuous/tail.h"
 #include "query/engine.h"
+#include "query/segment_memory.h"
 #include "server/auth.h"
 #include "server/context_keeper.h"
 #include "server/exporter_book.h"
@@ -68,6 +69,7 @@ class QueryService {
   std::vector<RunningQuery> running() const;
 
   TimestampNs now() const { return parts_.clock.now(); }
+  query::SegmentMemory::Counts kept() const { return memory_.counts(); }
 
  private:
   struct Entry {
@@ -77,6 +79,7 @@ class QueryService {
   query::QueryContext context(const store::Snapshot& snapshot, const query::CancelToken* cancel);
 
   Parts parts_;
+  query::SegmentMemory memory_;
   mutable std::mutex mutex_;
   std::map<std::string, Entry> running_;
 };

@@ -196,6 +196,8 @@ std::string stats_json(const query::QuerySummary& summary) {
                                                           {"blocks_pruned", s.blocks_pruned},
                                                           {"granules_pruned", s.granules_pruned},
                                                           {"open_rows", s.open_rows},
+                                                          {"kept_segments", summary.kept_segments},
+                                                          {"kept_rows", summary.kept_rows},
                                                           {"memory_bytes", s.memory_bytes}};
   for (const auto& [name, count] : counts) {
     out.append(",\"").append(name).append("\":");
