@@ -22,6 +22,7 @@
 #include "query/context_table.h"
 #include "query/engine.h"
 #include "query/geo.h"
+#include "query/segment_memory.h"
 #include "query/watch_list.h"
 #include "storage/model/limits.h"
 #include "storage/store/store.h"
@@ -96,6 +97,8 @@ struct Way {
   // the flows of a file lie in several blocks, and the edge of a block goes through the middle of each piece.
   bool blocks = false;
   query::QueryOptions options{};
+  // Each question once before, of what is kept of segments.
+  bool kept = false;
 };
 
 const Way kWays[] = {
@@ -114,6 +117,9 @@ const Way kWays[] = {
     {.name = "blocks_merged_on_threads", .flush_each = true, .merge = true, .threads = true, .pieces = 3, .blocks = true},
     {.name = "blocks_without_indexes", .flush_each = true, .threads = true, .pieces = 2, .blocks = true, .options = {.use_postings = false, .use_zones = false}},
     {.name = "zones_not_used", .flush_each = true, .pieces = 4, .options = {.use_postings = false, .use_zones = false}},
+    {.name = "kept", .flush_each = true, .pieces = 4, .kept = true},
+    {.name = "kept_on_threads", .flush_each = true, .threads = true, .pieces = 5, .kept = true},
+    {.name = "kept_and_open", .restart = true, .pieces = 3, .kept = true},
 };
 
 // "Now" of the files: the end of the day that their times are in.
@@ -254,7 +260,7 @@ class World {
     context.executor = way_.threads ? static_cast<query::Executor*>(&threads) : &inline_executor;
     context.lists = lists_.book;
     context.list_writer = &lists_;
-    context.geo = std::make_shared<TestGeo>();
+    context.geo = geo_;
     context.tables = tables_.book;
     context.table_writer = &tables_;
     context.may_define = true;
@@ -271,10 +277,20 @@ class World {
         EXPECT_GE(snapshot.segments.size(), way_.merge ? 1u : 2u);
       }
     }
+    if (way_.kept) {
+      context.segment_memory = &memory_;
+      // What changes something is not said twice.
+      TextSink before;
+      query::QuerySummary unread;
+      if (query::validate(request).empty() && !request.text.starts_with("create") && !request.text.starts_with("drop") && !request.text.starts_with("replace"))
+        (void)query::run(request, context, before, unread);
+    }
     return query::run(request, context, sink, summary);
   }
 
  private:
+  std::shared_ptr<const query::GeoBook> geo_ = std::make_shared<TestGeo>();
+  query::SegmentMemory memory_;
   void open() {
     store::StoreOptions options;
     options.directory = directory_;

@@ -12,6 +12,7 @@
 
 #include "grammar/parse.h"
 #include "query/context_table.h"
+#include "query/segment_memory.h"
 #include "query/engine.h"
 #include "storage/model/limits.h"
 #include "storage/store/store.h"
@@ -381,7 +382,7 @@ class OracleTest : public ::testing::Test {
     ASSERT_EQ(snapshot.segments.size(), 2u);
     for (const auto& segment : snapshot.segments) ASSERT_EQ(segment->block_count(), blocks ? 2u : 1u);
   }
-  std::optional<query::QueryError> ask(const std::string& text, const query::QueryOptions& options, Sink& sink, bool on_threads = false) {
+  std::optional<query::QueryError> ask(const std::string& text, const query::QueryOptions& options, Sink& sink, bool on_threads = false, bool keeps = false) {
     const store::Snapshot snapshot = store_->snapshot();
     query::InlineExecutor inline_executor;
     ThreadExecutor threads;
@@ -392,6 +393,7 @@ class OracleTest : public ::testing::Test {
     context.tables = tables_;
     query::QueryRequest request;
     request.text = text;
+    if (keeps) context.segment_memory = &memory_;
     if (blocks_) request.from = kFlowsBegin;
     request.options = options;
     query::QuerySummary summary;
@@ -420,16 +422,17 @@ class OracleTest : public ::testing::Test {
     struct Way {
       query::QueryOptions options;
       bool on_threads = false;
+      bool keeps = false;  // of segments: the first such way fills the memory, the others find it filled
     };
     const Way ways[] = {{{}},          {{}, true}, {{.use_postings = false}}, {{.use_postings = false, .use_zones = false}, true},
-                        {{.batch_rows = batch_rows}}};
-    for (const auto& [way, on_threads] : ways) {
+                        {{.batch_rows = batch_rows}}, {{}, false, true}, {{}, true, true}, {{}, false, true}};
+    for (const auto& [way, on_threads, keeps] : ways) {
       Sink sink;
-      const auto error = ask(text, way, sink, on_threads);
+      const auto error = ask(text, way, sink, on_threads, keeps);
       ASSERT_FALSE(error) << text << ": " << error->message << "\n" << error->caret;
       std::string difference;
       ASSERT_TRUE(same_rows(sink.table.rows, expected_rows, difference))
-          << text << "\n" << difference << "\npostings " << way.use_postings << " zones " << way.use_zones << " batch " << way.batch_rows << " threads " << on_threads;
+          << text << "\n" << difference << "\npostings " << way.use_postings << " zones " << way.use_zones << " batch " << way.batch_rows << " threads " << on_threads << " kept " << keeps;
     }
   }
 
@@ -442,6 +445,7 @@ class OracleTest : public ::testing::Test {
   std::shared_ptr<const query::TableBook> tables_ = std::make_shared<query::TableBook>();
   Beside beside_;  // the same tables
   size_t questions_ = 0;
+  query::SegmentMemory memory_;
 };
 
 TEST_F(OracleTest, EngineAndOracleAgree) {

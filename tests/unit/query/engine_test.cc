@@ -14,6 +14,7 @@
 #include "query/limits.h"
 #include "query/names.h"
 #include "query/sampling.h"
+#include "query/segment_memory.h"
 #include "query/value.h"
 #include "query/watch_list.h"
 
@@ -138,6 +139,8 @@ class EngineTest : public testing::Test {
     context.clock = &clock_;
     if (!rules_.empty()) context.sampling_rules = std::make_shared<const SamplingRules>(rules_);
     context.names = names_;
+    context.lists = lists_;
+    if (keeps_) context.segment_memory = &memory_;
     InlineExecutor inline_executor;
     TwoThreads two;
     context.executor = threads ? static_cast<Executor*>(&two) : &inline_executor;
@@ -149,7 +152,8 @@ class EngineTest : public testing::Test {
   std::vector<std::string> ask(const std::string& text, bool ordered = false) {
     std::vector<std::string> expected;
     std::string header;
-    for (int setup = 0; setup < 7; ++setup) {
+    for (int setup = 0; setup < 9; ++setup) {
+      keeps_ = setup >= 7;  // the first fills the memory of segments, the second finds it filled
       QueryRequest request;
       request.text = text;
       request.parameters = parameters_;
@@ -157,7 +161,7 @@ class EngineTest : public testing::Test {
       request.options.use_zones = setup != 3;
       request.options.batch_rows = setup == 4 || setup == 5 ? 3 : 0;
       TextSink sink;
-      const auto error = run_on(setup == 0 || setup == 5 ? open_ : sealed_, request, sink, setup == 6);
+      const auto error = run_on(setup == 0 || setup == 5 ? open_ : sealed_, request, sink, setup == 6 || setup == 8);
       EXPECT_FALSE(error) << text << ": " << (error ? error->message + "\n" + error->caret : "");
       if (error) return {};
       EXPECT_EQ(sink.begins, 1);
@@ -194,6 +198,9 @@ class EngineTest : public testing::Test {
   std::map<std::string, ParameterValue> parameters_;
   SamplingRules rules_;
   std::shared_ptr<const NameBook> names_;
+  std::shared_ptr<const ListBook> lists_;
+  bool keeps_ = false;
+  SegmentMemory memory_;
   QuerySummary summary_;
   std::string header_;
 };
