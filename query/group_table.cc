@@ -403,11 +403,9 @@ Column GroupTable::keys(size_t key, std::span<const uint32_t> groups) const {
 
 void GroupTable::drop_scratch() {
   State& s = *state_;
-  s.scratch = {};
-  s.ids.assign(s.parts.size(), {});
-  s.codes = {};
-  s.more_codes = {};
-  s.group_of_code = {};
+  s.scratch = std::vector<uint64_t>();  // assigning {} would keep the memory
+  s.ids = std::vector<std::vector<uint32_t>>(s.parts.size());
+  for (auto* codes : {&s.codes, &s.more_codes, &s.group_of_code}) *codes = std::vector<uint32_t>();
   if (s.addresses) s.addresses->drop_scratch();
   if (s.texts) s.texts->drop_scratch();
 }

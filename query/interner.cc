@@ -152,10 +152,8 @@ size_t Interner::byte_size() const {
 }
 
 void Interner::drop_scratch() {
-  caches_ = {};
-  missing_rows_ = {};
-  missing_codes_ = {};
-  found_ = {};
+  caches_ = std::vector<CodeCache>();
+  for (auto* numbers : {&missing_rows_, &missing_codes_, &found_}) *numbers = std::vector<uint32_t>();  // assigning {} would keep the memory
 }
 
 // Few at a time: workers go through one segment after the other.

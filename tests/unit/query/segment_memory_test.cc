@@ -188,6 +188,13 @@ TEST_F(SegmentMemoryTest, HasABound) {
   EXPECT_EQ(memory_->counts().bytes, 0u);
 }
 
+// What looking up needs is not kept: a part costs what its groups do, however many rows there were.
+TEST_F(SegmentMemoryTest, KeepsGroupsOnly) {
+  ask("from flows | stats count() by dst_port, protocol");  // twenty groups, of a thousand rows
+  EXPECT_EQ(memory_->counts().parts, 4u);
+  EXPECT_LT(memory_->counts().bytes, 4 * 5'000u);
+}
+
 TEST_F(SegmentMemoryTest, SaysSoInExplainAnalyze) {
   QueryRequest request;
   request.text = "explain analyze from flows | stats count()";
