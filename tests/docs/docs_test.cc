@@ -81,7 +81,7 @@ struct Tables final : query::TableWriter {
 
 struct Lists final : query::ListWriter {
   std::shared_ptr<const query::ListBook> book = std::make_shared<query::ListBook>();
-  Result<uint64_t> put_list(query::WatchList list, bool) override {
+  Result<uint64_t> put_list(query::WatchList list, bool, bool) override {
     book = book->with(std::make_shared<query::WatchList>(std::move(list)));
     return uint64_t{1};
   }
