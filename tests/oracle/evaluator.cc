@@ -381,7 +381,7 @@ class Evaluator {
       size_t unit = 0;
       for (; std::fabs(size) >= 999.5 && unit < 4; ++unit) size /= 1000;
       char buffer[40];
-      std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
+      std::snprintf(buffer, sizeof buffer, unit == 0 || std::fabs(size) >= 99.95 ? "%.0f %s" : "%.1f %s", size, units[unit]);
       return std::string(buffer);
     }
     give_up("the function " + f);
