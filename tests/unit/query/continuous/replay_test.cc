@@ -143,6 +143,7 @@ TEST(Replay, OfTooManyAnswersIsRefusedAndNotBegun) {
   CancelToken cancel;
   cancel.cancel();
   two.context.cancel = &cancel;
+  two.clock.set(two.last + 1'000 * kDay);  // the range is history
   const TimestampNs first = next_answer(*wide, two.first + 1), from = first - wide->window();
   const auto at_bound = replay(wide, {from, first + (limits::kReplayAnswersMax - 1) * wide->slide()}, {}, two.context);
   ASSERT_FALSE(at_bound.ok());
