@@ -163,9 +163,7 @@ std::vector<Stretch> stretches_of(const Rule& rule, const std::vector<Piece>& pi
 Status replay_answers(const Rule& rule, TimeRange asked, const std::vector<Piece>& pieces, const QueryRequest& request, const QueryContext& context, const ReplayProgress& progress,
                       Replayed& out, const FindingSink& on_finding, const std::function<void(TimestampNs)>& settle) {
   const TimestampNs started = context.clock->now();
-  // What is still to come is no history: nobody has asked for it yet.
-  const TimestampNs possible = slide_start(std::max(started, out.range.to - 1), rule.slide());
-  const TimestampNs last = std::min(possible, asked.to == kTimestampMax ? next_answer(rule, out.range.to) : slide_start(std::min(asked.to, kLatest), rule.slide()));
+  const TimestampNs last = asked.to == kTimestampMax ? next_answer(rule, out.range.to) : slide_start(std::min(asked.to, kLatest), rule.slide());
   // Before the first flow there is nothing to be said.
   const TimestampNs first = std::max(next_answer(rule, std::max(asked.from, kEarliest) + rule.window()), next_answer(rule, out.range.from + 1));
   const std::vector<Stretch> stretches = stretches_of(rule, pieces, first, last);
@@ -270,9 +268,7 @@ Result<Replayed> replay(const RulePtr& rule, TimeRange range, const QueryRequest
   // last flow where the range has no end, is not known to have ended.
   RunState run(request, context);
   Worker worker(run);
-  // What may still turn out otherwise, as more flows come, is looked at as far as time has come.
-  const TimestampNs came = rule->is_rising ? kLatest : std::max(now, out.range.to);
-  SLUICE_TRY(groups.advance(std::min(came, range.to == kTimestampMax ? out.range.to + rule->window() : std::min(range.to, kLatest)), worker, on_finding));
+  SLUICE_TRY(groups.advance(range.to == kTimestampMax ? out.range.to + rule->window() : std::min(range.to, kLatest), worker, on_finding));
   if (range.to != kTimestampMax) book.settle(*rule, groups.settled_before(), now, on_change);
   out.windows = groups.stats();
   if (progress) progress(1);
