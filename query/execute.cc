@@ -173,7 +173,7 @@ struct Execution {
   size_t split = 0;  // operators before it are stateless
   size_t row_bytes = 0;  // of batches before operator `split`, by estimate
   std::atomic<DurationNs> scan_time{0};
-  SegmentMemory::Question question;  // with no text: nothing is kept
+  SegmentMemory::Question question{};  // with no text: nothing is kept
   std::atomic<uint64_t> kept_segments{0}, kept_rows{0};
   std::atomic<size_t> too_large{0};  // parts in a row that were
 
@@ -304,10 +304,11 @@ struct Execution {
     // A worker goes through a segment by itself, so that each value of its dictionaries is looked up by one of them. Once all
     // segments are begun, workers help each other.
     struct Lot {
+      Lot(size_t first, size_t last, const SegmentPart* part, bool is_whole) : from(first), end(last), kept(part), whole(is_whole), next(first) {}
       size_t from, end;
       const SegmentPart* kept;
       bool whole;  // a segment of which something may be kept
-      std::atomic<size_t> next{from};
+      std::atomic<size_t> next;
     };
     std::vector<ScanUnit> units;
     std::deque<Lot> lots;
