@@ -11,6 +11,7 @@
 
 #include "server/delivery/ipfix_sender.h"
 #include "storage/model/text_list.h"
+#include "tests/unit/server/delivery/eventually.h"
 
 namespace sluice::delivery {
 namespace {
@@ -242,13 +243,6 @@ struct ForwarderTest : testing::Test {
     std::set<int> out;
     for (const auto& body : taken.bodies) out.insert(json::parse(body)["src_port"].get<int>());
     return out;
-  }
-  static bool eventually(const std::function<bool()>& what) {
-    for (int i = 0; i < 1'000; ++i) {
-      if (what()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
   }
 
   RealClock clock;

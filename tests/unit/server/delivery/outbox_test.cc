@@ -10,6 +10,7 @@
 
 #include "server/delivery/webhook_sender.h"
 #include "tests/unit/server/delivery/example.h"
+#include "tests/unit/server/delivery/eventually.h"
 
 namespace sluice::delivery {
 namespace {
@@ -93,13 +94,6 @@ struct OutboxTest : testing::Test {
     outbox->write(write);
     ASSERT_TRUE(catalog->commit(write, catalog::Sync::no).ok());
     outbox->committed();
-  }
-  static bool eventually(const std::function<bool()>& what) {
-    for (int i = 0; i < 1'000; ++i) {
-      if (what()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
   }
   size_t kept() {
     size_t n = 0;
