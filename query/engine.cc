@@ -110,8 +110,8 @@ QueryError too_large_behind_rows() {
 }
 
 // What is asked, without its time range, in words that say all that a plan is made from beside the books of QueryContext. Empty where the
-// plan depends on the moment as well, or on the order of rows: what names now(), a table's row (which may end), a name of a host, or a
-// sample. These are looked for anywhere in the text, so that one too many questions is left out rather than one too few.
+// plan depends on the moment as well, on the order of rows, or on where the range ends: what names now(), a table's row (which may end), a name
+// of a host, a sample, or shares of flows (`spread` cuts them at the range's ends). These are looked for anywhere in the text, so that one too many questions is left out rather than one too few.
 std::string question_of(const g::Query& query, const QueryRequest& request, bool widen) {
   std::string text = widen ? "in floats" : "";
   if (request.options.all_columns) text += " all columns";
@@ -121,7 +121,7 @@ std::string question_of(const g::Query& query, const QueryRequest& request, bool
     for (const std::string& v : value.values) text += ' ' + g::quote_string(v);
   }
   const std::string lower = lower_case(text);
-  for (const char* word : {"now", "lookup", "host", "sample"})
+  for (const char* word : {"now", "lookup", "host", "sample", "spread"})
     if (lower.find(word) != std::string::npos) return {};
   return text;
 }

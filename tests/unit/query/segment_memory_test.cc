@@ -45,6 +45,7 @@ class SegmentMemoryTest : public testing::Test {
     for (uint32_t i = 0; i < kRows; ++i) {
       b.begin_row();
       b.set_time(ColumnId::flow_end, kStart + s * kHour + i * kSecond);
+      if (i % 10 == 0) b.set_time(ColumnId::flow_start, kStart + s * kHour + i * kSecond - 90 * kMinute);
       b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + (i * 7 + s) % 50));
       b.set_ip(ColumnId::exporter_ip, *parse_ip("192.0.2.1"));
       b.set_uint(ColumnId::dst_port, 1 + i % 20);
@@ -186,6 +187,12 @@ TEST_F(SegmentMemoryTest, HasABound) {
   EXPECT_EQ(kept_of("from flows | stats count()"), 0u);
   EXPECT_EQ(kept_of("from flows | stats count()"), 0u);
   EXPECT_EQ(memory_->counts().bytes, 0u);
+}
+
+// What of a flow lies before the range is left out of its shares, though all of its segment is in the range.
+TEST_F(SegmentMemoryTest, KeepsNoSharesOfFlows) {
+  const char* text = "from flows | timeseries sum(bytes) every 10m spread";
+  for (const DurationNs from : {2 * kHour, DurationNs{0}, 2 * kHour, kHour}) EXPECT_EQ(kept_of(text, kStart + from, kStart + 4 * kHour), 0u);
 }
 
 // What looking up needs is not kept: a part costs what its groups do, however many rows there were.
