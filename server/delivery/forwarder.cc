@@ -10,7 +10,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
-#include <unordered_map>
 
 #include "server/error_voice.h"
 #include "server/feed_runner.h"
@@ -88,7 +87,6 @@ struct Forwarder::Way {
   uint64_t next_number = 1;
   uint64_t kept_from = 1, kept_to = 1;  // in the catalogue are those of [kept_from, kept_to) at most
   std::string kept;                     // the record in the catalogue
-  std::unordered_map<size_t, uint64_t> known;  // hashes of documents that were kept, while the journal is looked at again
   server::ErrorVoice filter_voice;  // of the filter's thread
 
   // REQUIRES: mutex is held
@@ -145,10 +143,8 @@ Result<std::unique_ptr<Forwarder>> Forwarder::open(std::vector<ingest::DeclaredS
   SLUICE_TRY(forwarder->forget_others());
   TimestampNs looked_at = kTimestampMax;
   for (auto& way : forwarder->ways_) SLUICE_TRY(forwarder->restore(*way, looked_at));
-  if (looked_at != kTimestampMax && forwarder->parts_.journaled) {
+  if (looked_at != kTimestampMax && forwarder->parts_.journaled)
     SLUICE_TRY(forwarder->parts_.journaled(looked_at, [&](std::span<const std::shared_ptr<const Batch>> batches) { forwarder->look_at({batches.begin(), batches.end()}); }));
-    for (auto& way : forwarder->ways_) way->known.clear();
-  }
   return forwarder;
 }
 
@@ -185,7 +181,6 @@ Status Forwarder::restore(Way& way, TimestampNs& looked_at) {
     way.next_number = number + 1;
     auto document = parse_waiting(record);
     if (!document || shape != kShapes[static_cast<size_t>(way.shape)]) return true;
-    ++way.known[std::hash<std::string>{}(document->body)];
     way.waiting_bytes += document->body.size();
     way.waiting.push_back({std::move(*document), now, number});
     return true;
@@ -195,7 +190,7 @@ Status Forwarder::restore(Way& way, TimestampNs& looked_at) {
   // Matched, and neither delivered nor waiting any more: of another shape, or unreadable.
   const uint64_t done = way.delivered + way.dropped + way.waiting.size();
   if (way.matched > done) {
-    log::warn("flows that waited to be forwarded cannot be, as the forward's shape was changed", {{"forward", way.name}, {"count", way.matched - done}});
+    log::warn("flows that waited to be forwarded cannot be: the forward's shape was changed, or they cannot be read", {{"forward", way.name}, {"count", way.matched - done}});
     way.dropped += way.matched - done;
   }
   if (const auto at = j.find("looked_at"); at != j.end() && at->is_number_integer())
@@ -368,14 +363,7 @@ void Forwarder::look_at(const std::vector<std::shared_ptr<const Batch>>& batches
     const TimestampNs now = parts_.clock.now();
     {
       std::lock_guard lock(way->mutex);
-      for (FlowDocument& document : found) {
-        // Of the journal's, looked at again: waits already.
-        if (const auto known = way->known.find(std::hash<std::string>{}(document.body)); known != way->known.end() && known->second > 0) {
-          --known->second;
-          continue;
-        }
-        way->add(std::move(document), now);
-      }
+      for (FlowDocument& document : found) way->add(std::move(document), now);
     }
     way->wake.notify_all();
   }

@@ -336,7 +336,7 @@ TEST_F(ForwarderTest, AKillCostsNothing) {
   ASSERT_TRUE(eventually([&] { return forwarder->status()[0].matched == 20; }));
   forwarder->stop();
   put_back(at_seal);
-  // What was kept is in the journal as well, and is not taken twice.
+  // What was kept may be in the journal as well, and is then sent twice: two flows may be the same to the last byte, and neither may be lost.
   journaled = [&](TimestampNs, const auto& visit) {
     const std::shared_ptr<const Batch> batches[] = {flows(5, 10), flows(10, 20)};
     visit(batches);
@@ -344,13 +344,13 @@ TEST_F(ForwarderTest, AKillCostsNothing) {
   };
   taken.answer = {};
   ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}}), "");
-  EXPECT_EQ(forwarder->status()[0].waiting, 20u);
+  EXPECT_EQ(forwarder->status()[0].waiting, 25u);
   forwarder->start();
-  ASSERT_TRUE(eventually([&] { return taken.count() == 20; }));
+  ASSERT_TRUE(eventually([&] { return taken.count() == 25; }));
   EXPECT_EQ(taken_ports().size(), 20u);
   forwarder->stop();
-  EXPECT_EQ(forwarder->status()[0].delivered, 20u);
-  EXPECT_EQ(forwarder->status()[0].matched, 20u);
+  EXPECT_EQ(forwarder->status()[0].delivered, 25u);
+  EXPECT_EQ(forwarder->status()[0].matched, 25u);
 }
 
 TEST_F(ForwarderTest, WhatIsDeliveredAtOnceIsNeverWritten) {
