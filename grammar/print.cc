@@ -225,10 +225,13 @@ class Printer {
       if (!out_.empty() && out_.back() != '[') out_ += ' ';
       std::visit(Overloaded{
                      [&](const ExprPtr& value) {
-                       const size_t start = out_.size();
+                       size_t start = out_.size();
                        expr(*value);
-                       // `5 (on)`: a name where a connecting word would be read.
-                       if (after_operand && begins_with_joining_word(std::string_view(out_).substr(start))) {
+                       // `5 (on)`: a name where a connecting word would be read. `x not (contains)`: `x (not contains)` is a call.
+                       const size_t whole = start;
+                       while (std::string_view(out_).substr(start).starts_with("not ")) start += 4;
+                       const std::string_view operand = std::string_view(out_).substr(start);
+                       if ((after_operand && begins_with_joining_word(operand)) || (start > whole && begins_with_infix_word(operand))) {
                          out_.insert(start, "(");
                          out_ += ')';
                        }

@@ -519,7 +519,7 @@ class Tokenizer {
           length = 2;
           push(TokenKind::kInfixNot, i, i + 2);
           push_compare(CompareOp::kMatches, i, i + 2);
-        } else if (position_ == Position::kOperator && is_negatable_word(word_at(i + 1))) {
+        } else if (position_ == Position::kOperator && is_negatable_word(word_at(skip_blank(i + 1)))) {
           push(TokenKind::kInfixNot, i, i + 1);
         } else {
           push_prefix(TokenKind::kNot, i, i + 1);
@@ -665,7 +665,7 @@ class Tokenizer {
       case '/':
         return either && d != '*';
       case '!':
-        return d == '=' || d == '~' || is_negatable_word(word_at(i + 1));
+        return d == '=' || d == '~' || is_negatable_word(word_at(skip_blank(i + 1)));
       case '&':
         return true;
       case '|':

@@ -119,6 +119,7 @@ const Case kCases[] = {
     {"a * (b + c) % 2 == -(-d)", "from flows | where a * (b + c) % 2 == - -d"},
     {"a not contains 'x' and a !in (1) and a not between 1 and 2 and a not has s",
      "from flows | where not a contains \"x\" and a not in (1) and a not between 1 and 2 and not a has s"},
+    {"a! contains 'x' and b ! in (1)", "from flows | where not a contains \"x\" and b not in (1)"},
     {"a is null and b is not null and c == null and null != d",
      "from flows | where a is null and b is not null and c is null and d is not null"},
     {"port in 1024-65535 and x in (1-5, 7 - 5)", "from flows | where port in 1024-65535 and x in (1-5, 7 - 5)"},
@@ -187,6 +188,8 @@ const Case kCases[] = {
     {"show columns", "show columns"},
     {"show rules | where severity == high | sort name", "show rules | where severity == high | sort name"},
     {"show rule port_scan", "show rule port_scan"},
+    {"show x y! contains 5", "show x not y contains 5"},
+    {"show x !(contains) 5", "show x not (contains) 5"},
     {R"(create rule port_scan
       severity medium technique "T1046" tags ("recon")
     as
