@@ -49,6 +49,8 @@ void Maintenance::stop() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  // A merge takes minutes where the machine has other work, and whoever stops a server waits no longer than for the last rows.
+  store_.abandon_merges();
   wake_.notify_all();
   if (seal_thread_.joinable()) seal_thread_.join();
   if (merge_thread_.joinable()) merge_thread_.join();

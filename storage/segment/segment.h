@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -129,6 +130,8 @@ class Segment {
 struct WriteOptions {
   bool postings = true;  // off: for tests that compare with and without
   bool sync = true;      // fsync file and folder before returning
+  // Asked between blocks of rows, where set; true: the write gives up, with the error cancelled.
+  std::function<bool()> is_abandoned = {};
 };
 
 // Writes flow batches (schemas may differ; columns may be coded) as one segment: sorted by flow_end, rows reordered inside

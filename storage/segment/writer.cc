@@ -67,6 +67,7 @@ class Writer {
       return Error{ErrorCode::invalid_argument, "a segment holds 1 to " + std::to_string(limits::kSegmentRowsMax) + " rows, not " +
                                                     std::to_string(rows_)};
     SLUICE_TRY(collect());
+    SLUICE_TRY(check_wanted());
     order();
     SLUICE_TRY(file_.open(path));
     FileHeader header{kMagic, kFormatVersion, 0, id, 0};
@@ -82,6 +83,7 @@ class Writer {
       }
     }
     write_footer(id, partition_start);
+    SLUICE_TRY(check_wanted());
     SLUICE_TRY(file_.finish(options_.sync));
     SegmentInfo info;
     info.id = id;
@@ -95,6 +97,11 @@ class Writer {
   }
 
  private:
+  Status check_wanted() const {
+    if (options_.is_abandoned && options_.is_abandoned()) return Error{ErrorCode::cancelled, "the segment is not wanted any more"};
+    return {};
+  }
+
   // Finds each flow column's parts.
   Status collect() {
     for (size_t b = 0; b < batches_.size(); ++b) {
@@ -262,6 +269,7 @@ class Writer {
   }
 
   Status write_block(std::vector<OpenColumn>& columns, uint32_t block) {
+    SLUICE_TRY(check_wanted());
     const bool paired = mirrored(columns, block);
     for (OpenColumn& c : columns) SLUICE_TRY(write_chunk(c, block, paired));
     return {};

@@ -81,6 +81,8 @@ class MemoryTaken {
 
 Result<bool> StoreImpl::merge_once() {
   std::lock_guard merging(merge_mutex_);
+  const auto is_abandoned = [this] { return merges_abandoned_.load(std::memory_order_relaxed); };
+  if (is_abandoned()) return false;
   SLUICE_TRY(decide_undecided());
   const TimestampNs now = clock_.now();
   struct Candidate {
@@ -120,6 +122,7 @@ Result<bool> StoreImpl::merge_once() {
     const size_t batches_before = batches.size(), bytes_before = taken.bytes();
     bool fits = true;
     const auto keep = [&](Batch&& batch) -> Status {
+      if (is_abandoned()) return Error{ErrorCode::cancelled, "merges are abandoned"};
       taken.add(batch);
       fits = taken.bytes() <= options_.merge_bytes_max;
       if (!fits) return Error{ErrorCode::full, "beyond the memory of a merge"};
@@ -134,6 +137,7 @@ Result<bool> StoreImpl::merge_once() {
       break;
     }
     if (!all.ok()) {
+      if (all.error().code == ErrorCode::cancelled) return false;
       if (all.error().code == ErrorCode::corrupt) report_damage(file->info().id, all.error().message);
       return std::move(all).error().with("cannot merge");
     }
@@ -147,7 +151,9 @@ Result<bool> StoreImpl::merge_once() {
   crash_point("merge_before_file");
   std::vector<const Batch*> sources;
   for (const Batch& b : batches) sources.push_back(&b);
-  SLUICE_ASSIGN(const segment::SegmentInfo info, write_file(path, id, start, sources));
+  auto written = write_file(path, id, start, sources, is_abandoned);
+  if (!written.ok() && written.error().code == ErrorCode::cancelled) return false;
+  SLUICE_ASSIGN(const segment::SegmentInfo info, std::move(written));
   batches = {};
   // What was written must not hold zeros in place of what a file had when it was read.
   for (const auto& file : inputs)

@@ -164,7 +164,8 @@ Result<bool> StoreImpl::seal_some(TimestampNs start, uint64_t bound) {
   return true;
 }
 
-Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch* const> batches) {
+Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch* const> batches,
+                                                   std::function<bool()> is_abandoned) {
   const std::string folder = path.substr(0, path.rfind('/'));
   if (::mkdir(folder.c_str(), 0750) == 0) {
     // The new folder's own entry must survive a power cut too, or the segment's would be of no use.
@@ -175,6 +176,7 @@ Result<segment::SegmentInfo> StoreImpl::write_file(const std::string& path, uint
   segment::WriteOptions options;
   options.postings = options_.postings;
   options.sync = options_.sync;
+  options.is_abandoned = std::move(is_abandoned);
   return segment::write_segment_of(path, id, start, batches, options);
 }
 

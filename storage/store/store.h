@@ -125,6 +125,9 @@ class Store {
   virtual Result<uint64_t> flush() = 0;
   // One merge of small neighbouring segments of a partition, if worth it. False: nothing to do.
   virtual Result<bool> merge_once() = 0;
+  // For a stop: the merge under way gives up at its next block of rows and leaves no file, and none begins any more (merge_once: false).
+  // Nothing is lost by it: the segments that it read stay, and are merged after the next start.
+  virtual void abandon_merges() = 0;
   // Drops segments beyond age or bytes, oldest first. Returns segments dropped.
   virtual Result<uint64_t> retain() = 0;
   // Reads every byte of every segment; the damaged ones, with reasons. They stay listed and out of snapshots, until a verify finds them

@@ -96,6 +96,7 @@ class StoreImpl final : public Store {
   Result<uint64_t> seal_due() override;
   Result<uint64_t> flush() override;
   Result<bool> merge_once() override;
+  void abandon_merges() override { merges_abandoned_.store(true, std::memory_order_relaxed); }
   Result<uint64_t> retain() override;
   std::vector<DamagedSegment> verify() override;
   void forget_checks() override;
@@ -144,7 +145,8 @@ class StoreImpl final : public Store {
   // --- seal, merge, retain
   Result<uint64_t> seal_partitions(const std::function<bool(const Partition&)>& wanted);
   Result<bool> seal_some(TimestampNs start, uint64_t bound);
-  Result<segment::SegmentInfo> write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch* const> batches);
+  Result<segment::SegmentInfo> write_file(const std::string& path, uint64_t id, TimestampNs start, std::span<const Batch* const> batches,
+                                          std::function<bool()> is_abandoned = {});
   bool due(const Partition& partition, TimestampNs now) const;
   std::string segment_path(TimestampNs partition_start, uint64_t id) const;
   Result<std::shared_ptr<SegmentFile>> open_segment(const segment::SegmentInfo& info) const;
@@ -168,6 +170,8 @@ class StoreImpl final : public Store {
   std::mutex seal_mutex_, merge_mutex_, retain_mutex_, backup_mutex_, publish_mutex_;
   TimestampNs keys_purged_at_ = kTimestampMin;  // retain_mutex_
   std::set<uint64_t> too_large_to_merge_;       // ids of segments; merge_mutex_
+
+  std::atomic<bool> merges_abandoned_{false};
 
   std::atomic<uint64_t> next_sequence_{1}, next_segment_{1};
   std::atomic<size_t> reserved_bytes_{0};  // open rows, visible or on their way into the journal

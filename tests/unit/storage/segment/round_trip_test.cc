@@ -121,6 +121,30 @@ void expect_zones(const Segment& segment) {
   }
 }
 
+// Wherever a write is given up, nothing of it stays.
+TEST(Write, AnAbandonedOneLeavesNoFile) {
+  Random random(5);
+  const Batch batch = testing::flows(random, 1'000, true);
+  testing::TemporaryFolder folder;
+  const std::string path = folder.file("a.seg");
+  const auto is_empty = [&] { return std::filesystem::is_empty(std::filesystem::path(path).parent_path()); };
+  int asked = 0, until = 1;
+  for (;; ++until) {
+    ASSERT_LT(until, 1'000);
+    asked = 0;
+    WriteOptions options;
+    options.sync = false;
+    options.is_abandoned = [&] { return ++asked == until; };
+    const auto info = write_segment(path, 7, 1'000, {&batch, 1}, options);
+    if (info.ok()) break;
+    EXPECT_EQ(info.error().code, ErrorCode::cancelled);
+    EXPECT_EQ(asked, until) << "the first answer counts";
+    EXPECT_TRUE(is_empty()) << until;
+  }
+  EXPECT_GT(until, 10) << "it is asked for each block of each column";
+  EXPECT_FALSE(is_empty());
+}
+
 class RoundTrip : public ::testing::TestWithParam<std::tuple<size_t, bool>> {};
 
 TEST_P(RoundTrip, KeepsEveryRow) {

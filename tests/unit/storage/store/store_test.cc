@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <set>
 #include <thread>
@@ -789,6 +790,40 @@ TEST(Store, NeverUsesAnIdOrSequenceAgain) {
 }
 
 // --- seal, merge, retain
+
+// A clock that does something at its nth look.
+struct StartlingClock final : Clock {
+  TimestampNs now() const override {
+    if (left > 0 && --left == 0) at_last();
+    return kStart;
+  }
+  mutable int left = 0;
+  std::function<void()> at_last;
+};
+
+TEST(Store, AnAbandonedMergeLeavesNoFileAndItsRowsAreMergedAfterTheNextStart) {
+  Folder f;
+  StartlingClock clock;
+  auto store = must_open(options_for(f), clock);
+  for (uint64_t i = 0; i < 4; ++i) {
+    must_append(*store, rows(i * 1000, 1000, kStart + static_cast<int64_t>(i) * kMinute));
+    ASSERT_EQ(*store->flush(), 1u);
+  }
+  // The second look of a merge is at its beginning, when it knows what it will merge.
+  clock.at_last = [&] { store->abandon_merges(); };
+  clock.left = 2;
+  EXPECT_FALSE(*store->merge_once());
+  EXPECT_EQ(clock.left, 0) << "the merge was under way";
+  EXPECT_FALSE(*store->merge_once()) << "and none begins any more";
+  EXPECT_EQ(segment_files(f.path), 4u);
+  EXPECT_EQ(store->stats().merges, 0u);
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 4000));
+  store.reset();
+  store = must_open(options_for(f), clock);
+  EXPECT_TRUE(*store->merge_once());
+  EXPECT_EQ(numbers(store->snapshot()), range(0, 4000));
+  EXPECT_EQ(store->snapshot().segments.size(), 1u);
+}
 
 TEST(Store, SealsByRowsAndByAge) {
   Folder f;
