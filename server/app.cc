@@ -286,7 +286,7 @@ class AppImpl final : public App {
 
   std::optional<Result<Batch>> system_table(std::string_view name) {
     if (name == "sources") return Result<Batch>(sources_table(metrics_));
-    if (name == "exporters") return Result<Batch>(exporters_table(exporters(), [this](const IpAddress& ip) { return exporter_book_->name_of(ip); }));
+    if (name == "exporters") return Result<Batch>(exporters_table(exporters(), exporter_book_.get()));
     if (name == "interfaces") return Result<Batch>(exporter_book_->interfaces_table());
     if (name == "sampling") return Result<Batch>(exporter_book_->rules_table());
     if (name == "exporter_errors") return Result<Batch>(exporter_errors_table(exporter_errors()));

@@ -199,6 +199,13 @@ std::vector<ingest::ExporterOverride> ExporterBook::overrides() const {
   return all;
 }
 
+const ingest::ExporterOverride* ExporterBook::override_of(const IpAddress& exporter) const {
+  const ingest::ExporterOverride* best = nullptr;
+  for (const ExporterTable& table : tables_)
+    if (table.override.exporter.contains(exporter) && (best == nullptr || table.override.exporter.length >= best->exporter.length)) best = &table.override;
+  return best;
+}
+
 Batch ExporterBook::interfaces_table() const {
   const std::shared_ptr<const Names> names = current_names();
   std::vector<InterfaceRow> rows;

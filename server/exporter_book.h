@@ -49,6 +49,8 @@ class ExporterBook {
   std::shared_ptr<const query::NameBook> names() const;
   const std::string* name_of(const IpAddress& exporter) const;  // good as long as the book
   std::vector<ingest::ExporterOverride> overrides() const;
+  // What counts for one exporter, good as long as the book; null: the operator says nothing of it.
+  const ingest::ExporterOverride* override_of(const IpAddress& exporter) const;
 
   Batch interfaces_table() const;
   Batch rules_table() const;

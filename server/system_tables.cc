@@ -104,7 +104,20 @@ using L = LogicalType;
 
 }  // namespace
 
-Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const std::function<const std::string*(const IpAddress&)>& name_of) {
+namespace {
+
+// "1000", "1000 where none is told", "100 of interface 7 in domain 2"
+std::string configured_rate(const ingest::RateOverride& rate) {
+  std::string text = std::to_string(rate.rate);
+  if (rate.interface) text += " of interface " + std::to_string(*rate.interface);
+  if (rate.domain) text += std::string(rate.interface ? " in" : " of") + " domain " + std::to_string(*rate.domain);
+  if (!rate.force) text += " where none is told";
+  return text;
+}
+
+}  // namespace
+
+Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const ExporterBook* book) {
   TableWriter table{{"exporter_ip", L::ip},      {"name", L::string},             {"exporter_port", L::uint},      {"transport", L::string},       {"formats", L::list},          {"domains", L::list},
                     {"first_seen", L::timestamp}, {"last_seen", L::timestamp},      {"packets", L::uint},          {"bytes", L::uint, "bytes"},
                     {"flows", L::uint},           {"templates", L::uint},           {"template_changes", L::uint}, {"options_records", L::uint},
@@ -114,7 +127,8 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
                     {"clamped_times", L::uint},   {"clock_skew", L::duration},      {"clock_skew_min", L::duration}, {"clock_skew_max", L::duration},
                     {"sampling_known", L::boolean}, {"sampling_rates", L::list},    {"names", L::uint},
                     {"sender_ip", L::ip},         {"counter_samples", L::uint},     {"discards", L::uint},         {"unknown_formats", L::uint},
-                    {"lost_samples", L::uint},    {"sample_drops", L::uint},        {"effective_sampling_rate", L::float64}, {"origin", L::string}};
+                    {"lost_samples", L::uint},    {"sample_drops", L::uint},        {"effective_sampling_rate", L::float64}, {"origin", L::string},
+                    {"sampling_configured", L::list}};
   for (const auto& e : exporters) {
     std::string formats, domains, rates;
     for (Source source : e.formats) append_list_item(formats, kSource.name_of(static_cast<uint8_t>(source)));
@@ -125,7 +139,7 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
     for (uint32_t rate : known) append_list_item(rates, std::to_string(rate));
     table.row();
     table.ip(e.ip);
-    const std::string* name = name_of ? name_of(e.ip) : nullptr;
+    const std::string* name = book ? book->name_of(e.ip) : nullptr;
     name ? table.text(*name) : table.null();
     table.set(e.port).text(e.session == 0 ? "datagrams" : "stream").text(formats).text(domains).time(e.first_seen).time(e.last_seen).set(e.packets).set(e.bytes).set(e.flows);
     table.set(e.templates).set(e.template_changes).set(e.options_records).set(e.lost).text(e.lost_unit).set(e.reordered).set(e.duplicates);
@@ -135,6 +149,10 @@ Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const
     table.ip(e.sender).set(e.counter_samples).set(e.discards).set(e.unknown_formats).set(e.lost_samples).set(e.sample_drops);
     e.samples_taken > 0 ? table.number(static_cast<double>(e.sample_pool) / static_cast<double>(e.samples_taken)) : table.null();
     e.origin.empty() ? table.null() : table.text(e.origin);
+    std::string configured;
+    if (const ingest::ExporterOverride* override = book ? book->override_of(e.ip) : nullptr)
+      for (const ingest::RateOverride& rate : override->rates) append_list_item(configured, configured_rate(rate));
+    table.text(configured);
   }
   return table.finish();
 }

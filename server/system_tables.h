@@ -3,7 +3,6 @@
 // Thread rule: any thread; each call makes a fresh copy.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -22,8 +21,8 @@
 
 namespace sluice::server {
 
-// `name_of` gives an exporter's configured name, or nullptr.
-Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const std::function<const std::string*(const IpAddress&)>& name_of = {});
+// `book`, which may be null, has what the operator says of them.
+Batch exporters_table(const std::vector<ingest::ExporterStats>& exporters, const ExporterBook* book = nullptr);
 // One interface of an exporter, or of all of a prefix.
 struct InterfaceRow {
   std::string exporter, exporter_name;

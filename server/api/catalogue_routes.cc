@@ -114,7 +114,7 @@ void answer_sources(Call& call, const server::Metrics& metrics, const server::Lo
 
 void answer_exporters(Call& call, const std::vector<ingest::ExporterStats>& exporters, const std::vector<ingest::PacketError>& errors,
                       const server::ExporterBook& book) {
-  call.exchange->respond(json_response("{\"exporters\":" + objects_json(server::exporters_table(exporters, [&](const IpAddress& ip) { return book.name_of(ip); })) +
+  call.exchange->respond(json_response("{\"exporters\":" + objects_json(server::exporters_table(exporters, &book)) +
                                        ",\"errors\":" + objects_json(server::exporter_errors_table(errors)) +
                                        ",\"interfaces\":" + objects_json(book.interfaces_table()) + "}"));
 }

@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "server/limits.h"
+#include "server/system_tables.h"
+#include "storage/model/text_list.h"
 
 namespace sluice::server {
 namespace {
@@ -45,6 +47,28 @@ TEST(ExporterBook, TheLongestPrefixNamesAndFilesBeatOptions) {
   EXPECT_EQ(text(book.name_of(ip("192.0.2.1"))), "(none)");
   EXPECT_EQ(book.interfaces_table().rows, 5u);  // three of files, two told
   EXPECT_EQ(asked, 1);
+}
+
+TEST(ExporterBook, ExportersAreShownWithTheRatesThatAreConfigured) {
+  ExporterTable wide = table("10.0.0.0/8", "company"), narrow = table("10.1.0.0/16", "branch");
+  wide.override.rates = {{.rate = 1000}};
+  narrow.override.rates = {{.rate = 100, .force = true}, {.domain = 2, .interface = 7, .rate = 10}, {.domain = 3, .rate = 5, .force = true}};
+  const ExporterBook book({wide, narrow}, nullptr);
+  std::vector<ingest::ExporterStats> exporters(3);
+  exporters[0].ip = ip("10.9.9.9");
+  exporters[1].ip = ip("10.1.2.3");
+  exporters[2].ip = ip("192.0.2.1");
+  const auto configured = [&](const Batch& shown, size_t row) {
+    for (size_t c = 0; c < shown.columns.size(); ++c)
+      if ((*shown.schema)[c].name == "sampling_configured") return list_items(shown.columns[c].string_at(row));
+    return std::vector<std::string>{"no such column"};
+  };
+  const Batch shown = exporters_table(exporters, &book);
+  ASSERT_EQ(shown.rows, 3u);
+  EXPECT_EQ(configured(shown, 0), std::vector<std::string>{"1000 where none is told"});
+  EXPECT_EQ(configured(shown, 1), (std::vector<std::string>{"100", "10 of interface 7 in domain 2 where none is told", "5 of domain 3"}));
+  EXPECT_EQ(configured(shown, 2), std::vector<std::string>{});
+  EXPECT_EQ(configured(exporters_table(exporters), 1), std::vector<std::string>{});
 }
 
 TEST(ExporterBook, CorrectionsAreKeptInOrder) {
