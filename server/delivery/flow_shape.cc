@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <concepts>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "server/delivery/ipfix_sender.h"
 #include "storage/model/ip.h"
@@ -154,31 +159,158 @@ json value_of(const Field& field, const Column& column, size_t row) {
   return nullptr;
 }
 
-json value_as(As as, const Field& field, const Column& column, size_t row) {
+void append_text(std::string& out, std::string_view text) {
+  const auto is_plain = [](char c) { return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\'; };
+  if (!std::all_of(text.begin(), text.end(), is_plain)) {
+    out += dump(json(std::string(text)));
+    return;
+  }
+  out += '"';
+  out += text;
+  out += '"';
+}
+
+template <typename Number>
+void append_number(std::string& out, Number number) {
+  char digits[24];
+  out.append(digits, std::to_chars(digits, std::end(digits), number).ptr);
+}
+
+// The value as JSON. The types that most columns have do without values of the library's, which cost most of a document's time.
+void append_value(std::string& out, As as, const Field& field, const Column& column, size_t row) {
   switch (as) {
+    case As::text:
+      out += '"';
+      append_number(out, column.uint_at(row));
+      out += '"';
+      return;
+    case As::milliseconds: return append_number(out, column.int_at(row) / kMillisecond);
+    case As::number: return append_number(out, column.uint_at(row));
+    case As::list:
+      out += '[';
+      append_value(out, As::same, field, column, row);
+      out += ']';
+      return;
     case As::same: break;
-    case As::text: return std::to_string(column.uint_at(row));
-    case As::milliseconds: return column.int_at(row) / kMillisecond;
-    case As::number: return column.uint_at(row);
-    case As::list: return json::array({value_of(field, column, row)});
     case As::dashed_mac: {
       std::string mac = format_mac(column.uint_at(row));
       for (char& c : mac) c = c == ':' ? '-' : c >= 'a' && c <= 'f' ? static_cast<char>(c - 32) : c;
-      return mac;
+      return append_text(out, mac);
     }
   }
-  return value_of(field, column, row);
-}
-
-json& at_path(json& object, std::string_view path) {
-  json* at = &object;
-  for (;;) {
-    const size_t dot = path.find('.');
-    at = &(*at)[std::string(path.substr(0, dot))];
-    if (dot == std::string_view::npos) return *at;
-    path.remove_prefix(dot + 1);
+  switch (field.type) {
+    case LogicalType::uint:
+    case LogicalType::port:
+    case LogicalType::protocol: return append_number(out, column.uint_at(row));
+    case LogicalType::int64: return append_number(out, column.int_at(row));
+    case LogicalType::boolean: out += column.uint_at(row) != 0 ? "true" : "false"; return;
+    case LogicalType::string: return append_text(out, column.string_at(row));
+    case LogicalType::ip: {
+      char text[46];
+      const IpAddress ip = column.ip_at(row);
+      return append_text(out, std::string_view(text, format_ip(ip, text)));
+    }
+    case LogicalType::timestamp: return append_text(out, format_timestamp(column.int_at(row)));
+    case LogicalType::flags: return append_text(out, flags_text(column.uint_at(row)));
+    case LogicalType::enumeration:
+      return append_text(out, field.enumeration ? std::string_view(field.enumeration->name_of(static_cast<uint8_t>(column.uint_at(row)))) : "?");
+    case LogicalType::float64:
+    case LogicalType::mac:
+    case LogicalType::duration:
+    case LogicalType::list:
+    case LogicalType::extra: out += dump(value_of(field, column, row)); return;
   }
 }
+
+// One document after the other, of objects whose members have a name prepared once. A member stands where it was first put in
+// the document, as in an ordered_json; putting it again replaces its value.
+//
+//   node* (begin put* append_to)*
+class Document {
+ public:
+  using Node = uint32_t;
+  static constexpr Node kRoot = 0;
+
+  Node node(Node parent, std::string_view name) {
+    for (Node n = 0; n < nodes_.size(); ++n)
+      if (n != kRoot && nodes_[n].parent == parent && nodes_[n].name == name) return n;
+    std::string head = dump(json(std::string(name)));
+    head += ':';
+    nodes_.push_back({parent, std::string(name), std::move(head)});
+    return static_cast<Node>(nodes_.size() - 1);
+  }
+  Node path(std::string_view path, Node at = kRoot) {
+    for (;;) {
+      const size_t dot = path.find('.');
+      at = node(at, path.substr(0, dot));
+      if (dot == std::string_view::npos) return at;
+      path.remove_prefix(dot + 1);
+    }
+  }
+  void begin() {
+    ++document_;
+    values_.clear();
+    nodes_[kRoot].document = document_;
+    nodes_[kRoot].members.clear();
+  }
+  bool has(Node n) const { return nodes_[n].document == document_; }
+  // JSON text
+  void put(Node n, std::string_view value) {
+    const size_t from = values_.size();
+    values_ += value;
+    place(n, from);
+  }
+  template <typename Append>
+    requires std::invocable<Append, std::string&>
+  void put(Node n, Append&& append) {
+    const size_t from = values_.size();
+    append(values_);
+    place(n, from);
+  }
+  void append_to(std::string& out) const { append_node(out, kRoot); }
+
+ private:
+  struct Entry {
+    Node parent = kRoot;
+    std::string name, head;      // head: the name as JSON, and the colon
+    std::vector<Node> members = {};
+    size_t from = 0, to = 0;     // of values_; the same for objects
+    uint64_t document = 0;       // the one that has it
+  };
+
+  void touch(Node n) {
+    Entry& entry = nodes_[n];
+    if (entry.document == document_) return;
+    entry.document = document_;
+    entry.members.clear();
+    entry.from = entry.to = 0;
+    touch(entry.parent);
+    nodes_[entry.parent].members.push_back(n);
+  }
+  void place(Node n, size_t from) {
+    touch(n);
+    nodes_[n].from = from;
+    nodes_[n].to = values_.size();
+  }
+  void append_node(std::string& out, Node n) const {
+    const Entry& entry = nodes_[n];
+    if (entry.from != entry.to) {
+      out.append(values_, entry.from, entry.to - entry.from);
+      return;
+    }
+    out += '{';
+    for (size_t i = 0; i < entry.members.size(); ++i) {
+      if (i > 0) out += ',';
+      out += nodes_[entry.members[i]].head;
+      append_node(out, entry.members[i]);
+    }
+    out += '}';
+  }
+
+  std::vector<Entry> nodes_ = {Entry{}};
+  std::string values_;
+  uint64_t document_ = 0;
+};
 
 std::string_view transport_of(uint64_t protocol) {
   switch (protocol) {
@@ -199,118 +331,239 @@ class Rows {
   explicit Rows(const Batch& batch) : batch_(batch) {
     for (size_t c = 0; c < batch.columns.size(); ++c) by_name_.emplace((*batch.schema)[c].name, c);
   }
-  std::optional<size_t> find(std::string_view name, size_t row) const {
+  std::optional<size_t> column(std::string_view name) const {
     const auto at = by_name_.find(name);
-    return at == by_name_.end() || batch_.columns[at->second].is_null(row) ? std::nullopt : std::optional(at->second);
+    return at == by_name_.end() ? std::nullopt : std::optional(at->second);
   }
-  std::optional<uint64_t> number(std::string_view name, size_t row) const {
-    const auto c = find(name, row);
-    return c ? std::optional(batch_.columns[*c].uint_at(row)) : std::nullopt;
+  std::optional<uint64_t> number(std::optional<size_t> column, size_t row) const {
+    return !column || batch_.columns[*column].is_null(row) ? std::nullopt : std::optional(batch_.columns[*column].uint_at(row));
   }
-  TimestampNs time(size_t row) const { return static_cast<TimestampNs>(number("flow_end", row).value_or(0)); }
-  void put(json& out, std::span<const Place> places, size_t row) const {
-    for (const Place& p : places)
-      if (const auto c = find(p.column, row)) at_path(out, p.path) = value_as(p.as, (*batch_.schema)[*c], batch_.columns[*c], row);
-  }
-  // Columns that have no place.
-  json rest(std::span<const Place> places, std::span<const std::string_view> self, size_t row) const {
-    json out = json::object();
-    for (size_t c = 0; c < batch_.columns.size(); ++c) {
-      const std::string& name = (*batch_.schema)[c].name;
-      const auto is_placed = [&](const Place& p) { return p.column == name; };
-      if (batch_.columns[c].is_null(row) || std::any_of(places.begin(), places.end(), is_placed) || std::find(self.begin(), self.end(), name) != self.end()) continue;
-      out[name] = value_of((*batch_.schema)[c], batch_.columns[c], row);
-    }
-    return out;
-  }
-  json all(size_t row) const { return rest({}, {}, row); }
+  const Batch& batch() const { return batch_; }
 
  private:
   const Batch& batch_;
   std::map<std::string, size_t, std::less<>> by_name_;
 };
 
-json ecs_of(const Rows& rows, size_t row) {
-  json out{{"@timestamp", nullptr}, {"ecs", {{"version", "8.11.0"}}}, {"event", {{"kind", "event"}, {"category", {"network"}}, {"module", "sluice"}, {"dataset", "sluice.flow"}}}};
-  json type = json::array({"connection"});
-  const auto action = rows.number("action", row);
-  if (action == static_cast<uint64_t>(Action::accept)) type.push_back("allowed");
-  if (action == static_cast<uint64_t>(Action::reject) || action == static_cast<uint64_t>(Action::drop)) type.push_back("denied");
-  out["event"]["type"] = std::move(type);
-  rows.put(out, kEcs, row);
-  if (const auto protocol = rows.number("protocol", row))
-    if (const auto name = transport_of(*protocol); !name.empty()) out["network"]["transport"] = name;
-  if (const auto version = rows.number("ip_version", row)) out["network"]["type"] = *version == 6 ? "ipv6" : "ipv4";
-  const auto sum = [&](const char* there, const char* back, const char* field) {
-    const auto a = rows.number(there, row), b = rows.number(back, row);
-    if (a || b) out["network"][field] = a.value_or(0) + b.value_or(0);
-  };
-  sum("bytes", "reverse_bytes", "bytes");
-  sum("packets", "reverse_packets", "packets");
-  if (json rest = rows.rest(kEcs, kEcsSelf, row); !rest.empty()) out["sluice"] = {{"flow", std::move(rest)}};
-  return out;
-}
+// Columns and where each goes.
+class Steps {
+ public:
+  Steps(const Rows& rows, Document& document) : rows_(rows), document_(document) {}
+  void place(std::span<const Place> places) {
+    for (const Place& p : places)
+      if (const auto c = rows_.column(p.column)) steps_.push_back({*c, document_.path(p.path), p.as});
+  }
+  // Columns that have no place.
+  void rest(Document::Node parent, std::span<const Place> places, std::span<const std::string_view> self) {
+    const Batch& batch = rows_.batch();
+    for (size_t c = 0; c < batch.columns.size(); ++c) {
+      const std::string& name = (*batch.schema)[c].name;
+      const auto is_placed = [&](const Place& p) { return p.column == name; };
+      if (std::any_of(places.begin(), places.end(), is_placed) || std::find(self.begin(), self.end(), name) != self.end()) continue;
+      steps_.push_back({c, document_.node(parent, name), As::same});
+    }
+  }
+  void put(size_t row) {
+    for (const Step& s : steps_) {
+      const Column& column = rows_.batch().columns[s.column];
+      if (column.is_null(row)) continue;
+      document_.put(s.node, [&](std::string& out) { append_value(out, s.as, (*rows_.batch().schema)[s.column], column, row); });
+    }
+  }
 
-json ocsf_of(const Rows& rows, size_t row) {
-  json out{{"activity_id", 6},     {"activity_name", "Traffic"}, {"category_name", "Network Activity"}, {"category_uid", 4}, {"class_name", "Network Activity"},
-           {"class_uid", 4001},    {"type_uid", 400'106},        {"severity", "Informational"},         {"severity_id", 1},  {"time", 0},
-           {"metadata", {{"version", "1.3.0"}, {"product", {{"name", "Sluice"}, {"vendor_name", "Sluice"}}}}}};
-  rows.put(out, kOcsf, row);
-  json& connection = out["connection_info"];
-  // As AWS maps flow-direction: in and out of the interface.
-  const auto direction = rows.number("direction", row);
-  connection["direction_id"] = !direction ? 0 : *direction == static_cast<uint64_t>(Direction::ingress) ? 1 : 2;
-  if (const auto protocol = rows.number("protocol", row))
-    if (const auto name = transport_of(*protocol); !name.empty()) connection["protocol_name"] = name;
-  if (const auto version = rows.number("ip_version", row)) connection["protocol_ver_id"] = *version;
-  if (const auto action = rows.number("action", row)) {
-    const bool allowed = *action == static_cast<uint64_t>(Action::accept), dropped = *action == static_cast<uint64_t>(Action::drop);
-    const bool is_known = *action != static_cast<uint64_t>(Action::unknown);
-    out["action_id"] = !is_known ? 0 : allowed ? 1 : 2;
-    out["disposition_id"] = !is_known ? 0 : allowed ? 1 : dropped ? 6 : 2;
-  }
-  // Attributes of profiles say which: security_control wants an action.
-  json profiles = json::array();
-  if (out.contains("cloud")) profiles.push_back("cloud");
-  if (out.contains("action_id") || out.contains("firewall_rule")) {
-    profiles.push_back("security_control");
-    if (!out.contains("action_id")) out["action_id"] = 0;
-  }
-  if (!profiles.empty()) out["metadata"]["profiles"] = std::move(profiles);
-  // The destination is required, and an endpoint has one of these.
-  for (const char* side : {"src_endpoint", "dst_endpoint"}) {
-    if (!out.contains(side) && side != std::string_view("dst_endpoint")) continue;
-    json& endpoint = out[side];
-    constexpr const char* kIdentities[] = {"ip", "hostname", "instance_uid", "interface_uid", "svc_name"};
-    if (std::none_of(std::begin(kIdentities), std::end(kIdentities), [&](const char* name) { return endpoint.contains(name); })) endpoint["name"] = "unknown";
-  }
-  const auto sum = [&](const char* there, const char* back, const char* field) {
-    const auto a = rows.number(there, row), b = rows.number(back, row);
-    if (a || b) out["traffic"][field] = a.value_or(0) + b.value_or(0);
+ private:
+  struct Step {
+    size_t column;
+    Document::Node node;
+    As as;
   };
-  sum("bytes", "reverse_bytes", "bytes");
-  sum("packets", "reverse_packets", "packets");
-  json rest = rows.rest(kOcsf, kOcsfSelf, row);
-  // The source's own leftovers stay where OCSF wants them, next to ours.
-  json extra = json::object();
-  rows.put(extra, std::array<Place, 1>{{{"extra", "extra"}}}, row);
-  if (extra.contains("extra")) rest["extra"] = std::move(extra["extra"]);
-  if (!rest.empty()) out["unmapped"] = std::move(rest);
-  return out;
+  const Rows& rows_;
+  Document& document_;
+  std::vector<Step> steps_;
+};
+
+// Fills documents of one shape with the rows of a batch.
+class Shape {
+ public:
+  explicit Shape(const Rows& rows) : rows_(rows) {}
+  Shape(const Shape&) = delete;
+  Shape& operator=(const Shape&) = delete;
+  virtual ~Shape() = default;
+  std::string document(size_t row) {
+    document_.begin();
+    fill(row);
+    std::string out;
+    out.reserve(longest_);
+    document_.append_to(out);
+    longest_ = std::max(longest_, out.size());
+    return out;
+  }
+
+ protected:
+  virtual void fill(size_t row) = 0;
+  void put_number(Document::Node node, uint64_t number) {
+    document_.put(node, [&](std::string& out) { append_number(out, number); });
+  }
+
+  const Rows& rows_;
+  Document document_;
+
+ private:
+  size_t longest_ = 0;
+};
+
+class NativeShape final : public Shape {
+ public:
+  explicit NativeShape(const Rows& rows) : Shape(rows) { all_.rest(Document::kRoot, {}, {}); }
+
+ private:
+  void fill(size_t row) override { all_.put(row); }
+  Steps all_{rows_, document_};
+};
+
+// What ECS and OCSF both say of a flow: the two directions as one.
+struct Sum {
+  std::optional<size_t> there, back;
+  Document::Node node;
+};
+
+class EcsShape final : public Shape {
+ public:
+  explicit EcsShape(const Rows& rows) : Shape(rows) {
+    placed_.place(kEcs);
+    rest_.rest(document_.path("sluice.flow"), kEcs, kEcsSelf);
+  }
+
+ private:
+  void fill(size_t row) override {
+    for (const auto& [node, value] : always_) document_.put(node, value);
+    const auto action = rows_.number(action_, row);
+    const bool is_allowed = action == static_cast<uint64_t>(Action::accept);
+    const bool is_denied = action == static_cast<uint64_t>(Action::reject) || action == static_cast<uint64_t>(Action::drop);
+    document_.put(type_, is_allowed ? R"(["connection","allowed"])" : is_denied ? R"(["connection","denied"])" : R"(["connection"])");
+    placed_.put(row);
+    if (const auto protocol = rows_.number(protocol_, row))
+      if (const auto name = transport_of(*protocol); !name.empty()) document_.put(transport_, [&](std::string& out) { append_text(out, name); });
+    if (const auto version = rows_.number(version_, row)) document_.put(network_type_, *version == 6 ? R"("ipv6")" : R"("ipv4")");
+    for (const Sum& sum : sums_) {
+      const auto a = rows_.number(sum.there, row), b = rows_.number(sum.back, row);
+      if (a || b) put_number(sum.node, a.value_or(0) + b.value_or(0));
+    }
+    rest_.put(row);
+  }
+
+  const std::pair<Document::Node, std::string_view> always_[6] = {
+      {document_.path("@timestamp"), "null"},
+      {document_.path("ecs.version"), R"("8.11.0")"},
+      {document_.path("event.kind"), R"("event")"},
+      {document_.path("event.category"), R"(["network"])"},
+      {document_.path("event.module"), R"("sluice")"},
+      {document_.path("event.dataset"), R"("sluice.flow")"},
+  };
+  const Document::Node type_ = document_.path("event.type"), transport_ = document_.path("network.transport"), network_type_ = document_.path("network.type");
+  const std::optional<size_t> action_ = rows_.column("action"), protocol_ = rows_.column("protocol"), version_ = rows_.column("ip_version");
+  const Sum sums_[2] = {{rows_.column("bytes"), rows_.column("reverse_bytes"), document_.path("network.bytes")},
+                        {rows_.column("packets"), rows_.column("reverse_packets"), document_.path("network.packets")}};
+  Steps placed_{rows_, document_}, rest_{rows_, document_};
+};
+
+class OcsfShape final : public Shape {
+ public:
+  explicit OcsfShape(const Rows& rows) : Shape(rows) {
+    placed_.place(kOcsf);
+    rest_.rest(document_.path("unmapped"), kOcsf, kOcsfSelf);
+    // The source's own leftovers stay where OCSF wants them, next to ours.
+    rest_.place(std::array<Place, 1>{{{"extra", "unmapped.extra"}}});
+  }
+
+ private:
+  void fill(size_t row) override {
+    for (const auto& [node, value] : always_) document_.put(node, value);
+    placed_.put(row);
+    // As AWS maps flow-direction: in and out of the interface.
+    const auto direction = rows_.number(direction_, row);
+    put_number(direction_id_, !direction ? 0 : *direction == static_cast<uint64_t>(Direction::ingress) ? 1 : 2);
+    if (const auto protocol = rows_.number(protocol_, row))
+      if (const auto name = transport_of(*protocol); !name.empty()) document_.put(protocol_name_, [&](std::string& out) { append_text(out, name); });
+    if (const auto version = rows_.number(version_, row)) put_number(protocol_version_, *version);
+    if (const auto action = rows_.number(action_, row)) {
+      const bool allowed = *action == static_cast<uint64_t>(Action::accept), dropped = *action == static_cast<uint64_t>(Action::drop);
+      const bool is_known = *action != static_cast<uint64_t>(Action::unknown);
+      put_number(action_id_, !is_known ? 0 : allowed ? 1 : 2);
+      put_number(disposition_id_, !is_known ? 0 : allowed ? 1 : dropped ? 6 : 2);
+    }
+    // Attributes of profiles say which: security_control wants an action.
+    const bool has_cloud = document_.has(cloud_), has_control = document_.has(action_id_) || document_.has(firewall_rule_);
+    if (has_control && !document_.has(action_id_)) put_number(action_id_, 0);
+    if (has_cloud || has_control)
+      document_.put(profiles_, !has_control ? R"(["cloud"])" : !has_cloud ? R"(["security_control"])" : R"(["cloud","security_control"])");
+    // The destination is required, and an endpoint has one of these.
+    for (const Endpoint& side : endpoints_) {
+      if (!side.is_required && !document_.has(side.node)) continue;
+      if (std::none_of(std::begin(side.identities), std::end(side.identities), [&](Document::Node n) { return document_.has(n); })) document_.put(side.name, R"("unknown")");
+    }
+    for (const Sum& sum : sums_) {
+      const auto a = rows_.number(sum.there, row), b = rows_.number(sum.back, row);
+      if (a || b) put_number(sum.node, a.value_or(0) + b.value_or(0));
+    }
+    rest_.put(row);
+  }
+
+  struct Endpoint {
+    bool is_required;
+    Document::Node node, name, identities[5];
+  };
+  Endpoint endpoint(std::string_view side, bool is_required) {
+    const Document::Node node = document_.path(side);
+    const auto member = [&](std::string_view name) { return document_.node(node, name); };
+    return {is_required, node, member("name"), {member("ip"), member("hostname"), member("instance_uid"), member("interface_uid"), member("svc_name")}};
+  }
+
+  const std::pair<Document::Node, std::string_view> always_[13] = {
+      {document_.path("activity_id"), "6"},
+      {document_.path("activity_name"), R"("Traffic")"},
+      {document_.path("category_name"), R"("Network Activity")"},
+      {document_.path("category_uid"), "4"},
+      {document_.path("class_name"), R"("Network Activity")"},
+      {document_.path("class_uid"), "4001"},
+      {document_.path("type_uid"), "400106"},
+      {document_.path("severity"), R"("Informational")"},
+      {document_.path("severity_id"), "1"},
+      {document_.path("time"), "0"},
+      {document_.path("metadata.version"), R"("1.3.0")"},
+      {document_.path("metadata.product.name"), R"("Sluice")"},
+      {document_.path("metadata.product.vendor_name"), R"("Sluice")"},
+  };
+  const Document::Node direction_id_ = document_.path("connection_info.direction_id"), protocol_name_ = document_.path("connection_info.protocol_name"),
+                       protocol_version_ = document_.path("connection_info.protocol_ver_id"), action_id_ = document_.path("action_id"),
+                       disposition_id_ = document_.path("disposition_id"), cloud_ = document_.path("cloud"), firewall_rule_ = document_.path("firewall_rule"),
+                       profiles_ = document_.path("metadata.profiles");
+  const Endpoint endpoints_[2] = {endpoint("src_endpoint", false), endpoint("dst_endpoint", true)};
+  const std::optional<size_t> action_ = rows_.column("action"), protocol_ = rows_.column("protocol"), version_ = rows_.column("ip_version"),
+                              direction_ = rows_.column("direction");
+  const Sum sums_[2] = {{rows_.column("bytes"), rows_.column("reverse_bytes"), document_.path("traffic.bytes")},
+                        {rows_.column("packets"), rows_.column("reverse_packets"), document_.path("traffic.packets")}};
+  Steps placed_{rows_, document_}, rest_{rows_, document_};
+};
+
+std::unique_ptr<Shape> shape_of(FlowShape shape, const Rows& rows) {
+  switch (shape) {
+    case FlowShape::native: return std::make_unique<NativeShape>(rows);
+    case FlowShape::ecs: return std::make_unique<EcsShape>(rows);
+    case FlowShape::ocsf: return std::make_unique<OcsfShape>(rows);
+    case FlowShape::ipfix: break;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 void append_documents(const Batch& flows, FlowShape shape, std::vector<FlowDocument>& out) {
   const Rows rows(flows);
-  for (size_t row = 0; row < flows.rows; ++row) {
-    if (shape == FlowShape::ipfix) {
-      out.push_back({ipfix_record(flows, row), rows.time(row)});
-      continue;
-    }
-    const json document = shape == FlowShape::native ? rows.all(row) : shape == FlowShape::ecs ? ecs_of(rows, row) : ocsf_of(rows, row);
-    out.push_back({dump(document), rows.time(row)});
-  }
+  const auto flow_end = rows.column("flow_end");
+  const std::unique_ptr<Shape> documents = shape_of(shape, rows);
+  for (size_t row = 0; row < flows.rows; ++row)
+    out.push_back({documents ? documents->document(row) : ipfix_record(flows, row), static_cast<TimestampNs>(rows.number(flow_end, row).value_or(0))});
 }
 
 }  // namespace sluice::delivery

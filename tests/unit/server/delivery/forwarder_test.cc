@@ -8,6 +8,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <random>
 
 #include "server/delivery/ipfix_sender.h"
 #include "storage/model/text_list.h"
@@ -54,10 +55,10 @@ Batch one_flow() {
   return b.finish();
 }
 
-json shaped(FlowShape shape) {
-  // As a query over flows gives them.
+// As a query over flows gives them.
+std::vector<FlowDocument> documents(Batch flows, FlowShape shape) {
   store::Snapshot snapshot;
-  snapshot.open = {std::make_shared<const Batch>(one_flow())};
+  snapshot.open = {std::make_shared<const Batch>(std::move(flows))};
   query::InlineExecutor executor;
   RealClock clock;
   query::QueryContext context;
@@ -78,10 +79,67 @@ json shaped(FlowShape shape) {
   request.text = "from flows";
   query::QuerySummary summary;
   EXPECT_FALSE(query::run(request, context, sink, summary));
-  EXPECT_EQ(sink.out.size(), 1u);
-  EXPECT_EQ(sink.out[0].body.find('\n'), std::string::npos);
-  EXPECT_EQ(sink.out[0].time, *parse_timestamp("2026-11-20T08:00:01.5Z"));
-  return json::parse(sink.out[0].body);
+  return std::move(sink.out);
+}
+
+json shaped(FlowShape shape) {
+  const auto out = documents(one_flow(), shape);
+  EXPECT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].body.find('\n'), std::string::npos);
+  EXPECT_EQ(out[0].time, *parse_timestamp("2026-11-20T08:00:01.5Z"));
+  return json::parse(out[0].body);
+}
+
+// Flows of which each column is there by chance, with texts of strangers.
+Batch random_flows(uint64_t seed, size_t rows) {
+  std::mt19937_64 random(seed);
+  constexpr std::string_view kTexts[] = {"", "eth0", "a\"b\\c", "line\nfeed\t\x01\x1f\x7f", "\xff\xc3", "m\u00fcnchen \u4eac", "\xe4\xba", "http://x/y"};
+  FlowBatchBuilder b;
+  for (size_t row = 0; row < rows; ++row) {
+    b.begin_row();
+    const uint64_t keep = 1 + random() % 8;
+    for (const ColumnSpec& spec : flow_columns()) {
+      if (spec.id != ColumnId::flow_end && random() % 8 >= keep) continue;
+      switch (spec.physical) {
+        case PhysicalType::I64: b.set_time(spec.id, 1'795'161'600'000'000'000 + static_cast<int64_t>(random() % 1'000'000'000'000)); break;
+        case PhysicalType::Ip: b.set_ip(spec.id, random() % 2 ? IpAddress::v4(static_cast<uint32_t>(random())) : IpAddress::from_halves(random(), random() % 3)); break;
+        case PhysicalType::F64: break;
+        case PhysicalType::Str: {
+          std::string text(kTexts[random() % std::size(kTexts)]);
+          if (spec.type == LogicalType::list) {
+            std::string list;
+            append_list_item(list, text);
+            append_list_item(list, "second");
+            text = list;
+          } else if (spec.type == LogicalType::extra) {
+            std::string extra;
+            append_extra(extra, "key", text);
+            append_extra(extra, text, "value");
+            append_extra(extra, "key", "again");
+            text = extra;
+          }
+          b.set_string(spec.id, text);
+          break;
+        }
+        default: b.set_uint(spec.id, random() % (spec.type == LogicalType::boolean ? 2 : spec.type == LogicalType::enumeration ? 4 : 60)); break;
+      }
+    }
+  }
+  return b.finish();
+}
+
+// Documents are written without a tree of values; what they are must be seen all the same by who reads them with one.
+TEST(FlowShape, DocumentsOfAnyFlowsAreWrittenAsTheJsonLibraryWritesThem) {
+  for (const FlowShape shape : {FlowShape::native, FlowShape::ecs, FlowShape::ocsf}) {
+    const auto out = documents(random_flows(7, 2'000), shape);
+    ASSERT_EQ(out.size(), 2'000u);
+    for (const FlowDocument& document : out) {
+      // Members in their order, none twice (a second one would be lost on the way), all text valid UTF-8.
+      const auto read = nlohmann::ordered_json::parse(document.body, nullptr, false);
+      ASSERT_TRUE(read.is_object()) << document.body;
+      ASSERT_EQ(read.dump(), document.body);
+    }
+  }
 }
 
 TEST(FlowShape, NativeNamesAreThoseOfQueries) {
