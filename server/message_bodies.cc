@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ingest/receive/line_cut.h"
+#include "server/body_verdict.h"
 #include "server/ingest_service.h"
 #include "server/limits.h"
 
@@ -22,6 +23,9 @@ bool is_json(std::string_view text) {
   const size_t begin = text.find_first_not_of(" \t\r\n");
   return begin != std::string_view::npos && (text[begin] == '{' || text[begin] == '[');
 }
+
+// Brackets that do not close, without a value or name in them: no record at all, and the messages behind it would stand inside of them.
+bool is_open_brackets(std::string_view text) { return text.find_first_not_of("[{]}, \t\r\n") == std::string_view::npos && nothing_recognized({}, text); }
 
 }  // namespace
 
@@ -56,6 +60,9 @@ Result<size_t> decode_messages(const MessageBodies& messages, size_t first, cons
       report.reject(number, std::move(part).error().message);
       return {};
     }
+    // Rubbish that no decoder counts, such as brackets that never close.
+    if (part->rejected == 0)
+      if (const auto nothing = nothing_recognized(*part, text)) report.reject(number, nothing->message);
     report.merge(*part, [&](uint64_t) { return number; });
     return hand_over();
   };
@@ -95,7 +102,7 @@ Result<size_t> decode_messages(const MessageBodies& messages, size_t first, cons
       read += text.size();
       if (text.empty()) return {};
       // A message with a header of its own must not lend it to the next one.
-      const bool may_join = rows_after == nullptr && shape.lines && !ingest::is_binary(text) && !(shape.is_header && shape.is_header(text.substr(0, text.find('\n')), true));
+      const bool may_join = rows_after == nullptr && shape.lines && !ingest::is_binary(text) && !is_open_brackets(text) && !(shape.is_header && shape.is_header(text.substr(0, text.find('\n')), true));
       if (!may_join) return alone(number, text);
       Joined& to = joined[is_json(text)];
       SLUICE_TRY(joined_memory.grow(to.body, text.size() + 1, 0));

@@ -14,7 +14,7 @@ struct Decoded {
   std::optional<Error> error;
 };
 
-Decoded decode(const std::vector<std::string>& messages, ingest::MemoryShare* memory = nullptr) {
+Decoded decode(const std::vector<std::string>& messages, ingest::MemoryShare* memory = nullptr, std::string_view source = "aws_vpc") {
   std::string bytes;
   std::vector<size_t> ends;
   for (const std::string& m : messages) {
@@ -26,7 +26,7 @@ Decoded decode(const std::vector<std::string>& messages, ingest::MemoryShare* me
   context.memory = memory;
   for (size_t next = 0; next < ends.size();) {
     ++out.calls;
-    auto to = decode_messages({"aws_vpc", bytes, ends, std::nullopt, {}}, next, context, [&](Batch&& batch) -> Status {
+    auto to = decode_messages({source, bytes, ends, std::nullopt, {}}, next, context, [&](Batch&& batch) -> Status {
       out.rows += batch.rows;
       return {};
     }, out.report);
@@ -56,6 +56,22 @@ TEST(DecodeMessages, OneThatInflatesBeyondItsBoundCostsOnlyItself) {
   ASSERT_EQ(got.report.errors.size(), 1u);
   EXPECT_EQ(got.report.errors[0].record, 2u);
   EXPECT_NE(got.report.errors[0].reason.find("exceeds the limit"), std::string::npos) << got.report.errors[0].reason;
+}
+
+// JSON messages share a body, which such brackets would open for all behind them and be counted nowhere.
+TEST(DecodeMessages, BracketsThatDoNotCloseAreRejectedAndCostNothingBehindThem) {
+  const std::string record = R"({"insertId":"a","jsonPayload":{"connection":{"src_ip":"10.0.0.1","dest_ip":"10.0.0.2","src_port":40000,"dest_port":443,"protocol":6},)"
+                             R"("bytes_sent":"100","packets_sent":"2","start_time":"2026-11-20T08:00:00Z","end_time":"2026-11-20T08:00:05Z","reporter":"SRC"},)"
+                             R"("logName":"projects/p/logs/compute.googleapis.com%2Fvpc_flows","timestamp":"2026-11-20T08:00:06Z"})";
+  const Decoded got = decode({record, "[[[[", " \n", "[]", record, "]\n", gzipped("[{"), record}, nullptr, "gcp_vpc");
+  ASSERT_FALSE(got.error) << got.error->message;
+  EXPECT_EQ(got.rows, 3u);
+  EXPECT_EQ(got.report.rejected, 3u);
+  ASSERT_EQ(got.report.errors.size(), 3u);
+  EXPECT_EQ(got.report.errors[0].record, 2u);
+  EXPECT_NE(got.report.errors[0].reason.find("ends inside of 4 brackets"), std::string::npos) << got.report.errors[0].reason;
+  EXPECT_EQ(got.report.errors[1].record, 6u);
+  EXPECT_EQ(got.report.errors[2].record, 7u);
 }
 
 TEST(DecodeMessages, MuchTextIsDecodedInSeveralSteps) {
