@@ -87,6 +87,13 @@ inline constexpr size_t kQueriesWaitingMax = 64;
 // Rows of an answer that are made into documents of ECS or OCSF at a time: some KB each, as trees. Beyond: the next ones are another portion.
 inline constexpr size_t kDocumentsAtOnce = 256;
 
+// --- rules ----------------------------------------------------------------------------------------------------------
+// How long a request that makes rules runs their examples, all together, before it answers: those of a rule take some milliseconds, and of one
+// that is asked again and again up to a second. Beyond: the answer says how many were not run.
+inline constexpr DurationNs kRuleExamplesTime = 2 * kSecond;
+// Doubts about rules that one answer to a statement tells, each a sentence. Beyond: their number.
+inline constexpr size_t kRuleDoubtsTold = 20;
+
 // --- streams: tails and alerts as they happen -----------------------------------------------------------------------
 // Streams open at once, each with a thread that mostly waits. Beyond: 503.
 inline constexpr size_t kStreamsMax = 32;

@@ -2,9 +2,13 @@
 
 #include "grammar/parse.h"
 #include "query/bind.h"
+#include "query/continuous/example.h"
+#include "query/continuous/rule_options.h"
 #include "query/continuous/rule_template.h"
 #include "query/define.h"
+#include "server/limits.h"
 #include "server/system_tables.h"
+#include "storage/model/counted.h"
 
 namespace sluice::server {
 
@@ -75,6 +79,37 @@ std::variant<RuleScript, QueryError> read_rule_script(std::string_view script, s
     for (ScriptedRule& one : std::get<std::vector<ScriptedRule>>(made)) out.rules.push_back(std::move(one));
   }
   return out;
+}
+
+std::string examples_not_run(size_t count) {
+  return counted(count, "example was", "examples were") + " not run within " + format_duration(limits::kRuleExamplesTime) + "; test rule NAME runs those of a rule, however long they take";
+}
+
+std::vector<std::string> rule_doubts(const RulePtr& rule, TimestampNs now, const std::function<bool()>& stops, size_t& not_run) {
+  std::vector<std::string> doubts;
+  const std::string whose = "the rule '" + rule->name + "' ";
+  const auto parsed = g::parse(rule->text);
+  const auto* statement = std::get_if<g::Statement>(&parsed);
+  const auto* create = statement ? statement->as<g::CreateRule>() : nullptr;
+  if (create)
+    for (const auto* options : {&create->options, &create->alert_options})
+      for (const g::RuleOption& option : *options) {
+        if (option.key.text != "except") continue;
+        for (const g::ExprPtr& value : option.values) {
+          const auto* text = value->as<g::StringLiteral>();
+          const auto end = text ? query::continuous::exception_end(text->value) : std::nullopt;
+          if (end && *end <= now) doubts.push_back(whose + "has an exception that ended at " + format_timestamp(*end) + ", and leaves out no flow of later: '" + text->value + "'");
+        }
+      }
+  const auto results = query::continuous::run_examples(rule, stops);
+  for (const auto& example : results) {
+    if (example.passed) continue;
+    std::string why = example.detail;
+    for (size_t at = why.find('\n'); at != std::string::npos; at = why.find('\n', at + 2)) why.replace(at, 1, "; ");
+    doubts.push_back(whose + (example.must_fire ? "does not alert, and must, for its example '" : "alerts, and must not, for its example '") + example.text + "': " + why);
+  }
+  not_run += rule->fires.size() + rule->quiet.size() - results.size();
+  return doubts;
 }
 
 }  // namespace sluice::server

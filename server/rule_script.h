@@ -3,6 +3,7 @@
 // Pure, any thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,6 +44,13 @@ std::variant<std::vector<ScriptedRule>, query::QueryError> rules_made_by(const g
 // A file of `create rule` and `create list`. A list that is there keeps what it has, unless the statement says `or replace`.
 // `known`: the lists that there are; null: those that the file does not make are taken to exist, for texts that are only tried.
 std::variant<RuleScript, query::QueryError> read_rule_script(std::string_view script, std::shared_ptr<const query::ListBook> known);
+
+// What is right as a text and may not be what its author means, a sentence each: an example that does not come out as it should, and why; an
+// exception that was over at `now`. Examples are run until `stops` says that it is enough; `not_run` counts those that were not.
+std::vector<std::string> rule_doubts(const query::continuous::RulePtr& rule, TimestampNs now, const std::function<bool()>& stops, size_t& not_run);
+
+// Of examples that a request had no time for.
+std::string examples_not_run(size_t count);
 
 // With the place marked in the text.
 query::QueryError error_at(const grammar::Span& span, std::string_view text, ErrorCode code, std::string message, std::string hint = {});

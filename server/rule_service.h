@@ -105,8 +105,15 @@ class RuleService {
                                                             const query::QueryContext& context, query::QuerySummary& summary, const query::continuous::ReplayProgress& progress = {});
 
   // A file of `create rule` statements: all are checked first, then each is made or replaced; one that says what it said stays as it is.
-  // The result for each: created, replaced, unchanged.
-  std::variant<std::vector<std::pair<std::string, std::string>>, query::QueryError> apply(std::string_view script, const Principal& who);
+  struct Applied {
+    struct One {
+      std::string name, result;  // created, replaced, unchanged; a list's name has an '@'
+      std::vector<std::string> doubts;  // see rule_doubts()
+    };
+    std::vector<One> all;
+    size_t not_run = 0;  // examples, within limits::kRuleExamplesTime
+  };
+  std::variant<Applied, query::QueryError> apply(std::string_view script, const Principal& who);
 
   // Any thread: a list has changed. Who reads a list (in lower case), names joined by ", "; `by_zone`: who asks zone() reads every zone. And whether a list may go, or
   // have no item.

@@ -8,11 +8,13 @@
 #include "grammar/stage_args.h"
 #include "query/bind.h"
 #include "query/continuous/example.h"
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/rule_script.h"
 #include "server/rule_service.h"
 #include "server/system_tables.h"
 #include "storage/catalog/catalog.h"
+#include "storage/model/counted.h"
 
 namespace sluice::server {
 
@@ -121,6 +123,23 @@ std::variant<Batch, QueryError> hunt(const g::Name& list, const std::optional<g:
   return sink.take();
 }
 
+// When a request has run examples for long enough.
+std::function<bool()> examples_end(const Clock& clock, const query::CancelToken* cancel) {
+  return [&clock, cancel, started = clock.now()] { return (cancel && cancel->cancelled()) || clock.now() - started >= limits::kRuleExamplesTime; };
+}
+
+// Rules are made all the same: their examples are about a text as it was written, and parameters, lists and exceptions are there to be changed.
+void tell_doubts(const std::vector<RulePtr>& rules, const Clock& clock, const query::CancelToken* cancel, query::QuerySummary& summary) {
+  const auto stops = examples_end(clock, cancel);
+  std::vector<std::string> doubts;
+  size_t not_run = 0;
+  for (const RulePtr& rule : rules)
+    for (std::string& doubt : rule_doubts(rule, clock.now(), stops, not_run)) doubts.push_back(std::move(doubt));
+  for (size_t i = 0; i < doubts.size() && i < limits::kRuleDoubtsTold; ++i) summary.warnings.push_back(std::move(doubts[i]));
+  if (doubts.size() > limits::kRuleDoubtsTold) summary.warnings.push_back("and " + counted(doubts.size() - limits::kRuleDoubtsTold, "more of the kind", "more of the kind") + "; test rule NAME tells all");
+  if (not_run > 0) summary.warnings.push_back(examples_not_run(not_run));
+}
+
 }  // namespace
 
 RuleService::Answer RuleService::on_thread(std::function<Answer()> job) {
@@ -152,12 +171,23 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
     const auto known = lists();
     auto made = rules_made_by(*create, text, text, rule_compile_options(known.get()));
     if (auto* error = std::get_if<QueryError>(&made)) return std::move(*error);
-    return on_thread([&] { return this->create(std::get<std::vector<ScriptedRule>>(made), create->replace, create->name.span, text); });
+    const auto& rules = std::get<std::vector<ScriptedRule>>(made);
+    auto done = on_thread([&] { return this->create(rules, create->replace, create->name.span, text); });
+    if (std::holds_alternative<Batch>(done)) {
+      std::vector<RulePtr> all;
+      for (const ScriptedRule& one : rules) all.push_back(one.rule);
+      tell_doubts(all, parts_.clock, context.cancel, summary);
+    }
+    return done;
   }
   if (verb == "drop") return on_thread([&] { return drop(words->name, words->span, text); });
   if (verb == "alter") {
-    if (words->rest.size() == 3 && (words->rest[0] == "add" || words->rest[0] == "drop") && words->rest[1] == "exception")
-      return on_thread([&] { return alter_exception(words->name, words->rest[0] == "add", words->rest[2], words->span, text); });
+    if (words->rest.size() == 3 && (words->rest[0] == "add" || words->rest[0] == "drop") && words->rest[1] == "exception") {
+      auto done = on_thread([&] { return alter_exception(words->name, words->rest[0] == "add", words->rest[2], words->span, text); });
+      RulePtr rule;
+      if (std::holds_alternative<Batch>(done) && !known_rule(words->name, words->span, text, rule)) tell_doubts({rule}, parts_.clock, context.cancel, summary);
+      return done;
+    }
     const bool enables = words->rest.size() == 1 && words->rest[0] == "enable", disables = words->rest.size() == 1 && words->rest[0] == "disable";
     if (!enables && !disables) return error_at(words->span, text, ErrorCode::parse, "expected 'enable', 'disable', or 'add exception \"…\"' behind the rule's name");
     return on_thread([&] { return enable(words->name, enables, words->span, text); });
@@ -165,7 +195,13 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
   if (verb == "test") {
     RulePtr rule;
     if (auto error = known_rule(words->name, words->span, text, rule)) return std::move(*error);
-    return examples_table(query::continuous::run_examples(rule));
+    const auto is_cancelled = [&] { return context.cancel && context.cancel->cancelled(); };
+    const TimestampNs started = parts_.clock.now();
+    const DurationNs timeout = request.limits.timeout;
+    const auto results = query::continuous::run_examples(rule, [&] { return is_cancelled() || (timeout > 0 && parts_.clock.now() - started >= timeout); });
+    if (results.size() == rule->fires.size() + rule->quiet.size()) return examples_table(results);
+    if (is_cancelled()) return QueryError{ErrorCode::cancelled, "the test was cancelled", {}, std::nullopt, {}};
+    return QueryError{ErrorCode::deadline, "the examples ran past the time limit: timeout = " + format_duration(timeout), {}, std::nullopt, {}};
   }
   std::optional<TimeRange> range;
   if (command->over) {
@@ -190,12 +226,12 @@ std::optional<RuleService::Answer> RuleService::run(const g::Statement& statemen
   return replay(words->name, words->span, range, text, request, context, summary, progress);
 }
 
-std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
+std::variant<RuleService::Applied, QueryError> RuleService::apply(std::string_view script, const Principal& who) {
   if (!allows(who.role, Role::admin))
     return QueryError{ErrorCode::forbidden, "rules are changed by admins; this token may " + std::string(to_string(who.role)), {}, std::nullopt, {}};
   auto read = read_rule_script(script, lists());
   if (auto* error = std::get_if<QueryError>(&read)) return std::move(*error);
-  std::vector<std::pair<std::string, std::string>> results;
+  Applied applied;
   auto& scripted = std::get<RuleScript>(read).lists;
   if (!scripted.empty() && !parts_.lists) return QueryError{ErrorCode::unsupported, "lists are not kept here", {}, std::nullopt, {}};
   for (const ScriptedList& one : scripted)
@@ -206,20 +242,27 @@ std::variant<std::vector<std::pair<std::string, std::string>>, QueryError> RuleS
     const std::string name = "@" + list.name;
     const auto version = parts_.lists->put_list(std::move(list), replace, may_be_empty);
     if (!version.ok()) return QueryError{version.error().code, version.error().message, {}, std::nullopt, {}};
-    results.emplace_back(name, *version > 1 ? "replaced" : "created");
+    applied.all.push_back({name, *version > 1 ? "replaced" : "created", {}});
   }
+  std::vector<RulePtr> made;
   for (const ScriptedRule& one : std::get<RuleScript>(read).rules) {
     bool is_same = false;
     for (const RuleStatus& s : rules()) is_same = is_same || (s.name == one.rule->name && s.rule && s.rule->text == one.rule->text);
     if (is_same) {
-      results.emplace_back(one.rule->name, "unchanged");
+      applied.all.push_back({one.rule->name, "unchanged", {}});
       continue;
     }
     auto done = on_thread([&] { return create({one}, true, {}, one.text); });
     if (auto* error = std::get_if<QueryError>(&done)) return std::move(*error);
-    results.emplace_back(one.rule->name, std::string(std::get<Batch>(done).columns[1].string_at(0)));
+    applied.all.push_back({one.rule->name, std::string(std::get<Batch>(done).columns[1].string_at(0)), {}});
+    made.push_back(one.rule);
   }
-  return results;
+  // Once all are at work.
+  const auto stops = examples_end(parts_.clock, nullptr);
+  for (const RulePtr& rule : made)
+    std::find_if(applied.all.begin(), applied.all.end(), [&](const Applied::One& one) { return one.name == rule->name; })->doubts =
+        rule_doubts(rule, parts_.clock.now(), stops, applied.not_run);
+  return applied;
 }
 
 RuleService::Answer RuleService::create(const std::vector<ScriptedRule>& rules, bool replace, const g::Span& span, std::string_view text) {

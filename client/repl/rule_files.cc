@@ -104,8 +104,16 @@ int test_rules(Http& http, const std::vector<std::string>& paths) {
 }
 
 int apply_rules(Http& http, const std::vector<std::string>& paths) {
-  return send_files(http, paths, "/v1/rules/apply", [](const std::string&, const json& answer) {
-    for (const json& rule : answer.value("rules", json::array())) std::printf("%s %s\n", said(rule, "name").c_str(), said(rule, "result").c_str());
+  return send_files(http, paths, "/v1/rules/apply", [](const std::string& file, const json& answer) {
+    // Beside the results, which others may read.
+    const auto warn = [&](const json& object) {
+      for (const json& warning : object.value("warnings", json::array())) std::fprintf(stderr, "%s: warning: %s\n", file.c_str(), said(json{{"it", warning}}, "it").c_str());
+    };
+    for (const json& rule : answer.value("rules", json::array())) {
+      std::printf("%s %s\n", said(rule, "name").c_str(), said(rule, "result").c_str());
+      warn(rule);
+    }
+    warn(answer);
     return true;
   });
 }

@@ -251,9 +251,15 @@ Result<RulePtr> with_lists(const RulePtr& rule, const ListBook& lists) {
   return std::get<RulePtr>(std::move(compiled));
 }
 
+using Stops = std::function<bool()>;
+
+Status may_go_on(const Stops& stops) {
+  return stops && stops() ? Status(Error{ErrorCode::deadline, "the example took too long"}) : Status();
+}
+
 // Every answer that a live server would have given while the flows came.
 Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Batch>>& batches, const std::shared_ptr<const ListBook>& lists, const FindingSink& on_finding,
-                const std::function<void(TimestampNs)>& settle) {
+                const std::function<void(TimestampNs)>& settle, const Stops& stops) {
   store::Snapshot snapshot;
   snapshot.open = batches;
   TimestampNs first = kTimestampMax, last = kTimestampMin;
@@ -271,6 +277,7 @@ Status ask_over(const RulePtr& rule, const std::vector<std::shared_ptr<const Bat
   context.lists = lists;
   ScanStats stats;
   for (TimestampNs at = next_answer(*rule, first + 1); at <= next_answer(*rule, last + 1); at += rule->slide()) {
+    SLUICE_TRY(may_go_on(stops));
     SLUICE_TRY(ask_rule(*rule, at, context, on_finding, stats));
     settle(at - rule->window() + rule->slide());
   }
@@ -289,7 +296,7 @@ struct Outcome {
   std::vector<std::shared_ptr<const Batch>> flows;
 };
 
-Result<Outcome> outcome_of(const RulePtr& given, std::string_view text) {
+Result<Outcome> outcome_of(const RulePtr& given, std::string_view text, const Stops& stops) {
   SLUICE_ASSIGN(Parts parts, read_lists(text));
   // A rule on the stream gets flows as they would come; one that is asked looks at what is stored, mostly a few flows an hour for days, and would
   // spend its time on batches of one row.
@@ -316,7 +323,7 @@ Result<Outcome> outcome_of(const RulePtr& given, std::string_view text) {
     return out;
   };
   if (rule->is_asked) {
-    SLUICE_TRY(ask_over(rule, batches, parts.lists, on_finding, [&](TimestampNs settled_before) { book.settle(*rule, settled_before, now, on_change); }));
+    SLUICE_TRY(ask_over(rule, batches, parts.lists, on_finding, [&](TimestampNs settled_before) { book.settle(*rule, settled_before, now, on_change); }, stops));
     return finish();
   }
   Stream stream;
@@ -324,6 +331,7 @@ Result<Outcome> outcome_of(const RulePtr& given, std::string_view text) {
   state->set_known_since(kEarliest);  // it has learned what there was: nothing
   stream.add(std::move(state));
   for (const auto& batch : batches) {
+    SLUICE_TRY(may_go_on(stops));
     const auto times = batch->columns[*batch->find(ColumnId::flow_end)].values<int64_t>();
     now = std::max(now, *std::max_element(times.begin(), times.end()));
     stream.push(batch, now, on_finding);
@@ -347,18 +355,20 @@ std::string why_alerted(const Episode& e, size_t alerts) {
 }  // namespace
 
 Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view text) {
-  SLUICE_ASSIGN(Outcome outcome, outcome_of(rule, text));
+  SLUICE_ASSIGN(Outcome outcome, outcome_of(rule, text, {}));
   return std::move(outcome.alerts);
 }
 
-std::vector<ExampleResult> run_examples(const RulePtr& rule) {
+std::vector<ExampleResult> run_examples(const RulePtr& rule, const Stops& stops) {
   std::vector<ExampleResult> results;
   const auto run = [&](const std::string& text, bool must_fire) {
+    if (!may_go_on(stops).ok()) return;
     ExampleResult result;
     result.text = text;
     result.must_fire = must_fire;
-    const auto outcome = outcome_of(rule, text);
+    const auto outcome = outcome_of(rule, text, stops);
     if (!outcome.ok()) {
+      if (outcome.error().code == ErrorCode::deadline) return;
       result.detail = outcome.error().message;
     } else {
       const auto& alerts = outcome->alerts;

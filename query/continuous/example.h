@@ -13,6 +13,7 @@
 // Pure, any thread.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,9 @@ struct ExampleResult {
   size_t alerts = 0;
   std::string detail;  // the first alert's message, or what is wrong with the example; of one that did not pass, lines that say why (example_reason.h)
 };
-// A rule's examples, each over windows of its own, as live would have it: flows in order of time, then silence.
-std::vector<ExampleResult> run_examples(const RulePtr& rule);
+// A rule's examples, each over windows of its own, as live would have it: flows in order of time, then silence. Once `stops` says so it is enough, also
+// in the midst of an example (looked at between batches of flows, and between answers); those that were not run are not in what comes back.
+std::vector<ExampleResult> run_examples(const RulePtr& rule, const std::function<bool()>& stops = {});
 
 // Flows of one example through the rule.
 Result<std::vector<Episode>> run_example(const RulePtr& rule, std::string_view text);

@@ -90,26 +90,45 @@ g::Stage stage_of(std::string_view name, decltype(g::Stage::node) node) { return
 
 }  // namespace
 
-Result<g::Stage> exception_stage(std::string_view text) {
+namespace {
+
+// What an exception's text says.
+struct Exception {
+  g::ExprPtr condition;
+  std::optional<g::ExprPtr> until;  // a moment
+};
+Result<Exception> read_exception(std::string_view text) {
+  Exception out{g::ExprPtr(g::Expr{g::NullLiteral{}, {}}), std::nullopt};
   std::string_view condition = text.substr(0, text.find(" -- "));
-  g::ExprPtr until = g::ExprPtr(g::Expr{g::NullLiteral{}, {}});
-  bool expires = false;
   if (const size_t at = condition.rfind(" until "); at != std::string_view::npos) {
-    SLUICE_ASSIGN(until, expression(trimmed(condition.substr(at + 7))));
+    SLUICE_ASSIGN(out.until, expression(trimmed(condition.substr(at + 7))));
     // A moment alone is read as one where it is compared.
-    if (!until->as<g::TimestampLiteral>()) return Error{ErrorCode::parse, "an exception holds until a time, as in 'until 2027-01-31'"};
-    expires = true;
+    if (!(*out.until)->as<g::TimestampLiteral>()) return Error{ErrorCode::parse, "an exception holds until a time, as in 'until 2027-01-31'"};
     condition = condition.substr(0, at);
   }
   condition = trimmed(condition);
   if (condition.empty()) return Error{ErrorCode::parse, "an exception is a condition, then perhaps 'until' and a time, then perhaps '--' and why"};
-  SLUICE_ASSIGN(g::ExprPtr left_out, expression(condition));
-  if (expires) {
+  SLUICE_ASSIGN(out.condition, expression(condition));
+  return out;
+}
+
+}  // namespace
+
+Result<g::Stage> exception_stage(std::string_view text) {
+  SLUICE_ASSIGN(Exception exception, read_exception(text));
+  g::ExprPtr left_out = std::move(exception.condition);
+  if (exception.until) {
     const g::ExprPtr ts(g::Expr{g::Name{{"ts"}, false, {}}, {}});
-    const g::ExprPtr before(g::Expr{g::Compare{g::CompareOp::kLess, ts, until}, {}});
+    const g::ExprPtr before(g::Expr{g::Compare{g::CompareOp::kLess, ts, *exception.until}, {}});
     left_out = g::ExprPtr(g::Expr{g::Logical{g::LogicalOp::kAnd, {left_out, before}}, {}});
   }
   return stage_of("where", g::WhereStage{g::ExprPtr(g::Expr{g::Unary{g::UnaryOp::kNot, left_out}, {}})});
+}
+
+std::optional<TimestampNs> exception_end(std::string_view text) {
+  const auto exception = read_exception(text);
+  if (!exception.ok() || !exception->until) return std::nullopt;
+  return (*exception->until)->as<g::TimestampLiteral>()->nanoseconds;
 }
 
 Result<Override> read_override(std::string_view text) {

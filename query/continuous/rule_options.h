@@ -12,6 +12,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +28,8 @@ struct Label;
 
 // `COND [until TIME] [-- WHY]` as a stage that leaves out what meets it. Errors: parse, saying what is wrong with the text.
 Result<grammar::Stage> exception_stage(std::string_view text);
+// Until when it holds, by the flows' own time; nullopt: for ever, or it is none.
+std::optional<TimestampNs> exception_end(std::string_view text);
 
 // `NAME=VALUE; NAME=VALUE where COND`.
 struct Override {

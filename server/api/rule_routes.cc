@@ -60,16 +60,20 @@ void answer_rules_apply(Call& call, server::RuleService& rules) {
   const std::string script = call.exchange->take_body();
   auto done = rules.apply(script, call.principal);
   if (const auto* error = std::get_if<query::QueryError>(&done)) return call.exchange->respond(query_error_response(*error));
+  const auto& applied = std::get<server::RuleService::Applied>(done);
   std::string body = "{\"rules\":[";
-  for (const auto& [name, result] : std::get<0>(done)) {
+  for (const auto& one : applied.all) {
     if (body.back() == '}') body += ',';
     body += "{\"name\":";
-    append_json_string(body, name);
+    append_json_string(body, one.name);
     body += ",\"result\":";
-    append_json_string(body, result);
+    append_json_string(body, one.result);
+    if (!one.doubts.empty()) body += ",\"warnings\":" + warnings_json(one.doubts);
     body += '}';
   }
-  call.exchange->respond(json_response(body + "]}"));
+  body += "],\"warnings\":";
+  body += applied.not_run > 0 ? warnings_json({server::examples_not_run(applied.not_run)}) : "[]";
+  call.exchange->respond(json_response(body + "}"));
 }
 
 void answer_rules_test(Call& call) {

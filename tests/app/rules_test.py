@@ -355,6 +355,40 @@ class Rules(unittest.TestCase):
                          [["3 flows src_ip=10.0.0.9 dst_port=23", True, False, 0, "none of 3 flows meets the filter: dst_port == 22\nflow 1: dst_port == 22 is false (dst_port = 23)"]])
 
 
+    def test_doubts_about_a_rule_are_told_when_it_is_made(self):
+        def warned(text):
+            answer = self.s.query(text).json()
+            return answer["rows"], answer["warnings"]
+
+        # The rule is made all the same: parameters and lists are there to be changed, and its examples are not.
+        rows, warnings = warned("create rule doubtful fires ('3 flows src_ip=10.0.0.9 dst_port=23', '1 flow dst_port=22') quiet ('2 flows dst_port=22') as dst_port == 22 alert by src_ip message 'seen'")
+        self.assertEqual(rows, [["doubtful", "created"]])
+        self.assertEqual(warnings, ["the rule 'doubtful' does not alert, and must, for its example '3 flows src_ip=10.0.0.9 dst_port=23': none of 3 flows meets the filter: "
+                                    "dst_port == 22; flow 1: dst_port == 22 is false (dst_port = 23)", warnings[1]])
+        self.assertTrue(warnings[1].startswith("the rule 'doubtful' alerts, and must not, for its example '2 flows dst_port=22': seen; in the window from "), warnings)
+        self.assertEqual(warned("create rule fine fires ('1 flow dst_port=22') quiet ('1 flow dst_port=23') except ('src_ip == 10.0.0.1 until 2200-01-01') as dst_port == 22"), ([["fine", "created"]], []))
+        over = "src_ip == 10.0.0.2 until 2025-03-01 -- the scanner"
+        ended = f"the rule 'fine' has an exception that ended at 2025-03-01T00:00:00Z, and leaves out no flow of later: '{over}'"
+        self.assertEqual(warned(f"alter rule fine add exception \"{over}\""), ([["fine", "exception added"]], [ended]))
+        self.assertEqual(warned(f"alter rule fine drop exception \"{over}\""), ([["fine", "exception dropped"]], []))
+        # One that hides the rule's own examples is heard of, too.
+        self.assertIn("does not alert", warned("alter rule fine add exception \"dst_port == 22\"")[1][0])
+        # And so in a file of rules.
+        text = f"create rule calm fires ('1 flow dst_port=22') as dst_port == 22; create rule fine fires ('1 flow dst_port=24') except (\"{over}\") as dst_port == 24; " \
+               "create rule wrong fires ('1 flow dst_port=22') as dst_port == 26"
+        applied = self.s.post("/v1/rules/apply", text).json()
+        self.assertEqual(applied["warnings"], [])
+        self.assertEqual([(r["name"], r["result"]) for r in applied["rules"]], [("calm", "created"), ("fine", "replaced"), ("wrong", "created")])
+        self.assertEqual([r.get("warnings") for r in applied["rules"]][:2], [None, [ended]])
+        self.assertIn("does not alert, and must, for its example '1 flow dst_port=22'", applied["rules"][2]["warnings"][0])
+        # Examples that take long hold nobody up; how many were left is said.
+        slow = "create rule slow every 10s over 1h fires (" + ", ".join(["'2 flows over 12h dst_port=22'"] * 20) + ") as from flows | where dst_port == 22 | stats n = count() by src_ip alert by src_ip"
+        rows, warnings = warned(slow)
+        self.assertEqual(rows, [["slow", "created"]])
+        self.assertRegex(warnings[-1], r"^\d+ examples? w(as|ere) not run within 2s; test rule NAME runs those of a rule, however long they take$")
+        self.assertEqual(self.s.query("test rule slow", timeout_ms=1).status, 408)
+
+
 class Access(unittest.TestCase):
     def test_only_admins_change_rules(self):
         with Sluiced() as s:

@@ -35,6 +35,27 @@ TEST(ExampleReason, NamesTheFlowThatCameNearestToTheFilter) {
   EXPECT_EQ(said("create rule r as action == reject alert by src_ip fires ('1 flow')"), "none of 1 flow meets the filter: action == reject\nflow 1: action == reject is false (action = null)");
 }
 
+TEST(Examples, AreRunUntilItIsEnough) {
+  for (const char* kind : {"", " every 1m over 1m"}) {
+    const auto rule = rule_of("create rule r" + std::string(kind) + " as dst_port == 22 | stats n = count() by src_ip" + (*kind ? "" : " window 1m") +
+                              " alert by src_ip fires ('9 flows over 1h dst_port=22', '1 flow dst_port=22') quiet ('1 flow dst_port=23')");
+    ASSERT_TRUE(rule);
+    size_t asked = 0;
+    EXPECT_EQ(run_examples(rule, [&] { return ++asked == 0; }).size(), 3u);
+    EXPECT_GT(asked, 12u);  // in the midst of the first one, too
+    // It stays so once it is said; of the example under way nothing is known.
+    for (const size_t enough : {size_t{1}, size_t{5}}) {
+      asked = 0;
+      EXPECT_TRUE(run_examples(rule, [&] { return ++asked >= enough; }).empty());
+    }
+    asked = 0;
+    const auto all = run_examples(rule);
+    const auto some = run_examples(rule, [&] { return ++asked > 70; });
+    ASSERT_LE(some.size(), 3u);
+    for (size_t i = 0; i < some.size(); ++i) EXPECT_EQ(some[i].text, all[i].text);
+  }
+}
+
 TEST(ExampleReason, NamesAnExceptionAndAnEmptyList) {
   EXPECT_EQ(said("create rule r except ('src_ip == 10.0.0.5 -- the scanner') as dst_port == 22 alert by src_ip fires ('1 flow src_ip=10.0.0.5 dst_port=22')"),
             "none of 1 flow meets the filter: not src_ip == 10.0.0.5 (0 do), dst_port == 22 (1 does)\n"

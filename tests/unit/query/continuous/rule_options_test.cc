@@ -50,6 +50,13 @@ TEST(Exceptions, LeaveFlowsOutUntilTheyExpire) {
   EXPECT_EQ(refused(many + ", \"src_port == 100\") as dst_port == 1"), "'except' takes at most 100 conditions");
 }
 
+TEST(Exceptions, SayUntilWhenTheyHold) {
+  EXPECT_EQ(exception_end("src_ip == 10.0.0.5 until 2026-11-23 -- until it is moved"), 1'795'392'000 * kSecond);
+  EXPECT_EQ(exception_end("src_ip == 10.0.0.5 until 2026-11-23T00:00:01Z"), 1'795'392'001 * kSecond);
+  for (const char* never : {"src_ip == 10.0.0.5", "src_ip == 10.0.0.5 -- until 2026-11-23", "src_ip == 10.0.0.5 until tomorrow", "", "until 2026-11-23"})
+    EXPECT_EQ(exception_end(never), std::nullopt) << never;
+}
+
 TEST(Overrides, GiveSomeKeysOtherThresholds) {
   const std::string flows = "9 flows src_ip=10.0.0.5 dst_port=22; 9 flows src_ip=10.0.0.6 dst_port=22";
   for (const char* kind : {"", " every 1m over 1m"}) {
