@@ -168,8 +168,8 @@ NodePtr Binder::unknown_name(const g::Name& name, std::string_view what) {
   else
     hint = g::did_you_mean(name.text(), views);
   if (hint.empty() && (!flows_ || closed_) && !visible_.empty() && visible_.size() <= 12) {
-    hint = "there are";
-    for (size_t i = 0; i < known.size(); ++i) hint += (i == 0 ? " " : ", ") + known[i];
+    hint = known.size() == 1 ? "the one column here is" : "the columns here are";
+    for (size_t i = 0; i < known.size(); ++i) hint += (i == 0 ? " '" : ", '") + known[i] + "'";
   }
   return fail(name.span, "unknown " + std::string(what) + " '" + name.text() + "'", std::move(hint));
 }

@@ -46,7 +46,12 @@ bool RuleCompiler::add_conditions(const BindOptions& options) {
     auto stage = severity_stage(ladder_, to_string(rule_->severity));
     if (!stage.ok()) return fail(ladder_span_, stage.error().message);
     query_.stages.push_back(std::move(*stage));
-    if (!binds(options, query_.stages, ladder_span_, "in severity_when: ")) return false;
+    if (!binds(options, query_.stages, ladder_span_, "in severity_when: ")) {
+      // What a condition may ask for is not what a flow has.
+      if (rule_->is_per_record && error_->code == ErrorCode::invalid_argument)
+        error_->hint += (error_->hint.empty() ? "" : "; ") + std::string("of single flows a rule's rows have the columns of 'alert by', those that the message names, and 'flows'");
+      return false;
+    }
   }
   for (const g::Stage& stage : exceptions) exception_texts_.insert(text_in_plan(g::print(stage)));
   query_.stages.insert(query_.stages.begin(), exceptions.begin(), exceptions.end());

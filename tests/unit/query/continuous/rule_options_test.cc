@@ -132,6 +132,20 @@ TEST(SeverityWhen, TheHighestThatHoldsWins) {
   EXPECT_EQ(refused("create rule r severity_when (\"high: hosts > 1\") as dst_port == 22 | stats n = count() by src_ip window 1m").substr(0, 38), "in severity_when: unknown column 'host");
 }
 
+TEST(SeverityWhen, SaysWhatItCouldAskFor) {
+  const auto hint = [](const std::string& text) {
+    auto rule = compiled(text);
+    const auto* error = std::get_if<QueryError>(&rule);
+    return error ? error->message + ": " + error->hint : "taken";
+  };
+  const std::string of_single = "of single flows a rule's rows have the columns of 'alert by', those that the message names, and 'flows'";
+  EXPECT_EQ(hint("create rule r severity_when (\"high: hosts > 1\") as dst_port == 22"), "in severity_when: unknown column 'hosts': the one column here is 'flows'; " + of_single);
+  EXPECT_EQ(hint("create rule r severity_when (\"high: bytes > 1GB\") as dst_port == 22 alert by src_ip"), "in severity_when: unknown column 'bytes': the columns here are 'src_ip', 'flows'; " + of_single);
+  EXPECT_EQ(hint("create rule r severity_when (\"high: bytes > 1GB\") as dst_port == 22 alert by src_ip message '{bytes}'"), "taken");
+  EXPECT_EQ(hint("create rule r severity_when (\"high: flow > 1\") as dst_port == 22"), "in severity_when: unknown column 'flow': did you mean 'flows'?; " + of_single);
+  EXPECT_EQ(hint("create rule r severity_when (\"high: hosts > 1\") as dst_port == 22 | stats n = count() by src_ip window 1m"), "in severity_when: unknown column 'hosts': the columns here are 'src_ip', 'n'");
+}
+
 TEST(Mode, SilentAlertsSaySo) {
   const auto silent = alerts("create rule r mode silent as dst_port == 22 alert by src_ip", "1 flow src_ip=10.0.0.5 dst_port=22");
   ASSERT_EQ(silent.size(), 1u);
