@@ -74,7 +74,10 @@ Result<MadeTarget> make_chat(ingest::DeclaredSettings& settings, ChatSender::Bod
 }  // namespace
 
 std::string headline(std::span<const Notice> notices) {
-  if (notices.size() == 1) return title(notices[0]) + ": " + shortened(one_line(notices[0].alert.message), 300);
+  if (notices.size() == 1) {
+    const std::string message = shortened(one_line(notices[0].alert.message), 300);
+    return title(notices[0]) + (message.empty() ? "" : ": " + message);
+  }
   const auto worst = std::max_element(notices.begin(), notices.end(), [](const Notice& a, const Notice& b) { return a.alert.severity < b.alert.severity; });
   return std::to_string(notices.size()) + " alerts, the worst " + std::string(to_string(worst->alert.severity)) + ": " + shortened(one_line(worst->alert.rule), 128);
 }
@@ -84,7 +87,8 @@ std::string slack_body(std::span<const Notice> notices) {
   ordered_json blocks = ordered_json::array();
   for (const Notice& n : notices.first(std::min(notices.size(), limits::kChatNoticesMax))) {
     blocks.push_back({{"type", "header"}, {"text", plain(shortened(title(n), 150))}});
-    blocks.push_back({{"type", "section"}, {"text", plain(shortened(one_line(n.alert.message), limits::kChatTextBytesMax) + " ")}});
+    // (Slack refuses a text that is empty.)
+    if (std::string message = shortened(one_line(n.alert.message), limits::kChatTextBytesMax); !message.empty()) blocks.push_back({{"type", "section"}, {"text", plain(std::move(message))}});
     blocks.push_back({{"type", "context"}, {"elements", ordered_json::array({plain(details(n))})}});
   }
   if (notices.size() > limits::kChatNoticesMax)

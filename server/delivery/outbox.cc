@@ -57,6 +57,31 @@ std::string tells(const Target& t) {
   return out.empty() ? "all" : out;
 }
 
+// Tells of notices that are given up: the first, then once a minute how many they are by now, and how many they were when the target takes some again. A
+// target that refuses each of ten thousand must not fill the log. (Those of an end within a minute of the last word are in the next one.)
+class GivenUp {
+ public:
+  void note(std::string_view what, const std::string& target, const Notice& notice, const Error& error) {
+    ++count_;
+    const auto now = std::chrono::steady_clock::now();
+    if (said_ && now - *said_ < std::chrono::minutes(1)) return;
+    said_ = now;
+    is_heard_ = true;
+    log::error(what, {{"target", target}, {"count", count_}, {"alert", notice.alert.id}, {"rule", notice.alert.rule}, {"reason", error.message}});
+  }
+  void well(const std::string& target) {
+    if (!is_heard_) return;
+    log::info("a target takes notices of alerts again", {{"target", target}, {"given_up", count_}});
+    is_heard_ = false;
+    count_ = 0;
+  }
+
+ private:
+  uint64_t count_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> said_;
+  bool is_heard_ = false;
+};
+
 }  // namespace
 
 struct Outbox::Waiting {
@@ -270,6 +295,7 @@ void Outbox::deliver(Post& post) {
   const Target& target = post.target;
   server::name_thread("tell " + target.name);
   ErrorVoice voice;
+  GivenUp given_up;
   std::mt19937_64 random(std::random_device{}());
   std::unique_ptr<Sender> sender;
   const std::string prefix = notices_of(target.name);
@@ -369,8 +395,7 @@ void Outbox::deliver(Post& post) {
         write.erase(Keyspace::outbox, waiting[taken].key);
         alone -= std::min<size_t>(alone, 1);
         ++gone, ++refused;
-        log::error("a notice of an alert was refused by a target and is given up",
-                           {{"target", target.name}, {"alert", notices[taken].alert.id}, {"rule", notices[taken].alert.rule}, {"reason", attempt.status.error().message}});
+        given_up.note("notices of alerts are refused by a target and given up", target.name, notices[taken], attempt.status.error());
       }
     } else if (!attempt.status.ok()) {
       for (size_t i = taken; i < notices.size(); ++i)
@@ -378,8 +403,7 @@ void Outbox::deliver(Post& post) {
           write.erase(Keyspace::outbox, waiting[i].key);
           ++gone, ++expired;
           again = 0;
-          log::error("a notice of an alert could not be delivered for so long that it is given up",
-                             {{"target", target.name}, {"alert", notices[i].alert.id}, {"rule", notices[i].alert.rule}, {"reason", attempt.status.error().message}});
+          given_up.note("notices of alerts could not be delivered for so long that they are given up", target.name, notices[i], attempt.status.error());
         }
     }
     const bool has_failed = !attempt.status.ok() && !attempt.refused;
@@ -419,7 +443,10 @@ void Outbox::deliver(Post& post) {
         ++added;
       }
     }
-    if (taken > 0) voice.well("a target takes alerts again: " + target.name);
+    if (taken > 0) {
+      voice.well("a target takes alerts again: " + target.name);
+      given_up.well(target.name);
+    }
     if (gone > 0 || added > 0) {
       settle(post, write, gone);
       post.waiting += static_cast<int64_t>(added);

@@ -53,6 +53,21 @@ TEST(Slack, ShowsEverythingFromOutsideAsPlainText) {
   EXPECT_EQ(g["blocks"][0]["text"]["text"], "[high] ssh_guessing");
 }
 
+TEST(Slack, TextsEndWithWhatTheySay) {
+  Notice n = example_notice();
+  json j = json::parse(slack_body({&n, 1}));
+  ASSERT_EQ(j["blocks"].size(), 3u);
+  EXPECT_EQ(j["blocks"][1]["text"]["text"], "10.1.0.1 tried SSH 12 times");
+  // Nothing said is no block: Slack refuses an empty text, and the message with it.
+  n.alert.message.clear();
+  j = json::parse(slack_body({&n, 1}));
+  EXPECT_EQ(j["text"], "[high] ssh_guessing");
+  ASSERT_EQ(j["blocks"].size(), 2u);
+  EXPECT_EQ(j["blocks"][1]["type"], "context");
+  // Teams has a line for each.
+  EXPECT_NE(teams_body({&n, 1}).find("[high] ssh_guessing"), std::string::npos);
+}
+
 TEST(Slack, StaysWithinItsBounds) {
   std::vector<Notice> many(100, hostile_notice());
   for (Notice& n : many) n.alert.message = std::string(4'000, '\x01'), n.alert.rule = std::string(128, 'r');

@@ -258,6 +258,32 @@ TEST_F(OutboxTest, ARefusedNoticeCostsItselfOnly) {
   EXPECT_EQ(kept(), 0u);
 }
 
+TEST_F(OutboxTest, ATargetThatRefusesIsLoggedOncePerOutage) {
+  Receiver r;
+  r.answer = [](std::span<const Notice> notices) { return notices.front().alert.id == "good" ? Attempt{} : Attempt::refused_for_good({ErrorCode::io, "answered 400"}); };
+  ::testing::internal::CaptureStderr();
+  open({target(r)});
+  outbox->start();
+  for (int i = 0; i < 50; ++i) note("bad" + std::to_string(i));
+  note("good");
+  commit();
+  const bool took = eventually([&] { return r.count() == 1 && outbox->status()[0].delivered == 1; });
+  const auto status = outbox->status()[0];
+  outbox.reset();  // what it says is said
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(took);
+  EXPECT_EQ(status.refused, 50u);
+  const auto times = [&](const std::string& words) {
+    size_t n = 0;
+    for (size_t at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(times("notices of alerts are refused by a target and given up"), 1u) << log;
+  EXPECT_EQ(times("alert=bad0 "), 1u) << log;
+  EXPECT_EQ(times("a target takes notices of alerts again"), 1u) << log;
+  EXPECT_EQ(times("given_up=50"), 1u) << log;
+}
+
 TEST_F(OutboxTest, PartOfWhatGoesAtOnceMayBeTaken) {
   Receiver r;
   bool first = true;
