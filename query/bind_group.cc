@@ -444,6 +444,10 @@ bool Binder::bind_timeseries(const g::TimeseriesStage& stage, const std::string&
   std::vector<g::NamedExpr> keys = {{g::Name{{"ts"}, false, span}, bin, span}};
   keys.insert(keys.end(), stage.keys.begin(), stage.keys.end());
   if (!bind_keys(keys, group) || !bind_aggregates(stage.aggregates, group)) return false;
+  if (stage.limit && stage.keys.empty()) {
+    fail((*stage.limit)->span, "'limit' in a timeseries says how many of the series that 'by' makes are kept, and there is no 'by'", "timeseries … every 1m by KEY limit 5; … | limit 5 keeps rows");
+    return false;
+  }
   if (stage.limit) {
     const auto n = count_of(**stage.limit, "how many series to keep");
     if (!n) return false;

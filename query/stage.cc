@@ -23,7 +23,7 @@ constexpr PlainStage kPlain[] = {
     {"rename", "rename NEW = OLD, …", "Names columns anew"},
     {"stats", "stats AGG, … [by KEY, …]", "Groups"},
     {"top", "top N KEY, … [by AGG, …] [with others]", "The groups with the greatest first aggregate"},
-    {"timeseries", "timeseries AGG, … every D [by KEY, …] [limit N] [fill 0|null|previous] [spread]", "A regular grid"},
+    {"timeseries", "timeseries AGG, … every D [by KEY, … [limit N]] [fill 0|null|previous] [spread]", "A regular grid"},
     {"sort", "sort EXPR [desc], …", "Orders rows"},
     {"limit", "limit N", "The first rows"},
     {"tail", "tail N", "The last rows"},
