@@ -1,6 +1,7 @@
 #include "query/continuous/episode.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "grammar/print.h"
 #include "query/continuous/value_text.h"
@@ -91,6 +92,8 @@ uint64_t hash(std::string_view text, uint64_t seed) {
   return h ^ (h >> 33);
 }
 
+bool has_lapsed(const Episode& e) { return e.state == EpisodeState::pending && e.ended_at != 0; }
+
 // How the windows of a rule follow one another, and its sessions.
 class Times {
  public:
@@ -107,6 +110,12 @@ class Times {
     const DurationNs most = step_ + (e.state == EpisodeState::pending ? rule_.keep : std::max(rule_.keep, rule_.suppress));
     return rule_.session ? start <= e.end + most && end >= e.start - most : start <= e.last + most && start >= e.start - most;
   }
+  // Whether what is at `start` would have gone on with it, had all been there in time: no more than what goes on with it lies between.
+  bool precedes(const Episode& e, TimestampNs start) const {
+    return start > e.last && start <= e.last + step_ + (e.fired_at == 0 ? rule_.keep : std::max(rule_.keep, rule_.suppress));
+  }
+  // (A session is found whole when a late flow adds to it, and answers wait for what is late.)
+  bool may_return() const { return !rule_.session && !rule_.is_asked; }
   // Until when the next one begins that goes on with it.
   TimestampNs goes_on(const Episode& e) const { return (rule_.session ? e.end : e.last + step_) + rule_.keep; }
   // A session that has begun in time is told of when it is over, which may be long after. (What fired goes on with it then, too.)
@@ -116,11 +125,16 @@ class Times {
   // What the watermark has passed when a window, or session, that ends at `end` is settled; and when it is known that it has not gone on.
   TimestampNs settled_at(TimestampNs end) const { return end + (rule_.is_asked ? rule_.grace : 0); }
   TimestampNs over_at(const Episode& e) const { return settled_at(rule_.session ? goes_on(e) : slide_start(goes_on(e), step_) + rule_.window()); }
+  // See EpisodeClock. (That one has lapsed is found again after a death, and nobody reads when: by event time it is the same.)
+  TimestampNs ended_at(const Episode& e, EpisodeClock clock, TimestampNs now) const {
+    if (e.state == EpisodeState::pending) return over_at(e);
+    return clock == EpisodeClock::wall ? now : std::min(now, over_at(e));
+  }
   // What is known to have matched, without a break, is as long as `for` says. (A session lasted until its last flow.)
   bool holds(const Episode& e) const { return (rule_.session ? e.end - rule_.session->gap : e.last + step_) - e.run_start >= rule_.hold; }
   // Until then what comes late, or began long ago, may still belong to it.
   TimestampNs known_until(const Episode& e) const {
-    const DurationNs late = rule_.window() + rule_.grace + std::max(rule_.keep, rule_.suppress);
+    const DurationNs late = rule_.window() + rule_.grace + (e.state == EpisodeState::pending ? rule_.keep : std::max(rule_.keep, rule_.suppress));
     return rule_.session ? e.end + 2 * rule_.session->gap + late : e.last + step_ + late;
   }
 
@@ -128,6 +142,43 @@ class Times {
   const Rule& rule_;
   const DurationNs step_;
 };
+
+// What the episode `number` has come to reach to on either side becomes part of it, unless people have been told of both. The one that they were told
+// of stays, or the first, as if all had been there in time; `number` and `before` are those of the one that stays. Gives the others; `leaves` hears of each but
+// the one that `number` was.
+template <typename Leaves>
+std::vector<Episode> joined(std::vector<Episode>& of_key, size_t& number, const Times& times, Episode& before, const Leaves& leaves) {
+  std::vector<Episode> parts;
+  for (size_t i = 0; i < of_key.size();) {
+    const Episode &e = of_key[number], &other = of_key[i];
+    const bool follows = i != number && times.precedes(e, other.start), leads = i != number && times.precedes(other, e.start);
+    if ((!follows && !leads) || (e.fired_at != 0 && other.fired_at != 0)) {
+      ++i;
+      continue;
+    }
+    const Episode &first = follows ? e : other, &second = follows ? other : e;
+    const Episode& stays = second.fired_at != 0 ? second : first;
+    Episode whole = second;  // with the values of the newest window
+    whole.id = stays.id;
+    whole.state = stays.state;
+    whole.fired_at = stays.fired_at;
+    whole.ended_at = stays.state == EpisodeState::ended ? stays.ended_at : 0;
+    whole.is_silent = stays.is_silent;
+    whole.was_closed = stays.was_closed;
+    whole.peak = std::max(stays.peak, second.peak);
+    whole.start = first.start;
+    whole.matches += first.matches;
+    if (second.run_start == second.start && second.start <= times.goes_on(first)) whole.run_start = first.run_start;
+    leaves(other);
+    // (The other lies there as it was before this window.)
+    parts.push_back(&stays == &other ? std::exchange(before, other) : other);
+    of_key[number] = std::move(whole);
+    of_key.erase(of_key.begin() + static_cast<ptrdiff_t>(i));
+    number -= i < number;
+    i = 0;  // it may reach further now
+  }
+  return parts;
+}
 
 }  // namespace
 
@@ -152,16 +203,26 @@ std::string episode_id(std::string_view rule, std::string_view key, TimestampNs 
   return out;
 }
 
-bool EpisodeBook::end(OfRule& of, Episode& e, TimestampNs at, const EpisodeSink& sink) {
-  if (e.state == EpisodeState::ended) return false;
-  --of.open;
-  if (e.state == EpisodeState::pending) {
+void EpisodeBook::OfRule::count(const Episode& e, bool is_there) {
+  if (e.state == EpisodeState::ended) return;
+  (has_lapsed(e) ? lapsed : open) += is_there ? 1 : -1;
+}
+
+bool EpisodeBook::end(OfRule& of, Episode& e, TimestampNs at, bool may_return, const EpisodeSink& sink) {
+  if (e.state == EpisodeState::ended || (may_return && has_lapsed(e))) return false;
+  of.count(e, false);
+  if (e.state == EpisodeState::pending && (!may_return || of.lapsed >= limits::kRuleEpisodesMax)) {
     sink(e, EpisodeChange::dropped);
     return true;
   }
-  e.state = EpisodeState::ended;
   e.ended_at = at;
-  sink(e, EpisodeChange::ended);
+  if (e.state == EpisodeState::firing) {
+    e.state = EpisodeState::ended;
+    sink(e, EpisodeChange::ended);
+    return false;
+  }
+  of.count(e, true);
+  sink(e, EpisodeChange::updated);
   return false;
 }
 
@@ -171,7 +232,7 @@ void EpisodeBook::restore(Episode episode) {
   // In the order in which they began, as when they were made: a window belongs to the first that it fits.
   auto& of_key = mine[episode.key];
   if (std::any_of(of_key.begin(), of_key.end(), [&](const Episode& e) { return e.id == episode.id; })) return;
-  of.open += episode.state != EpisodeState::ended;
+  of.count(episode, true);
   const auto at = std::upper_bound(of_key.begin(), of_key.end(), episode, [](const Episode& a, const Episode& b) { return a.start < b.start; });
   of_key.insert(at, std::move(episode));
 }
@@ -181,14 +242,14 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
   OfRule& mine = rules_[rule.name];
   const Times times(rule);
   const auto fired_at = [&](const Episode& e) { return clock_ == EpisodeClock::wall ? now : std::min(now, times.settled_at(e.end)); };
-  const auto ended_at = [&](const Episode& e) { return clock_ == EpisodeClock::wall ? now : std::min(now, times.over_at(e)); };
+  const auto ended_at = [&](const Episode& e) { return times.ended_at(e, clock_, now); };
   for (size_t row = 0; row < finding.rows.rows; ++row) {
     const auto window = times.window(finding, row);
     const TimestampNs w = window.first, until = window.second;
     std::string key = key_of(finding, row);
     auto& of_key = mine.by_key[key];
     if (finding.is_settled)
-      std::erase_if(of_key, [&](Episode& e) { return w > times.goes_on(e) && end(mine, e, ended_at(e), sink); });
+      std::erase_if(of_key, [&](Episode& e) { return w > times.goes_on(e) && end(mine, e, ended_at(e), times.may_return(), sink); });
     const auto show = [&](Episode& e) {
       std::vector<std::optional<std::string>> literals;
       for (const size_t column : rule.alert_keys) literals.push_back(literal_of(finding, column, row));
@@ -210,7 +271,6 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       e.rule = rule.name;
       e.is_silent = rule.is_silent;
       e.key = key;
-      ++mine.open;
       e.start = e.last = e.run_start = w;
       e.end = until;
       e.matches = 1;
@@ -221,29 +281,42 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
         e.state = EpisodeState::firing;
         e.fired_at = fired_at(e);
       }
+      mine.count(e, true);
       of_key.push_back(std::move(e));
       sink(of_key.back(), waits ? EpisodeChange::pending : EpisodeChange::started);
       continue;
     }
-    Episode& e = *at;
-    const Episode before = e;
+    Episode before = *at;
+    mine.count(*at, false);
+    Episode& known = *at;
+    // (If it still has not gone on, that is found once more.)
+    if (has_lapsed(known)) known.ended_at = 0;
     if (rule.session) {
-      if (w > e.end) {  // another one
-        if (w > e.end + rule.keep) e.run_start = w;
-        ++e.matches;
-        e.last = w;
+      if (w > known.end) {  // another one
+        if (w > known.end + rule.keep) known.run_start = w;
+        ++known.matches;
+        known.last = w;
       }
-      e.end = std::max(e.end, until);
-    } else if (w > e.last) {
-      if (w > times.goes_on(e)) e.run_start = w;
-      ++e.matches;
-      e.last = w;
-      e.end = until;
+      known.end = std::max(known.end, until);
+    } else if (w > known.last) {
+      if (w > times.goes_on(known)) known.run_start = w;
+      ++known.matches;
+      known.last = w;
+      known.end = until;
     }
-    if (w < e.start) {
-      if (!rule.session || until < e.start) ++e.matches;  // (else the session that began it has begun earlier)
-      if (e.run_start == e.start) e.run_start = w;
-      e.start = w;
+    if (w < known.start) {
+      if (!rule.session || until < known.start) ++known.matches;  // (else the session that began it has begun earlier)
+      if (known.run_start == known.start) known.run_start = w;
+      known.start = w;
+    }
+    size_t number = static_cast<size_t>(at - of_key.begin());
+    if (times.may_return())
+      for (const Episode& part : joined(of_key, number, times, before, [&](const Episode& other) { mine.count(other, false); })) sink(part, EpisodeChange::dropped);
+    Episode& e = of_key[number];
+    // Nobody has been told of it: it may as well have the id that it would have had.
+    if (times.may_return() && e.fired_at == 0 && e.start < before.start) {
+      e.id = episode_id(rule.name, key, e.start);
+      sink(before, EpisodeChange::dropped);
     }
     // The values of the newest window, and of the whole of it once that is settled.
     if (until == e.end) fill(e, finding, row);
@@ -254,15 +327,16 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
         e.fired_at = fired_at(e);
       else
         e.peak = e.severity;
-      mine.open += e.state == EpisodeState::ended;
       e.state = EpisodeState::firing;
       e.ended_at = 0;
       e.is_silent = rule.is_silent;
       e.was_closed = false;
+      mine.count(e, true);
       sink(e, is_new ? EpisodeChange::started : EpisodeChange::resumed);
-    } else if (e != before) {
-      sink(e, EpisodeChange::updated);
+      continue;
     }
+    mine.count(e, true);
+    if (e != before) sink(e, EpisodeChange::updated);
   }
 }
 
@@ -290,7 +364,8 @@ void EpisodeBook::settle(const Rule& rule, TimestampNs settled_before, Timestamp
       if (times.goes_on(e) >= settled_before) return false;
       if (e.state == EpisodeState::pending && times.may_yet_go_on(e, settled_before)) return false;
       // While late flows may still bring its windows back, it has to be known.
-      return end(at->second, e, clock_ == EpisodeClock::wall ? now : std::min(now, times.over_at(e)), sink) || times.known_until(e) < settled_before;
+      const bool is_known = times.known_until(e) >= settled_before;
+      return end(at->second, e, times.ended_at(e, clock_, now), times.may_return() && is_known, sink) || !is_known;
     });
     it = it->second.empty() ? mine.erase(it) : std::next(it);
   }
@@ -302,7 +377,7 @@ void EpisodeBook::close(const std::string& rule, TimestampNs now, const EpisodeS
   for (auto& [key, of_key] : at->second.by_key)
     for (Episode& e : of_key) {
       if (e.state == EpisodeState::firing) e.was_closed = true;
-      end(at->second, e, now, sink);
+      end(at->second, e, now, false, sink);
     }
   rules_.erase(at);
 }

@@ -8,7 +8,11 @@
 //
 // An id is made of the rule's name, the key and the window that began it: replay, restart and what is delivered twice have the
 // same one. A finding that an episode covers already changes nothing but its values. If a flow that came late turns out to have
-// begun an episode earlier, its start moves and its id stays.
+// begun an episode earlier, its start moves; its id stays once people have been told of it.
+//
+// What did not last as long as `for` has lapsed. It is known on while flows that come late may find the window that was missing: then what is on
+// either side of it is one episode, and fires if that lasted long enough, as it would have, had the flows come in time. Two that have both been told of
+// stay two.
 //
 // Of a rule over sessions a finding is a session that matches, however far it has come: it belongs to the alert whose time it overlaps, or
 // follows within keep_firing_for or suppress. Starts of two sessions of a key are more than a gap apart, so the id is made of the start
@@ -41,7 +45,7 @@ struct Episode {
   TimestampNs start = 0;   // of the first window
   TimestampNs last = 0;    // start of the last window that matched
   TimestampNs end = 0;     // end of that window
-  TimestampNs fired_at = 0, ended_at = 0;  // see EpisodeClock; 0: not yet
+  TimestampNs fired_at = 0, ended_at = 0;  // see EpisodeClock; 0: not yet. Of a pending one ended_at says that it has lapsed
   uint64_t matches = 0;    // windows in which it matched
   std::string message;
   std::string values;      // of the row, see text_list.h (extra)
@@ -82,17 +86,19 @@ class EpisodeBook {
   void close(const std::string& rule, TimestampNs now, const EpisodeSink& sink);
 
   std::vector<std::string> rules() const;                 // of which it knows alerts
-  size_t open(const std::string& rule) const;             // pending and firing
+  size_t open(const std::string& rule) const;             // pending and firing, without those that have lapsed
   uint64_t beyond_bound(const std::string& rule) const;   // matches without an alert: limits::kRuleEpisodesMax
 
  private:
   struct OfRule {
     std::map<std::string, std::vector<Episode>> by_key;
-    size_t open = 0;  // of these, pending and firing
+    size_t open = 0, lapsed = 0;  // of these, pending and firing; and pending that have lapsed
     uint64_t beyond_bound = 0;
+
+    void count(const Episode& e, bool is_there);
   };
-  // It does not go on. Whether it never was an alert, and is nothing any more.
-  static bool end(OfRule& of, Episode& e, TimestampNs at, const EpisodeSink& sink);
+  // It does not go on. Whether it never was an alert, and is nothing any more; `may_return`: unless a late window brings it back.
+  static bool end(OfRule& of, Episode& e, TimestampNs at, bool may_return, const EpisodeSink& sink);
   EpisodeClock clock_;
   std::map<std::string, OfRule> rules_;
 };

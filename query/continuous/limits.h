@@ -89,7 +89,8 @@ inline constexpr DurationNs kRuleSessionReadMin = kHour;
 // How far back first_seen looks, and how long a rule may learn. Beyond: refused.
 inline constexpr DurationNs kRuleLookbackMax = 90 * kDay;
 // Keys of one rule that are alerting or waiting to. (Those that have ended and may resume, or whose windows may come again, are known beside
-// them, as many as alerts are kept.) Beyond: counted, and no alert of their own.
+// them, as many as alerts are kept.) Beyond: counted, and no alert of their own. As many again are known that did not last as long as `for`, until no late
+// flow can complete them. Beyond: they are forgotten at once.
 inline constexpr size_t kRuleEpisodesMax = 10'000;
 // Alerts kept. Beyond: those that began first go.
 inline constexpr size_t kAlertsMax = 50'000;

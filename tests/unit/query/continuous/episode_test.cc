@@ -121,7 +121,111 @@ TEST(Episodes, ForWaits) {
   EXPECT_EQ(s.told.back(), "started src_ip=10.0.0.1");
   EXPECT_EQ(s.last.start, kStart);
   s.until(5);
-  EXPECT_EQ(s.told, (Told{"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.2", "started src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "dropped src_ip=10.0.0.2"}));
+  Told told = {"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.2", "started src_ip=10.0.0.1", "ended src_ip=10.0.0.1"};
+  EXPECT_EQ(s.told, told);
+  EXPECT_EQ(s.book.open("r"), 0u);
+  // Until no flow can come that would bring its windows back.
+  s.until(13);
+  EXPECT_EQ(s.told, told);
+  s.until(14);
+  told.push_back("dropped src_ip=10.0.0.2");
+  EXPECT_EQ(s.told, told);
+}
+
+// The alerts are those of a replay, which has all flows in time.
+void expect_replayed(const Scene& s) {
+  const Over over(s.stored, kStart + kDay);
+  const auto replayed = replay(s.rule, {}, QueryRequest(), over.context);
+  ASSERT_TRUE(replayed.ok());
+  ASSERT_EQ(replayed->alerts.size(), s.alerts.size());
+  for (const Episode& e : replayed->alerts) {
+    const auto at = s.alerts.find(e.id);
+    ASSERT_NE(at, s.alerts.end()) << e.key;
+    const Episode& live = at->second;
+    EXPECT_EQ(std::tie(e.state, e.start, e.last, e.end, e.run_start, e.matches, e.message, e.query), std::tie(live.state, live.start, live.last, live.end, live.run_start, live.matches, live.message, live.query));
+  }
+}
+
+// What was missing comes late: what is on either side of it has lasted long enough together.
+TEST(Episodes, LateFlowsCompleteWhatWaited) {
+  for (const bool is_rising : {true, false}) {
+    Scene s("for 4m", "from flows | stats n = count() by src_ip window 1m | where n " + std::string(is_rising ? "> 1" : "!= 1") + " alert by src_ip");
+    ASSERT_EQ(s.rule->is_rising, is_rising);
+    for (const int minute : {0, 1, 3, 4}) s.flows(minute, 1);
+    s.flows(2, 1, 1);
+    s.flows(0, 2), s.flows(2, 2);  // two that never come together
+    s.until(7);
+    EXPECT_TRUE(s.alerts.empty());
+    EXPECT_EQ(s.book.open("r"), 0u);
+    s.flows(2, 1, 1);
+    s.until(8);
+    ASSERT_EQ(s.alerts.size(), 1u);
+    EXPECT_EQ(s.alerts.begin()->second.state, EpisodeState::ended) << "and was over when it was found";
+    EXPECT_EQ(s.alerts.begin()->second.start, kStart);
+    EXPECT_EQ(s.alerts.begin()->second.matches, 5u);
+    s.until(40);
+    expect_replayed(s);
+  }
+}
+
+// Nobody knows the id of what waits: it becomes the one of a replay.
+TEST(Episodes, WhatWaitsHasTheIdOfItsFirstWindow) {
+  Scene s("for 3m");
+  s.flows(1, 1), s.flows(2, 1), s.flows(0, 1);
+  EXPECT_EQ(s.told, (Told{"pending src_ip=10.0.0.1", "dropped src_ip=10.0.0.1", "started src_ip=10.0.0.1"}));
+  s.until(40);
+  expect_replayed(s);
+}
+
+// It joins who had been told of, too, and what waited behind that; and goes on.
+TEST(Episodes, WhatWaitedBelongsToTheAlertBesideIt) {
+  Scene s("for 3m");
+  for (const int minute : {0, 1, 2, 4}) s.flows(minute, 1);  // told; one that waits
+  s.flows(3, 1, 1);
+  s.until(6);
+  Told told = {"pending src_ip=10.0.0.1", "started src_ip=10.0.0.1", "pending src_ip=10.0.0.1", "ended src_ip=10.0.0.1"};
+  EXPECT_EQ(s.told, told);
+  s.flows(3, 1, 1);
+  told.insert(told.end(), {"dropped src_ip=10.0.0.1", "resumed src_ip=10.0.0.1", "ended src_ip=10.0.0.1"});
+  EXPECT_EQ(s.told, told);
+  s.until(40);
+  EXPECT_EQ(s.told, told);
+  ASSERT_EQ(s.alerts.size(), 1u);
+  expect_replayed(s);
+
+  // In front of one that was told of, which keeps its id.
+  Scene t("for 3m");
+  for (const int minute : {0, 2, 3, 4}) t.flows(minute, 1);
+  t.flows(1, 1, 1);
+  t.until(6);
+  ASSERT_EQ(t.alerts.size(), 1u);
+  const std::string id = t.alerts.begin()->first;
+  t.flows(1, 1, 1);
+  t.until(40);
+  ASSERT_EQ(t.alerts.size(), 1u);
+  EXPECT_EQ(t.alerts.begin()->first, id);
+  EXPECT_EQ(t.alerts.begin()->second.start, kStart);
+  EXPECT_EQ(t.alerts.begin()->second.matches, 5u);
+  EXPECT_EQ(t.told, (Told{"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.1", "started src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "dropped src_ip=10.0.0.1"}));
+}
+
+// As many lapsed ones are known as may alert; those that are not take no room from others.
+TEST(Episodes, LapsedOnesAreBounded) {
+  Scene s("for 3m", "from flows | stats n = count() by src_ip window 1m alert by src_ip");
+  constexpr size_t kKeys = limits::kRuleEpisodesMax - 2;  // and the one of until()
+  for (const int minute : {0, 4}) {
+    FlowBatchBuilder b;
+    for (uint32_t i = 0; i < kKeys; ++i) {
+      b.begin_row();
+      b.set_time(ColumnId::flow_end, kStart + minute * kMinute);
+      b.set_ip(ColumnId::src_ip, IpAddress::v4(static_cast<uint32_t>(minute) << 20 | i));
+    }
+    s.stream.push(std::make_shared<const Batch>(b.finish()), kStart + minute * kMinute, s.finding());
+    s.until(minute + 3);
+  }
+  EXPECT_EQ(s.book.beyond_bound("r"), 0u);
+  EXPECT_EQ(std::count_if(s.told.begin(), s.told.end(), [](const std::string& t) { return t.starts_with("dropped"); }), static_cast<ptrdiff_t>(kKeys - 1));
+  EXPECT_EQ(s.book.open("r"), 1u);
 }
 
 TEST(Episodes, SingleFlows) {
