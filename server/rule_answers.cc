@@ -30,11 +30,15 @@ void RuleAnswers::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void RuleAnswers::ask(RulePtr rule, TimestampNs at) {
+void RuleAnswers::ask(RulePtr rule, TimestampNs at, TimestampNs learns_since) {
   {
     std::lock_guard lock(mutex_);
     if (stopping_ || !names_.insert(rule->name).second) return;
-    waiting_.emplace_back(std::move(rule), at);
+    Answer answer;
+    answer.rule = std::move(rule);
+    answer.at = at;
+    answer.learns_since = learns_since;
+    waiting_.push_back(std::move(answer));
   }
   wake_.notify_one();
 }
@@ -57,8 +61,7 @@ void RuleAnswers::work() {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
       if (stopping_) return;
-      answer.rule = std::move(waiting_.front().first);
-      answer.at = waiting_.front().second;
+      answer = std::move(waiting_.front());
       waiting_.pop_front();
     }
     ask_(answer);

@@ -22,6 +22,7 @@ class RuleAnswers {
   struct Answer {
     query::continuous::RulePtr rule;
     TimestampNs at = 0;
+    TimestampNs learns_since = kTimestampMax; // since when flows have been known, of which some may be kept no more
     Status status;                            // not ok: there are no rows
     std::vector<query::OutputColumn> output;
     std::vector<query::Chunk> rows;
@@ -43,7 +44,7 @@ class RuleAnswers {
   void stop();
 
   // One question of a rule at a time: until its answer has been taken, no other is.
-  void ask(query::continuous::RulePtr rule, TimestampNs at);
+  void ask(query::continuous::RulePtr rule, TimestampNs at, TimestampNs learns_since);
   bool is_asking(const std::string& rule) const;
   void taken(const std::string& rule);
 
@@ -53,7 +54,7 @@ class RuleAnswers {
   const std::function<void(Answer)> done_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::pair<query::continuous::RulePtr, TimestampNs>> waiting_;
+  std::deque<Answer> waiting_;  // no more than rule, at and learns_since
   std::set<std::string> names_;  // of those that wait, are asked, and whose answer was not taken yet
   bool stopping_ = false;
   std::thread thread_;

@@ -43,12 +43,19 @@ std::string learning(TimestampNs since, DurationNs learn) {
   return "it is learning: flows are known since " + (since == kTimestampMax ? std::string("never") : format_timestamp(since)) + ", and it alerts once that is " + format_duration(learn) + " ago";
 }
 
+// Of what first_seen looks back on no more is known than is kept, whatever else was learned.
+std::string learning(const RuleState& state) {
+  const auto& rule = *state.rule();
+  const bool looks_back = rule.first_seen && state.learns_since() < state.known_since() && state.learned_at() > state.learns_since() + rule.learn;
+  return looks_back ? learning(state.known_since(), std::min(rule.learn, rule.first_seen->lookback)) : learning(state.learns_since(), rule.learn);
+}
+
 }  // namespace
 
 RuleService::RuleService(Parts parts) : parts_(std::move(parts)), stream_(&parts_.executor) {
   const auto ask = [this](RuleAnswers::Answer& answer) {
     const store::Snapshot snapshot = parts_.store.snapshot();
-    if (!query::continuous::has_learned(*answer.rule, answer.at, snapshot)) return;
+    if (!query::continuous::has_learned(*answer.rule, answer.at, snapshot, answer.learns_since)) return;
     const query::QueryContext asked = context(snapshot);
     answer.status = query::continuous::ask_rule(*answer.rule, answer.at, asked, [&](const Finding& f) { answer.take(f); }, answer.stats);
     if (!answer.status.ok()) return;
@@ -134,6 +141,7 @@ Status RuleService::load() {
     if (at == definitions_.end() || !j.is_object()) return true;
     Definition& d = at->second;
     d.begins = {j.value("frontier", kTimestampMin), j.value("checkpoint", "")};
+    d.learns_since = j.value("learns_since", kTimestampMax);
     d.before.rows = j.value("rows", uint64_t{0});
     d.before.late_rows = j.value("late_rows", uint64_t{0});
     d.before.dropped_rows = j.value("dropped_rows", uint64_t{0});
@@ -348,7 +356,10 @@ void RuleService::read_windows(Definition& d, const store::Snapshot& snapshot) {
   query::RunState run(request, stored);
   query::Worker worker(run);
   query::ScanStats stats;
-  if (d.rule->learn > 0) state->set_known_since(query::continuous::range_of(snapshot).from);
+  if (d.rule->learn > 0) {
+    state->set_known_since(query::continuous::range_of(snapshot).from);
+    state->set_learns_since(d.learns_since);
+  }
   const uint64_t others = stream_.state_bytes(), most = limits::kRulesBytesMax;
   Status status = query::continuous::read_again(*state, run, stats, most - std::min(most, others));
   state->forget_counts();  // these flows were counted when they came
@@ -455,7 +466,9 @@ void RuleService::ask_what_is_due() {
       d.skipped_answers += static_cast<uint64_t>(skipped);
       d.begins.frontier += skipped * rule.slide();
     }
-    if (d.begins.frontier <= last) answers_->ask(d.rule, d.begins.frontier + rule.window());
+    if (d.begins.frontier > last) continue;
+    if (rule.learn > 0) d.learns_since = std::min(d.learns_since, parts_.store.stats().oldest);
+    answers_->ask(d.rule, d.begins.frontier + rule.window(), d.learns_since);
   }
 }
 
@@ -576,7 +589,7 @@ void RuleService::keep(bool is_last) {
       resume_from(d, *groups);
       add_up(sum, groups->stats());
     }
-    std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"let_go_groups", sum.let_go_groups}, {"excepted_rows", sum.excepted_rows},
+    std::string record = json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"learns_since", d.learns_since}, {"rows", sum.rows}, {"late_rows", sum.late_rows}, {"dropped_rows", sum.dropped_rows}, {"lost_groups", sum.lost_groups}, {"let_go_groups", sum.let_go_groups}, {"excepted_rows", sum.excepted_rows},
                               {"settled", sum.settled}, {"alerts", d.alerts}, {"failed_answers", d.failed_answers}, {"skipped_answers", d.skipped_answers}}.dump();
     if (record == d.kept) continue;
     d.kept = record;
@@ -612,7 +625,10 @@ void RuleService::keep(bool is_last) {
   }
 }
 
-void RuleService::resume_from(Definition& d, const RuleState& running) { d.begins = {running.frontier(), running.checkpoint()}; }
+void RuleService::resume_from(Definition& d, const RuleState& running) {
+  d.begins = {running.frontier(), running.checkpoint()};
+  if (running.rule()->learn > 0) d.learns_since = running.learns_since();
+}
 
 void RuleService::add_up(WindowStats& sum, const WindowStats& more) {
   sum.rows += more.rows;
@@ -662,8 +678,7 @@ void RuleService::publish_status() {
       if (const std::string& trouble = stream_.trouble(name); !trouble.empty()) s.note = "some flows could not go through it: " + trouble;
       if (s.note.empty() && s.windows.overflow) s.note = "an integer became too large, and values computed from it are wrong";
       if (s.note.empty() && s.windows.is_sketch) s.note = "it knows more keys than it can hold exactly: some that are new are taken for known";
-      if (s.note.empty() && d.rule->learn > 0 && s.watermark < (groups->known_since() == kTimestampMax ? kTimestampMax : groups->known_since() + d.rule->learn))
-        s.note = learning(groups->known_since(), d.rule->learn);
+      if (s.note.empty() && d.rule->learn > 0 && s.watermark < groups->learned_at()) s.note = learning(*groups);
       if (s.note.empty() && s.windows.partial_groups > 0)
         s.note = "its groups are at their bound: of " + counted(s.windows.partial_groups, "group", "groups") + " what is counted is a lower bound";
       if (s.note.empty() && s.windows.let_go_groups > 0 && s.windows.dropped_rows == 0)
@@ -675,7 +690,7 @@ void RuleService::publish_status() {
     if (d.rule && d.rule->is_asked) {
       if (d.begins.frontier != kTimestampMin) s.watermark = d.begins.frontier + d.rule->window() - d.rule->slide();
       if (d.rule->learn > 0)
-        if (const TimestampNs oldest = parts_.store.stats().oldest; s.watermark == kTimestampMin || s.watermark - d.rule->learn < oldest) s.note = learning(oldest, d.rule->learn);
+        if (const TimestampNs since = std::min(d.learns_since, parts_.store.stats().oldest); s.watermark == kTimestampMin || s.watermark - d.rule->learn < since) s.note = learning(since, d.rule->learn);
       if (!d.answer_trouble.empty())
         s.note = "its last answer failed: " + d.answer_trouble;
       else if (d.skipped_answers > 0)

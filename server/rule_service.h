@@ -142,6 +142,7 @@ class RuleService {
     query::continuous::Resume begins{kTimestampMin, {}};  // of its state, when it is made again
     std::string kept;                 // its state's record in the catalogue
     query::continuous::WindowStats before;  // counters of earlier lives
+    TimestampNs learns_since = kTimestampMax;  // of one with `learn`: the first flow that it has known of, kept no more perhaps
     uint64_t alerts = 0, kept_alerts = 0;  // that started; and as the catalogue has it
     // Of a rule that is asked: answers that failed, and that were left out after a long while without the server; and why the last failed.
     uint64_t failed_answers = 0, skipped_answers = 0;

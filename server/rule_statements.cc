@@ -297,7 +297,12 @@ std::variant<std::string, QueryError> RuleService::create_one(const ScriptedRule
   d.text = made.text;
   d.created_at = parts_.clock.now();
   d.rule = rule;
-  if (known != definitions_.end()) d.alerts = d.kept_alerts = known->second.alerts;
+  if (known != definitions_.end()) {
+    d.alerts = d.kept_alerts = known->second.alerts;
+    // What it has learned is of the network, whatever it says now.
+    if (const RuleState* running = stream_.find(d.name)) resume_from(known->second, *running);
+    d.learns_since = known->second.learns_since;
+  }
   // Its windows begin with the first that has not ended, and have the flows of it that were stored before.
   TimestampNs watermark = stream_.watermark();
   if (watermark == kTimestampMin) {
@@ -307,7 +312,7 @@ std::variant<std::string, QueryError> RuleService::create_one(const ScriptedRule
   d.begins = rule->is_asked ? query::continuous::Resume{first_asked_window(*rule, watermark), {}} : Stream::beginning(*rule, watermark);
   catalog::Write write;
   write.put(Keyspace::rules, std::string(kRuleKey) + d.name, json{{"text", d.text}, {"enabled", true}, {"created_at", d.created_at}}.dump(-1, ' ', false, json::error_handler_t::replace));
-  write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"alerts", d.alerts}}.dump());
+  write.put(Keyspace::rules, std::string(kStateKey) + d.name, json{{"frontier", d.begins.frontier}, {"checkpoint", d.begins.checkpoint}, {"learns_since", d.learns_since}, {"alerts", d.alerts}}.dump());
   if (const Status kept = parts_.store.catalog().commit(write, Sync::yes); !kept.ok()) return QueryError{kept.error().code, kept.error().message, {}, std::nullopt, {}};
   // All that is in the snapshot has gone through the other rules before this one joins them.
   const store::Snapshot snapshot = parts_.store.snapshot();

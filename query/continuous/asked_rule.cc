@@ -95,8 +95,8 @@ Result<uint64_t> count_excepted(const Rule& rule, TimestampNs at, const QueryCon
   return rows.chunks.empty() ? uint64_t{0} : static_cast<uint64_t>(rows.chunks.front().slots.front()->int_at(0));
 }
 
-bool has_learned(const Rule& rule, TimestampNs at, const store::Snapshot& snapshot) {
-  if (rule.learn == 0) return true;
+bool has_learned(const Rule& rule, TimestampNs at, const store::Snapshot& snapshot, TimestampNs known_since) {
+  if (rule.learn == 0 || at - rule.learn >= known_since) return true;
   const auto kept = retained(snapshot);
   return kept && at - rule.learn >= kept->first;
 }

@@ -22,8 +22,8 @@ Status ask_rule(const Rule& rule, TimestampNs at, const QueryContext& context, c
 // conditions which stand first. 0 where Rule::excepted_query is empty. The same errors.
 Result<uint64_t> count_excepted(const Rule& rule, TimestampNs at, const QueryContext& context);
 
-// Whether the rule may alert at that moment: flows are kept from before as long as it has to learn.
-bool has_learned(const Rule& rule, TimestampNs at, const store::Snapshot& snapshot);
+// Whether the rule may alert at that moment: flows are kept from before as long as it has to learn, or have been known since `known_since`.
+bool has_learned(const Rule& rule, TimestampNs at, const store::Snapshot& snapshot, TimestampNs known_since = kTimestampMax);
 
 // The first moment that is due behind `t`: t itself, if it is one.
 TimestampNs next_answer(const Rule& rule, TimestampNs t);

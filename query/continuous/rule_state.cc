@@ -15,6 +15,12 @@ RuleState::RuleState(RulePtr rule) : rule_(std::move(rule)) {
   if (rule_->learn == 0) known_since_ = kEarliest;
 }
 
+TimestampNs RuleState::learned_at() const {
+  const auto behind = [](TimestampNs since, DurationNs by) { return since == kTimestampMax ? kTimestampMax : std::max(since, kEarliest) + by; };
+  const TimestampNs learned = behind(learns_since(), rule_->learn);
+  return rule_->first_seen ? std::max(learned, behind(known_since_, std::min(rule_->learn, rule_->first_seen->lookback))) : learned;
+}
+
 Status RuleState::run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last) {
   if (!worker.eval.meter.stopped.ok()) return worker.eval.meter.stopped;
   if (rows.rows == 0) return {};

@@ -98,6 +98,12 @@ class RuleState {
   // earliest that is said counts.
   void set_known_since(TimestampNs since) { known_since_ = std::min(known_since_, since); }
   TimestampNs known_since() const { return known_since_; }
+  // The same as an earlier life knew, of flows that may be kept no more: the rule does not begin to learn anew. What first_seen looks back on was in
+  // those flows, and is known no more either: its look-back, where that is no longer than what there is to learn, counts from known_since.
+  void set_learns_since(TimestampNs since) { earlier_since_ = std::min(earlier_since_, since); }
+  TimestampNs learns_since() const { return std::min(known_since_, earlier_since_); }
+  // From when on it alerts; kTimestampMax: nothing is known yet.
+  TimestampNs learned_at() const;
   // Flows that were counted in an earlier life are not counted twice.
   void forget_counts() { stats_.rows = stats_.late_rows = stats_.dropped_rows = stats_.lost_groups = stats_.let_go_groups = stats_.excepted_rows = 0; }
 
@@ -111,13 +117,16 @@ class RuleState {
   virtual Status take_ready(const Chunk& ready, Worker& worker, TimestampNs horizon, Room room, const FindingSink& sink) = 0;
   // The rows through the rule's operators [from, end).
   Status run_stages(size_t from, size_t end, Chunk rows, Worker& worker, const Emit& last);
-  bool is_learned(TimestampNs begins) const { return rule_->learn == 0 || begins - rule_->learn >= known_since_; }
+  bool is_learned(TimestampNs begins) const { return rule_->learn == 0 || begins >= learned_at(); }
 
   const RulePtr rule_;
   bool is_learning_ = false;
   TimestampNs known_since_ = kTimestampMax;
   TimestampNs watermark_ = kTimestampMin;
   WindowStats stats_;
+
+ private:
+  TimestampNs earlier_since_ = kTimestampMax;
 };
 
 // `keeps_settled`: what has settled waits for late flows as long as the rule's grace; not where all flows are there already, as in a replay.

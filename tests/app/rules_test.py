@@ -435,6 +435,31 @@ class Asked(unittest.TestCase):
             self.assertIn("'exporters'", replayed["warnings"][0])
             self.assertEqual(len(replayed["warnings"]), 1)
 
+    def test_what_was_learned_is_not_learned_anew(self):
+        data = tempfile.mkdtemp(prefix="sluice-app-")
+        now = int(time.time())
+        notes = "show rules | sort name | select name, note"
+        try:
+            with Sluiced("--seal-age", "1s", data=data) as s:
+                push(s, [flow("10.8.1.1", port=4242, at=now - 3 * 86400), flow("10.8.1.1", port=4242, at=now - 120), flow("10.8.1.1", port=1, at=now)])
+                s.query("create rule asked every 10s over 1h learn 2d as from flows | where dst_port == 4242 | stats n = count() by src_ip alert by src_ip").rows()
+                s.query("create rule streamed learn 2d as dst_port == 4242 | stats n = count() by src_ip window 1h alert by src_ip").rows()
+                self.assertTrue(wait_for(lambda: len(s.query("from alerts").rows()) == 2), s.query(notes).rows())
+            # Then the flows of then go.
+            with Sluiced("--retain-age", "1d", "--seal-age", "1s", data=data) as s:
+                self.assertTrue(wait_for(lambda: s.query("since 2020-01-01 | stats n = count()").rows() == [[2]], 60))
+            for _ in range(2):
+                with Sluiced("--retain-age", "1d", "--seal-age", "1s", data=data) as s:
+                    push(s, [flow("10.8.1.2", port=4242)])
+                    self.assertTrue(wait_for(lambda: s.query("show rules | select state").rows() == [["running"], ["running"]]))
+                    self.assertEqual(s.query(notes).rows(), [["asked", None], ["streamed", None]])
+                    # Not by one that is replaced, either.
+                    s.query("create or replace rule streamed learn 2d as dst_port == 4242 | stats n = count(), b = sum(bytes) by src_ip window 1h alert by src_ip").rows()
+                    self.assertTrue(wait_for(lambda: len(s.query("from alerts | where rule == 'streamed' and key == 'src_ip=10.8.1.2'").rows()) == 1), s.query(notes).rows())
+                    self.assertEqual(s.query(notes).rows(), [["asked", None], ["streamed", None]])
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+
     def test_what_is_caught_up_on_is_not_doubled(self):
         data = tempfile.mkdtemp(prefix="sluice-caught-up-")
         self.addCleanup(shutil.rmtree, data, True)

@@ -308,6 +308,10 @@ TEST(AskedRules, LearnBeforeTheyAlert) {
   EXPECT_FALSE(has_learned(*rule, stored.first + 59 * kMinute, stored.snapshot));
   EXPECT_TRUE(has_learned(*rule, stored.first + 60 * kMinute, stored.snapshot));
   EXPECT_FALSE(has_learned(*rule, stored.first + 60 * kMinute, {})) << "nothing is known";
+  // Of flows that are kept no more it is known that they were.
+  EXPECT_FALSE(has_learned(*rule, stored.first + 40 * kMinute, stored.snapshot, stored.first - 10 * kMinute));
+  EXPECT_TRUE(has_learned(*rule, stored.first + 50 * kMinute, stored.snapshot, stored.first - 10 * kMinute));
+  EXPECT_TRUE(has_learned(*rule, stored.first + 50 * kMinute, {}, stored.first - 10 * kMinute));
   const auto replayed = replay(rule, {}, {}, stored.context);
   ASSERT_TRUE(replayed.ok());
   ASSERT_EQ(replayed->alerts.size(), 1u);

@@ -120,6 +120,41 @@ TEST(FirstSeenRule, IsSilentWhileItLearns) {
   EXPECT_EQ(found.size(), 30u);
 }
 
+// What was learned before a restart is not learned again, though the flows of then are kept no more; but who was there in them is not known.
+TEST(Learning, GoesOnWhereItWas) {
+  const auto state_of = [](const std::string& text) {
+    const auto rule = rule_of(text);
+    EXPECT_TRUE(rule);
+    return make_state(rule, {});
+  };
+  const std::string body = " as from flows | stats n = count() by src_ip window 1m alert by src_ip";
+  for (const bool is_known : {false, true}) {
+    auto state = state_of("create rule r learn 2h" + body);
+    EXPECT_EQ(state->learned_at(), kTimestampMax);
+    state->set_known_since(kStart + 100 * kMinute);
+    if (is_known) state->set_learns_since(kStart);
+    EXPECT_EQ(state->learned_at(), kStart + (is_known ? 2 * kHour : 220 * kMinute));
+    EXPECT_EQ(state->learns_since(), kStart + (is_known ? 0 : 100 * kMinute));
+    Stream stream;
+    stream.add(std::move(state));
+    std::set<TimestampNs> found;
+    for (const int minute : {119, 120, 219, 220}) {
+      const Flow flow{kStart + minute * kMinute, 1, 1};
+      stream.push(batch_of(std::span(&flow, 1)), flow.end, [&](const Finding& f) { found.insert((f.window - kStart) / kMinute); });
+    }
+    EXPECT_EQ(found, is_known ? (std::set<TimestampNs>{120, 219, 220}) : std::set<TimestampNs>{220});
+  }
+  auto longer = state_of("create rule r learn 2h as first_seen src_ip lookback 1h alert by src_ip");
+  longer->set_known_since(kStart + 100 * kMinute);
+  longer->set_learns_since(kStart);
+  EXPECT_EQ(longer->learned_at(), kStart + 160 * kMinute);
+  auto same = state_of("create rule r as first_seen src_ip lookback 1h alert by src_ip");
+  same->set_known_since(kStart + 100 * kMinute);
+  same->set_learns_since(kStart);
+  EXPECT_EQ(same->learned_at(), kStart + 160 * kMinute);
+  EXPECT_LE(state_of("create rule r" + body)->learned_at(), kEarliest);
+}
+
 TEST(FirstSeenRule, SaysWhatItCannotBe) {
   EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 1h alert by dst_ip"), "first_seen in a rule names keys of the rule's grouping, and 'src_ip' is none");
   EXPECT_EQ(refused("create rule r as first_seen src_ip lookback 91d alert by src_ip"), "a look-back is at most " + format_duration(limits::kRuleLookbackMax));
