@@ -107,6 +107,7 @@ int apply_rules(Http& http, const std::vector<std::string>& paths) {
   return send_files(http, paths, "/v1/rules/apply", [](const std::string& file, const json& answer) {
     // Beside the results, which others may read.
     const auto warn = [&](const json& object) {
+      if (!object.is_object()) return;
       for (const json& warning : object.value("warnings", json::array())) std::fprintf(stderr, "%s: warning: %s\n", file.c_str(), said(json{{"it", warning}}, "it").c_str());
     };
     for (const json& rule : answer.value("rules", json::array())) {

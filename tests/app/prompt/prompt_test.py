@@ -315,6 +315,13 @@ def main():
         asked = subprocess.run([f"{bin_folder}/sluice", "query", "src_ip in $who | stats n = count()", "--param", "who=10.0.0.5", "--param", "who=203.0.113.9", "--format", "csv"],
                                env=dict(os.environ, **env), capture_output=True, text=True)
         check("a parameter given twice is a list", asked.stdout.split() == ["n", "2"], asked.stdout + asked.stderr)
+        rules = f"{folder}/doubtful.flowql"
+        with open(rules, "w") as f:
+            f.write("create rule deaf fires ('1 flow dst_port=23') as dst_port == 22; create rule fine fires ('1 flow dst_port=22') as dst_port == 22")
+        applied = subprocess.run([f"{bin_folder}/sluice", "rules", "apply", rules], env=dict(os.environ, **env), capture_output=True, text=True)
+        check("doubts about rules are told beside what was made", applied.returncode == 0 and applied.stdout.split("\n") == ["deaf created", "fine created", ""] and
+              applied.stderr.startswith(f"{rules}: warning: the rule 'deaf' does not alert, and must, for its example '1 flow dst_port=23': ") and applied.stderr.count("\n") == 1,
+              applied.stdout + applied.stderr)
 
         terminal = Terminal(folder, f"{bin_folder}/sluice", env)
         screen = terminal.wait(r"^sluice>")
