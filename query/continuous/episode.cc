@@ -256,6 +256,7 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       // A sequence began before the minute in which it ended.
       e.query = flows_query(rule, literals, {e.start - (rule.sequence ? rule.sequence->within : 0), e.end});
     };
+    const auto id_of = [&](const Episode& e) { return episode_id(rule.name, key, rule.session ? bin_start(e.start, rule.session->gap) : e.start); };
     // The alert that this window belongs to: mostly there is one, and rarely more than two.
     // One that has it already goes before one that it would only follow.
     auto at = std::find_if(of_key.begin(), of_key.end(), [&](const Episode& e) { return times.covers(e, w, until); });
@@ -267,11 +268,11 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
         continue;
       }
       Episode e;
-      e.id = episode_id(rule.name, key, rule.session ? bin_start(w, rule.session->gap) : w);
       e.rule = rule.name;
       e.is_silent = rule.is_silent;
       e.key = key;
       e.start = e.last = e.run_start = w;
+      e.id = id_of(e);
       e.end = until;
       e.matches = 1;
       fill(e, finding, row);
@@ -314,9 +315,9 @@ void EpisodeBook::take(const Finding& finding, TimestampNs now, const EpisodeSin
       for (const Episode& part : joined(of_key, number, times, before, [&](const Episode& other) { mine.count(other, false); })) sink(part, EpisodeChange::dropped);
     Episode& e = of_key[number];
     // Nobody has been told of it: it may as well have the id that it would have had.
-    if (times.may_return() && e.fired_at == 0 && e.start < before.start) {
-      e.id = episode_id(rule.name, key, e.start);
-      sink(before, EpisodeChange::dropped);
+    if (e.fired_at == 0 && e.start < before.start) {
+      e.id = id_of(e);
+      if (e.id != before.id) sink(before, EpisodeChange::dropped);
     }
     // The values of the newest window, and of the whole of it once that is settled.
     if (until == e.end) fill(e, finding, row);

@@ -201,6 +201,23 @@ TEST(SessionAlerts, SuppressAndForMeanSessions) {
   EXPECT_EQ(w.alerts.begin()->second.matches, 2u);
 }
 
+TEST(SessionAlerts, WhatWaitsHasTheIdOfItsBeginning) {
+  Watched w("create rule r for 10m as from flows | stats n = count() by src_ip window session gap 10m | where n > 1 alert by src_ip message '{n}'");
+  w.push(plain({20 * kMinute, 21 * kMinute}));
+  w.push(plain({15 * kMinute}));
+  EXPECT_EQ(w.told, (std::vector<std::string>{"pending src_ip=10.0.0.1", "dropped src_ip=10.0.0.1"}));
+  ASSERT_EQ(w.alerts.size(), 1u);
+  w.die();
+  w.push(plain({26 * kMinute}));
+  w.push(plain({3 * kHour}, 7));
+  ASSERT_EQ(w.alerts.size(), 1u);
+  EXPECT_EQ(w.told.size(), 4u);  // started, and ended
+  const auto replayed = w.replayed();
+  ASSERT_EQ(replayed.size(), 1u);
+  EXPECT_EQ(replayed[0].id, w.alerts.begin()->first);
+  EXPECT_EQ(replayed[0].start, w.alerts.begin()->second.start);
+}
+
 TEST(Sessions, LateFlowsCountWithinGraceAndAreCountedBeyond) {
   Watched w("create rule r grace 5m as from flows | stats n = count(), a = avg(bytes) by src_ip window session gap 1m | where a > 0 alert by src_ip message '{n}'");
   w.push(plain({0, 30 * kSecond}));
