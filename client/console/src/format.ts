@@ -95,6 +95,36 @@ export function cell(value: Value, column: Column): string {
   return Object.entries(value).map(([k, v]) => `${k}=${v}`).join(" ");
 }
 
+// A rule's text where it came in one line, as rules that are made of others do: its clauses and stages in lines of their own. What is in quotes or
+// brackets stays together. Only for the eye; the text is the same but for its blanks.
+const ruleClauses = /^(severity|technique|tags|description|needs|false_positives|parameters|severity_when|fires|quiet|every|message)\b/;
+export function inLines(text: string): string {
+  if (text.trim().includes("\n")) return text;
+  let out = "", depth = 0, inQuery = false;
+  for (let i = 0; i < text.length; ++i) {
+    const c = text[i]!;
+    if (c === '"' || c === "'" || c === "`") {
+      let end = i + 1;
+      while (end < text.length && text[end] !== c) end += text[end] === "\\" && c !== "`" ? 2 : 1;
+      out += text.slice(i, end + 1);
+      i = end;
+      continue;
+    }
+    if ("([{".includes(c)) ++depth;
+    if (")]}".includes(c)) --depth;
+    const rest = depth === 0 && c === " " ? text.slice(i + 1) : "";
+    if (/^as from\b/.test(rest) || /^alert by\b/.test(rest)) {
+      inQuery = rest.startsWith("as");
+      out += "\n";
+    } else if (inQuery ? /^\|[^|]/.test(rest) : ruleClauses.test(rest)) {
+      out += "\n  ";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 // A value's exact text, for copying and for titles.
 export function exact(value: Value): string {
   if (value === null || value === undefined) return "null";

@@ -9,7 +9,7 @@ export type Chosen = string[];
 
 export const exporterColumns: Chosen = [
   "exporter_ip=address", "?name", "formats", "flows", "lost", "?lost_unit=of what", "last_seen", "clock_skew", "?bad_packets", "?bad_records", "?lost_samples", "?sample_drops", "?pending_dropped", "?unsupported_packets",
-  "bytes=received", "?restarts", "?sampling_rates=sampled 1 in", "?origin",
+  "bytes=received", "?restarts", "?sampling_rates=sampled 1 in", "?sampling_configured=set to 1 in", "?origin",
 ];
 export const sourceColumns: Chosen = ["name=format", "accepted=flows", "bytes=received", "rejected", "?skipped_data", "?failed", "?warned=warnings", "bodies=requests", "?duplicates", "?no_data", "description>160"];
 export const feedColumns: Chosen = ["name=feed", "state", "kind", "lag=behind", "rows=flows", "?errors", "?set_aside", "?rejected", "?waiting_objects", "last_error>200", "bytes=fetched", "?skipped_data", "objects", "last_object_time", "last_at=looked at"];
@@ -21,16 +21,16 @@ export const storageColumns: Chosen = ["column", "bytes=in all", "bytes_per_flow
 export const segmentColumns: Chosen = ["first=from", "last=to", "rows=flows", "bytes", "bytes_per_flow", "?damaged", "?reason>160", "id", "path>120"];
 export const targetColumns: Chosen = ["name=target", "kind", "?failures", "?refused", "?expired", "?dropped", "delivered", "waiting", "lag=behind", "last_success_at", "last_error>160", "tells", "to>120"];
 export const alertColumns: Chosen = ["severity", "message>330", "ts=began", "state", "rule", "matches=windows", "key=about"];
-export const ruleColumns: Chosen = ["name=rule>230", "severity", "state", "alerts", "open_alerts", "flows=flows met", "?late_flows", "?dropped_flows", "window", "lag=behind", "groups", "watermark", "?note>160"];
+export const ruleColumns: Chosen = ["name=rule>230", "severity", "state", "alerts", "open_alerts", "flows=flows met", "?late_flows", "?dropped_flows", "?let_go_groups", "?partial_groups", "window", "lag=behind", "groups", "watermark", "?note>160"];
 
 // Where a name with its underscores as blanks does not say it, or says it worse.
 const words: Record<string, string> = {
   accepted: "flows", admin_up: "switched on", at: "when", bad_packets: "unreadable packets", bad_records: "unreadable records", bad_sets: "unreadable sets", bodies: "requests", bytes_per_flow: "a flow",
   clamped_times: "times set right", clock_skew: "clock off by", clock_skew_max: "clock off at most", clock_skew_min: "clock off at least", counter_samples: "counter samples (no flows)", data_bytes: "values", description: "what it is",
   dictionary_bytes: "dictionaries", discards: "discarded packets told", distinct_max: "values in a segment", domains: "observation domains", dropped_flows: "not counted", duplicates: "had before", effective_sampling_rate: "in effect sampled 1 in",
-  exporter_ip: "address", exporter_port: "port", failed: "failed", first: "first", groups: "groups held", how: "how that is known", last_at: "last looked", last_error: "last error", last_object_time: "newest object", late_flows: "too late", lines: "read by lines",
+  exporter_ip: "address", exporter_port: "port", failed: "failed", first: "first", groups: "groups held", let_go_groups: "groups let go", partial_groups: "counted in part", lost_groups: "groups lost, about", how: "how that is known", last_at: "last looked", last_error: "last error", last_object_time: "newest object", late_flows: "too late", lines: "read by lines",
   lost_samples: "lost samples", lost_unit: "what is lost", names: "names told", no_data: "without data", oper_up: "up", options_records: "records of options", pending_bytes: "waits for templates", pending_decoded: "read once a template came",
-  pending_dropped: "no template came", posting_bytes: "indexes", reason: "why", reordered: "out of order", sample_drops: "dropped by its sampler", sampling_rates: "sampled 1 in", sender_ip: "sent by", set_aside: "set aside", skipped_data: "lost by the source",
+  pending_dropped: "no template came", posting_bytes: "indexes", reason: "why", reordered: "out of order", sample_drops: "dropped by its sampler", sampling_rates: "sampled 1 in", sampling_configured: "set to sample 1 in", sender_ip: "sent by", set_aside: "set aside", skipped_data: "lost by the source",
   template_changes: "templates changed", told_by: "told by", unknown_formats: "samples of other kinds", unsupported_packets: "unsupported packets", warned: "warnings", watermark: "has seen all to", ts: "began",
 };
 

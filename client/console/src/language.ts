@@ -1,21 +1,24 @@
 // How FlowQL is coloured. Colours only: what is right and wrong the server says (see editor.ts).
 import { StreamLanguage, type StreamParser } from "@codemirror/language";
 
-const stages = new Set(
+// test/unit.test.ts holds these against the grammar's own lists.
+export const stages = new Set(
   ("from where extend select drop rename stats top timeseries sort limit tail sample distinct render join lookup stitch dedup compare baseline " +
-    "absent beacons sequence first_seen reach show explain analyze create replace alter rule list test enable disable").split(" "),
+    "absent beacons sequence first_seen reach sessions show explain analyze create replace alter replay rule list table test enable disable").split(" "),
 );
-const words = new Set(
-  ("and or not in between is has contains starts_with ends_with matches by as asc desc nulls first with others every limit fill spread window slide " +
-    "last since at active on within lookback over for then min to hops expected seasonal inner left semi anti null true false flows alert").split(" "),
+export const words = new Set(
+  ("and or not in between is has contains starts_with ends_with matches by as of asc desc nulls first with others every limit fill spread window slide session gap " +
+    "last since at active on within lookback over for then min modifiers threats to hops expected seasonal prefix using inner left semi anti null true false").split(" "),
 );
+// With a bracket behind them the others name a function, as min and first do.
+const beforeBrackets = new Set("and or not in between has contains starts_with ends_with matches by on of over inner left semi anti".split(" "));
 
 interface State {
   comment: boolean;
   head: boolean; // a stage's name may come
 }
 
-const parser: StreamParser<State> = {
+export const parser: StreamParser<State> = {
   name: "flowql",
   startState: () => ({ comment: false, head: true }),
   token(stream, state) {
@@ -54,7 +57,7 @@ const parser: StreamParser<State> = {
       // `flows = count()` and `limit == 5` name something of the query's own.
       if (stream.match(/^\s*(?:[=<>]|!=)/, false)) return "variableName";
       if (head && stages.has(word)) return "keyword";
-      if (stream.match(/^\s*\(/, false)) return words.has(word) ? "operatorKeyword" : "variableName.function";
+      if (stream.match(/^\s*\(/, false)) return beforeBrackets.has(word) ? "operatorKeyword" : "variableName.function";
       return words.has(word) || stages.has(word) ? "operatorKeyword" : "variableName";
     }
     stream.next();

@@ -52,11 +52,12 @@ export function Account({ answer }: { answer: Answer }) {
     `${count(answer.rows.length)} ${answer.rows.length === 1 ? "row" : "rows"}`,
     `${milliseconds(s.elapsed_ms ?? 0)}`,
     s.rows_scanned ? `${count(s.rows_scanned)} flows scanned, ${count(s.rows_matched ?? 0)} matched` : "",
+    s.kept_rows ? `${count(s.kept_rows)} ${s.rows_scanned ? "more" : "flows"} known from before` : "",
     s.bytes_read ? `${bytes(s.bytes_read)} read` : "",
     s.segments ? `${count(s.segments - (s.segments_pruned ?? 0))} of ${count(s.segments)} segments` : "",
   ].filter(Boolean);
   return (
-    <p class="account">
+    <p class="account" title={s.kept_segments ? `Of ${count(s.kept_segments)} segments the server knew what they come to from a question before` : undefined}>
       {parts.join(" · ")}
       {range && (range.from || range.to) && <span class="covered"> · covers {range.from ? time(range.from).slice(0, 19) : "the beginning"} to {range.to ? time(range.to).slice(0, 19) : "the end"} UTC</span>}
     </p>

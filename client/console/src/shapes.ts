@@ -70,6 +70,7 @@ export interface Series {
   label: string;
   points: (number | null)[];
   total: number;
+  isRest?: boolean; // sums up what has no series of its own
 }
 export interface TimeData {
   times: number[]; // seconds since 1970, ascending
@@ -94,7 +95,7 @@ export function timeData(columns: Column[], rows: Row[], value: number, most = s
     if (index === undefined) continue;
     const label = nameOf(row, columns, keys) || columns[value]!.name;
     let series = groups.get(label);
-    if (!series) groups.set(label, (series = { label, points: Array<number | null>(times.length).fill(null), total: 0 }));
+    if (!series) groups.set(label, (series = { label, points: Array<number | null>(times.length).fill(null), total: 0, ...(isRest(row, columns, keys) ? { isRest: true } : {}) }));
     if (v === null) continue;
     series.points[index] = (series.points[index] ?? 0) + v;
     series.total += Math.abs(v);
@@ -134,10 +135,17 @@ export function barData(columns: Column[], rows: Row[], value: number): { bars: 
   return { bars, left: Math.max(0, rows.length - barsMax) };
 }
 
-// What a row is called: its keys. `others` marks the row that sums up the rest; its own keys are null then and would say nothing.
+// `others` marks the row that sums up the rest; its own keys are null then and would say nothing.
+const restMark = (columns: Column[], keys: number[]) => keys.find((k) => columns[k]!.name === "others" && columns[k]!.type === "bool");
+function isRest(row: Row, columns: Column[], keys: number[]): boolean {
+  const mark = restMark(columns, keys);
+  return mark !== undefined && row[mark] === true;
+}
+
+// What a row is called: its keys.
 function nameOf(row: Row, columns: Column[], keys: number[]): string {
-  const mark = keys.find((k) => columns[k]!.name === "others" && columns[k]!.type === "bool");
-  if (mark !== undefined && row[mark] === true) {
+  const mark = restMark(columns, keys);
+  if (isRest(row, columns, keys)) {
     const time = keys.find((k) => columns[k]!.type === "timestamp");
     return time === undefined ? "all others" : `${labelOf(row, columns, time)} · all others`;
   }

@@ -23,8 +23,8 @@ export interface TableProps {
   tone?: (value: Value, column: Column) => string | undefined;
   height?: string;
   sortable?: boolean;
-  // Never wider than its place: texts are cut, and the last columns leave where even that does not help. For tables whose rows open to all of
-  // what they say.
+  // Never wider than its place: texts are cut, and the last columns leave where even that does not help. What they say then stands in the menu of
+  // a cell, where a row does not open to all that it says.
   fit?: boolean;
   // Which columns are shown and in which order, by their places in `columns`; without it all of them. Rows stay as they are.
   order?: number[] | undefined;
@@ -267,7 +267,7 @@ export function Table({ columns: asked, rows: given, label, actions, onRow, isCh
   };
 
   return (
-    <div class={`table${total > view.left + view.width + 1 ? " more" : ""}`} style={height ? { height } : { height: `min(${headHeight + Math.max(rows.length, 1) * rowHeight + 18}px, var(--table-height))` }}>
+    <div class={`table${total > view.left + view.width + 1 ? " more" : ""}`} style={height ? { height } : { height: `min(${headHeight + Math.max(rows.length, 1) * rowHeight + (total > view.width + 1 ? 18 : 1)}px, var(--table-height))` }}>
       <div ref={scroller} class="scroll" role="grid" tabIndex={0} aria-label={label} aria-rowcount={rows.length + 1} aria-colcount={all.length}
         aria-activedescendant={rows.length ? cellId(active.row, activeColumn) : undefined} onKeyDown={onKey}
         onClick={(event) => {
@@ -295,11 +295,13 @@ export function Table({ columns: asked, rows: given, label, actions, onRow, isCh
           {body}
         </div>
       </div>
+      <div class="ring" />
       {menu && rows[menu.row] && (
         <CellMenu
           left={Math.max(4, Math.min(edges[menu.column]! - view.left, view.width - 230))}
           top={Math.min(headHeight + (menu.row + 1) * rowHeight - view.top, Math.max(headHeight, view.height - 40))}
           title={`${columns[menu.column]!.name} = ${exact(rows[menu.row]![at[menu.column]!]!)}`}
+          more={all.slice(columns.length).map((column, i) => [column.label ?? column.name, cell(rows[menu.row]![at[columns.length + i]!]!, column) || "–"])}
           actions={[
             ...(actions?.(rows[menu.row]![at[menu.column]!]!, columns[menu.column]!, rows[menu.row]!) ?? []),
             { label: "Copy the value", run: () => copyText(exact(rows[menu.row]![at[menu.column]!]!)) },
@@ -320,7 +322,8 @@ function rowJson(columns: Column[], row: Row): string {
   return JSON.stringify(Object.fromEntries(columns.map((c, i) => [c.name, typeof row[i] === "bigint" ? String(row[i]) : row[i]])));
 }
 
-function CellMenu({ left, top, title, actions, close }: { left: number; top: number; title: string; actions: CellAction[]; close(): void }) {
+// `more`: names and texts of columns that have left.
+function CellMenu({ left, top, title, more, actions, close }: { left: number; top: number; title: string; more: [string, string][]; actions: CellAction[]; close(): void }) {
   const list = useRef<HTMLDivElement>(null);
   // Before anything is painted: the next key is for the menu.
   useLayoutEffect(() => list.current?.querySelector("button")?.focus(), [title]);
@@ -339,7 +342,7 @@ function CellMenu({ left, top, title, actions, close }: { left: number; top: num
       onFocusOut={(event) => {
         if (!list.current?.contains(event.relatedTarget as Node)) close();
       }}>
-      <div class="menu-title" title={title}>{title}</div>
+      <div class="menu-title" title={title}>{title}{more.map(([name, text]) => <div key={name}>{name}: {text}</div>)}</div>
       {actions.map((action) => (
         <button key={action.label} role="menuitem" onClick={() => { close(); action.run(); }}>{action.label}</button>
       ))}

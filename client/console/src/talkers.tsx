@@ -30,7 +30,7 @@ export function Talkers({ columns, rows, value, label, addressHref }: { columns:
   const holder = useRef<HTMLElement>(null);
   const [width, setWidth] = useState(1000);
   useLayoutEffect(() => {
-    const observer = new ResizeObserver(() => setWidth(Math.max(580, Math.min(1200, holder.current!.clientWidth - 24))));
+    const observer = new ResizeObserver(() => setWidth(Math.max(300, Math.min(1200, holder.current!.clientWidth - 24))));
     observer.observe(holder.current!);
     return () => observer.disconnect();
   }, []);
@@ -44,7 +44,9 @@ export function Talkers({ columns, rows, value, label, addressHref }: { columns:
   const left = placed(data.sources, scale), right = placed(data.targets, scale);
   const height = Math.max(left.height, right.height);
   const x0 = Math.min(300, Math.round(width * 0.35)), x1 = width - x0;
-  const letters = Math.floor((x0 - 86) / 7.3);  // that a name has room for beside its amount
+  // Of a window as narrow as a telephone's names come before amounts.
+  const isNarrow = width < 580;
+  const letters = Math.floor((x0 - (isNarrow ? 8 : 86)) / 7.3);  // that a name has room for
   const is = (side: string, name: string) => `${side}:${name}`;
   const lit = (t: { source: string; target: string }) => chosen === null || chosen === is("s", t.source) || chosen === is("t", t.target);
 
@@ -65,7 +67,9 @@ export function Talkers({ columns, rows, value, label, addressHref }: { columns:
     const isLeft = side === "s";
     const text = (
       <text x={isLeft ? x0 - 8 : x1 + 8} y={p.y + p.height / 2} dominant-baseline="middle" text-anchor={isLeft ? "end" : "start"}>
-        {p.name.length > letters ? `${p.name.slice(0, letters - 1)}…` : p.name} <tspan class="amount">{cell(p.value, column)}</tspan>
+        <title>{`${p.name} ${cell(p.value, column)}`}</title>
+        {p.name.length > letters ? `${p.name.slice(0, letters - 1)}…` : p.name}
+        {!isNarrow && <tspan class="amount"> {cell(p.value, column)}</tspan>}
       </text>
     );
     return (

@@ -41,6 +41,9 @@ export default function TimeChart({ data, value, label, height = 300, theme, onR
     const colour = (name: string) => styles.getPropertyValue(name).trim();
     const utc = (seconds: number) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC");
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 }, font: `11px ${colour("--sans")}` };
+    // Eight colours, then the same again as dashes; what sums up the rest is no series among others.
+    const looks = data.series.filter((s) => !s.isRest).map((_, i) => ({ stroke: colour(`--series-${(i % 8) + 1}`), dash: i >= 8 ? [6, 4] : [] }));
+    let next = 0;
     const options: uPlot.Options = {
       width: Math.max(200, element.clientWidth),
       height,
@@ -55,13 +58,12 @@ export default function TimeChart({ data, value, label, height = 300, theme, onR
       legend: { live: true },
       series: [
         { value: (_u, v) => (v === null || v === undefined ? "–" : new Date(v * 1e3).toISOString().slice(0, 19).replace("T", " ")), label: "UTC" },
-        ...data.series.map((s, i) => ({
+        ...data.series.map((s) => ({
           label: s.label,
-          stroke: colour(`--series-${(i % 8) + 1}`),
+          ...(s.isRest ? { stroke: colour("--quiet"), dash: [2, 3] } : looks[next++]!),
           width: 1.6,
-          dash: i >= 8 ? [6, 4] : [],
           fill: data.series.length === 1 ? colour("--series-fill") : "",
-          points: { size: 5 },
+          points: { size: 5, fill: colour("--panel") },
           spanGaps: false,
           value: (_u: uPlot, v: number | null) => shown(v, value),
         })),

@@ -440,7 +440,18 @@ test("tables of the server fit at every width", async () => {
     }
     await page.goto(`${server.url}/${at("address", { ip: "10.20.12.40", from: "now-2d" })}`);
     await page.locator(".view.address canvas").waitFor();
-    assert.ok(!(await tooWide(page)).includes("the page"), `the page of an address at ${width}`);
+    await settled(page);
+    assert.deepEqual(await tooWide(page), [], `an address at ${width}`);
+    // What has no room the menu of a cell tells.
+    const peers = page.getByRole("grid", { name: "Peers" });
+    const isShown = (await peers.getByRole("columnheader", { name: "last" }).count()) === 1;
+    await peers.focus();
+    await page.keyboard.press("Enter");
+    assert.equal(/\blast: 20\d\d-/.test(await page.getByRole("menu").innerText()), !isShown, `at ${width}`);
+    await page.keyboard.press("Escape");
+    await page.goto(`${server.url}/${at("query", { q: "last 2d | top 8 src_ip, dst_ip by total = sum(bytes)", as: "talkers" })}`);
+    await page.locator(".talkers .band").first().waitFor({ state: "attached" });
+    assert.ok(await page.locator(".talkers").evaluate((e) => e.scrollWidth <= e.clientWidth), `talkers at ${width}`);
     await close();
   }
 });
@@ -457,6 +468,17 @@ test("whole flows show what they have, and all of it when asked", async () => {
   await page.waitForFunction((n) => Number(document.querySelector('[role="grid"]')!.getAttribute("aria-colcount")) === n, few + empty);
   assert.match(page.url(), /empty=1/);
   await close();
+});
+
+test("what is known from a question before is said", async () => {
+  await server.post("/v1/admin/flush", "");
+  const place = at("query", { q: "last 2d | stats total = sum(bytes), flows = count() by protocol" });
+  for (const again of [false, true]) {
+    const { page, close } = await open(place);
+    await page.locator(".account").waitFor();
+    if (again) assert.match(await page.locator(".account").innerText(), /[\d,]+ (flows|more) known from before/);
+    await close();
+  }
 });
 
 test("all of it goes by keyboard", async () => {

@@ -1,8 +1,12 @@
 // What can be known without a browser.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { bytes, cell, count, literal, milliseconds, quoted, shortCount, time } from "../src/format.ts";
+import { StringStream } from "@codemirror/language";
+import { bytes, cell, count, inLines, literal, milliseconds, quoted, shortCount, time } from "../src/format.ts";
 import { factsOf, forPeople } from "../src/known.ts";
+import { parser, stages, words } from "../src/language.ts";
 import { readPlace, writePlace } from "../src/place.ts";
 import { bytesBefore, type Column, indexOfByte, readJson, type Row } from "../src/server.ts";
 import { bestDrawing, hindrance, orderOfFlows, shapeOf, talkerData, timeData } from "../src/shapes.ts";
@@ -86,6 +90,7 @@ test("series have a point for every time, and the rest is told", () => {
   assert.equal(data.times.length, 2);
   assert.ok(data.times[0]! < data.times[1]!);
   assert.deepEqual(data.series.map((s) => [s.label, s.points]), [["all others", [9, null]], ["443", [3, 5]], ["53", [null, 1]]]);
+  assert.deepEqual(data.series.map((s) => s.isRest ?? false), [true, false, false]);
   const many: Row[] = Array.from({ length: 30 }, (_, i) => [at(0), i, 100 - i, false]);
   const cut = timeData(series, many, 2, 12);
   assert.equal(cut.series.length, 12);
@@ -106,6 +111,40 @@ test("rows sort by numbers, addresses and text, nulls last both ways", () => {
   assert.deepEqual(sortedBy(rows, ip, 0, false).flat(), ["9.0.0.1", "10.0.0.9", "10.0.0.10", "::1", null]);
   assert.deepEqual(sortedBy(rows, ip, 0, true).flat(), ["::1", "10.0.0.10", "10.0.0.9", "9.0.0.1", null]);
   assert.deepEqual(sortedBy([[2], [10n], [1]], [{ name: "n", type: "uint" }], 0, true).flat(), [10n, 2, 1]);
+});
+
+// What each word of a text is painted as.
+function painted(text: string): [string, string | null][] {
+  const stream = new StringStream(text, 2, 2), state = parser.startState!(2), out: [string, string | null][] = [];
+  while (!stream.eol()) {
+    stream.start = stream.pos;
+    const looks = parser.token(stream, state);
+    if (stream.current().trim()) out.push([stream.current(), looks]);
+  }
+  return out;
+}
+
+test("every stage and word of the grammar is painted, and names are not", () => {
+  const grammar = (file: string, list: RegExp) => [...list.exec(readFileSync(join(process.env.SLUICE_CONSOLE!, "../../grammar", file), "utf8"))![1]!.matchAll(/"([a-z_ ]+)"/g)].map((m) => m[1]!);
+  const all = grammar("words.cc", /kStages\[\] = \{(.*?)\};/s);
+  assert.ok(all.length > 20);
+  for (const stage of all) assert.deepEqual(painted(`last 1d | ${stage} x`)[3], [stage, "keyword"]);
+  for (const word of [...grammar("words.cc", /kOperators\[\] = \{(.*?)\};/s), ...grammar("complete.cc", /kStageWords\[\] = \{(.*?)\n\};/s)].flatMap((w) => w.split(" ")))
+    assert.ok(stages.has(word) || words.has(word), word);
+  assert.deepEqual(painted("sessions by src_ip gap 10m | stats least = min(bytes), first(ts) by x | sort flows desc").map(([word, looks]) => `${word}:${looks}`), [
+    "sessions:keyword", "by:operatorKeyword", "src_ip:variableName", "gap:operatorKeyword", "10m:number", "|:operator", "stats:keyword", "least:variableName", "=:operator",
+    "min:variableName.function", "(:null", "bytes:variableName", "):null", ",:null", "first:variableName.function", "(:null", "ts:variableName", "):null", "by:operatorKeyword", "x:variableName",
+    "|:operator", "sort:keyword", "flows:variableName", "desc:operatorKeyword",
+  ]);
+});
+
+test("a rule in one line is shown in several, and stays the same text", () => {
+  const rule = 'create rule r severity high description "as from | x" fires ("1 every | 2") every 1h over 1d as from flows | where a in (from b | where c) and d || e | timeseries n = count() every 5m alert by x suppress 1d message "{x} | y"';
+  const shown = inLines(rule);
+  assert.equal(shown.replace(/\s+/g, " "), rule);
+  assert.deepEqual(shown.split("\n"), ["create rule r", "  severity high", '  description "as from | x"', '  fires ("1 every | 2")', "  every 1h over 1d", "as from flows",
+    "  | where a in (from b | where c) and d || e", "  | timeseries n = count() every 5m", "alert by x suppress 1d", '  message "{x} | y"']);
+  assert.equal(inLines("create rule r\n as from flows"), "create rule r\n as from flows");
 });
 
 test("the server's own tables are told in words, and what is nothing is left out", () => {

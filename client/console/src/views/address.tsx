@@ -157,30 +157,30 @@ function Address({ ip, range, theme, onRange }: { ip: string; range: { from: str
           {line.fault ? <FaultBox fault={line.fault} /> : Chart && chart && flows > 0 ? <Chart data={chart} value={{ name: "bytes", type: "uint", unit: "bytes" }} label={`Bytes sent and received by ${ip}`} theme={theme} height={210} onRange={onRange} /> : <p class="quiet pad">{sums.value && flows === 0 ? "It was not active in this time." : "Loading …"}</p>}
         </Panel>
         <Panel title="Peers" wide aside={<a href={asQuery("from flows | where ip == $ip | top 40 src_ip, dst_ip by total = sum(bytes)") + "&as=talkers"}>who talks to whom</a>}>
-          <Answered loaded={peers} empty="No peers in this time.">{(a) => <Table {...forPeople({ columns: inBytes(a.columns), rows: a.rows }, peerColumns)} label="Peers" height={heightFor(a.rows.length, 10)} actions={(v, c) => (c.name === "peer" ? toPeer(v) : [])} />}</Answered>
+          <Answered loaded={peers} empty="No peers in this time.">{(a) => <Table {...forPeople({ columns: inBytes(a.columns), rows: a.rows }, peerColumns)} fit label="Peers" height={heightFor(a.rows.length, 10)} actions={(v, c) => (c.name === "peer" ? toPeer(v) : [])} />}</Answered>
         </Panel>
         <Panel title="Ports that it offers" aside={<span class="note">by the lower port</span>}>
-          <Answered loaded={offers} empty="It offers nothing that was asked for.">{(a) => <Table {...forPeople(a, portColumns)} label="Ports that it offers" height={heightFor(a.rows.length, 8)} />}</Answered>
+          <Answered loaded={offers} empty="It offers nothing that was asked for.">{(a) => <Table {...forPeople(a, portColumns)} fit label="Ports that it offers" height={heightFor(a.rows.length, 8)} />}</Answered>
         </Panel>
         <Panel title="Ports that it uses" aside={<span class="note">by the lower port</span>}>
-          <Answered loaded={uses} empty="It asked nobody.">{(a) => <Table {...forPeople(a, portColumns)} label="Ports that it uses" height={heightFor(a.rows.length, 8)} />}</Answered>
+          <Answered loaded={uses} empty="It asked nobody.">{(a) => <Table {...forPeople(a, portColumns)} fit label="Ports that it uses" height={heightFor(a.rows.length, 8)} />}</Answered>
         </Panel>
         <Panel title="Alerts that name it" wide>
           {alerts.fault ? <FaultBox fault={alerts.fault} /> : !alerts.value ? <p class="quiet">Loading …</p> : alerts.value.length === 0 ? <p class="quiet">None.</p> : (
             <Table label="Alerts that name it" fit sortable={false} height={heightFor(alerts.value.length, 8)}
-              columns={[{ name: "ts", type: "timestamp", label: "began", seconds: true }, { name: "severity", type: "string" }, { name: "state", type: "string" }, { name: "rule", type: "string" }, { name: "message", type: "string", least: 220 }]}
-              rows={alerts.value.map((a): Row => [a.ts, a.severity, a.state, a.rule, a.message])}
+              columns={[{ name: "severity", type: "string" }, { name: "message", type: "string", least: 220 }, { name: "ts", type: "timestamp", label: "began", seconds: true }, { name: "state", type: "string" }, { name: "rule", type: "string" }]}
+              rows={alerts.value.map((a): Row => [a.severity, a.message, a.ts, a.state, a.rule])}
               onRow={(_row, i) => { location.hash = writePlace({ view: "alerts", settings: { id: alerts.value![i]!.id } }); }} />
           )}
         </Panel>
         <Panel title="Names over time" wide>
           {called.fault ? <FaultBox fault={called.fault} /> : !called.value ? <p class="quiet">Loading …</p> : nameRows.length === 0 ? <p class="quiet">No source gave it a name in this time.</p> : (
-            <Table label="Names over time" height={heightFor(nameRows.length, 8)} rows={nameRows}
+            <Table fit label="Names over time" height={heightFor(nameRows.length, 8)} rows={nameRows}
               columns={[{ name: "kind", type: "string" }, { name: "name", type: "string" }, { name: "flows", type: "uint" }, { name: "first", type: "timestamp", label: "first seen", seconds: true }, { name: "last", type: "timestamp", label: "last seen", seconds: true }]} />
           )}
         </Panel>
         <Panel title="Who reports it" wide>
-          <Answered loaded={reporters} empty="Nobody in this time.">{(a) => <Table {...forPeople(a, ["source", "exporter_ip=exporter", "flows", "last=last flow"])} label="Who reports it" height={heightFor(a.rows.length, 6)} />}</Answered>
+          <Answered loaded={reporters} empty="Nobody in this time.">{(a) => <Table {...forPeople(a, ["source", "exporter_ip=exporter", "flows", "last=last flow"])} fit label="Who reports it" height={heightFor(a.rows.length, 6)} />}</Answered>
         </Panel>
       </div>
     </>
@@ -192,8 +192,9 @@ function inBytes(columns: Answer["columns"]): Answer["columns"] {
   return columns.map((c) => (c.name === "total" ? { ...c, unit: "bytes" } : c));
 }
 
-export function heightFor(rows: number, most: number): string {
-  return `${30 + Math.min(rows, most) * 26 + 16}px`;
+// Of a table that fits its place, or else with room for a bar to scroll by.
+export function heightFor(rows: number, most: number, bar = 0): string {
+  return `${30 + Math.min(rows, most) * 26 + (rows > most ? 14 : 1) + bar}px`;
 }
 
 export function Answered({ loaded, empty, children }: { loaded: Loaded<Answer>; empty: string; children(answer: Answer): preact.ComponentChildren }) {

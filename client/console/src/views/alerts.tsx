@@ -1,7 +1,7 @@
 // Alerts as they happen, each with the flows behind it and the rule that made it; and the rules themselves.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
-import { count, milliseconds, time } from "../format.ts";
+import { count, inLines, milliseconds, time } from "../format.ts";
 import { FaultBox, LoadFault, Panel, RowFacts, Tabs, Warnings } from "../parts.tsx";
 import { type Settings, writePlace } from "../place.ts";
 import { type Answer, type Column, getJson, query, readJson, type Row, type Value } from "../server.ts";
@@ -40,6 +40,8 @@ interface Rule {
   flows: number;
   late_flows: number;
   dropped_flows: number;
+  let_go_groups: number;
+  partial_groups: number;
   groups: number;
   lag: number;
   alerts: number;
@@ -61,7 +63,7 @@ const most = 2_000;
 function severityTone(value: Value, column: Column): string | undefined {
   if (column.name === "severity") return value === "critical" || value === "high" ? "bad" : value === "medium" ? "warn" : undefined;
   if (column.name === "state") return value === "firing" ? "bad" : value === "broken" ? "bad" : value === "reading" ? "warn" : undefined;
-  if (/^(dropped|late)_flows$|^flows_dropped$/.test(column.name)) return Number(value) > 0 ? "warn" : undefined;
+  if (/^(dropped|late)_flows$|^flows_dropped$|^(let_go|partial)_groups$/.test(column.name)) return Number(value) > 0 ? "warn" : undefined;
   if (/^(failures|refused|expired|dropped)$/.test(column.name)) return Number(value) > 0 ? "bad" : undefined;
   return undefined;
 }
@@ -145,7 +147,7 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
           <div><dt>windows</dt><dd>{time(alert.ts)} to {time(alert.end)}, {count(alert.matches)} matched</dd></div>
           <div><dt>fired</dt><dd>{time(alert.fired_at)}</dd></div>
           {keys.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value && isAddress(value) ? <a href={writePlace({ view: "address", settings: { ip: value, from: alert.ts } })}>{value}</a> : value}</dd></div>)}
-          <div><dt>values</dt><dd><code>{alert.values.join("  ")}</code></dd></div>
+          <div class="whole"><dt>values</dt><dd><code>{alert.values.join("  ")}</code></dd></div>
           {!!alert.techniques?.length && <div><dt>ATT&amp;CK</dt><dd>{alert.techniques.join(", ")}</dd></div>}
           {!!alert.tags?.length && <div><dt>tags</dt><dd>{alert.tags.join(", ")}</dd></div>}
         </dl>
@@ -162,7 +164,7 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
 
 function FlowsBehind({ answer }: { answer: Answer }) {
   const order = useMemo(() => orderOfFlows(answer.columns, answer.rows, false)?.order, [answer]);
-  return <><Warnings warnings={answer.warnings} /><Table columns={answer.columns} rows={answer.rows} order={order} label="The flows behind it" height={heightFor(answer.rows.length, 10)} /></>;
+  return <><Warnings warnings={answer.warnings} /><Table columns={answer.columns} rows={answer.rows} order={order} label="The flows behind it" height={heightFor(answer.rows.length, 10, 16)} /></>;
 }
 
 function OneRule({ rule }: { rule: Rule }) {
@@ -174,21 +176,24 @@ function OneRule({ rule }: { rule: Rule }) {
         <div><dt>state</dt><dd class={rule.state === "running" ? "" : "warn"}>{rule.state}</dd></div>
         {rule.window !== null && <div><dt>window</dt><dd>{milliseconds(rule.window)}{rule.slide !== rule.window && rule.slide !== null && `, every ${milliseconds(rule.slide)}`}{rule.early ? "; alerts as soon as its limit is crossed" : "; alerts when a window is complete"}</dd></div>}
         <div><dt>flows</dt><dd>{count(rule.flows)} met its filter{rule.late_flows > 0 && <span class="warn">, {count(rule.late_flows)} came too late</span>}{rule.dropped_flows > 0 && <span class="bad">, {count(rule.dropped_flows)} were not counted (its bound was met)</span>}</dd></div>
+        {rule.groups > 0 || rule.let_go_groups > 0 ? <div><dt>groups held</dt><dd>{count(rule.groups)}{rule.partial_groups > 0 && <span class="warn">, of {count(rule.partial_groups)} what is counted is a lower bound</span>}{rule.let_go_groups > 0 && <span class="warn">, {count(rule.let_go_groups)} let go at its bound, the least first</span>}</dd></div> : null}
         <div><dt>alerts</dt><dd>{count(rule.alerts)}, {count(rule.open_alerts)} open</dd></div>
         {rule.watermark && <div><dt>has seen all to</dt><dd>{time(rule.watermark)}</dd></div>}
       </dl>
-      <pre class="code">{rule.text}</pre>
+      <pre class="code">{inLines(rule.text)}</pre>
     </>
   );
 }
 
-const ruleFields: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
+const ruleFields: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["let_go_groups", "uint"], ["partial_groups", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
 
 function Rules({ chosen, find, set }: { chosen: string; find: string; set(settings: Settings, how?: { replace?: boolean }): void }) {
   const loaded = useLoad("rules", (signal) => getJson<{ rules: Rule[]; queue: { flows: number; lag_ms: number; catch_ups: number } }>("/v1/rules", signal), 5_000);
   const all = loaded.value?.rules ?? [];
   const sought = find.trim().toLowerCase();
-  const rules = useMemo(() => (sought ? all.filter((r) => [r.name, r.severity, r.state, r.description, ...(r.techniques ?? [])].some((t) => t?.toLowerCase().includes(sought))) : all), [loaded.value, sought]);
+  // Those that something is open of first, then those that ever alerted; a name finds the others.
+  const sorted = useMemo(() => [...all].sort((a, b) => b.open_alerts - a.open_alerts || b.alerts - a.alerts), [loaded.value]);
+  const rules = useMemo(() => (sought ? sorted.filter((r) => [r.name, r.severity, r.state, r.description, ...(r.techniques ?? [])].some((t) => t?.toLowerCase().includes(sought))) : sorted), [sorted, sought]);
   const table = useMemo(() => forPeople({ columns: ruleFields.map(([name, type]) => ({ name, type })), rows: rules.map((r) => ruleFields.map(([name]) => r[name] as Value)) }, ruleColumns), [rules]);
   const rows = table.rows;
   const rule = all.find((r) => r.name === chosen);

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-X6CRNRDJ.js";import"./chunk-7PV6SPWU.js";import"./chunk-LZ7L4SVL.js";import"./chunk-TQRZXJGT.js";import"./chunk-KGC6E3CH.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
