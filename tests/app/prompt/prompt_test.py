@@ -52,10 +52,23 @@ class Terminal:
     def key(self, name):
         self.run("send-keys", name)
 
+    def ready(self):
+        """Until the prompt waits below all that was printed: the terminal echoes a key that comes before, and takes Ctrl-R, Ctrl-U, Ctrl-W and Ctrl-D
+        for its own."""
+        return self.wait(r"sluice>\s*\Z")
+
     def clear(self):
-        """Once the prompt is there: a key that comes while an answer is printed may be echoed by the terminal and lost."""
-        self.wait(r"sluice>\s*\Z")
+        self.ready()
         self.key("C-l")
+
+    def cursor(self):
+        return tuple(int(n) for n in self.run("display-message", "-p", "#{cursor_x} #{cursor_y}").split())
+
+    def cursor_at(self, place, seconds=15):
+        end = time.monotonic() + seconds
+        while self.cursor() != place and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.cursor() == place
 
     def paste(self, text):
         """As a terminal that brackets pastes does, when the program asked for it."""
@@ -197,11 +210,15 @@ def typing(terminal):
     terminal.paste("from flows\n| where dst_port == 22\n| stats pasted = count()\n")
     screen = terminal.wait(r"-> \| stats pasted = count\(\)")
     check("a paste asks nothing by itself", re.search(r"^sluice> from flows\n +-> \| where dst_port == 22\n +-> \| stats pasted = count\(\)$", screen, re.M) is not None and "row in" not in screen, screen)
+    # Each key by itself, so that one that goes missing is seen where it does. The lines begin at column 8.
+    at = [terminal.cursor_at((8 + len("| stats pasted = count()"), 2))]
     terminal.key("Up")
+    at.append(terminal.cursor_at((8 + len("| where dst_port == 22"), 1)))
     terminal.key("Up")
+    at.append(terminal.cursor_at((8 + len("from flows"), 0)))
     terminal.type(" -- all", enter=False)
     screen = terminal.wait(r"from flows -- all")
-    check("the arrows go through the lines of a question", "sluice> from flows -- all" in screen, screen)
+    check("the arrows go through the lines of a question", all(at) and "sluice> from flows -- all" in screen, f"{at} {terminal.cursor()}\n" + screen)
     terminal.key("Enter")
     screen = terminal.wait(r"^ *pasted$.*^ +1$")
     check("Enter asks all of them", re.search(r"^ +1$", screen, re.M) is not None, screen)
@@ -349,23 +366,29 @@ def main():
 
         terminal.wait(r"in all\s+sluice>\s*\Z")
         terminal.key("Up")
-        screen = terminal.wait(r"sluice> where dst_port == 22 \| select src_ip, action\s*$")
-        check("the arrow key brings back the last question", re.search(r"sluice> where dst_port == 22 \| select", screen) is not None, screen)
+        # Below its answer: the same stands above it since it was asked.
+        again = r"in all\s+sluice> where dst_port == 22 \| select src_ip, action\s*\Z"
+        screen = terminal.wait(again)
+        check("the arrow key brings back the last question", re.search(again, screen) is not None, screen)
         terminal.key("C-c")
-        screen = terminal.wait(r"\^C\s+sluice> *$")
+        screen = terminal.wait(r"\^C\s+sluice>\s*\Z")
         check("Ctrl-C clears the line and stays", "^C" in screen, screen)
 
         terminal.type("\\set who 10.0.0.5")
+        terminal.ready()
         terminal.type("ip == $who | stats n = count()")
         screen = terminal.wait(r"^\s*3\s*$")
         check("parameters are bound", re.search(r"^\s*3\s*$", screen, re.M) is not None, screen)
 
+        terminal.ready()
         terminal.type("\\format csv")
+        terminal.ready()
         terminal.type("distinct action | sort action")
         screen = terminal.wait(r"^reject")
         check("csv on demand", re.search(r"^accept\s*\nreject", screen, re.M) is not None, screen)
+        terminal.ready()
         terminal.type("\\format table")
-
+        terminal.ready()
         terminal.type("\\d vlan")
         screen = terminal.wait(r"inner_vlan")
         check("\\d lists columns by a part of their name", "inner_vlan" in screen, screen)
@@ -406,36 +429,44 @@ def main():
         pictures(terminal)
         exporting(terminal, run, folder)
         following(terminal, run, folder)
+        terminal.ready()
 
         terminal.type("from flows | limit 2")
         screen = terminal.wait(r"^:")
         check("wide rows become records, and long answers are paged", re.search(r"^:", screen, re.M) is not None and "src_ip  " in screen, screen)
         terminal.key("q")
         terminal.wait(r"2 rows in")
+        terminal.ready()
         terminal.type("\\pager off")
+        terminal.ready()
         terminal.type("select src_ip, dst_ip, src_interface_id, flow_start, flow_end, received_at, cloud | limit 2")
         screen = terminal.wait(r"pager is off.*2 rows in")
         check("wide tables fit the terminal", "2 rows in" in screen and "…" in screen and all(len(line) <= 100 for line in screen.splitlines()), screen)
 
         terminal.clear()
         terminal.type("\\from yesteryear")
-        screen = terminal.wait(r"error.*sluice> *$")
+        screen = terminal.wait(r"error.*sluice>\s*\Z")
         check("a time that is none is refused at once", "error" in screen and "questions are about" not in screen, screen)
         terminal.type("\\from 2025-11-20")
+        terminal.ready()
         terminal.type("\\to 2025-11-21")
         terminal.wait(r"2025-11-20 to 2025-11-21")
+        terminal.ready()
         # The range is empty until both ends are moved.
         terminal.type("\\from 2026-01-01")
+        terminal.ready()
         terminal.type("\\to 2026-01-02")
         screen = terminal.wait(r"questions are about 2026-01-01 to 2026-01-02")
         check("both ends of the range can be moved", "questions are about 2026-01-01 to 2026-01-02" in screen, screen)
-        terminal.type("\\from")
-        terminal.type("\\to")
-
+        for command in ("\\from", "\\to"):
+            terminal.ready()
+            terminal.type(command)
+        terminal.ready()
         terminal.type("\\nonsense")
         screen = terminal.wait(r"unknown command")
         check("unknown commands are named", "unknown command \\nonsense" in screen, screen)
 
+        terminal.ready()
         terminal.key("C-d")
         for _ in range(50):
             if not os.path.exists(terminal.socket) or subprocess.run(["tmux", "-S", terminal.socket, "ls"], capture_output=True).returncode != 0:
@@ -452,6 +483,7 @@ def main():
             seen = terminal.wait(r"^sluice>")
             check(f"the greeting fits {width} columns", re.search(r"^Sluice at http://\S+\n\\help tells", seen, re.M) is not None, seen)
             terminal.type("\\pager off")
+            terminal.ready()
             terminal.type("\\d flow_end")
             seen = terminal.wait(r"retention use")
             check(f"the documentation of a column is whole at {width}", "…" not in seen and re.search(r"ranges, bins and\s+retention use$", seen, re.M) is not None, seen)
@@ -464,17 +496,18 @@ def main():
             terminal.type("\\help")
             seen = terminal.wait(r"Ctrl-D +leaves")
             check(f"the help fits {width} columns", re.search(r"^  .pager on.off +long answers through less, or your PAGER$", seen, re.M) is not None and re.search(r"^  Ctrl-D +leaves$", seen, re.M) is not None, seen)
+            terminal.ready()
             terminal.type("from flows | -- all")
             terminal.type("where dst_port == 22 |")
             terminal.wait(r"->\s*$")
             terminal.type("stats n = count() by action")
             terminal.wait(r"^reject +1$.*in all\s+sluice>\s*\Z")
             terminal.key("Up")
-            lines = r"sluice> from flows \| -- all\n +-> where dst_port == 22 \|\n +-> stats n = count\(\) by action\s*$"
+            lines = r"in all\s+sluice> from flows \| -- all\n +-> where dst_port == 22 \|\n +-> stats n = count\(\) by action\s*\Z"
             seen = terminal.wait(lines)
             check(f"a question of several lines comes back as it was at {width}", re.search(lines, seen) is not None, seen)
             terminal.key("C-c")
-            terminal.wait(r"\^C\s+sluice> *$")
+            terminal.wait(r"\^C\s+sluice>\s*\Z")
 
         # One-shot ways and exit codes. Three flows more have come in by then.
         result = run("query", "stats n = count()", "--format", "csv")
