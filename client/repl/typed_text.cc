@@ -14,11 +14,15 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 
 constexpr std::string_view kStages[] = {"from",     "where", "extend",     "select",  "drop",     "rename",  "stats",  "top",    "timeseries", "sort",  "limit",   "tail",    "sample",
                                         "distinct", "render", "join",      "lookup",  "stitch",   "dedup",   "compare", "baseline", "absent",   "beacons", "sequence", "first_seen", "reach",
-                                        "sessions", "trw",   "show",       "explain", "create",   "replace", "alter",  "replay", "test",       "enable", "disable"};
+                                        "sessions", "show",       "explain", "create",   "replace", "alter",  "replay", "test",       "enable", "disable"};
 constexpr std::string_view kWords[] = {"and",   "or",     "not",    "in",   "between", "is",     "has",   "contains", "starts_with", "ends_with", "matches", "by",       "as",       "asc",   "desc",  "nulls",
-                                       "first", "with",   "others", "every", "limit",  "fill",   "spread", "window",  "slide",       "last",      "since",   "at",       "active",   "on",    "within", "lookback",
+                                       "first", "with",   "others", "every", "limit",  "fill",   "spread", "window",  "slide",  "session", "gap", "last",      "since",   "at",       "active",   "on",    "within", "lookback",
                                        "over",  "for",    "then",   "to",   "of",      "using",  "hops",  "expected", "seasonal",    "inner",     "left",    "semi",     "anti",     "null",  "true",  "false",
-                                       "flows", "alerts", "rule",   "list", "table",   "analyze", "prefix", "key",     "from"};
+                                       "rule",   "list",  "table",  "analyze", "prefix", "key",    "from",    "min",    "modifiers",   "threats"};
+
+constexpr std::string_view kFrom[] = {"from"};
+// Words that name a function where a bracket follows them.
+constexpr std::string_view kFunctions[] = {"first", "last", "min"};
 
 template <size_t N>
 bool is_one_of(std::string_view word, const std::string_view (&words)[N]) {
@@ -64,6 +68,7 @@ std::vector<TypedToken> tokens_of(std::string_view text) {
   const auto at = [&](size_t k) { return k < text.size() ? text[k] : '\0'; };
   bool head = true;      // a stage's name may come
   bool operand = true;   // a value may come, so that / begins a regular expression
+  bool table = false;    // the name of what is asked may come
   for (size_t i = 0; i < text.size();) {
     const char c = text[i];
     if (is_blank(c)) {
@@ -90,8 +95,8 @@ std::vector<TypedToken> tokens_of(std::string_view text) {
       put(TypedKind::comment, end == std::string_view::npos ? text.size() : end + 2, end == std::string_view::npos);
       continue;
     }
-    const bool at_head = head, wants_operand = operand;
-    head = false;
+    const bool at_head = head, wants_operand = operand, at_table = table;
+    head = table = false;
     if (c == '"' || c == '\'' || c == '`' || (c == '/' && wants_operand)) {
       size_t end = i + 1;
       while (end < text.size() && text[end] != c && !(c == '/' && text[end] == '\n')) end += text[end] == '\\' && c != '`' ? 2 : 1;
@@ -122,6 +127,7 @@ std::vector<TypedToken> tokens_of(std::string_view text) {
     }
     if (is_digit(c) || ((is_hex(c) || c == ':') && is_address_with_colons(text, i))) {
       operand = false;
+      head = tokens.size() == 1 && tokens[0].kind == TypedKind::command;  // \watch 5s stats …
       put(TypedKind::literal, std::max(i + 1, literal_end(text, i)));
       continue;
     }
@@ -137,13 +143,14 @@ std::vector<TypedToken> tokens_of(std::string_view text) {
       TypedKind kind = TypedKind::name;
       if (at_head && !compared && is_one_of(word, kStages))
         kind = TypedKind::stage;
-      else if (!compared && is_one_of(word, kWords))
+      else if (at_table || (!compared && !(bracket && is_one_of(word, kFunctions)) && is_one_of(word, kWords)))
         kind = TypedKind::word;
       else if (bracket)
         kind = TypedKind::function;
       // `explain dst_port == 53` and `explain stats …` go on with a query of their own.
       head = kind == TypedKind::stage && (word == "explain" || word == "analyze");
       head = head || (kind == TypedKind::word && word == "analyze");
+      table = (kind == TypedKind::word || kind == TypedKind::stage) && is_one_of(word, kFrom);
       operand = kind == TypedKind::word || kind == TypedKind::stage;
       put(kind, end);
       continue;

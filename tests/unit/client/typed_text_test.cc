@@ -24,8 +24,13 @@ TEST(TypedText, TellsStagesFromColumnsOfTheirNames) {
   EXPECT_EQ(kinds_of("stats n = count(), b = sum(bytes) by top"),
             "stage:stats name:n sign:= function:count sign:( sign:) sign:, name:b sign:= function:sum sign:( name:bytes sign:) word:by name:top");
   EXPECT_EQ(kinds_of("TOP 5 src_ip BY sum(bytes)"), "stage:TOP literal:5 name:src_ip word:BY function:sum sign:( name:bytes sign:)");
+  EXPECT_EQ(kinds_of("from alerts | sort flows desc"), "stage:from word:alerts sign:| stage:sort name:flows word:desc");
+  EXPECT_EQ(kinds_of("sessions by src_ip gap 10m | stats min(bytes), a = first(ts) window session gap 5m | beacons min 20"),
+            "stage:sessions word:by name:src_ip word:gap literal:10m sign:| stage:stats function:min sign:( name:bytes sign:) sign:, name:a sign:= function:first sign:( name:ts sign:) word:window "
+            "word:session word:gap literal:5m sign:| stage:beacons word:min literal:20");
+  EXPECT_EQ(kinds_of("a in (from flows | distinct b)"), "name:a word:in sign:( word:from word:flows sign:| stage:distinct name:b sign:)");
   EXPECT_EQ(kinds_of("explain analyze top 3 app"), "stage:explain word:analyze stage:top literal:3 name:app");
-  EXPECT_EQ(kinds_of("\\watch 5s stats count()"), "command:\\watch literal:5s name:stats function:count sign:( sign:)");
+  EXPECT_EQ(kinds_of("\\watch 5s stats count()"), "command:\\watch literal:5s stage:stats function:count sign:( sign:)");
 }
 
 TEST(TypedText, ReadsLiteralsThatNeedNoQuotes) {
