@@ -180,6 +180,7 @@ std::optional<Answer> read_answer(std::string_view text, std::string& why) {
       a.segments_pruned = count_of(s, "segments_pruned");
       a.blocks = count_of(s, "blocks");
       a.blocks_pruned = count_of(s, "blocks_pruned");
+      a.kept_rows = count_of(s, "kept_rows");
     }
     return a;
   } catch (const std::exception& e) {
@@ -281,6 +282,10 @@ std::string draw_over_time(const Answer& answer, size_t width) {
   std::vector<size_t> keys, measures;
   for (size_t i = 0; i < answer.columns.size(); ++i)
     if (i != time) (is_measure(answer, i) ? measures : keys).push_back(i);
+  // Rows that sum up the rest are marked by it, and have no keys of their own.
+  const auto mark = std::find_if(keys.begin(), keys.end(), [&](size_t k) { return answer.columns[k].name == "others" && answer.columns[k].type == "bool"; });
+  const size_t others = mark == keys.end() ? answer.columns.size() : *mark;
+  if (mark != keys.end()) keys.erase(mark);
   TimeChart frame;
   std::vector<std::optional<int64_t>> times;
   std::vector<int64_t> bins;
@@ -305,7 +310,10 @@ std::string draw_over_time(const Answer& answer, size_t width) {
       const auto& row = answer.rows[r];
       if (!times[r] || row[m].null) continue;
       std::string name;
-      for (const size_t k : keys) name += (name.empty() ? "" : ", ") + (row[k].null ? std::string("-") : row[k].text);
+      if (others < row.size() && !row[others].null && row[others].text == "true")
+        name = "all others";
+      else
+        for (const size_t k : keys) name += (name.empty() ? "" : ", ") + (row[k].null ? std::string("-") : row[k].text);
       const auto [it, is_new] = place.try_emplace(name, chart.series.size());
       if (is_new) chart.series.push_back({name, {}});
       chart.series[it->second].points.push_back({*times[r], row[m].number});
@@ -365,8 +373,9 @@ std::string account(const Answer& answer) {
   std::snprintf(time, sizeof time, answer.elapsed_ms < 10 ? "%.2f ms" : "%.0f ms", answer.elapsed_ms);
   std::string out = with_thousands(answer.rows.size()) + (answer.rows.size() == 1 ? " row" : " rows") + " in " + time;
   if (answer.rows_scanned > 0 || answer.segments > 0) {
-    out += " · " + with_thousands(answer.rows_matched) + " of " + with_thousands(answer.rows_scanned) + " flows matched · " +
-           human_bytes(answer.bytes_read) + " read";
+    const bool all_known = answer.rows_scanned == 0 && answer.kept_rows > 0;
+    if (!all_known) out += " · " + with_thousands(answer.rows_matched) + " of " + with_thousands(answer.rows_scanned) + " flows matched · " + human_bytes(answer.bytes_read) + " read";
+    if (answer.kept_rows > 0) out += " · " + with_thousands(answer.kept_rows) + (all_known ? " flows known from before" : " more known from before");
     if (answer.segments_pruned > 0)
       out += " · " + with_thousands(answer.segments_pruned) + " of " + with_thousands(answer.segments) + " segments skipped";
   }

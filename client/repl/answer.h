@@ -26,6 +26,7 @@ struct Answer {
   double elapsed_ms = 0;             // at the server
   double total_ms = 0;               // with the way there and back; set by who asked
   uint64_t rows_scanned = 0, rows_matched = 0, bytes_read = 0, segments = 0, segments_pruned = 0, blocks = 0, blocks_pruned = 0;
+  uint64_t kept_rows = 0;            // not among those scanned: the server knew what they come to from a question before
 };
 
 struct ServerError {
@@ -50,10 +51,11 @@ std::optional<size_t> measure_of(const Answer& answer);
 
 // A table; with bars of its measure beside the rows where it has one and `bars` says so.
 std::string draw(const Answer& answer, const TableStyle& style, bool bars = false);
-// A chart of each measure over the answer's time, a series for each combination of what is no measure. Empty: it has no column of times or no
+// A chart of each measure over the answer's time, a series for each combination of what is no measure; rows that `others` marks are one. Empty: it has no column of times or no
 // numbers.
 std::string draw_over_time(const Answer& answer, size_t width);
-// "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped"
+// "3 rows in 1.2 ms · 12,345 of 1,000,000 flows matched · 1.2 MB read · 3 of 4 segments skipped", or what was known from before in the place of, or beside, what
+// was read.
 std::string account(const Answer& answer);
 
 // What /v1/admin/verify and /v1/admin/flush answered, for people. `damaged` becomes the number of damaged segments.

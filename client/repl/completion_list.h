@@ -17,6 +17,7 @@ struct CompletionItem {
 struct CompletionAnswer {
   size_t replace_offset = 0, replace_length = 0;  // bytes of the text asked about
   std::vector<CompletionItem> items;
+  std::string why_none;  // where that is not because nothing fits
 };
 
 // A few items are told one a line with what they are; more are names side by side, and those that limits::kCompletionLines have no room for

@@ -319,7 +319,7 @@ struct LineEditor::State {
     completion = hooks.complete(now, here);
     chosen = SIZE_MAX;
     if (completion.items.empty()) {
-      below = {"  nothing that is known fits here"};
+      below = {"  " + (completion.why_none.empty() ? "nothing that is known fits here" : completion.why_none)};
       return CC_REFRESH;
     }
     // What stands between the replaced part's start and the cursor goes; what may follow the cursor stays.

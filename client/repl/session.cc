@@ -48,7 +48,10 @@ CompletionAnswer complete_question(Http& http, std::string_view text, size_t cur
   CompletionAnswer answer;
   const std::string body = json{{"query", text}, {"cursor", cursor}}.dump(-1, ' ', false, json::error_handler_t::replace);
   const Response response = http.send({"POST", "/v1/query/complete", {"Content-Type: application/json"}, body});
-  if (!response.ok()) return answer;
+  if (!response.ok()) {
+    answer.why_none = response.failure != Response::Failure::none ? "the server does not answer: " + response.failure_text : read_error(response.body, response.status).message;
+    return answer;
+  }
   const json j = json::parse(response.body, nullptr, false);
   if (!j.is_object()) return answer;
   try {
@@ -181,7 +184,8 @@ class Repl {
     }
     const auto time = [&](const char* key) { return storage.contains(key) && storage[key].is_string() ? storage[key].get<std::string>() : std::string(); };
     const std::string oldest = time("oldest"), newest = time("newest");
-    lines.push_back("It has " + with_thousands(flows) + (flows == 1 ? " flow" : " flows") + ", from " + printable(oldest.substr(0, 16)) + " to " + printable(newest.substr(0, 16)) + " UTC. You might ask:");
+    lines.push_back("It has " + with_thousands(flows) + (flows == 1 ? " flow" : " flows") + ", from " + printable(oldest.substr(0, 16)) + " to " + printable(newest.substr(0, 16)) + " UTC.");
+    lines.emplace_back("You might ask:");
     for (const char* line : {"  top 10 src_ip by sum(bytes)", "  timeseries sum(bytes) every 1h by protocol | render timechart", "  dst_port == 22 and action == reject"}) lines.emplace_back(line);
     // Of old flows the last hour would show nothing.
     if (const auto at = time_of(newest); at && std::time(nullptr) - *at / 1000 < 3000) lines.push_back("  last 1h | stats flows = count(), sum(bytes) by dst_port | sort flows desc");
@@ -227,7 +231,7 @@ class Repl {
     const std::string name = text.substr(0, space), rest = space == std::string::npos ? "" : trimmed(text.substr(space + 1));
     const PromptCommand* known = find_prompt_command(name);
     if (known == nullptr) {
-      const std::string_view near = nearest_prompt_command(name);
+      const std::string_view near = name.size() > 1 ? nearest_prompt_command(name) : std::string_view();
       std::printf("unknown command %s; %s\n", printable(name).c_str(), near.empty() ? "\\help lists them" : ("did you mean " + std::string(near) + "?").c_str());
       return true;
     }

@@ -204,6 +204,14 @@ TEST_F(ClientTest, DrawsSeriesOverTime) {
   const std::string drawn = draw_over_time(*a, 60);
   EXPECT_NE(drawn.find("443  ████▄▄▄▄               5.0 kB  2.5 kB"), std::string::npos) << drawn;
   EXPECT_NE(drawn.find("every 1h"), std::string::npos) << drawn;
+  // What sums up the rest is called so.
+  const auto rest = read_answer(R"({"columns":[{"name":"ts","type":"timestamp"},{"name":"dst_port","type":"uint"},{"name":"n","type":"uint"},{"name":"others","type":"bool"}],"rows":[)"
+                                R"(["2025-11-20T00:00:00Z",443,5,false],["2025-11-20T00:00:00Z",null,9,true],["2025-11-20T00:00:00Z",null,1,false]],"keys":["dst_port","others"]})", why);
+  ASSERT_TRUE(rest) << why;
+  const std::string summed = draw_over_time(*rest, 60);
+  EXPECT_NE(summed.find("\nall others  "), std::string::npos) << summed;
+  EXPECT_NE(summed.find("\n443         "), std::string::npos) << summed;
+  EXPECT_NE(summed.find("\n-           "), std::string::npos) << summed;
   // One series is drawn large; a hostile name does not reach the terminal.
   const auto one = read_answer(R"({"columns":[{"name":"ts","type":"timestamp"},{"name":"app","type":"string"},{"name":"n","type":"uint"}],"rows":[["2025-11-20T00:00:00Z","\u001b[2J",7]]})", why);
   ASSERT_TRUE(one) << why;
@@ -237,6 +245,11 @@ TEST_F(ClientTest, WritesNumbersForPeople) {
   answer.rows_scanned = 60'000;
   answer.rows_matched = 13'429;
   EXPECT_EQ(account(answer), "0 rows in 1.50 ms · 13,429 of 60,000 flows matched · 0 B read");
+  answer.kept_rows = 445'073;
+  EXPECT_EQ(account(answer), "0 rows in 1.50 ms · 13,429 of 60,000 flows matched · 0 B read · 445,073 more known from before");
+  answer.rows_scanned = answer.rows_matched = 0;
+  answer.segments = 24;
+  EXPECT_EQ(account(answer), "0 rows in 1.50 ms · 445,073 flows known from before");
   EXPECT_EQ(with_thousands(0), "0");
   EXPECT_EQ(with_thousands(1234567), "1,234,567");
   EXPECT_EQ(human_bytes(999), "999 B");
