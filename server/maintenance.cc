@@ -45,6 +45,7 @@ void Maintenance::poke() {
 }
 
 void Maintenance::stop() {
+  if (stopped_) return;  // and the store may be gone by now
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -54,7 +55,7 @@ void Maintenance::stop() {
   wake_.notify_all();
   if (seal_thread_.joinable()) seal_thread_.join();
   if (merge_thread_.joinable()) merge_thread_.join();
-  if (!stopped_ && keep_books_)
+  if (keep_books_)
     if (const Status kept = keep_books_(); !kept.ok()) log::warn("the last counters of sources could not be kept", {{"reason", kept.error().message}});
   stopped_ = true;
 }

@@ -25,6 +25,7 @@ class Maintenance {
 
   // Open rows are many: look now rather than at the next round.
   void poke();
+  // The store has to live until this has returned, and no longer: what is stopped is not stopped again.
   void stop();
 
  private:
