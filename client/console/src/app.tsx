@@ -136,7 +136,7 @@ export function App({ editorSoon }: { editorSoon: ViewProps["editorSoon"] }) {
         <h2>Keys</h2>
         <dl>{keys.map(([key, what]) => <div key={key}><dt>{key.split(" ").map((k, i) => (/^(then|and)$/.test(k) ? ` ${k} ` : <kbd key={i}>{k.replace(",", "")}</kbd>))}</dt><dd>{what}</dd></div>)}</dl>
         <p class="quiet">What the page is made of: <a href="/console/licenses.txt" target="_blank" rel="noreferrer">licences</a>.</p>
-        <form method="dialog"><button class="primary">Close</button></form>
+        <form method="dialog"><button class="primary" autofocus>Close</button></form>
       </dialog>
     </>
   );

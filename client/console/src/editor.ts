@@ -36,7 +36,7 @@ const completionTypes: Record<string, string> = { column: "variable", stage: "ke
 async function complete(context: CompletionContext): Promise<CompletionResult | null> {
   const text = context.state.doc.toString();
   const before = context.state.sliceDoc(Math.max(0, context.pos - 1), context.pos);
-  if (!context.explicit && !/[\w|.@$"'/:]/.test(before) && !/\s/.test(before)) return null;
+  if (!context.explicit && !/[\w|.@$"'/:-]/.test(before) && !/\s/.test(before)) return null;
   if (!context.explicit && text.trim() === "") return null;
   const stop = new AbortController();
   context.addEventListener("abort", () => stop.abort());

@@ -151,6 +151,20 @@ test("a query is written with help, run, filtered further, and shared", async ()
   await close();
 });
 
+test("values are proposed in the quotes that they stand in", async () => {
+  const { page, close } = await open("");
+  await page.locator(".editor .cm-content").click();
+  for (const typed of ['last 2d | where src_instance_id == "', "i", "-"]) {
+    await page.keyboard.type(typed);
+    await page.locator(".editor .cm-completionLabel", { hasText: '"i-' }).first().waitFor();
+  }
+  const shown = await page.evaluate(() => performance.now());
+  await page.waitForFunction((since) => performance.now() - since > 80, shown);
+  await page.keyboard.press("Tab");
+  assert.match(await editorText(page), /src_instance_id == "i-\w+"$/);
+  await close();
+});
+
 test("errors stand where they are", async () => {
   const { page, close } = await open("", { expectErrors: /400/ });
   await type(page, 'last 1d | where src_host == "ü" and src_prt == 443');
@@ -452,6 +466,9 @@ test("tables of the server fit at every width", async () => {
     await page.goto(`${server.url}/${at("query", { q: "last 2d | top 8 src_ip, dst_ip by total = sum(bytes)", as: "talkers" })}`);
     await page.locator(".talkers .band").first().waitFor({ state: "attached" });
     assert.ok(await page.locator(".talkers").evaluate((e) => e.scrollWidth <= e.clientWidth), `talkers at ${width}`);
+    await page.getByLabel("Time range").selectOption("custom");
+    const box = (await page.locator(".custom").boundingBox())!;
+    assert.ok(box.x >= 0 && box.x + box.width <= width, `a time of one's own at ${width}: ${JSON.stringify(box)}`);
     await close();
   }
 });
