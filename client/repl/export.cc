@@ -172,6 +172,7 @@ int export_query(Http& http, const std::string& text, const QueryOptions& option
   }
   if (response.failure == Response::Failure::cancelled || !target.error().empty()) {
     Http::clear_interrupt();
+    write_over_echo(stderr);
     std::fprintf(stderr, "cancelled; nothing was kept\n");
     return 1;
   }

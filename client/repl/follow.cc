@@ -52,7 +52,15 @@ std::string utc_day() {
 }  // namespace
 
 EndlessTable::EndlessTable(const std::vector<AnswerColumn>& columns, size_t width, bool colour) : columns_(columns), width_(width), colour_(colour) {
-  for (const AnswerColumn& c : columns_) widths_.push_back(std::max(display_width(c.name), usual_width(c)));
+  size_t used = 0;
+  for (const AnswerColumn& c : columns_) {
+    const size_t wanted = std::max(display_width(c.name), usual_width(c));
+    used += wanted + (widths_.empty() ? 0 : 2);
+    if (width_ > 0 && used > width_ && !widths_.empty()) break;
+    widths_.push_back(wanted);
+  }
+  left_out_ = columns_.size() - widths_.size();
+  columns_.resize(widths_.size());
 }
 
 std::string EndlessTable::fit(std::string line) const {
@@ -109,7 +117,9 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
         if (!table) {
           columns = now;
           table.emplace(columns, terminal.width, terminal.colour);
-          note(terminal, "flows as they come in, times of today in UTC to the second; Ctrl-C ends it");
+          std::string what = "flows as they come in, times of today in UTC to the second; Ctrl-C ends it";
+          if (const size_t n = table->left_out(); n > 0) what += " (" + std::to_string(n) + (n == 1 ? " more column has" : " more columns have") + " no room here; `select` chooses)";
+          note(terminal, what);
           std::printf("%s\n", for_locale(table->head()).c_str());
         }
       } else if (event.name == "rows" && table) {
@@ -168,6 +178,7 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
     if (Http::interrupted()) break;
   }
   Http::clear_interrupt();
+  write_over_echo(stdout);
   note(terminal, with_thousands(flows) + (flows == 1 ? " flow" : " flows") + " seen");
   return 0;
 }

@@ -12,7 +12,7 @@
 
 namespace sluice::client {
 
-// Lines of a table that has no end: a column is as wide as its widest value so far.
+// Lines of a table that has no end: a column is as wide as its widest value so far. Columns that have no room from the first on are left out.
 class EndlessTable {
  public:
   // `width` 0: as wide as it needs.
@@ -20,12 +20,15 @@ class EndlessTable {
   std::string head() const;
   // Times of `today` ("2026-11-20", UTC) as their clock, to the second; others as they are.
   std::string line(const std::vector<Cell>& row, std::string_view today);
+  // How many columns have no room.
+  size_t left_out() const { return left_out_; }
 
  private:
   std::string fit(std::string line) const;
 
   std::vector<AnswerColumn> columns_;
   std::vector<size_t> widths_;
+  size_t left_out_ = 0;
   const size_t width_;
   const bool colour_;
 };

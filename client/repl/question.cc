@@ -48,6 +48,7 @@ bool answered(const Http& http, const Response& response, std::string_view text,
     case Response::Failure::none: break;
     case Response::Failure::cancelled:
       Http::clear_interrupt();
+      write_over_echo(stderr);
       std::fprintf(stderr, "cancelled\n");
       code = 1;
       return false;

@@ -49,6 +49,11 @@ Terminal::Terminal() : is_terminal(isatty(STDOUT_FILENO) != 0) {
   colour = moves && (no_colour == nullptr || *no_colour == 0);
 }
 
+void write_over_echo(std::FILE* out) {
+  const char* term = std::getenv("TERM");
+  if (isatty(fileno(out)) != 0 && term != nullptr && *term != 0 && std::strcmp(term, "dumb") != 0) std::fputs("\r\x1b[K", out);
+}
+
 std::string TerminalText::take(std::string_view piece) {
   rest_ += piece;
   const size_t keep = unfinished(rest_);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,9 @@ struct Terminal {
   // The cursor can be moved (not TERM=dumb), so that a picture may be drawn over another.
   bool moves = false;
 };
+
+// Where a terminal has just echoed "^C": what comes next on `out` stands in its place.
+void write_over_echo(std::FILE* out);
 
 // Text of others on its way to a terminal, piece by piece: line ends and TABs stay, other control characters, invalid UTF-8 and overrides of
 // direction become escapes as in printable(), however the pieces cut them.

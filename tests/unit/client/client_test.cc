@@ -267,6 +267,13 @@ TEST_F(ClientTest, ALineOfATailSpendsItsRoomOnWhoSpokeWithWhom) {
   EXPECT_EQ(table.line({{"2026-11-19T23:59:59Z"}, {"10.0.0.5"}, {"udp"}}, "2026-11-20"), "2026-11-19T23:59:59Z  10.0.0.5            udp");
   EXPECT_EQ(table.line({{"2026-11-20T08:14:02Z"}, {"10.0.0.5"}, {"udp"}}, "2026-11-20"), "08:14:02              10.0.0.5            udp");
   EXPECT_EQ(table.line({{"", true}, {"", true}, {"", true}}, "2026-11-20"), "-                     -                     -");
+  EXPECT_EQ(table.left_out(), 0u);
+  // A column has its room, or is left out; the first is always there.
+  EndlessTable narrow({{"flow_end", "timestamp", ""}, {"src_ip", "ip", ""}, {"protocol", "uint", ""}}, 30, false);
+  EXPECT_EQ(narrow.head(), "flow_end  src_ip");
+  EXPECT_EQ(narrow.line({{"2026-11-20T08:14:01.512Z"}, {"10.0.0.5"}, {"tcp"}}, "2026-11-20"), "08:14:01  10.0.0.5");
+  EXPECT_EQ(narrow.left_out(), 1u);
+  EXPECT_EQ(EndlessTable({{"flow_end", "timestamp", ""}, {"src_ip", "ip", ""}}, 5, false).head(), "flow…");
 }
 
 TEST_F(ClientTest, ProtocolsHaveTheirNames) {
