@@ -74,3 +74,14 @@ func Alerts(a *sluice.Answer, markup bool) (*data.Frame, error) {
 	frame.Meta = &data.FrameMeta{PreferredVisualization: data.VisTypeTable, Type: data.FrameTypeTable}
 	return frame, nil
 }
+
+// LinkFlows makes the query of an alert a way to the flows behind it: Explore asks this data source for them. The text is a value in the link, which
+// Grafana puts in as it is; its own time range is what counts.
+func LinkFlows(frame *data.Frame, uid, name string) {
+	field, _ := frame.FieldByName("query")
+	if field == nil {
+		return
+	}
+	query := map[string]any{"refId": "A", "queryType": "logs", "mode": "code", "ownRange": true, "expr": "${__value.raw}"}
+	field.SetConfig(&data.FieldConfig{Links: []data.DataLink{{Title: "Show the flows in Explore", Internal: &data.InternalDataLink{Query: query, DatasourceUID: uid, DatasourceName: name}}}})
+}

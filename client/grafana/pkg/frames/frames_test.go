@@ -63,6 +63,12 @@ func TestAlerts(t *testing.T) {
 	if cell(t, plain, "color", 1) != "gray" || cell(t, plain, "title", 1) != "" || plain.Fields[1].NilAt(1) || !plain.Fields[1].NilAt(0) {
 		t.Errorf("an alert of which little is said: %v", plain)
 	}
+	LinkFlows(plain, "uid-1", "Sluice")
+	query, _ := plain.FieldByName("query")
+	link := query.Config.Links[0].Internal
+	if asked := link.Query.(map[string]any); link.DatasourceUID != "uid-1" || asked["expr"] != "${__value.raw}" || asked["ownRange"] != true || asked["queryType"] != "logs" {
+		t.Errorf("the way to the flows behind an alert: %v", link)
+	}
 }
 
 func TestSeriesKeepGroupsApart(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // Datasource is one configured data source. Grafana makes a new one when its settings change. Safe for concurrent use.
 type Datasource struct {
 	uid      string
+	name     string
 	settings Settings
 	client   *sluice.Client
 	kept     *keeper
@@ -44,7 +45,7 @@ func New(ctx context.Context, instance backend.DataSourceInstanceSettings) (inst
 	if err != nil {
 		return nil, err
 	}
-	d := &Datasource{uid: instance.UID, settings: settings, client: client, kept: newKeeper(), behind: make(chan struct{}, SuggestionsBehind), patience: SuggestionPatience}
+	d := &Datasource{uid: instance.UID, name: instance.Name, settings: settings, client: client, kept: newKeeper(), behind: make(chan struct{}, SuggestionsBehind), patience: SuggestionPatience}
 	d.CallResourceHandler = d.resources()
 	return d, nil
 }

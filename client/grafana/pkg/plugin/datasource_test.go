@@ -50,6 +50,7 @@ func TestGoldenFrames(t *testing.T) {
 		"series":          {Expr: "timeseries b = sum(bytes) every $__interval by src_ip limit 2"},
 		"series_ports":    {Expr: "timeseries flows = count(), bytes = sum(bytes) every $__interval by dst_port", Legend: ""},
 		"series_legend":   {Expr: "timeseries sum(bytes) every 30m by action", Legend: "{{action}} ({{nothing}})"},
+		"series_service":  {Expr: "extend port = if(src_port < dst_port, src_port, dst_port) | timeseries bytes = sum(bytes) every $__interval by protocol, port limit 2 | extend service = service(port, protocol)", Legend: "{{service}}"},
 		"series_hostile":  {Expr: "timeseries count() every 30m by src_interface_id"},
 		"series_no_time":  {Expr: "stats count() by src_ip"},
 		"table":           {QueryType: Table, Expr: "src_ip in $hosts | stats flows = count(), bytes = sum(bytes), first = min(ts) by src_ip, dst_port | sort bytes desc", Variables: hosts},

@@ -128,7 +128,7 @@ func (d *Datasource) answerQuery(ctx context.Context, asked backend.DataQuery) b
 	if err != nil {
 		return failed(asWritten(err, text, expanded), expanded)
 	}
-	shown, err := draw(q, text, answer)
+	shown, err := d.draw(q, text, answer)
 	if err != nil {
 		return refused(err)
 	}
@@ -160,7 +160,7 @@ func keysOf(answer *sluice.Answer, text string) []string {
 	return flowql.Keys(text)
 }
 
-func draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
+func (d *Datasource) draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
 	one := func(frame *data.Frame, err error) (data.Frames, error) {
 		if err != nil {
 			return nil, err
@@ -187,7 +187,11 @@ func draw(q Query, text string, answer *sluice.Answer) (data.Frames, error) {
 	case Geomap:
 		return one(frames.Places(answer))
 	case Alerts:
-		return one(frames.Alerts(answer, q.Annotation))
+		frame, err := frames.Alerts(answer, q.Annotation)
+		if err == nil && !q.Annotation {
+			frames.LinkFlows(frame, d.uid, d.name)
+		}
+		return one(frame, err)
 	case Tail:
 		return nil, errors.New("a live tail comes over Grafana Live, in a panel or in Explore: it has no answer that ends")
 	}
