@@ -1,7 +1,9 @@
-// A whole dashboard as its file says, to be looked at: its grid, titles, units, colours and links, with numbers and charts of @grafana/ui. Core's panels are on no
-// registry, so tables, logs, graphs and maps are drawn plainly here: what they hold can be judged, how Grafana draws them cannot.
+// A whole dashboard as its file says, to be looked at: its grid, titles, units, colours and links, with numbers, charts and tables of @grafana/ui. Core's panels are
+// on no registry, so logs, graphs and maps are drawn plainly here: what they hold can be judged, how Grafana draws them cannot.
 import * as data from '@grafana/data';
 import * as ui from '@grafana/ui';
+// Not for plugins, as it says; but what Grafana's table panel itself draws with, so a column that is cut here is cut there.
+import { TableNG } from '@grafana/ui/unstable';
 import * as React from 'react';
 
 const { useEffect, useRef, useState } = React;
@@ -56,7 +58,10 @@ function Panel({ ds, panel, range, width, height, fill, onDone }: any) {
       }
     };
     const subscription = ds.query(request).subscribe({
-      next: (response: any) => tell({ state: response.state ?? 'Done', frames: (response.data ?? []).map((f: any) => configured(data.toDataFrame(f), panel, theme)), error: response.errors?.[0]?.message }),
+      next: (response: any) => {
+        const frames = (response.data ?? []).map((f: any) => organized(data.toDataFrame(f), panel));
+        tell({ state: response.state ?? 'Done', frames: frames.map((f: data.DataFrame) => configured(f, panel, theme, fill)), error: response.errors?.[0]?.message });
+      },
       error: (error: any) => tell({ state: 'Error', frames: [], error: String(error?.data?.message ?? error?.message ?? error) }),
     });
     return () => subscription.unsubscribe();
@@ -64,7 +69,7 @@ function Panel({ ds, panel, range, width, height, fill, onDone }: any) {
   return (
     <ui.PanelChrome title={fill(panel.title)} description={panel.description || undefined} width={width} height={height}>
       {(innerWidth, innerHeight) => (
-        <div data-testid="dashboard-panel" data-title={panel.title} style={{ width: innerWidth, height: innerHeight, overflow: 'hidden' }}>
+        <div data-testid="dashboard-panel" data-type={panel.type} data-title={panel.title} style={{ width: innerWidth, height: innerHeight, overflow: 'hidden' }}>
           {shown.error ? <ui.Alert title={shown.error} severity="error" /> : <Body type={panel.type} panel={panel} frames={shown.frames} width={innerWidth} height={innerHeight} range={range} />}
         </div>
       )}
@@ -72,8 +77,20 @@ function Panel({ ds, panel, range, width, height, fill, onDone }: any) {
   );
 }
 
+/** The one transformation that the dashboards have: columns left out, and the order of the others. */
+function organized(frame: data.DataFrame, panel: any): data.DataFrame {
+  for (const { id, options } of panel.transformations ?? []) {
+    if (id !== 'organize') {
+      throw new Error(`the page does not know the transformation ${id}`);
+    }
+    const at = (f: data.Field) => options.indexByName[f.name] ?? frame.fields.length;
+    frame = { ...frame, fields: frame.fields.filter((f) => !options.excludeByName[f.name]).sort((a, b) => at(a) - at(b)) };
+  }
+  return frame;
+}
+
 /** Units, names and colours: what the data source says, the panel's where it says nothing, and the overrides by name over both. */
-function configured(frame: data.DataFrame, panel: any, theme: data.GrafanaTheme2): data.DataFrame {
+function configured(frame: data.DataFrame, panel: any, theme: data.GrafanaTheme2, fill: Fill): data.DataFrame {
   const { defaults = {}, overrides = [] } = panel.fieldConfig ?? {};
   let numbers = 0;
   const fields = frame.fields.map((field) => {
@@ -92,7 +109,8 @@ function configured(frame: data.DataFrame, panel: any, theme: data.GrafanaTheme2
     if (field.type === data.FieldType.number && panel.type === 'timeseries') {
       config.color = config.color?.mode === 'fixed' ? config.color : { mode: data.FieldColorModeId.Fixed, fixedColor: theme.visualization.palette[numbers++ % theme.visualization.palette.length] };
     }
-    const next: data.Field = { ...field, config };
+    const links = (): any => config.links?.map((l: any) => ({ href: fill(l.url ?? ''), title: l.title, target: '_self', origin: field }));
+    const next: data.Field = { ...field, config, state: { ...field.state, displayName: panel.type === 'table' ? (config.displayName ?? field.name) : name }, getLinks: () => links() ?? [] };
     next.display = data.getDisplayProcessor({ field: next, theme, timeZone: 'utc' });
     return next;
   });
@@ -103,14 +121,14 @@ function Body({ type, panel, frames, width, height, range }: { type: string; pan
   const theme = ui.useTheme2();
   const [first] = frames;
   if (!first || first.length === 0) {
-    return <div style={{ textAlign: 'center', color: theme.colors.text.secondary, paddingTop: height / 3 }}>No data</div>;
+    return <div style={{ textAlign: 'center', color: theme.colors.text.secondary, paddingTop: height / 3 }}>{panel.fieldConfig.defaults.noValue ?? 'No data'}</div>;
   }
   if (type === 'stat') {
     const field = first.fields.find((f) => f.type === data.FieldType.number) ?? first.fields[0];
     return <ui.BigValue theme={theme} width={width} height={height} value={field.display!(field.values[first.length - 1])} colorMode={ui.BigValueColorMode.Value} graphMode={ui.BigValueGraphMode.None} textMode={ui.BigValueTextMode.Value} />;
   }
   if (type === 'timeseries') {
-    return <ui.TimeSeries frames={frames} structureRev={1} width={width} height={height} timeRange={range} timeZone="utc" legend={{ ...panel.options.legend, displayMode: 'list', placement: 'bottom', calcs: [] }} />;
+    return <ui.TimeSeries frames={frames} structureRev={1} width={width} height={height} timeRange={range} timeZone="utc" legend={panel.options.legend} />;
   }
   if (type === 'logs') {
     const field = (name: string) => first.fields.find((f) => f.name === name);
@@ -127,40 +145,7 @@ function Body({ type, panel, frames, width, height, range }: { type: string; pan
   if (type === 'nodeGraph' && frames.length > 1) {
     return <Graph nodes={frames[0]} edges={frames[1]} width={width} height={height} />;
   }
-  return <Rows frame={first} />;
-}
-
-function Rows({ frame }: { frame: data.DataFrame }) {
-  const theme = ui.useTheme2();
-  const fields = frame.fields.filter((f) => !(f.config.custom as any)?.hidden && !(f.config.custom as any)?.hideFrom?.viz);
-  const style = (f: data.Field): React.CSSProperties => ({ textAlign: f.type === data.FieldType.number ? 'right' : 'left', padding: '2px 8px', whiteSpace: 'nowrap', maxWidth: 420, overflow: 'hidden', textOverflow: 'ellipsis', borderBottom: `1px solid ${theme.colors.border.weak}` });
-  return (
-    <table style={{ width: '100%', fontSize: 13 }}>
-      <thead>
-        <tr>
-          {fields.map((f) => (
-            <th key={f.name} style={style(f)}>
-              {f.config.displayName ?? f.name}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {Array.from({ length: Math.min(frame.length, 60) }, (_, i) => (
-          <tr key={i}>
-            {fields.map((f) => {
-              const text = f.values[i] === null || f.values[i] === undefined ? '' : data.formattedValueToString(f.display!(f.values[i]));
-              return (
-                <td key={f.name} style={style(f)}>
-                  {f.config.links?.length ? <span style={{ color: theme.colors.text.link }}>{text}</span> : text}
-                </td>
-              );
-            })}
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
+  return <TableNG data={first} width={width} height={height} cellHeight={panel.options.cellHeight} fieldConfig={panel.fieldConfig} timeRange={range} noValue={panel.fieldConfig.defaults.noValue} enableVirtualization structureRev={1} />;
 }
 
 /** Circles on a ring, and arrows between them. */
@@ -168,7 +153,7 @@ function Graph({ nodes, edges, width, height }: { nodes: data.DataFrame; edges: 
   const theme = ui.useTheme2();
   const values = (frame: data.DataFrame, name: string): any[] => frame.fields.find((f) => f.name === name)?.values ?? [];
   const ids = values(nodes, 'id');
-  const at = new Map(ids.map((id, i) => [id, { x: width / 2 + (width / 2 - 120) * Math.cos((2 * Math.PI * i) / ids.length), y: height / 2 + (height / 2 - 20) * Math.sin((2 * Math.PI * i) / ids.length) }]));
+  const at = new Map(ids.map((id, i) => [id, { x: width / 2 + (width / 2 - 120) * Math.cos((2 * Math.PI * i) / ids.length), y: height / 2 + (height / 2 - 90) * Math.sin((2 * Math.PI * i) / ids.length) }]));
   return (
     <svg width={width} height={height}>
       {values(edges, 'source').map((source, i) => {
@@ -176,14 +161,19 @@ function Graph({ nodes, edges, width, height }: { nodes: data.DataFrame; edges: 
         const b = at.get(values(edges, 'target')[i])!;
         return <line key={i} x1={a.x} y1={a.y} x2={b.x} y2={b.y} stroke={theme.colors.border.strong} strokeWidth={values(edges, 'thickness')[i]} />;
       })}
-      {ids.map((id) => (
-        <g key={id}>
-          <circle cx={at.get(id)!.x} cy={at.get(id)!.y} r={5} fill={theme.colors.primary.main} />
-          <text x={at.get(id)!.x + 8} y={at.get(id)!.y + 4} fontSize={10} fill={theme.colors.text.primary}>
-            {id}
-          </text>
-        </g>
-      ))}
+      {ids.map((id, i) => {
+        // Names stand outwards, like spokes, and those of the left half are turned to be read from the left.
+        const degrees = (360 * i) / ids.length;
+        const isLeft = degrees > 90 && degrees < 270;
+        return (
+          <g key={id} transform={`translate(${at.get(id)!.x} ${at.get(id)!.y})`}>
+            <circle r={5} fill={theme.colors.primary.main} />
+            <text x={isLeft ? -9 : 9} y={4} fontSize={10} fill={theme.colors.text.primary} textAnchor={isLeft ? 'end' : 'start'} transform={`rotate(${isLeft ? degrees - 180 : degrees})`}>
+              {id}
+            </text>
+          </g>
+        );
+      })}
     </svg>
   );
 }

@@ -139,7 +139,7 @@ function Page({ plugin, ds }: { plugin: any; ds: any }) {
     }
     setPanel({ state: data.LoadingState.Loading, series: [] });
     const request: any = {
-      requestId: `Q${asked}`, app: data.CoreApp.Dashboard, range: time, interval: '10m', intervalMs: Math.max((time.to.valueOf() - time.from.valueOf()) / 60, 1000), maxDataPoints: 600,
+      requestId: `Q${asked}`, app: data.CoreApp.Dashboard, range: time, interval: '10m', intervalMs: Math.max(Math.round((time.to.valueOf() - time.from.valueOf()) / 60), 1000), maxDataPoints: 600,
       scopedVars: {}, timezone: 'utc', startTime: Date.now(), targets: [latest.current.query], filters: latest.current.filters,
     };
     const subscription = ds.query(request).subscribe({
