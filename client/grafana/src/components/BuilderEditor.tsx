@@ -3,7 +3,7 @@ import { css } from '@emotion/css';
 import { GrafanaTheme2, TimeRange } from '@grafana/data';
 import { Button, Combobox, ComboboxOption, IconButton, InlineField, InlineFieldRow, InlineSwitch, Input, useStyles2 } from '@grafana/ui';
 import type { DataSource } from '../datasource';
-import { aggregates, isRate, metrics, operators } from '../flowql/builder';
+import { aggregates, computedKeys, isRate, metrics, operators } from '../flowql/builder';
 import { AdHocFilter, Builder, BuilderFilter, ColumnInfo, QueryType } from '../types';
 import { MultiChoice } from './MultiChoice';
 
@@ -48,6 +48,7 @@ export function BuilderEditor({ datasource, queryType, value, range, onChange }:
   const styles = useStyles2(getStyles);
   const columns = useColumns(datasource);
   const names = useMemo(() => columnOptions(columns), [columns]);
+  const keys = useMemo(() => [...computedKeys.map(({ name, doc }) => ({ value: name, label: name, description: doc })), ...names], [names]);
   const set = (part: Partial<Builder>) => onChange({ ...value, ...part });
   const setFilter = (at: number, part: Partial<BuilderFilter>) => set({ filters: value.filters.map((f, i) => (i === at ? { ...f, ...part } : f)) });
   const groups = !['logs', 'tail', 'logsVolume'].includes(queryType);
@@ -96,7 +97,7 @@ export function BuilderEditor({ datasource, queryType, value, range, onChange }:
             </>
           )}
           <InlineField label="by" tooltip="Keys: one line, row or arrow for each combination of their values">
-            <MultiChoice name="Group by" minWidth={20} maxWidth={60} options={names} values={value.groupBy} placeholder="everything" onChange={(groupBy) => set({ groupBy })} />
+            <MultiChoice name="Group by" minWidth={20} maxWidth={60} options={keys} values={value.groupBy} placeholder="everything" onChange={(groupBy) => set({ groupBy })} />
           </InlineField>
           {queryType === 'timeseries' && (
             <InlineField label="every">

@@ -1,4 +1,4 @@
-import { useId } from 'react';
+import { FocusEvent, useId, useState } from 'react';
 import { css } from '@emotion/css';
 import { ComboboxOption, MultiCombobox } from '@grafana/ui';
 
@@ -14,23 +14,36 @@ interface Props {
   onChange: (values: string[]) => void;
 }
 
-/** Several of a list, by name: the list box of @grafana/ui takes its name from another element alone. */
-export function MultiChoice({ name, options, values, onChange, ...rest }: Props) {
+/** A chosen value takes its letters and the room of its button; the numbers are those by which the list box decides which values it shows. */
+const roomFor = (values: string[]) => Math.ceil((values.reduce((sum, value) => sum + 7 * value.length + 50, 0) + 60) / 8);
+
+/**
+ * Several of a list, by name: the list box of @grafana/ui takes its name from another element alone. It grows with what is chosen, and what was typed and
+ * not chosen is gone when it is left, also where its list was closed before.
+ */
+export function MultiChoice({ name, options, values, onChange, minWidth, maxWidth, ...rest }: Props) {
   const id = useId();
+  const [round, setRound] = useState(0);
+  const onBlur = (e: FocusEvent) => {
+    if (e.target instanceof HTMLInputElement && e.target.value && e.target.getAttribute('aria-expanded') === 'false') {
+      setRound(round + 1);
+    }
+  };
   return (
-    <>
+    <span onBlur={onBlur}>
       <span id={id} className={hidden}>
         {name}
       </span>
       <MultiCombobox
         {...rest}
+        key={round}
         aria-labelledby={id}
-        width="auto"
+        width={Math.min(Math.max(roomFor(values), minWidth), maxWidth)}
         options={options}
         value={values.map((value) => ({ value, label: value }))}
         onChange={(chosen) => onChange(chosen.map((o) => o.value))}
       />
-    </>
+    </span>
   );
 }
 

@@ -28,6 +28,8 @@ const texts: Array<[string, QueryType, Partial<Builder>]> = [
   ['table_texts', 'table', { filters: [chip('src_region', 'contains', 'eu'), chip('src_region', 'starts_with', 'eu'), chip('src_region', 'matches', '^eu-.*$')], metric: 'custom', aggregate: 'p95', column: 'bytes' }],
   ['rates', 'table', { metric: 'packets_rate', groupBy: ['protocol'] }],
   ['different', 'table', { metric: 'ports', groupBy: ['dst_ip'] }],
+  ['services', 'timeseries', { groupBy: ['service'], top: 8 }],
+  ['services_table', 'table', { metric: 'bytes', groupBy: ['src_ip', 'service'], others: true }],
   ['logs', 'logs', { filters: [chip('ip', '==', '10.0.0.1')] }],
   ['graph', 'nodegraph', defaultBuilder('nodegraph')],
   ['map', 'geomap', defaultBuilder('geomap')],

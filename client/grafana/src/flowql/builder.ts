@@ -18,6 +18,11 @@ export const metrics: Array<{ name: string; label: string; expr: string; unit?: 
 /** Aggregates of one column that the builder offers (docs/flowql.md, "Aggregates"). */
 export const aggregates = ['sum', 'avg', 'min', 'max', 'p50', 'p90', 'p95', 'p99', 'stdev', 'dcount', 'count_distinct', 'entropy'];
 
+/** Keys that no column holds as it is wanted. Names are none of a column's; `expr` is FlowQL of ours. */
+export const computedKeys: Array<{ name: string; doc: string; expr: string }> = [
+  { name: 'service', doc: "Name of the lower of a flow's two ports, so that both directions count for it", expr: 'service(if(src_port < dst_port, src_port, dst_port), protocol)' },
+];
+
 /** Operators of filter chips; `none` take no value. */
 export const operators: Array<{ value: string; label: string; none?: boolean; single?: boolean }> = [
   { value: '==', label: '=' },
@@ -85,6 +90,11 @@ function where(filters: BuilderFilter[]): string {
   return conditions.length > 0 ? `\n| where ${conditions.join(' and ')}` : '';
 }
 
+function key(name: string): string {
+  const computed = computedKeys.find((k) => k.name === name);
+  return computed ? `${computed.name} = ${computed.expr}` : quoteColumn(name);
+}
+
 function metric(builder: Builder): string {
   if (builder.metric === 'custom') {
     const aggregate = builder.aggregate ?? 'sum';
@@ -108,7 +118,7 @@ export function isRate(builder: Builder): boolean {
 /** FlowQL for what the builder says. Throws where a name is none. */
 export function write(type: QueryType, builder: Builder, limit?: number): string {
   const head = 'from flows' + where(builder.filters);
-  const keys = builder.groupBy.map(quoteColumn).join(', ');
+  const keys = builder.groupBy.map(key).join(', ');
   const top = count(builder.top, 10, TOP_MAX);
   switch (type) {
     case 'logs':

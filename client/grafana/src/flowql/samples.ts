@@ -2,7 +2,7 @@ import { QueryType } from '../types';
 
 /** Questions to begin with. Each runs as it is. */
 export const samples: Array<{ title: string; type: QueryType; expr: string }> = [
-  { title: 'Traffic by service', type: 'timeseries', expr: 'from flows\n| extend port = if(src_port < dst_port, src_port, dst_port)\n| timeseries bits = 8 * rate(sum(bytes)) every $__interval by port limit 10' },
+  { title: 'Traffic by service', type: 'timeseries', expr: 'from flows\n| timeseries bits = 8 * rate(sum(bytes)) every $__interval\n    by service = service(if(src_port < dst_port, src_port, dst_port), protocol) limit 10' },
   { title: 'Who moves the most', type: 'table', expr: 'from flows\n| top 20 src_ip, dst_ip by bytes = sum(bytes), flows = count() with others' },
   { title: 'Who knocks on many doors', type: 'table', expr: 'from flows\n| where tcp_flags == S\n| stats ports = dcount(dst_port), hosts = dcount(dst_ip), flows = count() by src_ip\n| where ports > 100\n| sort ports desc' },
   { title: 'What was refused', type: 'logs', expr: 'action == reject' },
