@@ -70,10 +70,21 @@ export interface SluiceOptions extends DataSourceJsonData {
   tenantHeader?: string;
   queryTimeoutSeconds?: number;
   maxRows?: number;
+  // Under Grafana's own names, as its SDK reads them.
+  tlsAuth?: boolean;
+  tlsAuthWithCACert?: boolean;
+  tlsSkipVerify?: boolean;
+  serverName?: string;
+  oauthPassThru?: boolean;
+  keepCookies?: string[];
 }
 
 export interface SluiceSecrets {
   token?: string;
+  basicAuthPassword?: string;
+  tlsCACert?: string;
+  tlsClientCert?: string;
+  tlsClientKey?: string;
 }
 
 /** One column of flows, as the back end tells it. */
