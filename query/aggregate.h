@@ -50,6 +50,8 @@ struct AggregateMake {
   // The result is the same to the last digit in whatever order states are merged, and merge() leaves the other state as it was, also while
   // others merge it: states may be kept and merged again (segment_memory.h).
   bool can_be_kept = false;
+  // Counts and sums of whole numbers that are not negative, in 64 bits: more rows are never less, and the whole is the sum of its parts.
+  bool is_total = false;
 };
 
 struct AggregateSpec {

@@ -237,7 +237,7 @@ class Moments final : public Aggregate {
 };
 
 Result<AggregateMake> bind_count(std::span<const NodePtr>, bool) {
-  return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<Count>(); }, {}, true, true};
+  return AggregateMake{Type::of(LogicalType::uint), [] { return std::make_unique<Count>(); }, {}, true, true, true};
 }
 
 Result<AggregateMake> bind_sum(std::span<const NodePtr> args, bool widen) {
@@ -260,6 +260,7 @@ Result<AggregateMake> bind_sum(std::span<const NodePtr> args, bool widen) {
   } else {
     make.result = Type::of(LogicalType::uint);
     make.make = [] { return std::make_unique<Sum<uint64_t>>(PhysicalType::U64); };
+    make.is_total = true;
   }
   make.result.unit = in.unit;
   make.can_be_kept = in.physical != PhysicalType::F64 && !widen;

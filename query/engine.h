@@ -73,6 +73,10 @@ struct QueryOptions {
   bool all_columns = false;
   // Off: every segment is read, and nothing of it is kept (segment_memory.h). A plain twin as well.
   bool use_kept = true;
+  // Off: `top` groups all rows in one table (heavy_groups.h). A plain twin as well.
+  bool use_lists = true;
+  // How many groups of a segment are listed; 0: natural, where that pays. Tests use tiny ones.
+  uint32_t list_groups = 0;
 };
 
 struct QueryRequest {

@@ -1,11 +1,14 @@
 #include "query/execute.h"
+#include "query/heavy_groups.h"
 #include "query/in_query.h"
+#include "query/key_filter.h"
 #include "query/limits.h"
 #include "query/segment_memory.h"
 #include "storage/model/counted.h"
 #include "storage/model/limits.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <deque>
 
@@ -176,8 +179,19 @@ struct Execution {
   SegmentMemory::Question question{};  // with no text: nothing is kept
   std::atomic<uint64_t> kept_segments{0}, kept_rows{0};
   std::atomic<size_t> too_large{0};  // parts in a row that were
+  size_t rows_max = SIZE_MAX;        // as of the scan
+  std::string lists_note{};          // what lists of the heaviest groups did, for explain
 
   size_t width() const { return std::max<size_t>(1, run.context.executor->width()); }
+
+  std::vector<std::unique_ptr<Worker>> new_workers() const {
+    std::vector<std::unique_ptr<Worker>> made;
+    for (size_t i = 0; i < width(); ++i) {
+      made.push_back(std::make_unique<Worker>(run));
+      made.back()->steps.resize(plan.operators.size());
+    }
+    return made;
+  }
 
   // fn(worker, i) for each i, by as many workers as pay. The first failure stops the others.
   template <typename F>
@@ -238,9 +252,9 @@ struct Execution {
   }
 
   // By segment: what is kept of it.
-  std::vector<std::shared_ptr<const SegmentPart>> find_kept() {
+  std::vector<std::shared_ptr<const SegmentPart>> find_kept(const SegmentMemory::Question& asked) {
     std::vector<std::shared_ptr<const SegmentPart>> kept(scan.segment_count());
-    if (question.text.empty()) return kept;
+    if (asked.text.empty()) return kept;
     std::vector<size_t> whole;
     std::vector<uint64_t> ids;
     for (size_t s = 0; s < kept.size(); ++s) {
@@ -248,35 +262,44 @@ struct Execution {
       whole.push_back(s);
       ids.push_back(run.context.snapshot->segments[s]->info().id);
     }
-    auto found = run.context.segment_memory->find(question, ids);
+    auto found = run.context.segment_memory->find(asked, ids);
     for (size_t i = 0; i < whole.size(); ++i) kept[whole[i]] = std::move(found[i]);
     return kept;
   }
 
-  Status take_kept(const SegmentPart& part, Operator& into, Worker& w) {
+  void count_kept(const SegmentPart& part, Worker& w) {
     ++kept_segments;
     kept_rows += part.rows_scanned;
     ++w.stats.segments;
     w.eval.unknown_sampling_rows += part.unknown_sampling_rows;
+  }
+
+  Status take_kept(const SegmentPart& part, Operator& into, Worker& w) {
+    count_kept(part, w);
     SLUICE_TRY(run.check());
     return dynamic_cast<GroupsFirst&>(into).groups().join(part.groups, w);
   }
 
-  // Groups the rows of one segment by themselves, joins that, and keeps it.
-  Status group_and_keep(std::span<const ScanUnit> units, Operator& into, Worker& w) {
+  // Groups some rows by themselves. When the query was stopped meanwhile, rows are missing.
+  Result<GroupPart> group_alone(Scan& from, std::span<const ScanUnit> units, const Operator& into, Worker& w) {
     const OperatorPtr alone = into.fork(run);
-    const ScanStats before = w.stats;
-    const uint64_t unknown_before = w.eval.unknown_sampling_rows;
-    const size_t warnings_before = w.warnings.size();
     for (const ScanUnit& unit : units) {
-      SLUICE_TRY(timed_scan(unit, w, [&](Chunk chunk) {
+      SLUICE_TRY(timed_scan(from, unit, w, [&](Chunk chunk) {
         return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) {
           return chain.step(*alone, split, std::move(out), w, [](Chunk) { return Status(); });
         });
       }));
     }
+    return dynamic_cast<GroupsFirst&>(*alone).groups().take_part(w);
+  }
+
+  // Groups the rows of one segment by themselves, joins that, and keeps it.
+  Status group_and_keep(std::span<const ScanUnit> units, Operator& into, Worker& w) {
+    const ScanStats before = w.stats;
+    const uint64_t unknown_before = w.eval.unknown_sampling_rows;
+    const size_t warnings_before = w.warnings.size();
+    SLUICE_ASSIGN(GroupPart groups, group_alone(scan, units, into, w));
     if (run.stop.load(std::memory_order_relaxed)) return {};  // rows may be missing, and nobody will see the answer
-    SLUICE_ASSIGN(GroupPart groups, dynamic_cast<GroupsFirst&>(*alone).groups().take_part(w));
     auto part = std::make_shared<SegmentPart>(SegmentPart{std::move(groups)});
     SLUICE_TRY(dynamic_cast<GroupsFirst&>(into).groups().join(part->groups, w));
     part->bytes = part->groups.byte_size();
@@ -298,7 +321,7 @@ struct Execution {
 
   // Everything is aggregated or sorted: all segments at once, partial results per worker.
   Status run_partial() {
-    const std::vector<std::shared_ptr<const SegmentPart>> kept = find_kept();
+    const std::vector<std::shared_ptr<const SegmentPart>> kept = find_kept(question);
     const Status prepared = parallel(scan.segment_count(), [&](Worker& w, size_t i) { return kept[i] ? Status() : prepare(i, w); });
     if (!prepared.ok()) return prepared;
     // A worker goes through a segment by itself, so that each value of its dictionaries is looked up by one of them. Once all
@@ -331,7 +354,7 @@ struct Execution {
       Operator& mine = t == 0 ? whole : *forks[t];
       const auto empty = [&](Lot& lot) -> Status {
         for (size_t i; !run.stop.load(std::memory_order_relaxed) && (i = lot.next.fetch_add(1, std::memory_order_relaxed)) < lot.end;) {
-          SLUICE_TRY(timed_scan(units[i], w, [&](Chunk chunk) {
+          SLUICE_TRY(timed_scan(scan, units[i], w, [&](Chunk chunk) {
             return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) {
               return chain.step(mine, split, std::move(out), w, [](Chunk) { return Status(); });
             });
@@ -363,18 +386,220 @@ struct Execution {
     return {};
   }
 
+  Status run_grouped() {
+    SLUICE_ASSIGN(const bool done, try_lists());
+    return done ? Status() : run_partial();
+  }
+
+  // Whether lists of each segment's heaviest groups (heavy_groups.h) said which groups the answer is made of. If not, nothing has happened.
+  Result<bool> try_lists() {
+    auto* first = dynamic_cast<GroupsFirst*>(plan.operators[split].get());
+    if (!run.options.use_lists || !first || plan.scan.range.empty()) return false;
+    const auto wanted = first->wants_heaviest();
+    if (!wanted || *wanted == 0 || *wanted > limits::kHeavyWantedMax || !can_be_listed(first->groups().spec(), plan.scan)) return false;
+    const Result<bool> done = run_lists(*wanted, first->groups());
+    if (done.ok() && done.value()) return true;
+    // Lists of many segments can take more memory than the groups that they have in common.
+    if (!done.ok() && done.error().code != ErrorCode::too_large) return done;
+    run.stop.store(false, std::memory_order_relaxed);
+    workers = new_workers();
+    scan.begin_again();
+    kept_segments = kept_rows = 0;
+    return false;
+  }
+
+  Result<bool> run_lists(uint64_t wanted, Grouping& groups) {
+    const Operator& whole = *plan.operators[split];
+    const GroupSpec& spec = groups.spec();
+    const bool natural = run.options.list_groups == 0;
+    const size_t first_length = natural ? limits::kHeavyListGroups : run.options.list_groups;
+    const size_t deep_length = natural ? limits::kHeavyListGroupsDeep : 4 * run.options.list_groups;
+    SegmentMemory::Question listed = question;
+    if (!listed.text.empty()) listed.text += "\nheaviest groups";
+    const size_t segments = scan.segment_count();
+    std::vector<std::shared_ptr<const SegmentPart>> lists = find_kept(listed);  // by segment; then of open rows
+    const std::vector<std::shared_ptr<const SegmentPart>> remembered = lists;
+    SLUICE_TRY(parallel(segments, [&](Worker& w, size_t s) { return lists[s] ? Status() : prepare(s, w); }));
+    std::vector<std::vector<ScanUnit>> units(segments);
+    std::vector<size_t> unread;
+    size_t known = 0;
+    for (size_t s = 0; s < segments; ++s) {
+      if (lists[s]) {
+        ++known;
+        continue;
+      }
+      scan.add_units(s, units[s]);
+      if (!units[s].empty()) unread.push_back(s);
+    }
+    if (natural && known + unread.size() < limits::kHeavySegmentsMin) return false;
+
+    // Rows are counted when they are read first. What is read again is counted in bytes alone.
+    const auto helpers = new_workers();
+    std::vector<std::unique_ptr<MemoryClaim>> claims;
+    for (size_t i = 0; i < width(); ++i) claims.push_back(std::make_unique<MemoryClaim>(&run));
+    std::vector<uint8_t> can_keep(segments);
+    std::atomic<bool> unsound{false};
+    std::atomic<uint64_t> groups_seen{0};
+    const auto hold = [&](const Worker& w, size_t bytes) {
+      MemoryClaim& claim = *claims[worker_index(w)];
+      return claim.set(claim.bytes() + bytes);
+    };
+    const auto list = [&](size_t s, Worker& w, Worker& counts, size_t most, uint64_t least) -> Status {
+      const ScanStats before = counts.stats;
+      const uint64_t unknown_before = counts.eval.unknown_sampling_rows;
+      const size_t warnings_before = counts.warnings.size();
+      SLUICE_ASSIGN(GroupPart all, group_alone(scan, units[s], whole, counts));
+      if (run.stop.load(std::memory_order_relaxed)) return {};
+      groups_seen += all.groups;
+      SLUICE_ASSIGN(SegmentPart part, list_heaviest(spec, std::move(all), most, least, counts));
+      part.rows_scanned = counts.stats.rows_scanned - before.rows_scanned;
+      part.rows_matched = counts.stats.rows_matched - before.rows_matched;
+      part.unknown_sampling_rows = counts.eval.unknown_sampling_rows - unknown_before;
+      const EvalContext& e = counts.eval;
+      if (!scan.is_sound(s)) unsound = true;
+      can_keep[s] = !listed.text.empty() && is_whole(s) && !e.overflow && !e.beyond_time && !e.beyond_count && counts.warnings.size() == warnings_before;
+      SLUICE_TRY(hold(w, part.bytes));
+      lists[s] = std::make_shared<SegmentPart>(std::move(part));
+      return {};
+    };
+    const auto keep_lists = [&] {
+      for (size_t s = 0; s < segments; ++s)
+        if (lists[s] && lists[s] != remembered[s] && can_keep[s])
+          run.context.segment_memory->keep(listed, run.context.snapshot->segments[s]->info().id, lists[s]);
+    };
+
+    // Of rows that are in no segment all groups are held.
+    std::vector<ScanUnit> open;
+    scan.add_open_units(open);
+    const size_t slices = std::min(width(), open.size());
+    lists.resize(segments + slices);
+    const auto hold_open = [&](Worker& w, size_t i) -> Status {
+      const size_t from = open.size() * i / slices, to = open.size() * (i + 1) / slices;
+      SLUICE_ASSIGN(GroupPart all, group_alone(scan, std::span(open).subspan(from, to - from), whole, w));
+      SLUICE_ASSIGN(SegmentPart part, list_all(spec, std::move(all), w));
+      SLUICE_TRY(hold(w, part.bytes));
+      lists[segments + i] = std::make_shared<SegmentPart>(std::move(part));
+      return {};
+    };
+    SLUICE_TRY(parallel(slices, hold_open));
+
+    Worker& mine = *workers[0];
+    std::optional<HeavyGroups> heavy;
+    heavy.emplace(spec, wanted, lists.size(), run);
+    for (size_t l = 0; l < lists.size(); ++l) {
+      if (!lists[l]) continue;
+      if (l < segments) {
+        count_kept(*lists[l], mine);
+        can_keep[l] = true;
+      }
+      SLUICE_TRY(heavy->add(l, *lists[l], mine));
+    }
+    // A few segments all over the range first, then an eighth of them: where lists will not tell, little was done in vain.
+    constexpr size_t kWaves = 3, kFew = 8;
+    std::array<std::vector<size_t>, kWaves> waves;
+    const size_t stride = std::max<size_t>(1, unread.size() / kFew);
+    for (size_t i = 0; i < unread.size(); ++i) waves[i % stride == 0 ? 0 : i % kFew == 1 ? 1 : 2].push_back(unread[i]);
+    for (size_t n = 0; n < kWaves; ++n) {
+      const std::vector<size_t>& wave = waves[n];
+      SLUICE_TRY(parallel(wave.size(), [&](Worker& w, size_t i) { return list(wave[i], w, w, first_length, 1); }));
+      if (unsound) return false;
+      if (natural && n == 0 && known < unread.size() && groups_seen < wave.size() * limits::kHeavyGroupsMin) return false;
+      for (const size_t s : wave) SLUICE_TRY(heavy->add(s, *lists[s], mine));
+      if (n + 1 == kWaves || waves[n + 1].empty()) continue;
+      if (heavy->judge(mine) == HeavyGroups::Verdict::found || !heavy->is_flat()) continue;
+      lists_note = "the heaviest groups of some segments are too many: all groups were made";
+      return false;
+    }
+    HeavyGroups::Verdict verdict = heavy->judge(mine);
+    size_t deeper = 0;
+    if (verdict == HeavyGroups::Verdict::deeper) {
+      std::vector<size_t> shallow;
+      bool pays = true;
+      for (size_t s = 0; s < segments; ++s) {
+        if (!lists[s] || lists[s]->is_complete || lists[s]->left_out < heavy->least()) continue;
+        pays = pays && lists[s]->groups.groups < deep_length;
+        shallow.push_back(s);
+      }
+      if (pays) {
+        const uint64_t least = heavy->least();
+        const auto list_more = [&](Worker& w, size_t i) -> Status {
+          Worker& helper = *helpers[worker_index(w)];
+          const size_t s = shallow[i];
+          if (units[s].empty()) {  // it was remembered
+            SLUICE_TRY(prepare(s, helper));
+            scan.add_units(s, units[s]);
+          }
+          return list(s, w, helper, deep_length, least);
+        };
+        SLUICE_TRY(parallel(shallow.size(), list_more));
+        if (unsound) return false;
+        deeper = shallow.size();
+        heavy.emplace(spec, wanted, lists.size(), run);
+        for (size_t l = 0; l < lists.size(); ++l)
+          if (lists[l]) SLUICE_TRY(heavy->add(l, *lists[l], mine));
+        verdict = heavy->judge(mine);
+      }
+    }
+    if (verdict != HeavyGroups::Verdict::found) {
+      keep_lists();
+      lists_note = "lists of the heaviest groups of segments did not tell which are the heaviest of all: all groups were made";
+      return false;
+    }
+
+    heavy->select();
+    std::vector<size_t> again;
+    std::vector<std::vector<uint32_t>> missing(segments);
+    for (size_t s = 0; s < segments; ++s) {
+      if (!lists[s] || lists[s]->is_complete) continue;
+      missing[s] = heavy->missing(s);
+      if (!missing[s].empty()) again.push_back(s);
+    }
+    std::vector<std::vector<std::unique_ptr<Aggregate>>> sums(width());
+    for (auto& s : sums) s = heavy->make_sums();
+    if (!again.empty()) {
+      const ScanPlan narrowed = heavy->narrow(plan.scan);
+      Scan closer(narrowed, *run.context.snapshot, run);
+      closer.set_rows_max(rows_max);
+      const auto look_up = [&](Worker& w, size_t i) -> Status {
+        const size_t s = again[i];
+        Worker& helper = *helpers[worker_index(w)];
+        SLUICE_TRY(run.check());
+        SLUICE_TRY(closer.prepare(s, helper));
+        std::vector<ScanUnit> blocks;
+        closer.add_units(s, blocks);
+        SLUICE_ASSIGN(GroupPart found, group_alone(closer, blocks, whole, helper));
+        if (run.stop.load(std::memory_order_relaxed)) return {};
+        if (!closer.is_sound(s)) unsound = true;
+        closer.release(s);
+        SLUICE_ASSIGN(SegmentPart more, heavy->look_up(*lists[s], missing[s], std::move(found), helper, sums[worker_index(w)]));
+        if (can_keep[s]) lists[s] = std::make_shared<SegmentPart>(std::move(more));
+        return {};
+      };
+      SLUICE_TRY(parallel(again.size(), look_up));
+      if (unsound) return false;
+    }
+    keep_lists();
+    SLUICE_ASSIGN(const GroupPart top, heavy->take(sums, mine));
+    SLUICE_TRY(groups.join(top, mine));
+    for (const auto& h : helpers) mine.stats.bytes_read += h->stats.bytes_read;
+    lists_note = "by lists of the heaviest groups of " + counted(known + unread.size(), "segment") + ", " + counted(heavy->candidates(), "candidate") + " for " +
+                 std::to_string(wanted) + (deeper > 0 ? ", " + counted(deeper, "list") + " made longer" : "") + ", " + counted(again.size(), "segment") +
+                 " looked at again";
+    return true;
+  }
+
   size_t worker_index(const Worker& w) const {
     for (size_t i = 0; i < workers.size(); ++i)
       if (workers[i].get() == &w) return i;
     return 0;
   }
 
-  Status timed_scan(const ScanUnit& unit, Worker& w, const Emit& emit) {
+  Status timed_scan(Scan& from, const ScanUnit& unit, Worker& w, const Emit& emit) {
     w.enough = false;
-    if (!timed) return scan.scan(unit, w, emit);
+    if (!timed) return from.scan(unit, w, emit);
     const TimestampNs start = run.context.clock->now();
     DurationNs below = 0;
-    const Status s = scan.scan(unit, w, [&](Chunk chunk) {
+    const Status s = from.scan(unit, w, [&](Chunk chunk) {
       const TimestampNs before = run.context.clock->now();
       Status out = emit(std::move(chunk));
       below += run.context.clock->now() - before;
@@ -423,14 +648,14 @@ struct Execution {
           w.enough = chain.done(split);
           return status;
         };
-        SLUICE_TRY(timed_scan(units[at], w, [&](Chunk chunk) { return chain.feed(0, split, std::move(chunk), w, deliver); }));
+        SLUICE_TRY(timed_scan(scan, units[at], w, [&](Chunk chunk) { return chain.feed(0, split, std::move(chunk), w, deliver); }));
         unit_bytes = std::max(unit_bytes, bytes);
       } else {
         std::vector<std::vector<Chunk>> results(count);
         std::vector<size_t> bytes(count);
         SLUICE_TRY(parallel(count, [&](Worker& w, size_t i) {
           uint64_t rows = 0;
-          return timed_scan(units[at + i], w, [&](Chunk chunk) {
+          return timed_scan(scan, units[at + i], w, [&](Chunk chunk) {
             return chain.feed(0, split, std::move(chunk), w, [&](Chunk out) -> Status {
               rows += out.rows;
               if (wanted && rows >= *wanted) w.enough = true;
@@ -462,36 +687,8 @@ Status execute_rows(Plan& plan, const Batch& rows, RunState& run, ResultSink* si
 void narrow_scan(ScanPlan& scan, const SubQuery& sub) {
   const RowBuffer& rows = sub.table->rows;
   if (rows.rows() > limits::kJoinKeysPushedMax) return;
-  for (const SubQuery::Narrow& n : sub.narrows) {
-    const Column& keys = rows.slot(n.column);
-    const Type& type = scan.slots[n.slot].type;
-    Test test;
-    if (type.physical == PhysicalType::Ip) {
-      IpRanges ranges;
-      for (size_t i = 0; i < rows.rows(); ++i)
-        if (!keys.is_null(i)) ranges.ranges.emplace_back(keys.ip_at(i), keys.ip_at(i));
-      ranges.normalize();
-      test = std::move(ranges);
-    } else if (type.physical == PhysicalType::Str) {
-      if (type.logical != LogicalType::string) continue;
-      TextTest words;
-      for (size_t i = 0; i < rows.rows(); ++i)
-        if (!keys.is_null(i)) words.words.emplace(keys.string_at(i));
-      test = std::move(words);
-    } else if (type.physical == PhysicalType::F64) {
-      continue;
-    } else {
-      IntRanges ranges;
-      ranges.is_signed = type.physical == PhysicalType::I64;
-      for (size_t i = 0; i < rows.rows(); ++i)
-        if (!keys.is_null(i)) ranges.ranges.push_back({keys.uint_at(i), keys.uint_at(i)});
-      ranges.normalize();
-      test = std::move(ranges);
-    }
-    auto predicate = std::make_shared<Predicate>(*make_test(make_slot(n.slot, type), std::move(test)));
-    if (predicate->kind == Predicate::Kind::test && predicate->column) predicate->leaf = scan.leaves++;
-    scan.conjuncts.push_back({std::move(predicate), {n.slot}, "keys of a join"});
-  }
+  for (const SubQuery::Narrow& n : sub.narrows)
+    if (auto filter = make_key_filter(scan, n.slot, rows.slot(n.column), "keys of a join")) scan.conjuncts.push_back(std::move(*filter));
 }
 
 // Answers the sub-queries, and tells the operators. What a sub-query read, warned of and lost counts as the query's own.
@@ -540,10 +737,7 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
   Execution e{plan, run, report, Chain(plan, run, sink, timed, report), Scan(plan.scan, *run.context.snapshot, run), {}, timed};
   e.chain.stop_on_overflow = stop_on_overflow;
   if (table) e.chain.collect(table);
-  for (size_t i = 0; i < e.width(); ++i) {
-    e.workers.push_back(std::make_unique<Worker>(run));
-    e.workers.back()->steps.resize(plan.operators.size());
-  }
+  e.workers = e.new_workers();
   while (e.split < plan.operators.size() && plan.operators[e.split]->stateless()) ++e.split;
   const bool partial = e.split < plan.operators.size() && plan.operators[e.split]->fork(run) != nullptr;
 
@@ -551,12 +745,13 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
   for (size_t s = 0; s < plan.scan.slots.size(); ++s)
     if (plan.scan.output[s] && plan.scan.slots[s].source) e.row_bytes += width_of(plan.scan.slots[s].type.physical);
   for (size_t i = 0; i < e.split; ++i) e.row_bytes += plan.operators[i]->row_bytes();
-  e.scan.set_rows_max(run.batch_rows(e.row_bytes, limits::kBlockRows));
+  e.rows_max = run.batch_rows(e.row_bytes, limits::kBlockRows);
+  e.scan.set_rows_max(e.rows_max);
 
   Status status;
   if (partial) {
     e.ask(question);
-    status = e.run_partial();
+    status = e.run_grouped();
   } else {
     // `limit` right behind: a unit need not yield more than that.
     std::optional<uint64_t> wanted;
@@ -621,6 +816,7 @@ Status execute_into(Plan& plan, RunState& run, ResultSink* sink, SubTable* table
                   " pruned by posting, " + counted(s.open_rows, "open row") + ", " + counted(s.bytes_read, "byte") + " read";
     if (e.kept_segments > 0)
       scan.detail += "; " + counted(e.kept_segments, "segment") + " of " + counted(e.kept_rows, "row") + " answered from memory";
+    if (!e.lists_note.empty()) scan.detail += "; " + e.lists_note;
     report.steps.push_back(std::move(scan));
     for (size_t i = 0; i < plan.operators.size(); ++i) report.steps.push_back({plan.operators[i]->describe(), steps[i], {}});
   }

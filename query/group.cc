@@ -491,6 +491,8 @@ class Top final : public Operator, public GroupsFirst {
   void collect_slots(std::vector<size_t>& slots) const override { Group::collect_group_slots(*spec_, slots); }
   std::string describe() const override { return text_; }
   Grouping& groups() override { return *grouping_; }
+  // The row of the others sums up all groups.
+  std::optional<uint64_t> wants_heaviest() const override { return others_ ? std::nullopt : std::optional(count_); }
 
  private:
   void sort_by_keys(std::vector<uint32_t>::iterator from, std::vector<uint32_t>::iterator to) {

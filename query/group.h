@@ -54,6 +54,7 @@ class Grouping {
   Column aggregate(size_t index, std::span<const uint32_t> groups, Worker& worker) const { return aggregates_[index]->finish(groups, worker.eval); }
   size_t byte_size() const { return claim_.bytes(); }  // as of the last push() or join()
   const GroupTable& table() const { return table_; }
+  const GroupSpec& spec() const { return spec_; }
   // All groups given, as one: the aggregates' values over all of them. Estimates are said as by rows().
   // REQUIRES: called once, last
   std::vector<Column> combined(std::span<const uint32_t> part_of, size_t parts, Worker& worker);
@@ -87,6 +88,8 @@ class GroupsFirst {
  public:
   virtual ~GroupsFirst() = default;
   virtual Grouping& groups() = 0;
+  // The answer depends on no other groups than so many that have the most of aggregate 0, and on those that have as much as the last of them.
+  virtual std::optional<uint64_t> wants_heaviest() const { return std::nullopt; }
 };
 
 // Output slots: keys, then aggregates, in key order.

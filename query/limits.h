@@ -53,6 +53,14 @@ inline constexpr size_t kPlanTextBytesMax = 400;
 inline constexpr size_t kSegmentMemoryBytes = 256u << 20;
 inline constexpr size_t kSegmentPartBytesMax = 1u << 20;
 inline constexpr size_t kSegmentPartsTooLargeMax = 4;
+// `top` over many segments (heavy_groups.h): how many groups that rank first a segment lists, at first and when the bounds of what is left
+// out do not part groups; how many groups may be candidates, each looked up where it is not listed; how many `top` may want. Lists of the
+// first length over a month of hours take some 40 MB. Beyond any: all groups are made, as without lists.
+inline constexpr size_t kHeavyListGroups = 256, kHeavyListGroupsDeep = 1'024;
+inline constexpr size_t kHeavyCandidatesMax = 4'096;
+inline constexpr uint64_t kHeavyWantedMax = 1'000;
+// What lists pay for: so many segments that are read, and groups in one of them on the average. Below, all groups are made.
+inline constexpr size_t kHeavySegmentsMin = 16, kHeavyGroupsMin = 2'048;
 // Text of a question that is asked again, parameters included; each part carries it to its place. Beyond: nothing of it is kept.
 inline constexpr size_t kSegmentQuestionBytesMax = 16u << 10;
 // Steps of work on text (bytes looked at, threads of a regular expression) between two looks at the deadline and at the

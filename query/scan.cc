@@ -358,6 +358,10 @@ void Scan::release(size_t segment) {
   work_[segment]->blocks = {};
 }
 
+void Scan::begin_again() {
+  for (auto& work : work_) work.reset();
+}
+
 std::vector<store::DamagedSegment> Scan::lost() const {
   std::vector<store::DamagedSegment> out;
   for (const auto& work : work_) {

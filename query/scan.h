@@ -45,6 +45,8 @@ class Scan {
   Status scan(const ScanUnit& unit, Worker& worker, const Emit& emit);
   // A prepared segment's dictionaries and bitmaps are not needed any more.
   void release(size_t segment);
+  // Nothing has been prepared nor read.
+  void begin_again();
 
   PruneCounts prunes(size_t segment) const;
   // Segments that were read and whose files have failed since (Segment::intact); they are reported as damaged.

@@ -35,10 +35,18 @@ void SegmentMemory::keep(const Question& question, uint64_t segment, std::shared
   std::string key = key_of(question);
   const std::lock_guard lock(mutex_);
   auto asked = questions_.find(key);
+  if (asked != questions_.end()) {
+    const auto there = asked->second.by_segment.find(segment);
+    if (there != asked->second.by_segment.end()) {
+      if (there->second->part->groups.groups >= part->groups.groups) return;  // another worker was quicker
+      if (part->bytes > limits::kSegmentPartBytesMax) return;
+      drop(there->second);
+      asked = questions_.find(key);
+    }
+  }
   // Of a question's first part, its text and key besides.
   const size_t bytes = part->bytes + kItemBytes + (asked == questions_.end() ? 3 * key.size() : 0);
   if (part->bytes > limits::kSegmentPartBytesMax || bytes > bytes_max_) return;
-  if (asked != questions_.end() && asked->second.by_segment.contains(segment)) return;  // another worker was quicker
   while (counts_.bytes + bytes > bytes_max_) {
     ++counts_.dropped;
     drop(std::prev(items_.end()));

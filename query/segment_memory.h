@@ -27,6 +27,12 @@ namespace sluice::query {
 struct SegmentPart {
   GroupPart groups;
   size_t bytes = 0;
+  // A list of the groups that rank first (heavy_groups.h): whether that is all of them; else the most that one left out has of aggregate 0.
+  // And what all groups have together, by aggregate that adds up; or that one of these is beyond 64 bits.
+  bool is_complete = true;
+  uint64_t left_out = 0;
+  std::vector<uint64_t> totals{};
+  bool beyond = false;
   // What reading the segment would say of it.
   uint64_t rows_scanned = 0, rows_matched = 0, unknown_sampling_rows = 0;
 };
@@ -49,7 +55,8 @@ class SegmentMemory {
 
   // What is kept of each; nullptr: nothing.
   std::vector<std::shared_ptr<const SegmentPart>> find(const Question& question, std::span<const uint64_t> segments);
-  // Takes it in; what was not asked for longest goes when there is no room. One that is too large is not kept.
+  // Takes it in, in the place of one of fewer groups; what was not asked for longest goes when there is no room. One that is too large is
+  // not kept.
   void keep(const Question& question, uint64_t segment, std::shared_ptr<const SegmentPart> part);
   Counts counts() const;
 

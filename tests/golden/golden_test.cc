@@ -120,6 +120,9 @@ const Way kWays[] = {
     {.name = "kept", .flush_each = true, .pieces = 4, .kept = true},
     {.name = "kept_on_threads", .flush_each = true, .threads = true, .pieces = 5, .kept = true},
     {.name = "kept_and_open", .restart = true, .pieces = 3, .kept = true},
+    {.name = "lists", .flush_each = true, .pieces = 6, .options = {.list_groups = 2}},
+    {.name = "lists_kept_on_threads", .flush_each = true, .threads = true, .pieces = 4, .options = {.list_groups = 1}, .kept = true},
+    {.name = "lists_and_open", .restart = true, .pieces = 3, .options = {.list_groups = 3}},
 };
 
 // "Now" of the files: the end of the day that their times are in.

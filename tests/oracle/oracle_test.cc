@@ -425,14 +425,15 @@ class OracleTest : public ::testing::Test {
       bool keeps = false;  // of segments: the first such way fills the memory, the others find it filled
     };
     const Way ways[] = {{{}},          {{}, true}, {{.use_postings = false}}, {{.use_postings = false, .use_zones = false}, true},
-                        {{.batch_rows = batch_rows}}, {{}, false, true}, {{}, true, true}, {{}, false, true}};
+                        {{.batch_rows = batch_rows}}, {{}, false, true}, {{}, true, true}, {{}, false, true},
+                        {{.list_groups = 2}}, {{.list_groups = 4}, true, true}, {{.list_groups = 4}, false, true}};
     for (const auto& [way, on_threads, keeps] : ways) {
       Sink sink;
       const auto error = ask(text, way, sink, on_threads, keeps);
       ASSERT_FALSE(error) << text << ": " << error->message << "\n" << error->caret;
       std::string difference;
       ASSERT_TRUE(same_rows(sink.table.rows, expected_rows, difference))
-          << text << "\n" << difference << "\npostings " << way.use_postings << " zones " << way.use_zones << " batch " << way.batch_rows << " threads " << on_threads << " kept " << keeps;
+          << text << "\n" << difference << "\npostings " << way.use_postings << " zones " << way.use_zones << " batch " << way.batch_rows << " threads " << on_threads << " kept " << keeps << " lists " << way.list_groups;
     }
   }
 
@@ -484,7 +485,7 @@ TEST_F(OracleTest, TopAndSortedLimitsChooseTheRightRows) {
     }
     std::sort(ranked.begin(), ranked.end(), [](const Value& a, const Value& b) { return std::get<Integer>(a) > std::get<Integer>(b); });
     Sink sink;
-    const auto error = ask(asked, {}, sink, dice.one_in(2));
+    const auto error = ask(asked, {.list_groups = static_cast<uint32_t>(dice.below(3) * dice.below(8))}, sink, dice.one_in(2));
     ASSERT_FALSE(error) << asked << ": " << error->message;
     ASSERT_EQ(sink.table.rows.size(), std::min<size_t>(n, all.rows.size())) << asked;
     std::set<std::string> seen;
