@@ -270,17 +270,20 @@ struct ForwarderTest : testing::Test {
     forwarder = std::move(*made);
     return {};
   }
-  void arrive(int from, int to) {
-    const std::shared_ptr<const Batch> batch = flows(from, to);
+  void arrive(int from, int to, std::string_view note = {}) {
+    const std::shared_ptr<const Batch> batch = flows(from, to, note);
     forwarder->arrived({&batch, 1});
   }
-  static std::shared_ptr<const Batch> flows(int from, int to) {
+  static std::shared_ptr<const Batch> flows(int from, int to, std::string_view note = {}) {
+    std::string extra;
+    if (!note.empty()) append_extra(extra, "note", note);
     FlowBatchBuilder b;
     for (int i = from; i < to; ++i) {
       b.begin_row();
       b.set_time(ColumnId::flow_end, kHour + i);
       b.set_uint(ColumnId::dst_port, static_cast<uint64_t>(i % 100));
       b.set_uint(ColumnId::src_port, static_cast<uint64_t>(i));
+      if (!extra.empty()) b.set_string(ColumnId::extra, extra);
     }
     return std::make_shared<const Batch>(b.finish());
   }
@@ -454,10 +457,11 @@ TEST_F(ForwarderTest, BeyondTheBoundTheNewestAreDroppedAndCounted) {
   taken.answer = [](auto) { return Attempt::failed({ErrorCode::io, "away"}); };
   ASSERT_EQ(open({{"filter", "true"}, {"target", "t"}, {"shape", "ocsf"}}), "");
   forwarder->start();
-  // Documents of some 500 bytes: 64 MiB are reached before 200,000.
+  // Documents of some 5,000 bytes: 64 MiB are reached before 20,000.
+  const std::string note(4'500, 'n');
   for (int i = 0; i < 10; ++i) {
-    arrive(i * 20'000, (i + 1) * 20'000);
-    ASSERT_TRUE(eventually([&] { return forwarder->status()[0].matched == static_cast<uint64_t>(i + 1) * 20'000; }));
+    arrive(i * 2'000, (i + 1) * 2'000, note);
+    ASSERT_TRUE(eventually([&] { return forwarder->status()[0].matched == static_cast<uint64_t>(i + 1) * 2'000; }));
   }
   const ForwardStatus s = forwarder->status()[0];
   EXPECT_GT(s.dropped, 0u);
