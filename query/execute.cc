@@ -494,11 +494,14 @@ struct Execution {
       }
       SLUICE_TRY(heavy->add(l, *lists[l], mine));
     }
-    // A few segments all over the range first, then an eighth of them: where lists will not tell, little was done in vain.
+    // A few segments of all sizes first, then an eighth of them: where lists will not tell, little was done in vain.
+    std::stable_sort(unread.begin(), unread.end(), [&](size_t a, size_t b) {
+      return run.context.snapshot->segments[a]->info().rows > run.context.snapshot->segments[b]->info().rows;
+    });
     constexpr size_t kWaves = 3, kFew = 8;
     std::array<std::vector<size_t>, kWaves> waves;
     const size_t stride = std::max<size_t>(1, unread.size() / kFew);
-    for (size_t i = 0; i < unread.size(); ++i) waves[i % stride == 0 ? 0 : i % kFew == 1 ? 1 : 2].push_back(unread[i]);
+    for (size_t i = 0; i < unread.size(); ++i) waves[i % stride == stride / 2 ? 0 : i % kFew == 0 ? 1 : 2].push_back(unread[i]);
     for (size_t n = 0; n < kWaves; ++n) {
       const std::vector<size_t>& wave = waves[n];
       SLUICE_TRY(parallel(wave.size(), [&](Worker& w, size_t i) { return list(wave[i], w, w, first_length, 1); }));
@@ -506,7 +509,8 @@ struct Execution {
       if (natural && n == 0 && known < unread.size() && groups_seen < wave.size() * limits::kHeavyGroupsMin) return false;
       for (const size_t s : wave) SLUICE_TRY(heavy->add(s, *lists[s], mine));
       if (n + 1 == kWaves || waves[n + 1].empty()) continue;
-      if (heavy->judge(mine) == HeavyGroups::Verdict::found || !heavy->is_flat()) continue;
+      const HeavyGroups::Verdict so_far = heavy->judge(mine);
+      if (so_far == HeavyGroups::Verdict::found || !heavy->is_flat()) continue;
       lists_note = "the heaviest groups of some segments are too many: all groups were made";
       return false;
     }
