@@ -56,8 +56,8 @@ export default (_env, { mode = 'production' }) => ({
         { from: 'plugin.json', transform: (text) => text.toString().replace('%VERSION%', version).replace('%TODAY%', today) },
         { from: 'img', to: 'img' },
         { from: 'dashboards', to: 'dashboards' },
-        // Without its pictures: the plugin's page in Grafana shows those of plugin.json, and catalogues want no relative links.
-        { from: '../README.md', to: 'README.md', transform: (text) => text.toString().replace(/!\[[^\]]*\]\(src\/img\/[^)]*\)\n+/g, '') },
+        // What the plugin's page in Grafana shows, beside the pictures of plugin.json.
+        { from: 'README.md', to: 'README.md' },
         { from: '../CHANGELOG.md', to: 'CHANGELOG.md' },
         { from: '../../../LICENSE', to: 'LICENSE', toType: 'file' },
       ],

@@ -18,6 +18,10 @@ TARGETS = {f"{system}_{machine}" for system in ("linux", "darwin", "windows") fo
 ELF = {62: "amd64", 183: "arm64"}
 MACH_O = {0x01000007: "amd64", 0x0100000C: "arm64"}
 PE = {0x8664: "amd64", 0xAA64: "arm64"}
+# What React 19 has no more, and so Grafana 13.
+OLD_REACT = re.compile(r"\.(?:propTypes|defaultProps|contextTypes|childContextTypes)\s*=[^=]|\bfindDOMNode\(|\bReactDOM\.(?:render|hydrate|unmountComponentAtNode)\(|\.createFactory\(|__SECRET_INTERNALS")
+# Words of those who build a plugin, which say nothing to those who read about it in a catalogue.
+JARGON = re.compile(r"\b(?:npm|npx|yarn|node_modules|webpack|nodejs|mage|go test|jest)\b", re.I)
 # By these the validator knows a plugin of the time before React.
 LEGACY = re.compile(r"PanelCtrl|QueryCtrl|app/plugins/|angular\.isNumber\(|editor\.html|ctrl\.annotation|getLegacyAngularInjector|System\.register\(|app/core/")
 
@@ -89,6 +93,7 @@ def check_page(page, source_map):
         assert f'"{outside}"' in page.split("=>", 1)[0], f"{outside} is not left to Grafana"
     assert len(page) < 300_000, "module.js is too large: something that Grafana has is in it"
     assert not LEGACY.search(page), f"module.js looks like a plugin for Angular: {LEGACY.search(page).group()}"
+    assert not OLD_REACT.search(page), f"module.js wants an older React: {OLD_REACT.search(page).group()}"
     hosts = set(re.findall(r"https?://([^/\"'`\s)]+)", page)) - {"127.0.0.1:8080"}
     assert not hosts, f"module.js names other hosts: {hosts}"
     ours = 0
@@ -102,6 +107,7 @@ def check_page(page, source_map):
 
 def check_texts(readme, changelog, version):
     assert not re.search(r"</[a-z]+>", readme), "README.md has HTML, which is not shown"
+    assert not JARGON.search(readme), f"README.md speaks to developers: {JARGON.search(readme).group()}"
     relative = [link for link in re.findall(r"\[.+?\]\((.+?)\)", readme) if not link.startswith(("https://", "#", "mailto:"))]
     assert not relative, f"README.md has links that lead nowhere in a catalogue: {relative}"
     assert f"## {version}" in changelog, "CHANGELOG.md does not know this version"
