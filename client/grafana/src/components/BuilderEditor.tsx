@@ -189,12 +189,13 @@ export function plainFilters(filters: BuilderFilter[]): AdHocFilter[] {
 const getStyles = (theme: GrafanaTheme2) => ({
   wrap: css({ display: 'flex', flexDirection: 'column', gap: theme.spacing(0.5) }),
   chips: css({ display: 'flex', flexWrap: 'wrap', gap: theme.spacing(1), alignItems: 'center' }),
+  // Its border and the space around it are within the height of the label before it.
   chip: css({
     display: 'flex',
     alignItems: 'center',
     gap: theme.spacing(0.5),
-    padding: theme.spacing(0.25, 0.5),
-    border: `1px solid ${theme.colors.border.weak}`,
+    paddingRight: theme.spacing(0.5),
+    boxShadow: `0 0 0 1px ${theme.colors.border.weak}`,
     borderRadius: theme.shape.radius.default,
     background: theme.colors.background.secondary,
   }),

@@ -109,7 +109,7 @@ function configured(frame: data.DataFrame, panel: any, theme: data.GrafanaTheme2
     if (field.type === data.FieldType.number && panel.type === 'timeseries') {
       config.color = config.color?.mode === 'fixed' ? config.color : { mode: data.FieldColorModeId.Fixed, fixedColor: theme.visualization.palette[numbers++ % theme.visualization.palette.length] };
     }
-    const links = (): any => config.links?.map((l: any) => ({ href: fill(l.url ?? ''), title: l.title, target: '_self', origin: field }));
+    const links = (): any => config.links?.map((l: any) => ({ href: l.internal ? '/explore' : fill(l.url ?? ''), title: l.title, target: '_self', origin: field }));
     const next: data.Field = { ...field, config, state: { ...field.state, displayName: panel.type === 'table' ? (config.displayName ?? field.name) : name }, getLinks: () => links() ?? [] };
     next.display = data.getDisplayProcessor({ field: next, theme, timeZone: 'utc' });
     return next;
