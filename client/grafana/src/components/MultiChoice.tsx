@@ -14,8 +14,8 @@ interface Props {
   onChange: (values: string[]) => void;
 }
 
-/** A chosen value takes its letters and the room of its button; the numbers are those by which the list box decides which values it shows. */
-const roomFor = (values: string[]) => Math.ceil((values.reduce((sum, value) => sum + 7 * value.length + 50, 0) + 60) / 8);
+/** A chosen value takes its letters and the room of its button, as the list box counts them; it also takes off its own buttons and the number of values that it does not show. */
+const roomFor = (values: string[]) => Math.ceil((values.reduce((sum, value) => sum + 7 * value.length + 50, 0) + 110) / 8);
 
 /**
  * Several of a list, by name: the list box of @grafana/ui takes its name from another element alone. It grows with what is chosen, and what was typed and
@@ -38,7 +38,9 @@ export function MultiChoice({ name, options, values, onChange, minWidth, maxWidt
         {...rest}
         key={round}
         aria-labelledby={id}
-        width={Math.min(Math.max(roomFor(values), minWidth), maxWidth)}
+        width="auto"
+        minWidth={Math.min(Math.max(roomFor(values), minWidth), maxWidth)}
+        maxWidth={maxWidth}
         options={options}
         value={values.map((value) => ({ value, label: value }))}
         onChange={(chosen) => onChange(chosen.map((o) => o.value))}
