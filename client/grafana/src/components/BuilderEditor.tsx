@@ -55,7 +55,7 @@ export function BuilderEditor({ datasource, queryType, value, range, onChange }:
   return (
     <div className={styles.wrap} data-testid="builder">
       <InlineFieldRow>
-        <InlineField label="Filter" labelWidth={12}>
+        <InlineField label="Filter" labelWidth={12} grow shrink>
           <div className={styles.chips}>
             {value.filters.map((filter, i) => (
               <Chip
@@ -188,7 +188,7 @@ export function plainFilters(filters: BuilderFilter[]): AdHocFilter[] {
 
 const getStyles = (theme: GrafanaTheme2) => ({
   wrap: css({ display: 'flex', flexDirection: 'column', gap: theme.spacing(0.5) }),
-  chips: css({ display: 'flex', flexWrap: 'wrap', gap: theme.spacing(1), alignItems: 'center' }),
+  chips: css({ display: 'flex', flexWrap: 'wrap', minWidth: 0, gap: theme.spacing(1), alignItems: 'center' }),
   // Its border and the space around it are within the height of the label before it.
   chip: css({
     display: 'flex',

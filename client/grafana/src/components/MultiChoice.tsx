@@ -15,7 +15,7 @@ interface Props {
 }
 
 /** A chosen value takes its letters and the room of its button, as the list box counts them; it also takes off its own buttons and the number of values that it does not show. */
-const roomFor = (values: string[]) => Math.ceil((values.reduce((sum, value) => sum + 7 * value.length + 50, 0) + 110) / 8);
+const roomFor = (values: string[]) => Math.ceil((values.reduce((sum, value) => sum + 7 * value.length + 50, 0) + (values.length > 1 ? 110 : 60)) / 8);
 
 /**
  * Several of a list, by name: the list box of @grafana/ui takes its name from another element alone. It grows with what is chosen, and what was typed and

@@ -503,6 +503,8 @@ async function main() {
       const filters = [{ column: 'action', operator: '==', values: ['accept'] }, { column: 'dst_port', operator: '!=', values: ['443', '80'] }];
       await open({ queryType: 'timeseries', mode: 'builder', builder: { filters, groupBy: ['src_vpc_id'], metric: 'bits', interval: 'auto', top: 5, others: false } });
       await page.getByTestId('filter-chip').nth(1).getByText('80', { exact: true }).waitFor(); // both values, not one and a number
+      const { x, width } = await page.getByRole('button', { name: 'Filter', exact: true }).boundingBox();
+      assert.ok(x + width <= 1250, `the filters run out of the page: ${x + width}`);
       await all('builder', '[data-testid=builder] *, [data-testid=written], [data-testid=written] *');
       await open({ mode: 'code', queryType: 'table', expr: 'from flows -- of the edge\n| where $__timeFilter and src_prt == 443 and app == "dns"\n| top 5 src_ip by sum(bytes)' });
       await page.getByTestId('flowql-editor').getByRole('alert').waitFor();
