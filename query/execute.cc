@@ -1,7 +1,7 @@
 #include "query/execute.h"
 #include "query/heavy_groups.h"
 #include "query/in_query.h"
-#include "query/key_filter.h"
+#include "query/value_filter.h"
 #include "query/limits.h"
 #include "query/segment_memory.h"
 #include "storage/model/counted.h"
@@ -692,7 +692,7 @@ void narrow_scan(ScanPlan& scan, const SubQuery& sub) {
   const RowBuffer& rows = sub.table->rows;
   if (rows.rows() > limits::kJoinKeysPushedMax) return;
   for (const SubQuery::Narrow& n : sub.narrows)
-    if (auto filter = make_key_filter(scan, n.slot, rows.slot(n.column), "keys of a join")) scan.conjuncts.push_back(std::move(*filter));
+    if (auto filter = make_value_filter(scan, n.slot, rows.slot(n.column), "keys of a join")) scan.conjuncts.push_back(std::move(*filter));
 }
 
 // Answers the sub-queries, and tells the operators. What a sub-query read, warned of and lost counts as the query's own.

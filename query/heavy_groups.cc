@@ -4,7 +4,7 @@
 #include <functional>
 #include <numeric>
 
-#include "query/key_filter.h"
+#include "query/value_filter.h"
 #include "query/limits.h"
 
 namespace sluice::query {
@@ -201,7 +201,7 @@ ScanPlan HeavyGroups::narrow(const ScanPlan& scan) const {
     if (!slot || *slot >= scan.slots.size() || !scan.slots[*slot].source || scan.slots[*slot].source->kind != ScanSource::Kind::stored) continue;
     const Column values = keys_[k]->gather(rows);
     if (values.null_count() > 0) continue;  // a test of values leaves nulls out
-    if (auto filter = make_key_filter(out, *slot, values, "keys of the groups that may rank first")) filters.push_back(std::move(*filter));
+    if (auto filter = make_value_filter(out, *slot, values, "keys of the groups that may rank first")) filters.push_back(std::move(*filter));
   }
   out.conjuncts.insert(out.conjuncts.begin(), filters.begin(), filters.end());
   return out;

@@ -102,10 +102,6 @@ class TableWriter {
 
 using L = LogicalType;
 
-}  // namespace
-
-namespace {
-
 // "1000", "1000 where none is told", "100 of interface 7 in domain 2"
 std::string configured_rate(const ingest::RateOverride& rate) {
   std::string text = std::to_string(rate.rate);

@@ -9,26 +9,13 @@
 #include "query/sampling.h"
 #include "query/watch_list.h"
 #include "storage/segment/segment.h"
+#include "tests/unit/query/line_sink.h"
 
 namespace sluice::query {
 namespace {
 
 constexpr TimestampNs kStart = 1'763'712'000 * kSecond;  // 2025-11-21T08:00:00Z
 constexpr uint32_t kRows = 1'000;
-
-struct LineSink final : ResultSink {
-  Status begin(const Schema&) override { return {}; }
-  Status batch(const Batch& rows) override {
-    for (size_t r = 0; r < rows.rows; ++r) {
-      std::string line;
-      for (const Column& c : rows.columns)
-        line += c.is_null(r) ? "null " : c.type() == PhysicalType::Str ? std::string(c.string_at(r)) + ' ' : c.type() == PhysicalType::Ip ? to_string(c.ip_at(r)) + ' ' : c.type() == PhysicalType::F64 ? std::to_string(c.float_at(r)) + ' ' : std::to_string(c.uint_at(r)) + ' ';
-      lines.push_back(line);
-    }
-    return {};
-  }
-  std::vector<std::string> lines;
-};
 
 class SegmentMemoryTest : public testing::Test {
  protected:

@@ -10,6 +10,6 @@ namespace sluice::query {
 
 // Numbers its leaf in the scan. Nulls among the values are not looked for. nullopt: a scan cannot look for values of that type.
 // REQUIRES: the scan fills the slot
-std::optional<Conjunct> make_key_filter(ScanPlan& scan, size_t slot, const Column& values, std::string text);
+std::optional<Conjunct> make_value_filter(ScanPlan& scan, size_t slot, const Column& values, std::string text);
 
 }  // namespace sluice::query

@@ -1,8 +1,8 @@
-#include "query/key_filter.h"
+#include "query/value_filter.h"
 
 namespace sluice::query {
 
-std::optional<Conjunct> make_key_filter(ScanPlan& scan, size_t slot, const Column& values, std::string text) {
+std::optional<Conjunct> make_value_filter(ScanPlan& scan, size_t slot, const Column& values, std::string text) {
   const Type& type = scan.slots[slot].type;
   Test test;
   if (type.physical == PhysicalType::Ip) {
