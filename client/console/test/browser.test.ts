@@ -79,6 +79,35 @@ async function type(page: Page, text: string): Promise<void> {
   await page.keyboard.insertText(text);
 }
 
+// Looks until it is so: what a page shows comes when its machine has time for it. Tells what it saw last.
+async function becomes<T>(look: () => Promise<T>, wanted: T, what = ""): Promise<void> {
+  const until = Date.now() + 15_000;
+  for (let seen = await look(); ; seen = await look()) {
+    try {
+      return assert.deepEqual(seen, wanted, what || undefined);
+    } catch (error) {
+      if (Date.now() > until) throw error;
+    }
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+// Takes the proposal that is first, until the text is what it makes of it. The editor takes no key for a proposal that has been there less than
+// 75 ms, or while others are asked for: a key that was meant for the text must not take it. Tab then leaves the editor.
+async function takeProposal(page: Page, label: string, text: RegExp): Promise<void> {
+  for (let tries = 1; ; ++tries) {
+    await page.locator(".editor .cm-completionLabel", { hasText: label }).first().waitFor();
+    const shown = await page.evaluate(() => performance.now());
+    await page.waitForFunction((since) => performance.now() - since > 80, shown);
+    await page.keyboard.press("Tab");
+    if (text.test(await editorText(page))) return;
+    assert.ok(tries < 10, `Tab took nothing: ${await editorText(page)}`);
+    await page.locator(".editor .cm-content").focus();
+    await page.keyboard.press("ControlOrMeta+End");
+    await page.keyboard.press("Control+Space");
+  }
+}
+
 test("the page is small, kept by browsers, and guarded", async () => {
   const head = await fetch(`${server.url}/`);
   const policy = head.headers.get("content-security-policy")!;
@@ -114,13 +143,7 @@ test("a query is written with help, run, filtered further, and shared", async ()
   const { page, close } = await open("");
   await page.locator(".editor .cm-content").click();
   await page.keyboard.type("last 2d | where dst_po");
-  await page.locator(".editor .cm-tooltip-autocomplete").waitFor();
-  await page.locator(".editor .cm-completionLabel", { hasText: "dst_port" }).first().waitFor();
-  // The editor takes no key for a proposal in the first 75 ms that it is there, lest a key that was meant for the text takes it.
-  const shown = await page.evaluate(() => performance.now());
-  await page.waitForFunction((since) => performance.now() - since > 80, shown);
-  await page.keyboard.press("Tab");
-  assert.match(await editorText(page), /where dst_port$/);
+  await takeProposal(page, "dst_port", /where dst_port$/);
   await page.keyboard.type(" == 443 | top 5 src_ip by total = sum(bytes)");
   await page.keyboard.press("Escape");
   await page.keyboard.press("ControlOrMeta+Enter");
@@ -158,10 +181,7 @@ test("values are proposed in the quotes that they stand in", async () => {
     await page.keyboard.type(typed);
     await page.locator(".editor .cm-completionLabel", { hasText: '"i-' }).first().waitFor();
   }
-  const shown = await page.evaluate(() => performance.now());
-  await page.waitForFunction((since) => performance.now() - since > 80, shown);
-  await page.keyboard.press("Tab");
-  assert.match(await editorText(page), /src_instance_id == "i-\w+"$/);
+  await takeProposal(page, '"i-', /src_instance_id == "i-\w+"$/);
   await close();
 });
 
@@ -306,20 +326,23 @@ test("flows are followed as they come in, and a broken connection goes on where 
     await live.post("/v1/ingest/aws_vpc", awsLines(3) + awsLines(2, { port: 80 }));
     const grid = page.getByRole("grid");
     await grid.waitFor();
-    assert.equal(await grid.getAttribute("aria-rowcount"), "4");
+    const rows = () => grid.getAttribute("aria-rowcount");
+    await becomes(rows, "4");
     // Paused, flows are gathered but the table stands still.
     await page.getByRole("button", { name: "Pause" }).click();
     await live.post("/v1/ingest/aws_vpc", awsLines(2, { source: (i) => `10.55.0.${i}` }));
     await page.locator(".account", { hasText: "2 new" }).waitFor();
     assert.equal(await grid.getAttribute("aria-rowcount"), "4");
     await page.getByRole("button", { name: "Go on" }).click();
-    await page.waitForFunction(() => document.querySelector('[role="grid"]')?.getAttribute("aria-rowcount") === "6");
+    await becomes(rows, "6");
     // More than anybody reads: left out, and said.
     await live.post("/v1/ingest/aws_vpc", awsLines(3000));
     await page.locator(".account .warn", { hasText: "left out" }).waitFor();
-    const left = Number(/([\d,]+) left out/.exec(await page.locator(".account").innerText())![1]!.replaceAll(",", ""));
-    const shown = Number(/([\d,]+) flows shown/.exec(await page.locator(".account").innerText())![1]!.replaceAll(",", ""));
-    assert.equal(shown + left, 3005);
+    const counted = async () => {
+      const account = await page.locator(".account").innerText();
+      return [/([\d,]+) left out/, /([\d,]+) flows shown/].map((said) => Number((said.exec(account)?.[1] ?? "").replaceAll(",", ""))).reduce((a, b) => a + b);
+    };
+    await becomes(counted, 3005);
 
     // The connection breaks, flows come meanwhile, and none is missed.
     way.cut();
@@ -328,7 +351,7 @@ test("flows are followed as they come in, and a broken connection goes on where 
     way.mend();
     await page.locator(".stream-state.live").waitFor();
     await page.getByRole("gridcell", { name: "10.56.0.3" }).waitFor();
-    assert.equal(await page.getByRole("gridcell", { name: /^10\.56\.0\./ }).count(), 4);
+    await becomes(() => page.getByRole("gridcell", { name: /^10\.56\.0\./ }).count(), 4);
 
     // The server itself is started anew: the page comes back by itself, and says that there is a gap.
     await live.stop();
@@ -365,7 +388,7 @@ test("an alert comes by itself, with its flows and the rule that made it", async
   assert.match(page.url(), /id=[0-9a-f]+/);
   const flowsGrid = page.getByRole("grid", { name: "The flows behind it" });
   await flowsGrid.waitFor();
-  assert.equal(await flowsGrid.getAttribute("aria-rowcount"), "8");
+  await becomes(() => flowsGrid.getAttribute("aria-rowcount"), "8");
   await page.locator(".code", { hasText: "create rule knocks" }).waitFor();
   assert.match(await page.locator(".facts").first().innerText(), /T1110/);
   // Its texts are a stranger's (see the rule), and stay text.
@@ -415,7 +438,7 @@ test("sources say how they do, and storage what it costs", async () => {
   const { page, close } = await open("#/sources");
   const exporters = page.getByRole("grid", { name: "Exporters" });
   await exporters.waitFor();
-  assert.equal(await exporters.locator('[aria-rowindex="2"] .bad', { hasText: "25" }).count(), 1);
+  await exporters.locator('[aria-rowindex="2"] .bad', { hasText: "25" }).waitFor();
   assert.match(await page.locator(".tile", { hasText: "lost by exporters" }).innerText(), /25/);
   await page.getByRole("grid", { name: "Known losses" }).getByText("by its sequence numbers").waitFor();
   // In words, not in names of columns; a row opens to all that it says, and a link shares that.
@@ -435,7 +458,7 @@ test("sources say how they do, and storage what it costs", async () => {
   const bars = page.locator(".bars li");
   assert.ok((await bars.count()) > 15);
   const totals = (await (await fetch(`${server.url}/v1/storage`)).json()) as { flows: number };
-  assert.equal(Number((await page.locator(".tile", { hasText: "flows" }).first().locator(".tile-value").innerText()).replaceAll(",", "")), totals.flows);
+  await becomes(async () => Number((await page.locator(".tile", { hasText: "flows" }).first().locator(".tile-value").innerText()).replaceAll(",", "")), totals.flows);
   await page.getByRole("grid", { name: "Segments" }).waitFor();
   await close();
 });
@@ -448,14 +471,14 @@ test("tables of the server fit at every width", async () => {
       await page.goto(`${server.url}/${hash}`);
       await page.locator(`.view.${/\w+/.exec(hash)![0]}`).waitFor();
       await settled(page);
-      assert.deepEqual(await tooWide(page), [], `${hash} at ${width}`);
+      await becomes(() => tooWide(page), [], `${hash} at ${width}`);
       // What an alert says is never what leaves.
       if (hash === at("alerts")) await page.getByRole("grid").getByRole("columnheader", { name: "message" }).waitFor();
     }
     await page.goto(`${server.url}/${at("address", { ip: "10.20.12.40", from: "now-2d" })}`);
     await page.locator(".view.address canvas").waitFor();
     await settled(page);
-    assert.deepEqual(await tooWide(page), [], `an address at ${width}`);
+    await becomes(() => tooWide(page), [], `an address at ${width}`);
     // What has no room the menu of a cell tells.
     const peers = page.getByRole("grid", { name: "Peers" });
     const isShown = (await peers.getByRole("columnheader", { name: "last" }).count()) === 1;
@@ -465,10 +488,13 @@ test("tables of the server fit at every width", async () => {
     await page.keyboard.press("Escape");
     await page.goto(`${server.url}/${at("query", { q: "last 2d | top 8 src_ip, dst_ip by total = sum(bytes)", as: "talkers" })}`);
     await page.locator(".talkers .band").first().waitFor({ state: "attached" });
-    assert.ok(await page.locator(".talkers").evaluate((e) => e.scrollWidth <= e.clientWidth), `talkers at ${width}`);
+    await becomes(() => page.locator(".talkers").evaluate((e) => e.scrollWidth <= e.clientWidth), true, `talkers at ${width}`);
     await page.getByLabel("Time range").selectOption("custom");
-    const box = (await page.locator(".custom").boundingBox())!;
-    assert.ok(box.x >= 0 && box.x + box.width <= width, `a time of one's own at ${width}: ${JSON.stringify(box)}`);
+    const outside = async () => {
+      const box = (await page.locator(".custom").boundingBox())!;
+      return box.x >= 0 && box.x + box.width <= width ? "" : JSON.stringify(box);
+    };
+    await becomes(outside, "", `a time of one's own at ${width}`);
     await close();
   }
 });
@@ -490,11 +516,13 @@ test("whole flows show what they have, and all of it when asked", async () => {
 test("what is known from a question before is said", async () => {
   await server.post("/v1/admin/flush", "");
   const place = at("query", { q: "last 2d | stats total = sum(bytes), flows = count() by protocol" });
-  for (const again of [false, true]) {
+  // Segments may be merged between two questions, and what was known of them is gone with them: then it is known the time after.
+  for (let asked = 1, known = false; !known; ++asked) {
     const { page, close } = await open(place);
     await page.locator(".account").waitFor();
-    if (again) assert.match(await page.locator(".account").innerText(), /[\d,]+ (flows|more) known from before/);
+    known = /[\d,]+ (flows|more) known from before/.test(await page.locator(".account").innerText());
     await close();
+    assert.ok(known || asked < 10, "nothing is known from before");
   }
 });
 

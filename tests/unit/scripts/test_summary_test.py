@@ -14,7 +14,9 @@ PRINTED = """Test project /x
 2/4 Test  #2: unit_store ............   Passed    1.00 sec
 3/4 Test  #3: app_prompt ............***Skipped   0.05 sec
 4/4 Test  #4: unit_broken ...........***Failed    0.05 sec
-
+broken.cc:7: Failure
+  Actual: false
+      Start  5: late
 75% tests passed, 1 tests failed out of 4
 
 The following tests did not run:
@@ -52,7 +54,14 @@ class Summary(unittest.TestCase):
         self.assertEqual(lines[0], "2 1 3")
         self.assertEqual(lines[1:], ["skipped app_prompt",
                                      "skipped Store.GoesOnAfterAFullDisk: may not mount a small file system here; the full disk is not tested",
-                                     "skipped test_tls: no openssl command"])
+                                     "skipped test_tls: no openssl command",
+                                     "failed unit_broken, the end of what it said:", "    broken.cc:7: Failure", "      Actual: false"])
+
+    def test_of_what_failed_the_end_is_shown(self):
+        _, lines = self.of("1/1 Test #1: chatty ...***Failed  1 sec\n" + "".join(f"line {i}\n" for i in range(500)) + "0% tests passed, 1 tests failed out of 1\n", "")
+        self.assertEqual([lines[2], lines[-1], len(lines)], ["    line 400", "    line 499", 102])
+        _, lines = self.of("1/1 Test #1: crashed ...***Exception: SegFault  1 sec\nwords\n0% tests passed, 1 tests failed out of 1\n", "")
+        self.assertEqual(lines[1:], ["failed crashed, the end of what it said:", "    words"])
 
     def test_a_run_without_skips(self):
         self.assertEqual(self.of("100% tests passed, 0 tests failed out of 40\n", "[       OK ] A.B (1 ms)\n"), (0, ["40 0 0"]))
