@@ -246,19 +246,20 @@ std::optional<Plan> Binder::bind_table(const Schema& table, const std::vector<g:
 bool Binder::bind_stages(const std::vector<g::Stage>& stages) {
   for (size_t i = 0; i < stages.size(); ++i) {
     stage_at_ = i;
-    if (!bind_stage(stages[i], i + 1 < stages.size() ? &stages[i + 1] : nullptr) || error_) return false;
+    if (!bind_stage(stages[i], std::span(stages).subspan(i + 1)) || error_) return false;
   }
   return true;
 }
 
-bool Binder::bind_stage(const g::Stage& stage, const g::Stage* next) {
+bool Binder::bind_stage(const g::Stage& stage, std::span<const g::Stage> after) {
+  const g::Stage* next = after.empty() ? nullptr : &after.front();
   const std::string text = g::print(stage);
   if (const auto* s = stage.as<g::WhereStage>()) return bind_where(*s, text);
   if (const auto* s = stage.as<g::ExtendStage>()) return bind_extend(s->columns, text);
   if (const auto* s = stage.as<g::SelectStage>()) return bind_select(*s, text);
   if (const auto* s = stage.as<g::DropStage>()) return bind_drop(*s);
   if (const auto* s = stage.as<g::RenameStage>()) return bind_rename(*s);
-  if (const auto* s = stage.as<g::StatsStage>()) return bind_stats(*s, next, text);
+  if (const auto* s = stage.as<g::StatsStage>()) return bind_stats(*s, after, text);
   if (const auto* s = stage.as<g::TopStage>()) return bind_top(*s, text);
   if (const auto* s = stage.as<g::TimeseriesStage>()) return bind_timeseries(*s, text);
   if (const auto* s = stage.as<g::SortStage>()) return bind_sort(*s, next, text);

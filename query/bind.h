@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -89,7 +90,8 @@ class Binder {
   // bind.cc: stages
   bool bind_time(const grammar::Query& query);
   bool bind_stages(const std::vector<grammar::Stage>& stages);
-  bool bind_stage(const grammar::Stage& stage, const grammar::Stage* next);
+  // `after`: the stages that follow.
+  bool bind_stage(const grammar::Stage& stage, std::span<const grammar::Stage> after);
   bool bind_where(const grammar::WhereStage& stage, const std::string& text);
   bool bind_extend(const std::vector<grammar::NamedExpr>& columns, const std::string& text);
   bool bind_select(const grammar::SelectStage& stage, const std::string& text);
@@ -114,7 +116,9 @@ class Binder {
   bool bind_aggregates(const std::vector<grammar::NamedExpr>& aggregates, BoundGroup& group);
   bool bind_window(const grammar::Window& window);
   bool bind_session_window(const grammar::StatsStage& stage, BoundGroup& group, const std::string& text);
-  bool bind_stats(const grammar::StatsStage& stage, const grammar::Stage* next, const std::string& text);
+  bool bind_stats(const grammar::StatsStage& stage, std::span<const grammar::Stage> after, const std::string& text);
+  // Of groups that a sort by one of their aggregates and a limit follow: how many of them are wanted. That aggregate is the first of all then.
+  std::optional<uint64_t> heaviest_wanted(std::span<const grammar::Stage> after, BoundGroup& group);
   bool bind_top(const grammar::TopStage& stage, const std::string& text);
   bool bind_timeseries(const grammar::TimeseriesStage& stage, const std::string& text);
   bool bind_spread(TimeseriesSpec& series, const grammar::Span& span, const std::string& text);

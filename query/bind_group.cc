@@ -317,16 +317,43 @@ bool Binder::bind_window(const g::Window& window) {
   return true;
 }
 
-bool Binder::bind_stats(const g::StatsStage& stage, const g::Stage* next, const std::string& text) {
+// `stats … by K | sort M desc | limit N` keeps the groups that `top N K by M` does, ties by the lesser keys in both, and finds them as soon.
+std::optional<uint64_t> Binder::heaviest_wanted(std::span<const g::Stage> after, BoundGroup& group) {
+  const auto* sort = after.size() < 2 ? nullptr : after[0].as<g::SortStage>();
+  const auto* limit = sort ? after[1].as<g::LimitStage>() : nullptr;
+  const size_t keys = group.spec->keys.size();
+  if (!limit || keys == 0 || !group.after.empty() || sort->keys.size() != 1) return std::nullopt;
+  const g::SortKey& by = sort->keys.front();
+  const auto* name = by.value->as<g::Name>();
+  if (!name || !by.descending || by.nulls == g::SortKey::Nulls::kFirst) return std::nullopt;
+  for (size_t rank = keys; rank < group.outputs.size(); ++rank) {
+    if (!equal_ignoring_case(group.outputs[rank].name, name->text())) continue;
+    if (!is_number(group.slots[rank].type.logical) || group.slots.size() != group.outputs.size()) return std::nullopt;
+    const auto wanted = count_of(*limit->count, "a count of rows");
+    if (!wanted || *wanted == 0) return std::nullopt;
+    // Slots are as the aggregates are; what is shown stays in its order.
+    const auto to_front = [&](auto first) { std::rotate(first, first + static_cast<ptrdiff_t>(rank - keys), first + static_cast<ptrdiff_t>(rank - keys) + 1); };
+    to_front(group.spec->aggregates.begin());
+    to_front(group.slots.begin() + static_cast<ptrdiff_t>(keys));
+    for (size_t a = keys; a < rank; ++a) group.outputs[a].slot = a + 1;
+    group.outputs[rank].slot = keys;
+    return wanted;
+  }
+  return std::nullopt;
+}
+
+bool Binder::bind_stats(const g::StatsStage& stage, std::span<const g::Stage> after, const std::string& text) {
   bin_width_.reset();
   BoundGroup group;
   group.spec = std::make_shared<GroupSpec>();
   const bool has_sessions = stage.window && stage.window->kind == g::Window::Kind::kSession;
   if (stage.window && !(has_sessions ? bind_session_window(stage, group, text) : bind_window(*stage.window))) return false;
   if ((!has_sessions && !bind_keys(stage.keys, group)) || !bind_aggregates(stage.aggregates, group)) return false;
+  const std::optional<uint64_t> wanted = stage.window ? std::nullopt : heaviest_wanted(after, group);
+  if (error_) return false;
   // A sort that follows orders by all columns anyway.
-  const bool sorted = !(next && next->as<g::SortStage>());
-  OperatorPtr op = make_group(group.spec, options_.run, sorted, text);
+  const bool sorted = after.empty() || !after.front().as<g::SortStage>();
+  OperatorPtr op = wanted ? make_top(group.spec, options_.run, *wanted, false, text) : make_group(group.spec, options_.run, sorted, text);
   const size_t at = plan_.operators.size();
   plan_.operators.push_back(std::move(op));
   if (in_scan_frame_) scan_operators_ = at + 1, in_scan_frame_ = false;

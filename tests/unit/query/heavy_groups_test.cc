@@ -158,6 +158,36 @@ TEST_F(HeavyGroupsTest, AnswersAsOneTableOfAllGroups) {
     ASSERT_NO_FATAL_FAILURE(agree(text));
 }
 
+// The same groups, said with three stages. A sort that has more keys is the plain way to them.
+TEST_F(HeavyGroupsTest, FindsWhatASortAndALimitChoose) {
+  fill();
+  for (const std::string by : {"m desc", "M desc nulls last", "f desc"}) {
+    const std::string stats = "from flows | stats f = count(), last = max(flow_end), m = sum(bytes) by src_ip, dst_ip | sort ";
+    const std::string text = stats + by + " | limit 9";
+    ASSERT_NO_FATAL_FAILURE(agree(text));
+    const Answer plain = ask(stats + by + ", src_ip, dst_ip | limit 9", false, 0);
+    ASSERT_FALSE(plain.error) << plain.error->message;
+    EXPECT_EQ(plain.lines.size(), 9u);
+    EXPECT_EQ(ask(text, true, 12).lines, plain.lines) << text;
+    EXPECT_NE(note(text, 12).find("heaviest groups of 24 segments"), std::string::npos) << text;
+  }
+  for (const char* text : {
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort m | limit 9",
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort m desc nulls first | limit 9",
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort m + 1 desc | limit 9",
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort src_ip desc | limit 9",
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort m desc | where m > 3 | limit 9",
+           "from flows | stats m = sum(bytes) / 2 by src_ip, dst_ip | sort m desc | limit 9",
+           "from flows | stats m = sum(bytes), a = avg(bytes) by src_ip, dst_ip | sort a desc | limit 9",
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort m desc | limit 0",
+           "from flows | stats m = sum(bytes) | sort m desc | limit 9",
+           "from flows | stats m = sum(bytes) by src_ip, dst_ip | sort m desc",
+       }) {
+    ASSERT_NO_FATAL_FAILURE(agree(text));
+    EXPECT_EQ(note(text, 12), "") << text;
+  }
+}
+
 TEST_F(HeavyGroupsTest, AnswersOfWhatIsAsMuch) {
   fill(true);  // every flow has one byte or none: sums are the same for many
   for (const char* text : {"from flows | top 3 src_ip, dst_ip by sum(bytes), count()", "from flows | top 40 src_ip by sum(bytes)",
