@@ -6,6 +6,8 @@ import "time"
 const (
 	// Queries of one request that run at the same time; the others wait. The server has its own bound over all clients (503).
 	QueriesAtOnce = 4
+	// Steps of a time range that $__interval makes at most: a rule's query says a second whatever its range is, and a second of a month is no chart.
+	IntervalsMax = 10_000
 	// Time that one query may take on the server, unless the settings say otherwise.
 	QueryTimeout = 60 * time.Second
 	// Values suggested for a filter, and the flows that the first list is made of: a list opens under the hand, and so many are counted in some

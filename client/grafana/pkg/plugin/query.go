@@ -116,7 +116,7 @@ func (d *Datasource) answerQuery(ctx context.Context, asked backend.DataQuery) b
 	if err != nil {
 		return refused(err)
 	}
-	expanded, err := flowql.Expand(text, flowql.Context{From: asked.TimeRange.From, To: asked.TimeRange.To, Interval: asked.Interval, Variables: q.Variables, Filters: q.Filters})
+	expanded, err := flowql.Expand(text, flowql.Context{From: asked.TimeRange.From, To: asked.TimeRange.To, Interval: interval(asked), Variables: q.Variables, Filters: q.Filters})
 	if err != nil {
 		return refused(asWritten(err, text, nil))
 	}
@@ -150,6 +150,27 @@ func (d *Datasource) answerQuery(ctx context.Context, asked backend.DataQuery) b
 		}
 	}
 	return backend.DataResponse{Frames: shown, Status: backend.StatusOK}
+}
+
+// interval is what Grafana wants between two points, where so many fit (IntervalsMax); else the least round length that does. The same of every range that is as
+// long, so that an answer that was kept is found again.
+func interval(asked backend.DataQuery) time.Duration {
+	least := asked.TimeRange.To.Sub(asked.TimeRange.From) / IntervalsMax
+	if asked.Interval > 0 && asked.Interval >= least {
+		return asked.Interval
+	}
+	for _, round := range roundIntervals {
+		if round >= least {
+			return round
+		}
+	}
+	day := 24 * time.Hour
+	return (least + day - 1) / day * day
+}
+
+var roundIntervals = []time.Duration{
+	time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
 }
 
 // The keys of the answer's last grouping; of an answer that does not tell them, those of the text.
