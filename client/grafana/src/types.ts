@@ -70,6 +70,7 @@ export interface SluiceOptions extends DataSourceJsonData {
   tenantHeader?: string;
   queryTimeoutSeconds?: number;
   maxRows?: number;
+  customQueryParameters?: string;
   // Under Grafana's own names, as its SDK reads them.
   tlsAuth?: boolean;
   tlsAuthWithCACert?: boolean;

@@ -19,7 +19,7 @@ type columnInfo struct {
 
 // columns of flows, as `show columns` has them.
 func (d *Datasource) columns(ctx context.Context) ([]columnInfo, error) {
-	found, err := d.kept.get("columns", func() (any, error) {
+	found, err := d.kept.get(d.asker(ctx)+"columns", func() (any, error) {
 		answer, err := d.client.Query(ctx, sluice.Call{Query: "show columns", Timeout: SuggestionTimeout})
 		if err != nil {
 			return nil, err
@@ -47,7 +47,7 @@ func (d *Datasource) columns(ctx context.Context) ([]columnInfo, error) {
 
 // rules are the names of the server's rules, for the form of alerts.
 func (d *Datasource) rules(ctx context.Context) ([]string, error) {
-	found, err := d.kept.get("rules", func() (any, error) {
+	found, err := d.kept.get(d.asker(ctx)+"rules", func() (any, error) {
 		answer, err := d.client.Query(ctx, sluice.Call{Query: "show rules | select name | sort name", Timeout: SuggestionTimeout})
 		if err != nil {
 			return nil, err

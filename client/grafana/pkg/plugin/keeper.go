@@ -1,8 +1,11 @@
 package plugin
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"github.com/grafana/grafana-plugin-sdk-go/backend"
 )
 
 // keeper keeps answers to the editor's questions for a short while, so that opening a list twice asks once. Safe for concurrent use.
@@ -43,4 +46,17 @@ func (k *keeper) put(key string, value any) {
 		clear(k.kept)
 	}
 	k.kept[key] = keptValue{value, k.now().Add(SuggestionAge)}
+}
+
+// asker begins the keys of what is kept: where users are told apart by whom the server answers (their own OAuth token or cookies go along), nobody is told
+// what another one may see.
+func (d *Datasource) asker(ctx context.Context) string {
+	if !d.settings.OAuthPassThru && len(d.settings.KeepCookies) == 0 {
+		return ""
+	}
+	login := ""
+	if user := backend.UserFromContext(ctx); user != nil {
+		login = user.Login
+	}
+	return login + "\x00"
 }

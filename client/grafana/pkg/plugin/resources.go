@@ -317,7 +317,7 @@ func (d *Datasource) values(ctx context.Context, a tagValuesAsked) ([]string, er
 		list.texts = a.Key
 	}
 	filters, _ := json.Marshal(a.Filters)
-	list.key = strings.Join([]string{"values", a.Key, strconv.Itoa(list.most), strconv.FormatInt(context.From.Unix(), 10), strconv.FormatInt(context.To.Unix(), 10), string(filters)}, "\x00")
+	list.key = d.asker(ctx) + strings.Join([]string{"values", a.Key, strconv.Itoa(list.most), strconv.FormatInt(context.From.Unix(), 10), strconv.FormatInt(context.To.Unix(), 10), string(filters)}, "\x00")
 	found, err := d.kept.get(list.key, func() (any, error) { return d.firstValues(ctx, list) })
 	if err != nil {
 		return nil, err

@@ -3,8 +3,11 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
@@ -20,6 +23,12 @@ type Settings struct {
 	TenantHeader        string `json:"tenantHeader"`
 	QueryTimeoutSeconds int    `json:"queryTimeoutSeconds"`
 	MaxRows             int    `json:"maxRows"`
+	// Added to every request's URL, as a=b&c=d.
+	QueryParameters string `json:"customQueryParameters"`
+	// Read by the SDK and by Grafana, too: whether users are told apart by whom the server answers, and whether we show a certificate.
+	OAuthPassThru bool     `json:"oauthPassThru"`
+	KeepCookies   []string `json:"keepCookies"`
+	TLSAuth       bool     `json:"tlsAuth"`
 }
 
 // Where a tenant is named unless the settings say otherwise. A proxy in front of several servers reads it.
@@ -54,6 +63,10 @@ func newClient(ctx context.Context, instance backend.DataSourceInstanceSettings,
 	if err != nil {
 		return nil, fmt.Errorf("the settings of the data source cannot be read: %w", err)
 	}
+	// The SDK would leave it out without a word.
+	if s.TLSAuth && (options.TLS.ClientCertificate == "" || options.TLS.ClientKey == "") {
+		return nil, errors.New("a client certificate is wanted, and it or its key is not there")
+	}
 	// What a browser's user is to the server (OAuth pass-through, cookies that are let through) goes along.
 	options.ForwardHTTPHeaders = true
 	// The server ends a query at its own limit and says so; our end of the line waits a little longer, to hear it.
@@ -76,5 +89,9 @@ func newClient(ctx context.Context, instance backend.DataSourceInstanceSettings,
 	if err != nil {
 		return nil, fmt.Errorf("the connection's settings: %w", err)
 	}
-	return sluice.NewClient(instance.URL, plain, streaming, headers)
+	parameters, err := url.ParseQuery(strings.TrimPrefix(strings.TrimSpace(s.QueryParameters), "?"))
+	if err != nil {
+		return nil, fmt.Errorf("the parameters of the URL: %w", err)
+	}
+	return sluice.NewClient(instance.URL, plain, streaming, headers, parameters)
 }

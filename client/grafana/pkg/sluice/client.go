@@ -21,10 +21,11 @@ type Client struct {
 	// Without a time limit of its own, for what never ends.
 	streaming *http.Client
 	headers   http.Header
+	params    url.Values
 }
 
-// NewClient: the URL of the server, with a path if a proxy wants one. `headers` go with every request.
-func NewClient(base string, client, streaming *http.Client, headers http.Header) (*Client, error) {
+// NewClient: the URL of the server, with a path if a proxy wants one. `headers`, and `params` of the URL, go with every request.
+func NewClient(base string, client, streaming *http.Client, headers http.Header, params url.Values) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(base), "/"))
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the server: %w", err)
@@ -32,7 +33,7 @@ func NewClient(base string, client, streaming *http.Client, headers http.Header)
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("the URL of the server is %q, and wants to be like http://127.0.0.1:8080", base)
 	}
-	return &Client{base: u, http: client, streaming: streaming, headers: headers}, nil
+	return &Client{base: u, http: client, streaming: streaming, headers: headers, params: params}, nil
 }
 
 // Call is one question. From and To narrow the query's own range; zero times leave it alone.
@@ -85,6 +86,12 @@ func (c *Client) request(ctx context.Context, method, path string, body any) (*h
 	at, query, _ := strings.Cut(path, "?")
 	u.Path += at
 	u.RawQuery = query
+	if len(c.params) > 0 {
+		if query != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += c.params.Encode()
+	}
 	request, err := http.NewRequestWithContext(ctx, method, u.String(), reader)
 	if err != nil {
 		return nil, err

@@ -81,6 +81,9 @@ export function ConfigEditor({ options, onOptionsChange }: Props) {
         <InlineField label="Header of the tenant" labelWidth={LABEL}>
           <Input aria-label="Tenant header" width={30} placeholder="X-Sluice-Tenant" value={jsonData.tenantHeader ?? ''} onChange={(e: Typed) => set({ tenantHeader: e.currentTarget.value || undefined })} />
         </InlineField>
+        <InlineField label="Parameters of the URL" labelWidth={LABEL} tooltip="Added to every request, as a=b&c=d">
+          <Input aria-label="Parameters of the URL" width={50} placeholder="none" value={jsonData.customQueryParameters ?? ''} onChange={(e: Typed) => set({ customQueryParameters: e.currentTarget.value || undefined })} />
+        </InlineField>
         <InlineField label="Basic authentication" labelWidth={LABEL} tooltip="In the place of the token">
           <InlineSwitch aria-label="Basic authentication" value={options.basicAuth} onChange={(e) => onOptionsChange({ ...options, basicAuth: e.currentTarget.checked })} />
         </InlineField>
