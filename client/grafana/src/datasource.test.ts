@@ -56,6 +56,36 @@ test('a query that came with its values keeps them where there are no variables'
   expect(query.adHocFilters).toHaveLength(1);
 });
 
+test('a query that nobody touched has its text', () => {
+  for (const app of [CoreApp.Dashboard, CoreApp.UnifiedAlerting, CoreApp.Explore]) {
+    const query = datasource().getDefaultQuery(app);
+    expect(query.expr).toMatch(/^from flows/);
+    expect(query.unit).toBe(app === CoreApp.Explore ? undefined : 'bps');
+  }
+});
+
+test('the same panel asks the same, byte for byte', async () => {
+  const ask = async () => {
+    await lastValueFrom(datasource().query(request([{ expr: 'src_ip == $host', mode: 'code', queryType: 'table' }], { requestId: String(Math.random()), startTime: Date.now() })));
+    return JSON.stringify(sent.at(-1)!.data);
+  };
+  expect(await ask()).toBe(await ask());
+});
+
+test('a variable follows the time range, and has one where nobody says which', async () => {
+  answers = { 'tag-values': [] };
+  const support = datasource().variables as unknown as { query: (r: DataQueryRequest<SluiceVariableQuery>) => ReturnType<DataSource['query']> };
+  const later = { from: dateTime('2026-11-21T10:00:00Z'), to: dateTime('2026-11-21T11:00:00Z'), raw: { from: 'now-1h', to: 'now' } };
+  /** Queries go with milliseconds, questions of lists with times as they are written. */
+  const ms = (at: string) => Number(at) || Date.parse(at);
+  for (const asked of [{ refId: 'variable', expr: 'top 5 src_ip by count()' }, { refId: 'variable', column: 'src_ip' }]) {
+    await lastValueFrom(support.query(request([asked as never], { range: later })));
+    expect([ms(sent.at(-1)!.data.from), ms(sent.at(-1)!.data.to)]).toEqual([later.from.valueOf(), later.to.valueOf()]);
+    await lastValueFrom(support.query(request([asked as never], { range: undefined })));
+    expect(ms(sent.at(-1)!.data.to) - ms(sent.at(-1)!.data.from)).toBe(6 * 3600 * 1000);
+  }
+});
+
 test('hidden and empty queries are not asked', async () => {
   const ds = datasource();
   expect(await lastValueFrom(ds.query(request([{ expr: 'x', hide: true, mode: 'code' }, { expr: ' ', mode: 'code' }])))).toEqual({ data: [] });

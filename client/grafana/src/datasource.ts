@@ -36,7 +36,7 @@ import { AnnotationEditor } from './components/AnnotationEditor';
 import { addFilter, defaultBuilder, hasFilter, removeFilter, textOf, unitOf } from './flowql/builder';
 import { quoteText } from './flowql/literal';
 import { AdHocFilter, ColumnInfo, Completions, SluiceOptions, SluiceQuery, Validation } from './types';
-import { valuesOf } from './variables';
+import { namesIn, valuesOf } from './variables';
 import { VariableSupport } from './variableSupport';
 
 /** Lines that a live tail keeps in the page. */
@@ -72,7 +72,9 @@ export class DataSource
 
   getDefaultQuery(app: CoreApp): Partial<SluiceQuery> {
     const queryType = app === CoreApp.Explore ? 'logs' : 'timeseries';
-    return { queryType, mode: 'builder', builder: defaultBuilder(queryType) };
+    const query: Partial<SluiceQuery> = { queryType, mode: 'builder', builder: defaultBuilder(queryType) };
+    // With its text: a rule or a panel that is saved as it comes is asked by the back end alone.
+    return { ...query, ...this.saved({ refId: '', ...query }) };
   }
 
   filterQuery(query: SluiceQuery): boolean {
@@ -81,6 +83,20 @@ export class DataSource
 
   getQueryDisplayText(query: SluiceQuery): string {
     return textOf(query).replace(/\s+/g, ' ');
+  }
+
+  /** What a query has to carry that is asked without a page, by alert rules and public dashboards: its text, the unit of what it measures, and the values that its variables have now. */
+  saved(query: SluiceQuery): Pick<SluiceQuery, 'expr' | 'unit' | 'variables'> {
+    const expr = textOf(query);
+    const text = expr + (query.legend ?? '');
+    // Those of a query that came with its own stay, where there are no variables.
+    const kept = Object.entries(query.variables ?? {}).filter(([name]) => namesIn(text).includes(name));
+    const variables = { ...Object.fromEntries(kept), ...valuesOf(text, this.templateSrv) };
+    return {
+      expr,
+      unit: query.mode === 'builder' && query.queryType !== 'alerts' ? unitOf(query.builder) : query.unit,
+      variables: Object.keys(variables).length > 0 ? variables : undefined,
+    };
   }
 
   /** The text stays as it is written; what Grafana knows goes beside it (pkg/flowql puts it in). */

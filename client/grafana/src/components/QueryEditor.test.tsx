@@ -1,8 +1,8 @@
 import { useState } from 'react';
 import { act, fireEvent, render, screen, waitFor } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
-import type { DataSource } from '../datasource';
-import { SluiceQuery } from '../types';
+import { DataSource } from '../datasource';
+import { SluiceQuery, VariableValue } from '../types';
 import { QueryEditor } from './QueryEditor';
 
 // The editor of text needs a browser: tests/browser tries it there.
@@ -11,7 +11,14 @@ jest.mock('@grafana/ui', () => ({
   CodeEditor: ({ value, onBlur }: { value: string; onBlur: (text: string) => void }) => <textarea aria-label="FlowQL" defaultValue={value} onBlur={(e) => onBlur(e.target.value)} />,
 }));
 
+const values: Record<string, VariableValue> = {};
+const plain = Object.create(DataSource.prototype);
+plain.templateSrv = {
+  getVariables: () => Object.entries(values).map(([name, v]) => ({ name, type: 'query', current: { value: v.all ? ['$__all'] : v.values } })),
+  replace: (text: string, _scoped: unknown, format: (value: unknown) => string) => text.replace(/\$\{(\w+)\}/g, (whole, name) => (values[name] ? format(values[name].values) : whole)),
+};
 const datasource = {
+  saved: (query: SluiceQuery) => DataSource.prototype.saved.call(plain, query),
   columns: async () => [
     { name: 'src_ip', kind: 'stored', type: 'ip', doc: 'Source address' },
     { name: 'action', kind: 'stored', type: 'string', values: ['accept', 'reject'] },
@@ -84,4 +91,22 @@ test('alerts have a form of their own', async () => {
   render(<Page first={{ queryType: 'alerts', alerts: { rules: ['port_scan'], severities: ['high'], state: '' } }} runs={() => undefined} />);
   expect(screen.getByTestId('alerts-form')).toBeInTheDocument();
   expect(screen.getByTestId('written')).toHaveTextContent('from alerts | where `rule` == "port_scan" and `severity` == "high"');
+});
+
+test('what is saved can be asked without a page: text, unit, and the values that variables have', async () => {
+  values.host = { values: ['10.0.0.1', '10.0.0.2'] };
+  values.all = { values: ['a', 'b'], all: true };
+  render(<Page first={{ queryType: 'timeseries', mode: 'builder', builder: { filters: [{ column: 'src_ip', operator: '==', values: ['$host'] }], groupBy: [], metric: 'bits', interval: 'auto', top: 5, others: false } }} runs={() => undefined} />);
+  await userEvent.click(screen.getByRole('button', { name: 'Run' }));
+  expect(saved()).toMatchObject({ unit: 'bps', variables: { host: { values: ['10.0.0.1', '10.0.0.2'] } } });
+  expect(saved().expr).toContain('$__conditionalAll(`src_ip` in ($host), $host)');
+  delete values.host;
+  delete values.all;
+});
+
+test('values that a query came with stay while its text asks for them', async () => {
+  render(<Page first={{ queryType: 'table', mode: 'code', expr: 'src_ip == $gone', variables: { gone: { values: ['1'] }, older: { values: ['2'] } }, unit: 'ms' }} runs={() => undefined} />);
+  await userEvent.click(screen.getByRole('button', { name: 'Run' }));
+  expect(saved()).toMatchObject({ variables: { gone: { values: ['1'] } }, unit: 'ms' });
+  expect(saved().variables).not.toHaveProperty('older');
 });

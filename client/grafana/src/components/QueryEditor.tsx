@@ -30,13 +30,14 @@ export function QueryEditor({ datasource, query, range, data, onChange, onRunQue
   const mode = query.mode ?? (query.expr && !query.builder ? 'code' : 'builder');
   const builder = query.builder ?? defaultBuilder(type);
 
-  /** The text is kept beside the form, so that alert rules and public dashboards need no page to write it. */
+  /** The text is kept beside the form, with the values that its variables have, so that alert rules and public dashboards need no page to write it. */
   const change = (part: Partial<SluiceQuery>, run = true) => {
     const next: SluiceQuery = { ...query, queryType: type, mode, ...part };
     if (next.mode === 'builder' && next.queryType !== 'alerts') {
       next.builder ??= builder;
     }
-    onChange({ ...next, expr: textOf(next.mode === 'builder' && next.queryType === 'alerts' ? { ...next, alerts: next.alerts ?? { rules: [], severities: [], state: '' } } : next) });
+    const asForm = next.mode === 'builder' && next.queryType === 'alerts' ? { ...next, alerts: next.alerts ?? { rules: [], severities: [], state: '' } } : next;
+    onChange({ ...next, ...datasource.saved(asForm) });
     if (run) {
       onRunQuery();
     }
