@@ -10,8 +10,8 @@ import (
 	"sluice/client/grafana/pkg/sluice"
 )
 
-// Colours of severities, by the names that Grafana's themes know.
-var severityColors = map[string]string{"critical": "dark-red", "high": "red", "medium": "orange", "low": "yellow", "info": "blue"}
+// Colours of severities, by the names that Grafana's themes know; each can be read on the background of either.
+var severityColors = map[string]string{"critical": "semi-dark-red", "high": "red", "medium": "dark-orange", "low": "blue", "info": "purple"}
 
 // Alerts turns rows of `from alerts` into marks on a time axis, and into a table that says the same: when it began and ended, the rule, what
 // it says, how severe it is, and the query that shows the flows behind it. `markup`: the text will be read as HTML, as that of
