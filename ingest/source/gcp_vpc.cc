@@ -452,7 +452,7 @@ void Decoder::write() {
     return;
   std::optional<TimestampNs> start, end_time;
   if (!time(kStartTime, "start_time", start) || !time(kEndTime, "end_time", end_time)) return;
-  const std::optional<TimestampNs> stamp = entry_.timestamp.empty() ? std::nullopt : parse_timestamp(entry_.timestamp);
+  const std::optional<TimestampNs> stamp = parse_timestamp(entry_.timestamp);
 
   const size_t row = builder_.rows();
   builder_.begin_row();
