@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <memory>
 #include <random>
 #include <thread>
 
 #include "query/engine.h"
 #include "query/segment_memory.h"
+#include "storage/model/limits.h"
 #include "storage/segment/segment.h"
 #include "tests/unit/query/line_sink.h"
 
@@ -69,6 +73,34 @@ class HeavyGroupsTest : public testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     snapshot_.segments.push_back(*opened);
   }
+  // Puts a segment in whose file one byte is not what was written, in the part that is named as its readers do.
+  void add_damaged(uint32_t s, const Batch& batch, const std::string& part) {
+    ASSERT_NO_FATAL_FAILURE(add(s, batch));
+    const std::string path = snapshot_.segments.back()->info().path;
+    snapshot_.segments.pop_back();
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    const auto flip = [&](size_t at) {
+      file.seekg(static_cast<std::streamoff>(at));
+      const char byte = static_cast<char>(file.get() ^ 0x10);
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(byte).flush();
+    };
+    const size_t size = std::filesystem::file_size(path);
+    for (const size_t step : {size_t{4'001}, size_t{17}})  // most parts are large
+      for (size_t at = 0; at < size; at += step) {
+        flip(at);
+        if (auto opened = segment::Segment::open(path); opened.ok()) {
+          const Status verified = (*opened)->verify();
+          if (!verified.ok() && verified.error().message.find(part + ": checksum does not match") != std::string::npos) {
+            (*opened)->forget_checks();
+            snapshot_.segments.push_back(*opened);
+            return;
+          }
+        }
+        flip(at);
+      }
+    FAIL() << "no byte is one of " << part;
+  }
   void fill(bool flat = false) {
     for (uint32_t s = 0; s < kSegments; ++s) add(s, rows(s, kRows, flat));
     snapshot_.open.push_back(std::make_shared<Batch>(rows(kSegments, 100, flat)));
@@ -94,7 +126,8 @@ class HeavyGroupsTest : public testing::Test {
     context.snapshot = &snapshot_;
     context.clock = &clock_;
     context.executor = threads ? static_cast<Executor*>(&several) : &one;
-    context.segment_memory = keeps ? &memory_ : nullptr;
+    context.segment_memory = keeps ? memory_.get() : nullptr;
+    context.report_damage = [this](uint64_t, const std::string&) { ++damage_reports_; };
     LineSink sink;
     Answer answer;
     answer.error = run(request, context, sink, answer.summary);
@@ -129,7 +162,8 @@ class HeavyGroupsTest : public testing::Test {
   store::Snapshot snapshot_;
   std::filesystem::path directory_;
   std::optional<TimestampNs> from_, to_;
-  SegmentMemory memory_;
+  std::unique_ptr<SegmentMemory> memory_ = std::make_unique<SegmentMemory>();
+  std::atomic<size_t> damage_reports_{0};
 };
 
 TEST_F(HeavyGroupsTest, AnswersAsOneTableOfAllGroups) {
@@ -258,6 +292,41 @@ TEST_F(HeavyGroupsTest, LeavesWhatDoesNotFitToFloats) {
     EXPECT_EQ(listed.lines, plain.lines) << text;
     EXPECT_EQ(listed.summary.warnings, plain.summary.warnings);
     EXPECT_FALSE(plain.summary.warnings.empty()) << text;
+  }
+}
+
+// Of a segment some rows cannot be read: the others count, and what is lost is told, as without lists. What only the look for candidates reads is
+// of no harm where all rows can be read.
+TEST_F(HeavyGroupsTest, LeavesOutWhatIsDamaged) {
+  const Batch heavy = rows(kSegments, limits::kBlockRows + 20'000, false), flat = rows(kSegments, 5'000, true);  // candidates are not among what the second lists
+  fill();
+  const store::Snapshot others = snapshot_;
+  const struct {
+    const char* part;
+    const Batch& batch;
+    bool loses;
+  } cases[] = {{"column raw_bytes, block 0", heavy, true}, {"column raw_bytes, block 1", heavy, true}, {"column src_ip, block 1", heavy, true}, {"postings of column src_ip", flat, false}};
+  for (const auto& [part, batch, loses] : cases) {
+    SCOPED_TRACE(part);
+    store::Snapshot whole = others;
+    snapshot_ = others;
+    ASSERT_NO_FATAL_FAILURE(add(kSegments, batch));
+    std::swap(snapshot_, whole);
+    ASSERT_NO_FATAL_FAILURE(add_damaged(kSegments, batch, part));
+    memory_ = std::make_unique<SegmentMemory>();
+    damage_reports_ = 0;
+    for (const char* text : {"from flows | top 3 src_ip, dst_ip by sum(bytes), count()", "from flows | top 5 src_ip by sum(bytes)",
+                             "dst_port > 250 | top 5 src_ip, dst_ip by sum(bytes), count()"}) {
+      const Answer plain = ask(text, false, 0);
+      ASSERT_FALSE(plain.error) << plain.error->message;
+      const auto told = std::count_if(plain.summary.warnings.begin(), plain.summary.warnings.end(), [&](const std::string& w) { return w.find(part) != std::string::npos; });
+      EXPECT_EQ(told, loses) << text;
+      std::swap(snapshot_, whole);
+      EXPECT_EQ(ask(text, false, 0).lines != plain.lines, loses) << text;
+      std::swap(snapshot_, whole);
+      ASSERT_NO_FATAL_FAILURE(agree(text));
+    }
+    EXPECT_GT(damage_reports_, 0u) << "nobody met the damage";
   }
 }
 
