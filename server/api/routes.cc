@@ -47,7 +47,7 @@ std::vector<Route> routes(const Parts& parts) {
       {"GET", "/v1/rules/{name}", Role::read, Lane::quick, 0, "One rule, what it has seen and how far it is", [p](Call& c) { answer_rule(c, p.rules); }},
       {"POST", "/v1/rules/{name}/replay", Role::read, Lane::query, 0, "What a rule would have said about what is stored; by ?from=, to=, limit=, timeout_ms=",
        [p](Call& c) { answer_replay(c, p.queries, p.rules, p.bounds); }},
-      {"GET", "/v1/alerts", Role::read, Lane::quick, 0, "Alerts, the latest first; by ?rule=, state=, severity=, id=, limit=", [p](Call& c) { answer_alerts(c, p.rules); }},
+      {"GET", "/v1/alerts", Role::read, Lane::quick, 0, "Alerts, those that fired last first; by ?rule=, state=, severity=, id=, limit=", [p](Call& c) { answer_alerts(c, p.rules); }},
       {"GET", "/v1/targets", Role::read, Lane::quick, 0, "Whom alerts are told to, and how each does", [p](Call& c) { answer_targets(c, p.outbox); }},
       {"POST", "/v1/targets/{name}/test", Role::admin, Lane::admin, kSmallBody, "Send a test notice to a target now", [p](Call& c) { answer_target_test(c, p.outbox); }},
       {"GET", "/v1/lists", Role::read, Lane::quick, 0, "Watch-lists", [p](Call& c) { answer_lists(c, p.lists); }},

@@ -68,7 +68,11 @@ function isCode(column: Column): boolean {
   return column.type === "uint" && !column.unit && /(^|_)(port|protocol|as|asn|if|vlan|vni|icmp|type|code|version|label|domain|tos|id|vrf)(_|$)|^ip_version$/.test(column.name);
 }
 export function isBytes(column: Column): boolean {
-  return column.unit === "bytes" || (!column.unit && column.type === "uint" && /(^|_)bytes$/.test(column.name));
+  return column.unit === "bytes" || column.unit === "bytes/s" || (!column.unit && column.type === "uint" && /(^|_)bytes$/.test(column.name));
+}
+// Of a rate ("bytes/s", "packets/s", "1/s") the second; what is counted its name says.
+export function per(column: Column): string {
+  return column.unit?.endsWith("/s") ? "/s" : "";
 }
 export function numberOf(value: Value): number | null {
   if (typeof value === "number") return value;
@@ -85,9 +89,9 @@ export function cell(value: Value, column: Column): string {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "bigint") {
     if (column.type === "duration") return milliseconds(Number(value));
-    if (isBytes(column)) return bytes(Number(value));
+    if (isBytes(column)) return bytes(Number(value)) + per(column);
     if (column.name === "protocol" && protocols[Number(value)]) return protocols[Number(value)]!;
-    return isNumeric(column) ? count(value) : String(value);
+    return isNumeric(column) ? count(value) + per(column) : String(value);
   }
   if (typeof value === "boolean") return column.label ? (value ? "yes" : "no") : value ? "true" : "false";
   if (typeof value === "string") return column.type !== "timestamp" ? value : column.seconds ? time(value).slice(0, 19) : time(value);

@@ -18,10 +18,10 @@ export const packetErrorColumns: Chosen = ["exporter_ip=exporter", "count=times"
 export const feedErrorColumns: Chosen = ["at", "feed", "reason>200", "object>160"];
 export const interfaceColumns: Chosen = ["exporter", "?exporter_name", "interface=number", "name", "?speed", "?admin_up", "?oper_up", "description>120", "told_by"];
 export const storageColumns: Chosen = ["column", "bytes=in all", "bytes_per_flow", "?damaged", "?dictionary_bytes", "?posting_bytes", "data_bytes", "distinct_max", "segments"];
-export const segmentColumns: Chosen = ["first=from", "last=to", "rows=flows", "bytes", "bytes_per_flow", "?damaged", "?reason>160", "id", "path>120"];
+export const segmentColumns: Chosen = ["first=from", "?damaged", "rows=flows", "bytes", "last=to", "bytes_per_flow", "?reason>160", "id", "path>120"];
 export const targetColumns: Chosen = ["name=target", "kind", "?failures", "?refused", "?expired", "?dropped", "delivered", "waiting", "lag=behind", "last_success_at", "last_error>160", "tells", "to>120"];
-export const alertColumns: Chosen = ["severity", "message>330", "ts=began", "state", "rule", "matches=windows", "key=about"];
-export const ruleColumns: Chosen = ["name=rule>230", "severity", "state", "alerts", "open_alerts", "flows=flows met", "?late_flows", "?dropped_flows", "?let_go_groups", "?partial_groups", "window", "lag=behind", "groups", "watermark", "?note>160"];
+export const alertColumns: Chosen = ["severity", "message>440", "ts=began", "state", "rule", "matches=windows", "key=about"];
+export const ruleColumns: Chosen = ["name=rule>170", "severity", "state", "alerts", "open_alerts", "flows=flows met", "?late_flows", "?dropped_flows", "?let_go_groups", "?partial_groups", "window", "lag=behind", "groups", "watermark", "?note>160"];
 
 // Where a name with its underscores as blanks does not say it, or says it worse.
 const words: Record<string, string> = {
@@ -33,6 +33,9 @@ const words: Record<string, string> = {
   pending_dropped: "no template came", posting_bytes: "indexes", reason: "why", reordered: "out of order", sample_drops: "dropped by its sampler", sampling_rates: "sampled 1 in", sampling_configured: "set to sample 1 in", sender_ip: "sent by", set_aside: "set aside", skipped_data: "lost by the source",
   template_changes: "templates changed", told_by: "told by", unknown_formats: "samples of other kinds", unsupported_packets: "unsupported packets", warned: "warnings", watermark: "has seen all to", ts: "began",
 };
+
+// The worst last, as they sort.
+export const severities = ["info", "low", "medium", "high", "critical"];
 
 export function wordFor(name: string): string {
   return words[name] ?? name.replaceAll("_", " ");
@@ -48,7 +51,7 @@ export function forPeople(answer: { columns: Column[]; rows: Row[] }, chosen: Ch
     if (i < 0 || (rare && answer.rows.every((row) => isNothing(row[i])))) continue;
     const column = answer.columns[i]!;
     at.push(i);
-    columns.push({ ...column, label: label ?? wordFor(column.name), seconds: true, ...(least ? { least: Number(least) } : {}), ...unitOf(column) });
+    columns.push({ ...column, label: label ?? wordFor(column.name), seconds: true, ...(column.name === "severity" ? { ranks: severities } : {}), ...(least ? { least: Number(least) } : {}), ...unitOf(column) });
   }
   return { columns, rows: answer.rows.map((row) => at.map((i) => row[i]!)) };
 }

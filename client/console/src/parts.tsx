@@ -29,6 +29,11 @@ export function LoadFault({ fault }: { fault: Fault }) {
   return <FaultBox fault={fault.status === 0 ? { ...fault, hint: "It is asked again. Until then, what is shown is from before." } : fault} />;
 }
 
+// A time to the second, which no line's end cuts at a hyphen.
+export function Moment({ text }: { text: string }) {
+  return <span class="moment">{time(text).slice(0, 19)}</span>;
+}
+
 // What an answer says of itself. Missing data comes first: an answer over it is not the whole truth.
 export function Warnings({ warnings }: { warnings: string[] }) {
   if (warnings.length === 0) return null;
@@ -39,7 +44,7 @@ export function Warnings({ warnings }: { warnings: string[] }) {
       {sorted.map((w, i) => (
         <li key={i} class={isLoss(w) ? "loss" : ""}>
           {isLoss(w) && <strong>Data is missing. </strong>}
-          {w}
+          {w.split(/(\d{4}-\d\d-\d\dT[\d:.]+Z)/).map((part, at) => (at % 2 ? <span key={at} class="moment">{part}</span> : part))}
         </li>
       ))}
     </ul>
@@ -59,7 +64,7 @@ export function Account({ answer }: { answer: Answer }) {
   return (
     <p class="account" title={s.kept_segments ? `Of ${count(s.kept_segments)} segments the server knew what they come to from a question before` : undefined}>
       {parts.join(" · ")}
-      {range && (range.from || range.to) && <span class="covered"> · covers {range.from ? time(range.from).slice(0, 19) : "the beginning"} to {range.to ? time(range.to).slice(0, 19) : "the end"} UTC</span>}
+      {range && (range.from || range.to) && <span class="covered"> · covers {range.from ? <Moment text={range.from} /> : "the beginning"} to {range.to ? <Moment text={range.to} /> : "the end"} UTC</span>}
     </p>
   );
 }

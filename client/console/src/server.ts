@@ -8,6 +8,7 @@ export interface Column {
   label?: string;     // instead of the name
   seconds?: boolean;  // times to the second
   least?: number;     // pixels that its text wants where the table has to fit
+  ranks?: string[];   // its values in the order in which they sort, where that is not the alphabet's
 }
 export type Value = string | number | bigint | boolean | null | Value[] | { [key: string]: Value };
 export type Row = Value[];

@@ -64,6 +64,14 @@ export function orderOfFlows(columns: Column[], rows: Row[], withEmpty: boolean)
   return { order, empty };
 }
 
+// What a picture is of: "flows by dst_port", with the unit where its values do not show it.
+export function drawnOf(columns: Column[], value: number): string {
+  const { keys } = shapeOf(columns), mark = restMark(columns, keys);
+  const by = keys.filter((k) => k !== mark).map((k) => columns[k]!.name).join(", ");
+  const amount = value < 0 ? "rows" : columns[value]!.name, unit = value < 0 ? "" : columns[value]!.unit ?? "";
+  return `${amount}${unit && !unit.startsWith("bytes") && unit !== amount ? ` (${unit})` : ""}${by ? ` by ${by}` : ""}`;
+}
+
 // --- series over time --------------------------------------------------------------------------------------------------------
 
 export interface Series {

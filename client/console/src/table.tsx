@@ -19,6 +19,8 @@ export interface TableProps {
   // What Enter and a click on a row do, where a row is one thing. Then cells have no actions.
   onRow?: (row: Row, index: number) => void;
   isChosen?: (row: Row) => boolean;
+  // Rows to be told from the others at every width, also where the column that says why has left.
+  isMarked?: (row: Row) => boolean;
   // Class names for a cell, by its value.
   tone?: (value: Value, column: Column) => string | undefined;
   height?: string;
@@ -99,8 +101,9 @@ function ipKey(text: string): string {
 }
 
 export function sortedBy(rows: Row[], columns: Column[], at: number, down: boolean): Row[] {
-  const isIp = columns[at]?.type === "ip";
-  const keyed = rows.map((row, i) => ({ row, i, key: isIp && typeof row[at] === "string" ? ipKey(row[at] as string) : row[at]! }));
+  const isIp = columns[at]?.type === "ip", ranks = columns[at]?.ranks;
+  const keyOf = (value: Value): Value => (typeof value !== "string" ? value : isIp ? ipKey(value) : ranks ? ranks.indexOf(value) : value);
+  const keyed = rows.map((row, i) => ({ row, i, key: keyOf(row[at]!) }));
   keyed.sort((a, b) => {
     const order = compare(a.key, b.key);
     return (a.key === null || b.key === null ? order : down ? -order : order) || a.i - b.i;
@@ -108,7 +111,7 @@ export function sortedBy(rows: Row[], columns: Column[], at: number, down: boole
   return keyed.map((k) => k.row);
 }
 
-export function Table({ columns: asked, rows: given, label, actions, onRow, isChosen, tone, height, sortable = true, fit = false, order, sorting, onSort }: TableProps) {
+export function Table({ columns: asked, rows: given, label, actions, onRow, isChosen, isMarked, tone, height, sortable = true, fit = false, order, sorting, onSort }: TableProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, left: 0, height: 400, width: 800 });
   const [active, setActive] = useState({ row: 0, column: 0 });
@@ -255,7 +258,7 @@ export function Table({ columns: asked, rows: given, label, actions, onRow, isCh
       );
     }
     body.push(
-      <div key={r} role="row" aria-rowindex={r + 2} class={`row${r % 2 ? " odd" : ""}${isChosen?.(row) ? " chosen" : ""}`} style={{ transform: `translateY(${r * rowHeight}px)` }} data-r={r}>
+      <div key={r} role="row" aria-rowindex={r + 2} class={`row${r % 2 ? " odd" : ""}${isChosen?.(row) ? " chosen" : ""}${isMarked?.(row) ? " marked" : ""}`} style={{ transform: `translateY(${r * rowHeight}px)` }} data-r={r}>
         {cells}
       </div>,
     );

@@ -1,7 +1,7 @@
 // Series over time, by uPlot. Dragging over the chart chooses that range of time.
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { bytes, isBytes, milliseconds, shortCount } from "./format.ts";
+import { bytes, isBytes, milliseconds, per, shortCount } from "./format.ts";
 import type { Column } from "./server.ts";
 import type { TimeData } from "./shapes.ts";
 
@@ -16,9 +16,9 @@ interface Props {
 
 function shown(v: number | null | undefined, column: Column): string {
   if (v === null || v === undefined) return "–";
-  if (isBytes(column)) return bytes(v);
+  if (isBytes(column)) return bytes(v) + per(column);
   if (column.type === "duration") return milliseconds(v);
-  return shortCount(v);
+  return shortCount(v) + per(column);
 }
 
 // The clock of 24 hours, and the date where a day begins. uPlot: seconds of a step at least, the form, and forms by what changes.
@@ -52,7 +52,7 @@ export default function TimeChart({ data, value, label, height = 300, theme, onR
       scales: { y: { range: (_u, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high! * 1.08 : 1] } },
       axes: [
         { ...axis, values: hours },
-        { ...axis, size: 74, values: (_u, ticks) => ticks.map((t) => (isBytes(value) ? bytes(t, 4) : shown(t, value))) },
+        { ...axis, size: 74, values: (_u, ticks) => ticks.map((t) => (isBytes(value) ? bytes(t, 4) + per(value) : shown(t, value))) },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       legend: { live: true },

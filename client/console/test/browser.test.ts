@@ -650,6 +650,65 @@ test("with tokens switched on the page asks for one, and keeps it in its tab", a
   }
 });
 
+test("alerts stand in the order in which they began, or in another that a link holds", async () => {
+  await server.post("/v1/query", 'create rule rattles severity low as from flows | where dst_port == 2225 | stats tries = count() by src_ip window 1d | where tries >= 5 alert by src_ip message "{src_ip} rattled {tries} times"');
+  await server.post("/v1/ingest/aws_vpc", awsLines(7, { source: () => "10.46.0.1", port: 2222 }));
+  type Told = { alerts: { ts: string; message: string; severity: string }[] };
+  const told = async (word: string) => {
+    for (let tries = 0; tries < 300; ++tries) {
+      const all = ((await (await fetch(`${server.url}/v1/alerts`)).json()) as Told).alerts;
+      if (all.some((a) => a.message.startsWith(word))) return all;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    assert.fail(`no alert of ${word}`);
+  };
+  await told("10.46.0.1 knocked");
+  // Its window begins with the day, and it fires last.
+  await server.post("/v1/ingest/aws_vpc", awsLines(7, { source: () => "10.46.0.2", port: 2225 }));
+  const alerts = await told("10.46.0.2 rattled");
+  const began = [...alerts].sort((a, b) => Date.parse(b.ts) - Date.parse(a.ts));
+  for (const [width, settings, first] of [[1280, {}, began[0]!.message], [390, {}, began[0]!.message], [1280, { sort: "-severity" }, "high"], [1280, { sort: "severity" }, "low"]] as const) {
+    const { page, close } = await open(at("alerts", settings), { width });
+    const rows = page.getByRole("grid", { name: /^Alerts/ }).locator("[aria-rowindex]");
+    await rows.nth(1).waitFor();
+    const shown = await rows.allInnerTexts();
+    assert.ok(shown[1]!.includes(first.slice(0, 20)), `${shown[1]} at ${width} with ${JSON.stringify(settings)}`);
+    assert.equal(await page.getByText("the latest to begin first").count(), "sort" in settings ? 0 : 1);
+    // What fires is seen where the column that says so has no room.
+    await page.locator(".row.marked", { hasText: "10.46.0.2 rattled" }).waitFor();
+    // A row opens its own alert, however rows are sorted.
+    await rows.filter({ hasText: "10.46.0.2 rattled" }).click();
+    await page.getByRole("heading", { name: /10\.46\.0\.2 rattled/ }).waitFor();
+    await close();
+  }
+  const { page, close } = await open(at("alerts"));
+  await page.getByRole("columnheader", { name: "severity" }).click();
+  await page.waitForFunction(() => location.hash.includes("sort=-severity"));
+  await close();
+});
+
+test("a telephone shows of segments how many flows they have and how large they are", async () => {
+  await server.post("/v1/admin/flush", "");
+  const { page, close } = await open("#/storage", { width: 390 });
+  const segments = page.getByRole("grid", { name: "Segments" });
+  await segments.locator('[aria-rowindex="2"]').waitFor();
+  assert.deepEqual(await segments.getByRole("columnheader").allInnerTexts(), ["from", "flows", "bytes"]);
+  await close();
+});
+
+test("pictures say what they are of, and no time is cut at a hyphen", async () => {
+  for (const [q, as, caption] of [["top 5 dst_port by n = count()", "bars", "n by dst_port"], ["stats p = rate(sum(packets)) by dst_port | sort p desc | limit 5", "bars", "p (packets/s) by dst_port"], ["timeseries b = sum(bytes) every 1h", "time", "b"]]) {
+    const { page, close } = await open(at("query", { q: `last 2d | ${q}`, as: as! }), { width: 390 });
+    await page.locator(".drawn").waitFor();
+    assert.equal(await page.locator(".drawn").innerText(), caption);
+    if (q!.includes("rate")) assert.match(await page.locator(".bar-value").first().innerText(), /^[\d.,]+\/s$/);
+    // The loss that the answer tells, and what it covers.
+    const lines = await page.locator(".moment").evaluateAll((all) => all.map((e) => e.getClientRects().length));
+    assert.ok(lines.length >= 4 && lines.every((n) => n === 1), String(lines));
+    await close();
+  }
+});
+
 test("pictures", { skip: process.env.SLUICE_SHOTS ? false : "SLUICE_SHOTS names no folder" }, async () => {
   const folder = process.env.SLUICE_SHOTS!;
   mkdirSync(folder, { recursive: true });

@@ -9,7 +9,7 @@ import { factsOf, forPeople } from "../src/known.ts";
 import { parser, stages, words } from "../src/language.ts";
 import { readPlace, writePlace } from "../src/place.ts";
 import { bytesBefore, type Column, indexOfByte, readJson, type Row } from "../src/server.ts";
-import { bestDrawing, hindrance, orderOfFlows, shapeOf, talkerData, timeData } from "../src/shapes.ts";
+import { bestDrawing, drawnOf, hindrance, orderOfFlows, shapeOf, talkerData, timeData } from "../src/shapes.ts";
 import { EventReader } from "../src/stream.ts";
 import { fitted, sortedBy } from "../src/table.tsx";
 import { isAddress, names, namesIn } from "../src/views/address.tsx";
@@ -57,6 +57,8 @@ test("values as people read them", () => {
   assert.equal(cell(null, port), "");
   assert.equal(cell(6, { name: "protocol", type: "uint" }), "tcp");
   assert.equal(cell(253, { name: "protocol", type: "uint" }), "253");
+  const rate = (unit: string): Column => ({ name: "r", type: "float", unit });
+  assert.deepEqual(["bytes/s", "packets/s", "1/s"].map((unit) => cell(1234567.8, rate(unit))), ["1.2 MB/s", "1,234,567.8/s", "1,234,567.8/s"]);
   assert.equal(cell({ a: "1", b: "<b>" }, { name: "extra", type: "map<string>" }), "a=1 b=<b>");
 });
 
@@ -82,6 +84,8 @@ test("an answer says what it can be drawn as", () => {
   const rows: Row[] = [[at(0), 443, 1, false], [at(1), 443, 2, false], [at(2), 443, 2, false]];
   assert.equal(bestDrawing(series, rows), "time");
   assert.equal(bestDrawing(series, rows, "barchart"), "bars");
+  assert.equal(drawnOf(series, 2), "total by dst_port");
+  assert.equal(drawnOf([{ name: "r", type: "float", unit: "1/s" }], 0), "r (1/s)");
 });
 
 test("series have a point for every time, and the rest is told", () => {
@@ -110,6 +114,8 @@ test("rows sort by numbers, addresses and text, nulls last both ways", () => {
   const rows: Row[] = [["10.0.0.9"], [null], ["10.0.0.10"], ["9.0.0.1"], ["::1"]];
   assert.deepEqual(sortedBy(rows, ip, 0, false).flat(), ["9.0.0.1", "10.0.0.9", "10.0.0.10", "::1", null]);
   assert.deepEqual(sortedBy(rows, ip, 0, true).flat(), ["::1", "10.0.0.10", "10.0.0.9", "9.0.0.1", null]);
+  const severity = forPeople({ columns: [{ name: "severity", type: "string" }], rows: [["low"], ["critical"], [null], ["info"], ["high"], ["medium"]] }, ["severity"]);
+  assert.deepEqual(sortedBy(severity.rows, severity.columns, 0, true).flat(), ["critical", "high", "medium", "low", "info", null]);
   assert.deepEqual(sortedBy([[2], [10n], [1]], [{ name: "n", type: "uint" }], 0, true).flat(), [10n, 2, 1]);
 });
 

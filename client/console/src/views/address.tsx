@@ -120,7 +120,7 @@ function Address({ ip, range, theme, onRange }: { ip: string; range: { from: str
   const uses = useLoad(key, ask(questions.uses));
   const reporters = useLoad(key, ask(questions.reporters));
   const called = useLoad(key, async (signal) => Promise.all([query(namesOf("src"), { ...range, params: { ip }, signal }), query(namesOf("dst"), { ...range, params: { ip }, signal })]));
-  const alerts = useLoad(ip, async (signal) => (await getJson<{ alerts: Alert[] }>("/v1/alerts?limit=5000", signal)).alerts.filter((a) => names(a.key ?? "", ip) || names(a.message, ip) || a.values.some((v) => names(v, ip))), 15_000);
+  const alerts = useLoad(ip, async (signal) => (await getJson<{ alerts: Alert[] }>("/v1/alerts?limit=5000", signal)).alerts.filter((a) => names(a.key ?? "", ip) || names(a.message, ip) || a.values.some((v) => names(v, ip))).sort((a, b) => (a.ts < b.ts ? 1 : a.ts > b.ts ? -1 : 0)), 15_000);
 
   const sum = (name: string): Value => {
     const answer = sums.value;

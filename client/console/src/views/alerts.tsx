@@ -1,12 +1,12 @@
 // Alerts as they happen, each with the flows behind it and the rule that made it; and the rules themselves.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { ViewProps } from "../app.tsx";
-import { count, inLines, milliseconds, time } from "../format.ts";
-import { FaultBox, LoadFault, Panel, RowFacts, Tabs, Warnings } from "../parts.tsx";
+import { count, inLines, milliseconds } from "../format.ts";
+import { FaultBox, LoadFault, Moment, Panel, RowFacts, Tabs, Warnings } from "../parts.tsx";
 import { type Settings, writePlace } from "../place.ts";
 import { type Answer, type Column, getJson, query, readJson, type Row, type Value } from "../server.ts";
 import { follow, type StreamState } from "../stream.ts";
-import { alertColumns, forPeople, ruleColumns, targetColumns } from "../known.ts";
+import { alertColumns, forPeople, ruleColumns, severities, targetColumns } from "../known.ts";
 import { orderOfFlows } from "../shapes.ts";
 import { Table } from "../table.tsx";
 import { useLoad } from "../use.ts";
@@ -57,8 +57,9 @@ const columns: Column[] = [
   { name: "severity", type: "string" }, { name: "ts", type: "timestamp" }, { name: "message", type: "string" }, { name: "state", type: "string" },
   { name: "rule", type: "string" }, { name: "matches", type: "uint" }, { name: "key", type: "string" },
 ];
-const severities = ["critical", "high", "medium", "low", "info"];
 const most = 2_000;
+// The server has them in the order in which they fired, which after a load of older flows is not the order in which anything happened.
+const asTheyBegan = "-ts";
 
 function severityTone(value: Value, column: Column): string | undefined {
   if (column.name === "severity") return value === "critical" || value === "high" ? "bad" : value === "medium" ? "warn" : undefined;
@@ -69,7 +70,7 @@ function severityTone(value: Value, column: Column): string | undefined {
 }
 
 export default function AlertsView({ place, go }: ViewProps) {
-  const { id = "", state = "", severity = "", rule = "", show = "" } = place.settings;
+  const { id = "", state = "", severity = "", rule = "", show = "", sort = "" } = place.settings;
   const tab = show === "rules" || show === "targets" ? show : "alerts";
   const set = (settings: Settings, how?: { replace?: boolean }) => go({ view: "alerts", settings: { ...place.settings, ...settings } }, how);
   const asked = new URLSearchParams({ limit: String(most), ...(state ? { state } : {}), ...(severity ? { severity } : {}), ...(rule ? { rule } : {}) });
@@ -107,9 +108,9 @@ export default function AlertsView({ place, go }: ViewProps) {
         {tab === "alerts" && (
           <>
             <select aria-label="State" value={state} onChange={(e) => set({ state: (e.target as HTMLSelectElement).value })}><option value="">firing and ended</option><option value="firing">firing</option><option value="ended">ended</option></select>
-            <select aria-label="Severity" value={severity} onChange={(e) => set({ severity: (e.target as HTMLSelectElement).value })}><option value="">every severity</option>{severities.map((s) => <option key={s} value={s}>{s}</option>)}</select>
+            <select aria-label="Severity" value={severity} onChange={(e) => set({ severity: (e.target as HTMLSelectElement).value })}><option value="">every severity</option>{[...severities].reverse().map((s) => <option key={s} value={s}>{s}</option>)}</select>
             {rule && <button onClick={() => set({ rule: "" })} title="Alerts of all rules">rule {rule} ✕</button>}
-            <span class="account">{loaded.value ? <>{count(loaded.value.total)} {loaded.value.total === 1 ? "alert" : "alerts"}, {count(firing)} firing{loaded.value.total > alerts.length && <>; the latest {count(most)} are shown</>}</> : "Loading …"}</span>
+            <span class="account">{loaded.value ? <>{count(loaded.value.total)} {loaded.value.total === 1 ? "alert" : "alerts"}, {count(firing)} firing{loaded.value.total > alerts.length && <>; the {count(alerts.length)} that fired last are here</>}{!sort && alerts.length > 1 && ", the latest to begin first"}</> : "Loading …"}</span>
             <span class={`stream-state ${stream?.kind === "live" ? "live" : stream?.kind === "refused" ? "refused" : "waiting"}`} role="status">{stream?.kind === "live" ? "Live" : stream?.kind === "waiting" ? `Not connected (${stream.why})` : stream?.kind === "refused" ? stream.fault.message : "Connecting …"}</span>
           </>
         )}
@@ -120,8 +121,8 @@ export default function AlertsView({ place, go }: ViewProps) {
           {loaded.fault && <LoadFault fault={loaded.fault} />}
           <section class="result" aria-label="Alerts">
             {loaded.value && rows.length === 0 ? <p class="quiet pad">No alerts{state || severity || rule ? " of this kind" : ""}. {!state && !severity && !rule && <>Rules make them: <code>sluice rules apply rules/</code> brings a library of them.</>}</p> : (
-              <Table {...table} fit label="Alerts, the latest first" sortable={false} tone={severityTone} height={id ? heightFor(rows.length, 9) : undefined}
-                isChosen={(row) => alerts[rows.indexOf(row)]?.id === id} onRow={(_row, i) => set({ id: alerts[i]!.id === id ? "" : alerts[i]!.id })} />
+              <Table {...table} fit label={sort ? "Alerts" : "Alerts, the latest first"} tone={severityTone} height={id ? heightFor(rows.length, 9) : undefined} sorting={sort || asTheyBegan} onSort={(by) => set({ sort: by === asTheyBegan ? "" : by })}
+                isMarked={(row) => alerts[rows.indexOf(row)]?.state === "firing"} isChosen={(row) => alerts[rows.indexOf(row)]?.id === id} onRow={(row) => { const chosen = alerts[rows.indexOf(row)]!.id; set({ id: chosen === id ? "" : chosen }); }} />
             )}
           </section>
           {id && <OneAlert key={id} id={id} known={alerts.find((a) => a.id === id)} set={set} />}
@@ -143,9 +144,9 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
     <div class="panels">
       <Panel wide title={<><span class={`severity ${alert.severity}`}>{alert.severity}</span> {alert.message}</>} aside={<button onClick={() => set({ id: "" })}>Close</button>}>
         <dl class="facts">
-          <div><dt>state</dt><dd class={alert.state === "firing" ? "bad" : ""}>{alert.state}{alert.ended_at && `, ended ${time(alert.ended_at).slice(0, 19)}`}</dd></div>
-          <div><dt>windows</dt><dd>{time(alert.ts)} to {time(alert.end)}, {count(alert.matches)} matched</dd></div>
-          <div><dt>fired</dt><dd>{time(alert.fired_at)}</dd></div>
+          <div><dt>state</dt><dd class={alert.state === "firing" ? "bad" : ""}>{alert.state}{alert.ended_at && <> <Moment text={alert.ended_at} /></>}</dd></div>
+          <div><dt>windows</dt><dd><Moment text={alert.ts} /> to <Moment text={alert.end} />, {count(alert.matches)} matched</dd></div>
+          <div><dt>fired</dt><dd><Moment text={alert.fired_at} /></dd></div>
           {keys.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value && isAddress(value) ? <a href={writePlace({ view: "address", settings: { ip: value, from: alert.ts } })}>{value}</a> : value}</dd></div>)}
           <div class="whole"><dt>values</dt><dd><code>{alert.values.join("  ")}</code></dd></div>
           {!!alert.techniques?.length && <div><dt>ATT&amp;CK</dt><dd>{alert.techniques.join(", ")}</dd></div>}
@@ -178,7 +179,7 @@ function OneRule({ rule }: { rule: Rule }) {
         <div><dt>flows</dt><dd>{count(rule.flows)} met its filter{rule.late_flows > 0 && <span class="warn">, {count(rule.late_flows)} came too late</span>}{rule.dropped_flows > 0 && <span class="bad">, {count(rule.dropped_flows)} were not counted (its bound was met)</span>}</dd></div>
         {rule.groups > 0 || rule.let_go_groups > 0 ? <div><dt>groups held</dt><dd>{count(rule.groups)}{rule.partial_groups > 0 && <span class="warn">, of {count(rule.partial_groups)} what is counted is a lower bound</span>}{rule.let_go_groups > 0 && <span class="warn">, {count(rule.let_go_groups)} let go at its bound, the least first</span>}</dd></div> : null}
         <div><dt>alerts</dt><dd>{count(rule.alerts)}, {count(rule.open_alerts)} open</dd></div>
-        {rule.watermark && <div><dt>has seen all to</dt><dd>{time(rule.watermark)}</dd></div>}
+        {rule.watermark && <div><dt>has seen all to</dt><dd><Moment text={rule.watermark} /></dd></div>}
       </dl>
       <pre class="code">{inLines(rule.text)}</pre>
     </>
@@ -208,7 +209,7 @@ function Rules({ chosen, find, set }: { chosen: string; find: string; set(settin
       <section class="result" aria-label="Rules">
         {loaded.value && rows.length === 0 && all.length > 0 ? <p class="quiet pad">No rule is like that.</p> : loaded.value && rows.length === 0 ? <p class="quiet pad">There are no rules. <code>sluice rules apply rules/</code> brings a library of them.</p> : (
           <Table {...table} fit label="Rules" tone={severityTone} height={rule ? heightFor(rows.length, 9) : undefined}
-            isChosen={(row) => row[0] === chosen} onRow={(row) => set({ rule: row[0] === chosen ? "" : String(row[0]) })} />
+            isMarked={(row) => rules[rows.indexOf(row)]!.open_alerts > 0} isChosen={(row) => row[0] === chosen} onRow={(row) => set({ rule: row[0] === chosen ? "" : String(row[0]) })} />
         )}
       </section>
       {rule && <div class="panels"><Panel wide title={<><span class={`severity ${rule.severity ?? ""}`}>{rule.severity}</span> {rule.name}</>} aside={<button onClick={() => set({ show: "" })}>Its alerts</button>}><OneRule rule={rule} /></Panel></div>}

@@ -9,7 +9,7 @@ import { type Settings, writePlace } from "../place.ts";
 import { QueryBox } from "../querybox.tsx";
 import { recall, remember } from "../recent.ts";
 import { type Answer, type Column, type Fault, faultFrom, ok, query, request, type Row, type Value } from "../server.ts";
-import { bestDrawing, type Drawing, hindrance, orderOfFlows, shapeOf, timeData } from "../shapes.ts";
+import { bestDrawing, type Drawing, drawnOf, hindrance, orderOfFlows, shapeOf, timeData } from "../shapes.ts";
 import { type CellAction, Table } from "../table.tsx";
 import { Talkers } from "../talkers.tsx";
 import type { ViewProps } from "../app.tsx";
@@ -186,6 +186,7 @@ function Result({ answer, as, valueName, withEmpty, sorting, set, theme, questio
         {!!flows?.empty && rows.length > 0 && <button aria-pressed={withEmpty} onClick={() => set({ empty: withEmpty ? "" : "1" })}>{withEmpty ? "Hide" : "Show"} {count(flows.empty)} empty columns</button>}
         <button onClick={() => void download(question, range).catch((error: unknown) => onFault(faultFrom(error)))} title="All rows, as comma-separated values">CSV</button>
       </div>
+      {drawing !== "table" && rows.length > 0 && <p class="note drawn">{drawnOf(columns, value)}</p>}
       {rows.length === 0 ? (
         <p class="quiet pad">Nothing matches.</p>
       ) : drawing === "time" ? (

@@ -36,8 +36,8 @@ export default function StorageView(_: ViewProps) {
         <Tile label="in segments" value={t ? bytes(t.segment_bytes) : "…"} />
         <Tile label="bytes a flow" value={t ? t.bytes_per_flow.toFixed(1) : "…"} title="In segments, all columns together" />
         <Tile label="segments" value={t ? count(t.segments) : "…"} />
-        <Tile label="damaged" value={t ? count(t.damaged_segments) : "…"} tone={t?.damaged_segments ? "bad" : ""} title="Their flows are left out of answers, which say so" />
-        <Tile label="not sealed yet" value={t ? count(t.open_rows) : "…"} title={t ? bytes(t.open_bytes) : ""} />
+        <Tile label="damaged segments" value={t ? count(t.damaged_segments) : "…"} tone={t?.damaged_segments ? "bad" : ""} title="Their flows are left out of answers, which say so" />
+        <Tile label="flows not sealed yet" value={t ? count(t.open_rows) : "…"} title={t ? bytes(t.open_bytes) : ""} />
         <Tile label="journal and catalogue" value={t ? bytes(t.journal_bytes + t.catalog_bytes) : "…"} />
         <Tile label="oldest flow" value={t?.oldest ? time(t.oldest).slice(0, 16) : "–"} />
         <Tile label="newest flow" value={t?.newest ? ago(t.newest, Date.now()) : "–"} title={t?.newest ?? ""} />

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-7UPYONNI.js";import"./chunk-BVPM3ZVR.js";import"./chunk-WJFTKF7F.js";import"./chunk-MRKGBP6N.js";import"./chunk-KGC6E3CH.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
