@@ -215,7 +215,7 @@ void StageBinder::push_frame(OperatorPtr op, std::vector<StageColumn> columns, s
 }
 
 bool StageBinder::stats(std::vector<g::NamedExpr> aggregates, std::vector<g::NamedExpr> keys) {
-  return binder_.bind_stats(g::StatsStage{std::move(aggregates), std::move(keys), std::nullopt}, nullptr, text_) && !failed();
+  return binder_.bind_stats(g::StatsStage{std::move(aggregates), std::move(keys), std::nullopt}, {}, text_) && !failed();
 }
 
 g::ExprPtr StageBinder::expression(std::string_view text) {
