@@ -84,7 +84,8 @@ async function becomes<T>(look: () => Promise<T>, wanted: T, what = ""): Promise
   const until = Date.now() + 15_000;
   for (let seen = await look(); ; seen = await look()) {
     try {
-      return assert.deepEqual(seen, wanted, what || undefined);
+      assert.deepEqual(seen, wanted, `${what || "at last"}: ${JSON.stringify(seen)}`);
+      return;
     } catch (error) {
       if (Date.now() > until) throw error;
     }
