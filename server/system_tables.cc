@@ -265,7 +265,7 @@ Batch queries_table(const std::vector<RunningQuery>& queries) {
 
 Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) {
   TableWriter table{{"name", L::string},       {"state", L::string},          {"enabled", L::boolean},     {"severity", L::string},     {"window", L::duration, "ns"},
-                    {"slide", L::duration, "ns"}, {"early", L::boolean},      {"flows", L::uint},          {"late_flows", L::uint},     {"dropped_flows", L::uint},
+                    {"slide", L::duration, "ns"}, {"early", L::boolean},      {"flows", L::uint},          {"flows_read", L::uint},     {"late_flows", L::uint},     {"dropped_flows", L::uint},
                     {"lost_groups", L::uint},  {"let_go_groups", L::uint},    {"partial_groups", L::uint}, {"excepted_flows", L::uint},
                     {"windows_settled", L::uint}, {"groups", L::uint},        {"bytes", L::uint, "bytes"}, {"watermark", L::timestamp}, {"lag", L::duration, "ns"},
                     {"alerts", L::uint},       {"open_alerts", L::uint},      {"alerts_beyond_bound", L::uint}, {"techniques", L::list},  {"tags", L::list},
@@ -284,7 +284,10 @@ Batch rules_table(const std::vector<RuleStatus>& rules, const RuleQueue& queue) 
       table.text(to_string(r.rule->severity)).span(r.rule->window()).span(r.rule->slide()).flag(r.rule->is_rising);
     else
       table.null().null().null().null();
-    table.set(r.windows.rows).set(r.windows.late_rows).set(r.windows.dropped_rows).set(r.windows.lost_groups).set(r.windows.let_go_groups).set(r.windows.partial_groups);
+    // (Of a text that cannot be read any more it is not known which of the two was counted.)
+    r.rule && !r.rule->is_asked ? table.set(r.windows.rows) : table.null();
+    r.rule && r.rule->is_asked ? table.set(r.windows.rows) : table.null();
+    table.set(r.windows.late_rows).set(r.windows.dropped_rows).set(r.windows.lost_groups).set(r.windows.let_go_groups).set(r.windows.partial_groups);
     // (Asked without exceptions; or over rows without time, of which no part is counted once.)
     r.rule && r.rule->is_asked && r.rule->excepted_query.empty() ? table.null() : table.set(r.windows.excepted_rows);
     table.set(r.windows.settled).set(r.windows.groups).set(r.windows.bytes);

@@ -162,7 +162,7 @@ int main(int argc, char** argv) {
   if (*rules_list) {
     QueryOptions options;
     options.format = list_format;
-    return run_query(http, "show rules | select name, state, severity, flows, late_flows, dropped_flows, groups, alerts, open_alerts, lag, note", options);
+    return run_query(http, "show rules | select name, state, severity, flows, flows_read, late_flows, dropped_flows, groups, alerts, open_alerts, lag, note", options);
   }
   if (*target_test) return test_target(http, target_name);
   if (*targets) {

@@ -38,7 +38,7 @@ constexpr std::array<std::string_view, 2> kOverviews[] = {
     {"sources", "select name, bodies, bytes, accepted, rejected, skipped_data, failed, warning"},
     {"exporters", "select exporter_ip, name, formats, flows, lost, bad_packets, clock_skew, silent = now() - last_seen"},
     {"segments", "sort first desc | select first, last, rows, bytes, damaged"},
-    {"rules", "sort alerts desc, name | select name, severity, state, alerts, open = open_alerts, flows, note"},
+    {"rules", "sort alerts desc, name | select name, severity, state, alerts, open = open_alerts, flows, flows_read, note"},
     {"alerts", "select ts, severity, state, rule, message"},
 };
 

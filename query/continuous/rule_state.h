@@ -42,7 +42,7 @@ struct Finding {
 using FindingSink = std::function<void(const Finding&)>;
 
 struct WindowStats {
-  uint64_t rows = 0;          // flows that met the filter
+  uint64_t rows = 0;          // flows that met the filter; of a rule that is asked: again in each answer that read them
   uint64_t late_rows = 0;     // of those: too late, not counted
   uint64_t dropped_rows = 0;  // of those: not counted, or not in every window, because the state was at its bound
   uint64_t lost_groups = 0;   // groups that are not known, or not whole, for either reason, about; see lost_groups.h

@@ -435,6 +435,25 @@ class Asked(unittest.TestCase):
             self.assertIn("'exporters'", replayed["warnings"][0])
             self.assertEqual(len(replayed["warnings"]), 1)
 
+    def test_flows_that_are_read_again_and_again_are_not_so_many_flows(self):
+        data = tempfile.mkdtemp(prefix="sluice-app-")
+        at = int(time.time()) // 10 * 10 - 100
+        counts = lambda: s.query("show rules | sort name | select name, flows, flows_read").rows()
+        try:
+            with Sluiced(data=data) as s:
+                push(s, [flow("10.7.0.9", port=1, at=at)])  # time is a minute before that
+                s.query("create rule asked every 10s over 1h as from flows | where dst_port == 9420 | stats n = count() by src_ip alert by src_ip").rows()
+                s.query("create rule streamed as from flows | where dst_port == 9420 | stats n = count() by src_ip window 1m | where n > 9 alert by src_ip").rows()
+                self.assertEqual(counts(), [["asked", None, 0], ["streamed", 0, None]])
+                push(s, [flow("10.7.1.1", port=9420, at=at + 1)] * 3 + [flow("10.7.1.1", port=1, at=at + 1)])
+                push(s, [flow("10.7.0.9", port=1, at=at + 99)])  # and now behind it: three answers have the three
+                self.assertTrue(wait_for(lambda: counts() == [["asked", None, 9], ["streamed", 3, None]]), counts())
+                s.stop()
+            with Sluiced(data=data) as s:
+                self.assertEqual(counts(), [["asked", None, 9], ["streamed", 3, None]])
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+
     def test_what_was_learned_is_not_learned_anew(self):
         data = tempfile.mkdtemp(prefix="sluice-app-")
         now = int(time.time())

@@ -21,7 +21,7 @@ export const storageColumns: Chosen = ["column", "bytes=in all", "bytes_per_flow
 export const segmentColumns: Chosen = ["first=from", "?damaged", "rows=flows", "bytes", "last=to", "bytes_per_flow", "?reason>160", "id", "path>120"];
 export const targetColumns: Chosen = ["name=target", "kind", "?failures", "?refused", "?expired", "?dropped", "delivered", "waiting", "lag=behind", "last_success_at", "last_error>160", "tells", "to>120"];
 export const alertColumns: Chosen = ["severity", "message>440", "ts=began", "state", "rule", "matches=windows", "key=about"];
-export const ruleColumns: Chosen = ["name=rule>170", "severity", "state", "alerts", "open_alerts", "flows=flows met", "?late_flows", "?dropped_flows", "?let_go_groups", "?partial_groups", "window", "lag=behind", "groups", "watermark", "?note>160"];
+export const ruleColumns: Chosen = ["name=rule>170", "severity", "state", "alerts", "open_alerts", "flows=flows met", "?flows_read", "?late_flows", "?dropped_flows", "?let_go_groups", "?partial_groups", "window", "lag=behind", "groups", "watermark", "?note>160"];
 
 // Where a name with its underscores as blanks does not say it, or says it worse.
 const words: Record<string, string> = {

@@ -37,7 +37,8 @@ interface Rule {
   window: number | null;
   slide: number | null;
   early: boolean | null;
-  flows: number;
+  flows: number | null;
+  flows_read: number | null;
   late_flows: number;
   dropped_flows: number;
   let_go_groups: number;
@@ -176,7 +177,8 @@ function OneRule({ rule }: { rule: Rule }) {
       <dl class="facts">
         <div><dt>state</dt><dd class={rule.state === "running" ? "" : "warn"}>{rule.state}</dd></div>
         {rule.window !== null && <div><dt>window</dt><dd>{milliseconds(rule.window)}{rule.slide !== rule.window && rule.slide !== null && `, every ${milliseconds(rule.slide)}`}{rule.early ? "; alerts as soon as its limit is crossed" : "; alerts when a window is complete"}</dd></div>}
-        <div><dt>flows</dt><dd>{count(rule.flows)} met its filter{rule.late_flows > 0 && <span class="warn">, {count(rule.late_flows)} came too late</span>}{rule.dropped_flows > 0 && <span class="bad">, {count(rule.dropped_flows)} were not counted (its bound was met)</span>}</dd></div>
+        {rule.flows_read !== null && <div><dt>flows read</dt><dd>{count(rule.flows_read)}, each as often as the rule asked for it</dd></div>}
+        {rule.flows !== null && <div><dt>flows</dt><dd>{count(rule.flows)} met its filter{rule.late_flows > 0 && <span class="warn">, {count(rule.late_flows)} came too late</span>}{rule.dropped_flows > 0 && <span class="bad">, {count(rule.dropped_flows)} were not counted (its bound was met)</span>}</dd></div>}
         {rule.groups > 0 || rule.let_go_groups > 0 ? <div><dt>groups held</dt><dd>{count(rule.groups)}{rule.partial_groups > 0 && <span class="warn">, of {count(rule.partial_groups)} what is counted is a lower bound</span>}{rule.let_go_groups > 0 && <span class="warn">, {count(rule.let_go_groups)} let go at its bound, the least first</span>}</dd></div> : null}
         <div><dt>alerts</dt><dd>{count(rule.alerts)}, {count(rule.open_alerts)} open</dd></div>
         {rule.watermark && <div><dt>has seen all to</dt><dd><Moment text={rule.watermark} /></dd></div>}
@@ -186,7 +188,7 @@ function OneRule({ rule }: { rule: Rule }) {
   );
 }
 
-const ruleFields: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["let_go_groups", "uint"], ["partial_groups", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
+const ruleFields: [keyof Rule, string][] = [["name", "string"], ["state", "string"], ["severity", "string"], ["window", "duration"], ["flows", "uint"], ["flows_read", "uint"], ["late_flows", "uint"], ["dropped_flows", "uint"], ["let_go_groups", "uint"], ["partial_groups", "uint"], ["groups", "uint"], ["alerts", "uint"], ["open_alerts", "uint"], ["lag", "duration"], ["watermark", "timestamp"], ["note", "string"]];
 
 function Rules({ chosen, find, set }: { chosen: string; find: string; set(settings: Settings, how?: { replace?: boolean }): void }) {
   const loaded = useLoad("rules", (signal) => getJson<{ rules: Rule[]; queue: { flows: number; lag_ms: number; catch_ups: number } }>("/v1/rules", signal), 5_000);
