@@ -63,7 +63,9 @@ func askAll(t *testing.T, d *Datasource) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	listen(t, d, Query{Expr: "dst_port == 53"}, 1)
+	if lines := listen(t, d, Query{Expr: "dst_port == 53"}, 1); !strings.Contains(lines[0], "10.0.0.1") { // and no word of a stream that was lost
+		t.Errorf("a live tail says %q", lines)
+	}
 }
 
 // Who we are, the tenant, further headers and parameters of the URL go with every request there is: of queries, of the health check, of the editor and of live tails.
