@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -68,8 +69,8 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
   } else if (value.is_number_float()) {
     char buffer[40];
     const double d = cell.number = value.get<double>();
-    // Whole floats (averages that come out even, widened sums) without an exponent as far as they are exact.
-    std::snprintf(buffer, sizeof buffer, std::floor(d) == d && std::fabs(d) < 9e15 ? "%.0f" : "%.6g", d);
+    // Whole floats (averages that come out even, widened sums) as far as they are exact, and those that six digits would round to whole ones, without an exponent.
+    std::snprintf(buffer, sizeof buffer, (std::floor(d) == d || std::fabs(d) >= 1e5) && std::fabs(d) < 9e15 ? "%.0f" : "%.6g", d);
     cell.text = buffer;
   } else if (value.is_array()) {
     for (const auto& item : value) {
@@ -112,6 +113,75 @@ std::vector<Cell> row_of(const json& r, const std::vector<AnswerColumn>& columns
   row.reserve(columns.size());
   for (size_t i = 0; i < columns.size(); ++i) row.push_back(cell_of(r.at(i), columns[i]));
   return row;
+}
+
+std::vector<std::string> lines_of(const std::string& text, size_t width) {
+  if (width <= limits::kWrapCellsMin) return {text};
+  return wrapped(text, width, 2);
+}
+
+// "error at line 1, column 5: …", the message bold.
+std::string message_of(const ServerError& error, const std::string& place, bool colour, size_t width) {
+  constexpr std::string_view kRed = "\x1b[31m", kBold = "\x1b[1m", kOff = "\x1b[0m", kError = "error";
+  const std::string head = std::string(kError) + place + ": ";
+  std::string out;
+  for (const std::string& line : lines_of(head + error.message, width)) {
+    if (!colour) {
+      out += line + '\n';
+      continue;
+    }
+    size_t plain = 0;
+    if (out.empty()) {
+      plain = std::min(head.size(), line.size());
+      out.append(kRed).append(kError).append(kOff).append(line.substr(kError.size(), plain - kError.size()));
+    }
+    out.append(kBold).append(line.substr(plain)).append(kOff) += '\n';
+  }
+  return out;
+}
+
+std::string hint_of(const ServerError& error, size_t width) {
+  std::string out;
+  if (error.hint.empty()) return out;
+  for (const std::string& line : lines_of(error.hint, width)) out += line + '\n';
+  return out;
+}
+
+std::string caret_of(size_t cells, bool colour) {
+  return std::string(colour ? "\x1b[31m" : "") + "^" + std::string(std::max<size_t>(cells, 1) - 1, '~') + (colour ? "\x1b[0m" : "") + "\n";
+}
+
+// A line of the question with a caret under the error's place. Of a line that has no room, the part around that place. Columns count characters.
+std::string pointed(std::string_view line, const ServerError& error, size_t room, bool colour) {
+  std::vector<std::string> characters;
+  std::vector<size_t> widths;
+  size_t total = 0;
+  for (size_t i = 0; i < line.size();) {
+    size_t n = 1;
+    while (i + n < line.size() && (static_cast<unsigned char>(line[i + n]) & 0xc0) == 0x80) ++n;
+    characters.push_back(printable(line.substr(i, n)));
+    widths.push_back(display_width(characters.back()));
+    total += widths.back();
+    i += n;
+  }
+  const size_t at = std::min<size_t>(error.column > 0 ? error.column - 1 : 0, characters.size());
+  const size_t behind = at == characters.size() ? 1 : 0;  // the caret stands behind the text
+  size_t from = 0, to = characters.size();
+  if (total + behind > room) {
+    constexpr size_t kDots = 2;
+    from = to = at;
+    for (size_t used = kDots + behind, before = 0; used != before;) {
+      before = used;
+      if (to < characters.size() && used + widths[to] <= room) used += widths[to++];
+      if (from > 0 && used + widths[from - 1] <= room) used += widths[--from];
+    }
+  }
+  const auto cells = [&](size_t begin, size_t end) { return std::accumulate(widths.begin() + static_cast<std::ptrdiff_t>(begin), widths.begin() + static_cast<std::ptrdiff_t>(end), size_t{0}); };
+  std::string out = from > 0 ? "  …" : "  ";
+  for (size_t i = from; i < to; ++i) out += characters[i];
+  out += to < characters.size() ? "…\n" : "\n";
+  out.append(2 + (from > 0 ? 1 : 0) + cells(from, at), ' ');
+  return out + caret_of(cells(at, std::min<size_t>(at + error.length, to)), colour);
 }
 
 std::string not_understood(const std::exception& e) { return std::string("the answer is not what a Sluice server says: ") + printable(e.what()); }
@@ -207,50 +277,23 @@ ServerError read_error(std::string_view text, long status) {
   return error;
 }
 
-std::string describe(const ServerError& error, std::string_view query, bool colour) {
-  const std::string_view red = colour ? "\x1b[31m" : "", bold = colour ? "\x1b[1m" : "", off = colour ? "\x1b[0m" : "";
-  std::string out;
-  out += std::string(red) + "error" + std::string(off);
-  if (error.line > 0) out += " at line " + std::to_string(error.line) + ", column " + std::to_string(error.column);
-  out += ": " + std::string(bold) + error.message + std::string(off) + "\n";
+std::string describe(const ServerError& error, std::string_view query, bool colour, size_t width) {
+  const std::string place = error.line > 0 ? " at line " + std::to_string(error.line) + ", column " + std::to_string(error.column) : "";
+  std::string out = message_of(error, place, colour, width);
   if (error.line > 0) {
     std::string_view line = query;
     for (uint32_t i = 1; i < error.line; ++i) {
       const size_t end = line.find('\n');
       line = end == std::string_view::npos ? std::string_view{} : line.substr(end + 1);
     }
-    line = line.substr(0, line.find('\n'));
-    // A window around the place, so that a long line stays on the screen. Columns count characters.
-    std::vector<std::string_view> characters;
-    for (size_t i = 0; i < line.size();) {
-      size_t n = 1;
-      while (i + n < line.size() && (static_cast<unsigned char>(line[i + n]) & 0xc0) == 0x80) ++n;
-      characters.push_back(line.substr(i, n));
-      i += n;
-    }
-    const size_t at = error.column > 0 ? error.column - 1 : 0;
-    const size_t from = at > 60 ? at - 60 : 0, to = std::min(characters.size(), from + 110);
-    std::string shown = from > 0 ? "…" : "", pointer(from > 0 ? 1 : 0, ' ');
-    for (size_t i = from; i < to; ++i) {
-      const std::string c = printable(characters[i]);
-      shown += c;
-      if (i < at) pointer.append(display_width(c), ' ');
-    }
-    if (to < characters.size()) shown += "…";
-    out += "  " + shown + "\n  " + pointer + std::string(red) + "^";
-    for (size_t i = 1; i < error.length && at + i < to; ++i) out += "~";
-    out += std::string(off) + "\n";
+    out += pointed(line.substr(0, line.find('\n')), error, width > limits::kWrapCellsMin ? width - 2 : limits::kPointedCells, colour);
   }
-  if (!error.hint.empty()) out += error.hint + "\n";
-  return out;
+  return out + hint_of(error, width);
 }
 
-std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour) {
-  const std::string_view red = colour ? "\x1b[31m" : "", bold = colour ? "\x1b[1m" : "", off = colour ? "\x1b[0m" : "";
-  std::string out = std::string(caret, ' ') + std::string(red) + "^" + std::string(std::max<size_t>(cells, 1) - 1, '~') + std::string(off) + "\n";
-  out += std::string(red) + "error" + std::string(off) + ": " + std::string(bold) + error.message + std::string(off) + "\n";
-  if (!error.hint.empty()) out += error.hint + "\n";
-  return out;
+std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour, size_t width) {
+  const size_t underlined = std::max<size_t>(width > caret ? std::min(cells, width - caret) : cells, 1);
+  return std::string(caret, ' ') + caret_of(underlined, colour) + message_of(error, "", colour, width) + hint_of(error, width);
 }
 
 std::optional<size_t> measure_of(const Answer& answer) {

@@ -41,10 +41,11 @@ bool read_columns(std::string_view json, std::vector<AnswerColumn>& columns, std
 bool read_rows(std::string_view json, const std::vector<AnswerColumn>& columns, std::vector<std::vector<Cell>>& rows, std::string& why);
 // The body of an error answer; whatever it holds, something readable comes out.
 ServerError read_error(std::string_view json, long status);
-// The message with the offending line of `query` and a caret under its place.
-std::string describe(const ServerError& error, std::string_view query, bool colour);
+// The message with the offending line of `query` and a caret under its place. Words go on in the next line where a terminal of `width` cells ends (0: nobody knows where
+// that is); of a line of the query that is longer, the part around the place is shown.
+std::string describe(const ServerError& error, std::string_view query, bool colour, size_t width = 0);
 // The same right below the line that was typed: the caret in the terminal's column `caret`, then the message. `cells`: how many it may underline.
-std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour);
+std::string describe_below(const ServerError& error, size_t caret, size_t cells, bool colour, size_t width = 0);
 
 // The column of numbers that a picture is of: the first that is no key, of an answer without keys rather not the very first. nullopt: there is none.
 std::optional<size_t> measure_of(const Answer& answer);

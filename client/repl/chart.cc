@@ -83,14 +83,15 @@ std::string time_axis(const TimeChart& chart, size_t cells) {
   const bool days = span >= 3 * kDayMs, seconds = span < 600'000;
   std::string out;
   size_t used = 0;
-  int64_t day_said = std::numeric_limits<int64_t>::min();
+  std::string day_said;
   for (size_t part = 0; part < 5; ++part) {
     const size_t cell = cells * part / 5;
     int64_t at = chart.from_ms + (span > 0 ? static_cast<int64_t>(static_cast<double>(span) * static_cast<double>(cell) / static_cast<double>(cells)) : 0);
     if (chart.every_ms > 0) at = chart.from_ms + (at - chart.from_ms) / chart.every_ms * chart.every_ms;
-    const int64_t day = at / kDayMs;
-    std::string label = days ? day_text(at) : clock_text(at, seconds);
-    if (!days && day != day_said) label = day_text(at) + " " + label;
+    const std::string day = day_text(at);
+    std::string label = days ? day : clock_text(at, seconds);
+    // The year once, so that a later day's label has room.
+    if (!days && day != day_said) label = (day_said.starts_with(day.substr(0, 5)) ? day.substr(5) : day) + " " + label;
     if ((part > 0 && cell < used + 2) || cell + label.size() > cells) {
       if (part > 0) continue;
       label = label.substr(0, cells);

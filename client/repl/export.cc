@@ -128,7 +128,7 @@ std::string format_of_path(const std::string& path) {
 int export_query(Http& http, const std::string& text, const QueryOptions& options, const ExportOptions& to, const TypedPlace* typed) {
   const std::string format = to.format.empty() ? format_of_path(to.path) : to.format;
   if (format.empty()) {
-    std::fprintf(stderr, "%s: what format? A name that ends in .csv, .ndjson, .parquet or .arrows says it, or --format does\n", printable(to.path).c_str());
+    say(stderr, printable(to.path) + ": what format? A name that ends in .csv, .ndjson, .parquet or .arrows says it, or --format does");
     return 2;
   }
   const bool is_binary = format == "arrow" || format == "parquet", is_lines = !is_binary && format != "csv";
@@ -139,7 +139,7 @@ int export_query(Http& http, const std::string& text, const QueryOptions& option
   }
   Target target;
   if (const std::string why = target.open(to.path); !why.empty()) {
-    std::fprintf(stderr, "%s\n", printable(why).c_str());
+    say(stderr, printable(why));
     return 2;
   }
   const EndedBySignals signals;
@@ -167,7 +167,7 @@ int export_query(Http& http, const std::string& text, const QueryOptions& option
   });
   erase_progress();
   if (!target.error().empty() && !Http::interrupted()) {
-    std::fprintf(stderr, "%s; nothing was kept\n", printable(target.error()).c_str());
+    say(stderr, printable(target.error()) + "; nothing was kept");
     return 1;
   }
   if (response.failure == Response::Failure::cancelled || !target.error().empty()) {
@@ -193,13 +193,12 @@ int export_query(Http& http, const std::string& text, const QueryOptions& option
     while (tail.ends_with('\n')) tail.pop_back();
     const std::string last = tail.substr(tail.rfind('\n') == std::string::npos ? 0 : tail.rfind('\n') + 1);
     if (is_lines && last.starts_with("{\"error\":{")) why = read_error(last, response.status).message;
-    std::fprintf(stderr, "the answer broke off after %s: %s; nothing was kept%s\n", human_bytes(target.bytes()).c_str(), printable(why).c_str(),
-                 is_lines ? "" : "; where it is the server's error, --format ndjson tells which");
+    say(stderr, "the answer broke off after " + human_bytes(target.bytes()) + ": " + printable(why) + "; nothing was kept" + (is_lines ? "" : "; where it is the server's error, --format ndjson tells which"));
     return response.failure != Response::Failure::none ? 3 : 1;
   }
   if (to_terminal) target.write(clean.finish());
   if (!target.keep()) {
-    std::fprintf(stderr, "%s; nothing was kept\n", printable(target.error()).c_str());
+    say(stderr, printable(target.error()) + "; nothing was kept");
     return 1;
   }
   say_warnings(response);

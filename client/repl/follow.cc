@@ -36,7 +36,7 @@ void put(std::string& out, std::string_view text, size_t width, bool right) {
 }
 
 void note(const Terminal& terminal, const std::string& text) {
-  for (const std::string& line : terminal.width > 20 ? wrapped(text, terminal.width, 2) : std::vector<std::string>{text})
+  for (const std::string& line : terminal.fitted(text))
     std::printf("%s%s%s\n", terminal.colour ? "\x1b[2m" : "", for_locale(line).c_str(), terminal.colour ? "\x1b[0m" : "");
   std::fflush(stdout);
 }
@@ -163,7 +163,7 @@ int follow(Http& http, const std::string& filter, const QueryOptions& options, c
       }
       why = read_error(response.body, response.status).message;
     } else if (ended || (response.failure == Response::Failure::none && !why.empty())) {
-      std::fprintf(stderr, "error: %s\n", printable(why).c_str());
+      say(stderr, "error: " + printable(why));
       return 1;
     } else if (!table) {
       say_unreachable(http, response);  // it was never there

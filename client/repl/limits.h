@@ -15,6 +15,11 @@ inline constexpr size_t kColouredBytes = 64u << 10;
 // Lines that completions take below the line being typed; the rest are counted.
 inline constexpr size_t kCompletionLines = 12;
 
+// Terminals of so many cells or fewer get texts unbroken: between the edges of such a one no words are left together anyway.
+inline constexpr size_t kWrapCellsMin = 20;
+// Cells of a question's line that are shown above a caret where nothing says how wide the reader's window is.
+inline constexpr size_t kPointedCells = 112;
+
 // Series of a time chart that are drawn, the greatest first; the rest are counted. More lines are no picture.
 inline constexpr size_t kChartSeries = 20;
 // Lines of a chart of one series.

@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
   rules_apply->add_option("paths", rule_paths, "Files, and folders with .flowql files")->required();
   auto* rules_list = rules->add_subcommand("list", "List the server's rules and how they do");
   rules_list->add_option("--format", list_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
-  auto* alerts = app.add_subcommand("alerts", "List alerts, the latest first");
+  auto* alerts = app.add_subcommand("alerts", "List alerts, the latest to begin first");
   alerts->add_option("--format", list_format)->check(CLI::IsMember({"table", "json", "ndjson", "csv"}));
   auto* targets = alerts->add_subcommand("targets", "List whom the server tells of alerts, and how each does");
   std::string target_name;
@@ -173,16 +173,16 @@ int main(int argc, char** argv) {
   if (*alerts) {
     QueryOptions options;
     options.format = list_format;
-    return run_query(http, "from alerts | select ts, rule, severity, state, message, end, id", options);
+    return run_query(http, "from alerts | sort ts desc | select ts, rule, severity, state, message, end, id", options);
   }
   if (*verify || *flush) {
     const Response response = http.send({"POST", *verify ? "/v1/admin/verify" : "/v1/admin/flush", {}, {}});
     if (response.failure != Response::Failure::none) {
-      std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
+      say_unreachable(http, response);
       return 3;
     }
     if (!response.ok()) {
-      std::fputs(describe(read_error(response.body, response.status), {}, false).c_str(), stderr);
+      say_error(read_error(response.body, response.status), {}, nullptr);
       return 1;
     }
     uint64_t damaged = 0;

@@ -97,16 +97,7 @@ std::string query_body(const std::string& text, const QueryOptions& options) {
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-void say_unreachable(const Http& http, const Response& response) {
-  const Terminal terminal;
-  const std::string text = describe_unreachable(http.server().url, response);
-  for (std::string_view rest = text; !rest.empty();) {
-    const size_t end = std::min(rest.size(), rest.find('\n'));
-    const std::string line(rest.substr(0, end));
-    for (const std::string& part : isatty(STDERR_FILENO) && terminal.width > 20 ? wrapped(line, terminal.width, 2) : std::vector<std::string>{line}) std::fprintf(stderr, "%s\n", part.c_str());
-    rest.remove_prefix(std::min(rest.size(), end + 1));
-  }
-}
+void say_unreachable(const Http& http, const Response& response) { say(stderr, describe_unreachable(http.server().url, response)); }
 
 void say_warnings(const Response& response) {
   const auto it = response.headers.find("x-sluice-summary");
@@ -117,17 +108,12 @@ void say_warnings(const Response& response) {
     if (w.is_string()) say_warning(w.get<std::string>());
 }
 
-void say_warning(const std::string& warning) {
-  const Terminal terminal;
-  const std::string text = "warning: " + printable(warning);
-  for (const std::string& line : isatty(STDERR_FILENO) && terminal.width > 20 ? wrapped(text, terminal.width, 2) : std::vector<std::string>{text}) std::fprintf(stderr, "%s\n", line.c_str());
-}
+void say_warning(const std::string& warning) { say(stderr, "warning: " + printable(warning)); }
 
 void say_error(const ServerError& error, std::string_view question, const TypedPlace* typed) {
-  const Terminal terminal;
-  const bool to_terminal = isatty(STDERR_FILENO) != 0, colour = to_terminal && terminal.colour;
+  const Terminal terminal(STDERR_FILENO);
   const size_t offset = error.line > 0 ? offset_of(question, error.line, error.column) : SIZE_MAX;
-  if (typed != nullptr && offset != SIZE_MAX && to_terminal && terminal.moves && static_cast<std::ptrdiff_t>(offset) + typed->shift >= 0) {
+  if (typed != nullptr && offset != SIZE_MAX && terminal.moves && static_cast<std::ptrdiff_t>(offset) + typed->shift >= 0) {
     const auto at = static_cast<size_t>(static_cast<std::ptrdiff_t>(offset) + typed->shift);
     const size_t end = typed->text.rfind('\n'), last = end == std::string_view::npos ? 0 : end + 1;
     const std::string_view line = typed->text.substr(last), prompt = last == 0 ? typed->prompt : typed->more;
@@ -135,12 +121,12 @@ void say_error(const ServerError& error, std::string_view question, const TypedP
       const size_t caret = column_of(prompt, line, at - last, terminal.width), behind = offset_of(line.substr(at - last), 1, error.length + 1);
       if (caret != SIZE_MAX && caret < terminal.width) {
         const size_t cells = column_of("", line.substr(at - last), behind, terminal.width);
-        std::fputs(describe_below(error, caret, cells == SIZE_MAX ? 1 : cells, colour).c_str(), stderr);
+        std::fputs(for_locale(describe_below(error, caret, cells == SIZE_MAX ? 1 : cells, terminal.colour, terminal.width)).c_str(), stderr);
         return;
       }
     }
   }
-  std::fputs(describe(error, question, colour).c_str(), stderr);
+  std::fputs(for_locale(describe(error, question, terminal.colour, terminal.width)).c_str(), stderr);
 }
 
 std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOptions& options, const TypedPlace* typed, int& code, std::string* passing) {
@@ -162,7 +148,7 @@ std::optional<Answer> fetch(Http& http, const std::string& text, const QueryOpti
   std::string why;
   auto answer = read_answer(response.body, why);
   if (!answer) {
-    std::fprintf(stderr, "error: %s\n", why.c_str());
+    say(stderr, "error: " + why);
     code = 1;
     return std::nullopt;
   }

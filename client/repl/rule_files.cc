@@ -8,7 +8,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "client/repl/answer.h"
+#include "client/repl/question.h"
 #include "client/repl/terminal.h"
 
 namespace sluice::client {
@@ -62,11 +62,12 @@ int send_files(Http& http, const std::vector<std::string>& paths, const std::str
     }
     const Response response = http.send({"POST", route, {"Content-Type: text/plain"}, text});
     if (response.failure != Response::Failure::none) {
-      std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
+      say_unreachable(http, response);
       return 3;
     }
     if (!response.ok()) {
-      std::fprintf(stderr, "%s:\n%s", file.c_str(), describe(read_error(response.body, response.status), text, false).c_str());
+      std::fprintf(stderr, "%s:\n", file.c_str());
+      say_error(read_error(response.body, response.status), text, nullptr);
       code = 1;
       continue;
     }
@@ -108,7 +109,7 @@ int apply_rules(Http& http, const std::vector<std::string>& paths) {
     // Beside the results, which others may read.
     const auto warn = [&](const json& object) {
       if (!object.is_object()) return;
-      for (const json& warning : object.value("warnings", json::array())) std::fprintf(stderr, "%s: warning: %s\n", file.c_str(), said(json{{"it", warning}}, "it").c_str());
+      for (const json& warning : object.value("warnings", json::array())) say(stderr, file + ": warning: " + said(json{{"it", warning}}, "it"));
     };
     for (const json& rule : answer.value("rules", json::array())) {
       std::printf("%s %s\n", said(rule, "name").c_str(), said(rule, "result").c_str());

@@ -39,7 +39,7 @@ constexpr std::array<std::string_view, 2> kOverviews[] = {
     {"exporters", "select exporter_ip, name, formats, flows, lost, bad_packets, clock_skew, silent = now() - last_seen"},
     {"segments", "sort first desc | select first, last, rows, bytes, damaged"},
     {"rules", "sort alerts desc, name | select name, severity, state, alerts, open = open_alerts, flows, flows_read, note"},
-    {"alerts", "select ts, severity, state, rule, message"},
+    {"alerts", "sort ts desc | select ts, severity, state, rule, message"},
 };
 
 constexpr std::string_view kPrompt = "sluice> ", kMore = "     -> ";
@@ -164,9 +164,7 @@ class Repl {
       introduce(lines);
       lines.push_back("TAB completes, \\help tells more, Ctrl-D leaves.");
     }
-    const Terminal terminal;
-    for (const std::string& line : lines)
-      for (const std::string& part : terminal.width > 20 ? wrapped(line, terminal.width, 2) : std::vector<std::string>{line}) std::printf("%s\n", for_locale(part).c_str());
+    for (const std::string& line : lines) say(stdout, line);
   }
 
   void introduce(std::vector<std::string>& lines) {
@@ -221,7 +219,7 @@ class Repl {
   }
 
   void show(const Answer& answer, const std::string& text, const Terminal& terminal, bool chart) {
-    if (chart && !measure_of(answer)) std::printf("There are no numbers to draw in this answer; `stats`, `top` and `timeseries` make some.\n");
+    if (chart && !measure_of(answer)) say(stdout, "There are no numbers to draw in this answer; `stats`, `top` and `timeseries` make some.");
     print(draw_answer(answer, text, terminal, chart), terminal, paging_);
   }
 
@@ -232,7 +230,7 @@ class Repl {
     const PromptCommand* known = find_prompt_command(name);
     if (known == nullptr) {
       const std::string_view near = name.size() > 1 ? nearest_prompt_command(name) : std::string_view();
-      std::printf("unknown command %s; %s\n", printable(name).c_str(), near.empty() ? "\\help lists them" : ("did you mean " + std::string(near) + "?").c_str());
+      say(stdout, "unknown command " + printable(name) + "; " + (near.empty() ? "\\help lists them" : "did you mean " + std::string(near) + "?"));
       return true;
     }
     // Of the rest, which is the end of what was typed.
@@ -365,7 +363,7 @@ class Repl {
       question = trimmed(rest.substr(end));
     }
     if (path.empty()) {
-      std::printf("\\export FILE.csv, FILE.ndjson, FILE.parquet or FILE.arrows: the rows of the last question, or of one behind the name\n");
+      say(stdout, "\\export FILE.csv, FILE.ndjson, FILE.parquet or FILE.arrows: the rows of the last question, or of one behind the name");
       return;
     }
     if (path.starts_with("~/"))

@@ -55,6 +55,8 @@ constexpr std::string_view kBold = "\x1b[1m", kDim = "\x1b[2m", kReset = "\x1b[0
 constexpr size_t kGap = 2;
 // A text column is not cut below this; nor broken into lines that are shorter than a short sentence.
 constexpr size_t kCutSmallest = 8, kWrapSmallest = 32;
+// Rather than below its row, where no heading names it, a last column of short texts stands beside narrow ones.
+constexpr size_t kWrapNarrow = 12;
 
 std::string draw_records(const std::vector<TableColumn>& columns, const std::vector<std::vector<Cell>>& rows, const TableStyle& style) {
   size_t name_width = 0;
@@ -220,9 +222,14 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
     const std::vector<size_t> whole = widths;
     if (!shrink(widths, style.width, style.wrap ? kWrapSmallest : kCutSmallest)) {
       if (!style.wrap || columns.size() == 1 || columns.back().right) return draw_records(columns, rows, style);
-      widths.assign(whole.begin(), whole.end() - 1);
-      if (!shrink(widths, style.width, kWrapSmallest)) return draw_records(columns, rows, style);
-      --shown;
+      if (whole.back() <= kWrapSmallest) {
+        widths = whole;
+        if (!shrink(widths, style.width, kWrapNarrow)) return draw_records(columns, rows, style);
+      } else {
+        widths.assign(whole.begin(), whole.end() - 1);
+        if (!shrink(widths, style.width, kWrapSmallest)) return draw_records(columns, rows, style);
+        --shown;
+      }
     }
   }
   std::string out;

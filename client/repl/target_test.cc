@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "client/repl/answer.h"
+#include "client/repl/question.h"
 
 namespace sluice::client {
 
@@ -15,11 +15,11 @@ int test_target(Http& http, const std::string& name) {
   }
   const Response response = http.send({"POST", "/v1/targets/" + name + "/test", {}, {}});
   if (response.failure != Response::Failure::none) {
-    std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
+    say_unreachable(http, response);
     return 3;
   }
   if (!response.ok()) {
-    std::fputs(describe(read_error(response.body, response.status), {}, false).c_str(), stderr);
+    say_error(read_error(response.body, response.status), {}, nullptr);
     return 1;
   }
   const auto answer = nlohmann::json::parse(response.body, nullptr, false);
@@ -27,7 +27,7 @@ int test_target(Http& http, const std::string& name) {
     std::printf("%s took a test notice in %lld ms\n", name.c_str(), answer.value("took_ms", 0LL));
     return 0;
   }
-  std::fprintf(stderr, "%s did not take a test notice: %s\n", name.c_str(), answer.is_object() ? printable(answer.value("error", "")).c_str() : "an answer that cannot be read");
+  say(stderr, name + " did not take a test notice: " + (answer.is_object() ? printable(answer.value("error", "")) : "an answer that cannot be read"));
   return 1;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "client/repl/limits.h"
 #include "client/repl/table.h"
 
 namespace sluice::client {
@@ -38,15 +39,29 @@ size_t unfinished(std::string_view text) {
 
 }  // namespace
 
-Terminal::Terminal() : is_terminal(isatty(STDOUT_FILENO) != 0) {
+Terminal::Terminal(int file) : is_terminal(isatty(file) != 0) {
   winsize size{};
-  if (is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+  if (is_terminal && ioctl(file, TIOCGWINSZ, &size) == 0) {
     width = size.ws_col;
     height = size.ws_row;
   }
   const char *term = std::getenv("TERM"), *no_colour = std::getenv("NO_COLOR");
   moves = is_terminal && term != nullptr && *term != 0 && std::strcmp(term, "dumb") != 0;
   colour = moves && (no_colour == nullptr || *no_colour == 0);
+}
+
+std::vector<std::string> Terminal::fitted(std::string_view line) const {
+  if (width <= limits::kWrapCellsMin) return {std::string(line)};
+  return wrapped(line, width, 2);
+}
+
+void say(std::FILE* out, std::string_view text) {
+  const Terminal terminal(fileno(out));
+  while (!text.empty()) {
+    const size_t end = std::min(text.size(), text.find('\n'));
+    for (const std::string& line : terminal.fitted(text.substr(0, end))) std::fprintf(out, "%s\n", for_locale(line).c_str());
+    text.remove_prefix(std::min(text.size(), end + 1));
+  }
 }
 
 void write_over_echo(std::FILE* out) {

@@ -3,16 +3,22 @@
 // Thread rule: plain values; TerminalText as std::string.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice::client {
 
-// Standard output, as it is at the moment of construction.
+// What an open file is shown on, as it is at the moment of construction.
 struct Terminal {
-  Terminal();
+  explicit Terminal(int file = STDOUT_FILENO);
+
+  // A text in lines that fit, broken between words, those after the first two cells in; where nothing is known of the width, the text as it is.
+  std::vector<std::string> fitted(std::string_view line) const;
 
   bool is_terminal = false;
   size_t width = 0, height = 0;  // 0: unknown
@@ -21,6 +27,9 @@ struct Terminal {
   // The cursor can be moved (not TERM=dumb), so that a picture may be drawn over another.
   bool moves = false;
 };
+
+// Says something to a person: each line of the text in lines that fit, where `out` is a terminal. What is from outside in it is printable() already.
+void say(std::FILE* out, std::string_view text);
 
 // Where a terminal has just echoed "^C": what comes next on `out` stands in its place.
 void write_over_echo(std::FILE* out);

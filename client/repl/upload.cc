@@ -19,6 +19,7 @@
 
 #include "client/repl/answer.h"
 #include "client/repl/header_lines.h"
+#include "client/repl/question.h"
 
 namespace sluice::client {
 namespace {
@@ -392,7 +393,7 @@ class Uploader {
   }
   void complain(const std::string& message) {
     clear_progress();
-    std::fprintf(stderr, "%s\n", message.c_str());
+    say(stderr, message);
   }
   void clear_progress() {
     if (progress_shown_) std::fprintf(stderr, "\r\x1b[K");
@@ -432,7 +433,7 @@ int upload(Http& http, const UploadOptions& options, UploadTotals& totals) {
   // The server knows its sources: whether this one is there, and whether it is lines.
   const Response response = http.send({"GET", "/v1/sources", {}, {}});
   if (response.failure != Response::Failure::none) {
-    std::fputs(describe_unreachable(http.server().url, response).c_str(), stderr);
+    say_unreachable(http, response);
     return 3;
   }
   std::optional<bool> splittable;
@@ -446,11 +447,11 @@ int upload(Http& http, const UploadOptions& options, UploadTotals& totals) {
         if (name == options.source) splittable = s.value("lines", false);
       }
     if (!splittable && !known.empty()) {
-      std::fprintf(stderr, "unknown source '%s'; this server knows: %s\n", printable(options.source).c_str(), printable(known).c_str());
+      say(stderr, "unknown source '" + printable(options.source) + "'; this server knows: " + printable(known));
       return 2;
     }
   } else if (response.status == 401) {
-    std::fprintf(stderr, "%s", describe(read_error(response.body, response.status), {}, false).c_str());
+    say_error(read_error(response.body, response.status), {}, nullptr);
     return 1;
   }
   // A token that may only ingest may not list sources; such a sender says what it has by the source's name.
