@@ -105,6 +105,7 @@ async function takeProposal(page: Page, label: string, text: RegExp): Promise<vo
     assert.ok(tries < 10, `Tab took nothing: ${await editorText(page)}`);
     await page.locator(".editor .cm-content").focus();
     await page.keyboard.press("ControlOrMeta+End");
+    if (/"$/.test(await editorText(page))) await page.keyboard.press("ArrowLeft"); // the quote that the editor closed
     await page.keyboard.press("Control+Space");
   }
 }
