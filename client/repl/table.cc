@@ -82,22 +82,36 @@ std::string draw_records(const std::vector<TableColumn>& columns, const std::vec
   return out;
 }
 
-// Takes from the widest columns until all fit, none below `smallest`. False: that can't be.
-bool shrink(std::vector<size_t>& widths, size_t width, size_t smallest) {
+// Takes from the widest columns until all fit, none below its least. False: that can't be.
+bool shrink(std::vector<size_t>& widths, size_t width, const std::vector<size_t>& least) {
   size_t sum = kGap * (widths.size() - 1);
   for (size_t w : widths) sum += w;
   while (sum > width) {
     // The widest column to the next one's width; columns of short values stay whole.
-    const auto widest = std::max_element(widths.begin(), widths.end());
-    if (*widest <= smallest) return false;
-    size_t next = smallest;
-    for (auto it = widths.begin(); it != widths.end(); ++it)
-      if (it != widest) next = std::max(next, std::min(*it, *widest - 1));
-    const size_t less = std::max<size_t>(1, std::min(sum - width, *widest - next));
-    *widest -= less;
+    size_t widest = widths.size();
+    for (size_t i = 0; i < widths.size(); ++i)
+      if (widths[i] > least[i] && (widest == widths.size() || widths[i] > widths[widest])) widest = i;
+    if (widest == widths.size()) return false;
+    size_t next = least[widest];
+    for (size_t i = 0; i < widths.size(); ++i)
+      if (i != widest) next = std::max(next, std::min(widths[i], widths[widest] - 1));
+    const size_t less = std::max<size_t>(1, std::min(sum - width, widths[widest] - next));
+    widths[widest] -= less;
     sum -= less;
   }
   return true;
+}
+
+bool shrink(std::vector<size_t>& widths, size_t width, size_t least) { return shrink(widths, width, std::vector<size_t>(widths.size(), least)); }
+
+size_t longest_word(std::string_view text) {
+  size_t longest = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.size(), text.find(' '));
+    longest = std::max(longest, display_width(text.substr(0, end)));
+    text.remove_prefix(std::min(text.size(), end + 1));
+  }
+  return longest;
 }
 
 }  // namespace
@@ -224,7 +238,10 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
       if (!style.wrap || columns.size() == 1 || columns.back().right) return draw_records(columns, rows, style);
       if (whole.back() <= kWrapSmallest) {
         widths = whole;
-        if (!shrink(widths, style.width, kWrapNarrow)) return draw_records(columns, rows, style);
+        std::vector<size_t> least(columns.size(), kWrapNarrow);  // and no word is broken
+        for (const auto& row : rows)
+          for (size_t i = 0; i < row.size(); ++i) least[i] = std::max(least[i], longest_word(row[i].text));
+        if (!shrink(widths, style.width, least)) return draw_records(columns, rows, style);
       } else {
         widths.assign(whole.begin(), whole.end() - 1);
         if (!shrink(widths, style.width, kWrapSmallest)) return draw_records(columns, rows, style);
