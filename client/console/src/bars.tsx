@@ -16,7 +16,7 @@ export function Bars({ columns, rows, value, label, href }: { columns: Column[];
             <li key={i}>
               <span class="bar-label" title={bar.label}>{link ? <a href={link}>{bar.label}</a> : bar.label}</span>
               <span class="bar-track" aria-hidden="true">
-                <span class="bar-fill" style={{ width: `${(Math.abs(bar.value ?? 0) / most) * 100}%` }} />
+                <span class={(bar.value ?? 0) < 0 ? "bar-fill below" : "bar-fill"} style={{ width: `${(Math.abs(bar.value ?? 0) / most) * 100}%` }} />
               </span>
               <span class="bar-value">{bar.value === null ? "–" : cell(bar.value, column)}</span>
             </li>

@@ -43,8 +43,8 @@ export function Warnings({ warnings }: { warnings: string[] }) {
     <ul class="warnings" aria-label="Warnings">
       {sorted.map((w, i) => (
         <li key={i} class={isLoss(w) ? "loss" : ""}>
-          {isLoss(w) && <strong>Data is missing. </strong>}
-          {w.split(/(\d{4}-\d\d-\d\dT[\d:.]+Z)/).map((part, at) => (at % 2 ? <span key={at} class="moment">{part}</span> : part))}
+          {isLoss(w) && <strong>Data is missing: </strong>}
+          {w.replace(/^known loss: /, "").split(/(\d{4}-\d\d-\d\dT[\d:.]+Z)/).map((part, at) => (at % 2 ? <span key={at} class="moment">{part}</span> : part))}
         </li>
       ))}
     </ul>

@@ -137,7 +137,7 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
   const asked = useLoad(`alert ${id} ${known?.matches ?? ""} ${known?.state ?? ""}`, async (signal) => known ?? (await getJson<{ alerts: Alert[] }>(`/v1/alerts?${new URLSearchParams({ id })}`, signal)).alerts[0]);
   const alert = asked.value ?? known;
   const made = useLoad(`rule ${alert?.rule ?? ""}`, async (signal) => (alert ? (await getJson<{ rules: Rule[] }>(`/v1/rules?${new URLSearchParams({ name: alert.rule })}`, signal)).rules[0] : undefined));
-  const flows = useLoad(`flows ${alert?.query ?? ""}`, (signal) => (alert?.query ? query(alert.query, { limit: 500, signal, readOnly: true }) : Promise.reject(new Error("no query"))));
+  const flows = useLoad(`flows ${alert?.query ?? ""}`, (signal) => (alert?.query ? query(alert.query, { limit: flowsBehindMax, signal, readOnly: true }) : Promise.reject(new Error("no query"))));
   if (asked.fault) return <FaultBox fault={asked.fault} />;
   if (!alert) return <p class="quiet pad">{asked.isLoading ? "Loading …" : "There is no such alert any more."}</p>;
   const keys = (alert.key ?? "").split(" ").map((pair) => pair.split(/=(.*)/s)).filter((pair) => pair[0]);
@@ -164,9 +164,12 @@ function OneAlert({ id, known, set }: { id: string; known: Alert | undefined; se
   );
 }
 
+const flowsBehindMax = 500;
 function FlowsBehind({ answer }: { answer: Answer }) {
   const order = useMemo(() => orderOfFlows(answer.columns, answer.rows, false)?.order, [answer]);
-  return <><Warnings warnings={answer.warnings} /><Table columns={answer.columns} rows={answer.rows} order={order} label="The flows behind it" height={heightFor(answer.rows.length, 10, 16)} /></>;
+  // Whose limit it is that cuts them is known here.
+  const isCut = (warning: string) => warning.startsWith("the answer is cut at");
+  return <>{answer.warnings.some(isCut) && <p class="note">{count(flowsBehindMax)} of them; the query shows all.</p>}<Warnings warnings={answer.warnings.filter((w) => !isCut(w))} /><Table columns={answer.columns} rows={answer.rows} order={order} label="The flows behind it" height={heightFor(answer.rows.length, 10, 16)} /></>;
 }
 
 function OneRule({ rule }: { rule: Rule }) {

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-IZTC6R3I.js";import"./chunk-GHL3B2MZ.js";import"./chunk-DR2MWKIW.js";import"./chunk-ZFRCPH3Z.js";import"./chunk-VJ5OAW2W.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
