@@ -610,7 +610,7 @@ TEST_F(EngineTest, AQueryStopsWhereItMeetsItsMemoryLimit) {
   const std::string long_text(20'000, 'x');
   std::string query = "extend a0 = concat(src_port, \"" + long_text + "\")";
   for (int i = 1; i < 900; ++i) query += ", a" + std::to_string(i) + " = concat(a0, \"" + std::to_string(i) + "\")";
-  for (const std::string text : {query + " | select a1, a899", query + " | where a899 == a898", query + " | stats values(a1), values(a899)"})
+  for (const std::string& text : {query + " | select a1, a899", query + " | where a899 == a898", query + " | stats values(a1), values(a899)"})
     for (const store::Snapshot* snapshot : {&open_, &sealed_})
       for (const bool threads : {false, true}) {
         QueryRequest request;

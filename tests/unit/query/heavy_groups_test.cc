@@ -319,7 +319,7 @@ TEST_F(HeavyGroupsTest, LeavesOutWhatIsDamaged) {
                              "dst_port > 250 | top 5 src_ip, dst_ip by sum(bytes), count()"}) {
       const Answer plain = ask(text, false, 0);
       ASSERT_FALSE(plain.error) << plain.error->message;
-      const auto told = std::count_if(plain.summary.warnings.begin(), plain.summary.warnings.end(), [&](const std::string& w) { return w.find(part) != std::string::npos; });
+      const auto told = std::count_if(plain.summary.warnings.begin(), plain.summary.warnings.end(), [&, part = part](const std::string& w) { return w.find(part) != std::string::npos; });
       EXPECT_EQ(told, loses) << text;
       std::swap(snapshot_, whole);
       EXPECT_EQ(ask(text, false, 0).lines != plain.lines, loses) << text;
