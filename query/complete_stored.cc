@@ -1,7 +1,10 @@
 #include "query/complete_stored.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -102,6 +105,22 @@ void each_dictionary(const store::Snapshot& snapshot, ColumnId id, F fn) {
   }
 }
 
+// What rows had lately, so that many rows of few values cost little.
+template <typename T, typename Hash>
+class Met {
+ public:
+  // Whether it is there; it is now.
+  bool is(const T& value) {
+    std::optional<T>& place = places_[Hash()(value) % places_.size()];
+    if (place == value) return true;
+    place = value;
+    return false;
+  }
+
+ private:
+  std::array<std::optional<T>, 1'024> places_{};
+};
+
 void each_text(const store::Snapshot& snapshot, ColumnId id, std::string_view typed, const std::function<void(std::string_view)>& add) {
   const char quote = !typed.empty() && typed[0] == '\'' ? '\'' : '"';
   const std::string_view begins = !typed.empty() && (typed[0] == '\'' || typed[0] == '"') ? typed.substr(1) : typed;
@@ -111,11 +130,11 @@ void each_text(const store::Snapshot& snapshot, ColumnId id, std::string_view ty
     add(literal_of(value, quote));
     return --left > 0;
   };
-  std::string_view before;  // rows in a row mostly have the same
+  Met<std::string_view, std::hash<std::string_view>> met;
+  std::set<std::string_view> taken;
   each_open_value(snapshot, id, [&](const Column& column, size_t row) {
     const std::string_view value = column.string_at(row);
-    if (value == before || !value.starts_with(begins)) return true;
-    before = value;
+    if (!value.starts_with(begins) || met.is(value) || !taken.insert(value).second) return true;
     return take(value);
   });
   if (left == 0) left = limits::kCompletionValuesMax / 2;  // many rows of few values
@@ -138,12 +157,12 @@ void each_address(const store::Snapshot& snapshot, ColumnId id, std::string_view
   const auto ranges = addresses_that_begin_with(typed);
   if (ranges.empty()) return;
   size_t left = limits::kCompletionValuesMax;
-  IpAddress before;
+  Met<IpAddress, IpHash> met;
+  std::set<IpAddress> taken;
   each_open_value(snapshot, id, [&](const Column& column, size_t row) {
     const IpAddress ip = column.ip_at(row);
-    if (ip == before) return true;
-    before = ip;
     if (std::none_of(ranges.begin(), ranges.end(), [&](const auto& r) { return ip >= r.first && ip <= r.second; })) return true;
+    if (met.is(ip) || !taken.insert(ip).second) return true;
     add(to_string(ip));
     return --left > 0;
   });

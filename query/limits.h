@@ -71,12 +71,12 @@ inline constexpr uint64_t kQueryStepsPerCheck = 1u << 20;
 inline constexpr size_t kCompletionBoundBytesMax = 64u << 10;
 inline constexpr size_t kCompletionExtraRowsMax = 1'024;
 // Values that are proposed of one column, of one segment, and how long they may be; how many of the newest rows that are not sealed and of the
-// newest segments are looked at for them. A dictionary is searched, not read, so this takes a millisecond or two. Beyond: older values are
-// not proposed.
+// newest segments are looked at for them. A dictionary is searched, not read, so this takes a millisecond or two; open rows are gone through, at
+// some ten nanoseconds each. Beyond: older values are not proposed.
 inline constexpr size_t kCompletionValuesMax = 50;
 inline constexpr size_t kCompletionValuesPerSegmentMax = 20;
 inline constexpr size_t kCompletionValueBytesMax = 256;
-inline constexpr size_t kCompletionOpenRowsMax = 4'096;
+inline constexpr size_t kCompletionOpenRowsMax = 524'288;
 inline constexpr size_t kCompletionSegmentsMax = 24;
 // Watch-lists: how many, the items of one, their bytes as text over all (in memory twice: as text and as ranges), and a name. A threat
 // feed has some hundred thousand addresses. Beyond: the list is refused.

@@ -1,10 +1,11 @@
 #include "client/repl/line_editor.h"
 
+#include <fcntl.h>
 #include <histedit.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -56,6 +57,29 @@ bool contains_any_case(std::string_view text, std::string_view part, size_t& at)
   at = static_cast<size_t>(it - text.begin());
   return it != text.end() || part.empty();
 }
+
+// The history's file while one prompt reads or adds to it; others wait. It is written question by question, as a prompt may end with its
+// terminal, and several may be open.
+class HistoryFile {
+ public:
+  explicit HistoryFile(const std::string& path) {
+    if (path.empty()) return;
+    // Queries hold addresses under investigation: nobody else's business.
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    if (::flock(fd, LOCK_EX) == 0) stream_ = ::fdopen(fd, "r+");
+    if (stream_ == nullptr) ::close(fd);
+  }
+  ~HistoryFile() {
+    if (stream_ != nullptr) std::fclose(stream_);
+  }
+  HistoryFile(const HistoryFile&) = delete;
+  HistoryFile& operator=(const HistoryFile&) = delete;
+  FILE* stream() const { return stream_; }  // null: there is none
+
+ private:
+  FILE* stream_ = nullptr;
+};
 
 }  // namespace
 
@@ -333,7 +357,9 @@ struct LineEditor::State {
       completion.items.clear();
       return CC_REFRESH;
     }
-    if (common.size() > here - chosen_offset) replace_part(chosen_offset, common);
+    // Values are those of some flows, never all: what these begin with in common says nothing of the one that is meant.
+    const bool are_values = std::any_of(completion.items.begin(), completion.items.end(), [](const CompletionItem& item) { return item.kind == "value"; });
+    if (!are_values && common.size() > here - chosen_offset) replace_part(chosen_offset, common);
     typed_part = text().substr(chosen_offset, cursor() - chosen_offset);
     completed_text = text();
     list();
@@ -464,7 +490,8 @@ void LineEditor::State::set_up_libedit() {
                                 {"\033[1~", "ed-move-to-beg"},   {"\033[3~", "ed-delete-next-char"},
                                 {"\033[1;5C", "em-next-word"},   {"\033[1;5D", "ed-prev-word"},  {"\033[1;3C", "em-next-word"},
                                 {"\033[1;3D", "ed-prev-word"},   {"\033[Z", "sluice-complete-back"},
-                                {"\033^M", "sluice-new-line"},   {"\033[200~", "sluice-paste"}};
+                                {"\033^M", "sluice-new-line"},   {"\033^J", "sluice-new-line"},
+                                {"\033[200~", "sluice-paste"}};
   for (const auto& [key, function] : sequences) el_set(edit, EL_BIND, key, function, nullptr);
   paste = true;
 }
@@ -477,7 +504,14 @@ LineEditor::LineEditor(std::string history_file, Hooks hooks, bool colour) : sta
   HistEvent event;
   history(state_->history, &event, H_SETSIZE, limits::kHistoryEntries);
   history(state_->history, &event, H_SETUNIQUE, 1);
-  if (!state_->history_file.empty()) history(state_->history, &event, H_LOAD, state_->history_file.c_str());
+  if (const HistoryFile file(state_->history_file); file.stream() != nullptr) {
+    // Others append to it while this prompt is open. When it has grown to twice of what is kept, the oldest go.
+    const int read = history(state_->history, &event, H_LOAD, state_->history_file.c_str());
+    if (read > 2 * limits::kHistoryEntries && ::ftruncate(::fileno(file.stream()), 0) == 0) {
+      std::rewind(file.stream());
+      history(state_->history, &event, H_SAVE_FP, file.stream());
+    }
+  }
   if (!can_draw()) return;
   state_->set_up_libedit();
   // No SA_RESTART: a change of the window's size ends the wait for a key, and the text is drawn anew.
@@ -487,13 +521,6 @@ LineEditor::LineEditor(std::string history_file, Hooks hooks, bool colour) : sta
 }
 
 LineEditor::~LineEditor() {
-  HistEvent event;
-  if (!state_->history_file.empty()) {
-    // Queries hold addresses under investigation: nobody else's business.
-    const mode_t old = umask(077);
-    history(state_->history, &event, H_SAVE, state_->history_file.c_str());
-    umask(old);
-  }
   if (state_->edit != nullptr) el_end(state_->edit);
   history_end(state_->history);
   if (state_->nowhere != nullptr) std::fclose(state_->nowhere);
@@ -554,7 +581,11 @@ LineEditor::Outcome LineEditor::read(const std::string& prompt, const std::strin
 
 void LineEditor::remember(const std::string& text) {
   HistEvent event;
-  history(state_->history, &event, H_ENTER, text.c_str());
+  if (history(state_->history, &event, H_ENTER, text.c_str()) < 1) return;  // as the one before
+  if (const HistoryFile file(state_->history_file); file.stream() != nullptr) {
+    std::fseek(file.stream(), 0, SEEK_END);
+    history(state_->history, &event, H_NSAVE_FP, size_t{0}, file.stream());  // from the latest on, and so many before it
+  }
 }
 
 bool LineEditor::has_history() const {

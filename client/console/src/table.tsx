@@ -329,7 +329,13 @@ function rowJson(columns: Column[], row: Row): string {
 function CellMenu({ left, top, title, more, actions, close }: { left: number; top: number; title: string; more: [string, string][]; actions: CellAction[]; close(): void }) {
   const list = useRef<HTMLDivElement>(null);
   // Before anything is painted: the next key is for the menu.
-  useLayoutEffect(() => list.current?.querySelector("button")?.focus(), [title]);
+  useLayoutEffect(() => {
+    const menu = list.current!;
+    menu.style.top = `${top}px`;
+    const below = menu.getBoundingClientRect().bottom + 8 - document.documentElement.clientHeight;
+    if (below > 0) menu.style.top = `${top - below}px`; // where the window ends, and not below it
+    menu.querySelector("button")?.focus();
+  }, [title, top]);
   const onKey = (event: KeyboardEvent) => {
     const buttons = [...list.current!.querySelectorAll("button")];
     const at = buttons.indexOf(event.target as HTMLButtonElement);

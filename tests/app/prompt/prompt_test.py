@@ -164,6 +164,14 @@ def typing(terminal):
     screen = terminal.wait(r"sluice> top 5 src_ip")
     check("Shift-TAB goes back", "sluice> top 5 src_ip" in screen, screen)
     terminal.key("C-u")
+    terminal.type("top 5", enter=False)
+    terminal.key("M-Enter")
+    terminal.type("src_ip", enter=False)
+    screen = terminal.wait(r"-> src_ip")
+    check("Alt-Enter goes on in a new line", re.search(r"sluice> top 5\n +-> src_ip", screen) is not None, screen)
+    terminal.key("C-u")
+    terminal.key("C-c")
+    terminal.ready()
     terminal.type("\\for", enter=False)
     terminal.key("Tab")
     terminal.wait(r"sluice> .format")
@@ -475,13 +483,22 @@ def main():
         screen = terminal.wait(r"unknown command")
         check("unknown commands are named", "unknown command \\nonsense" in screen, screen)
 
+        # Another prompt adds to the history meanwhile, and neither ends in a way to save anything.
+        history = f"{folder}/state/sluice/history"
+        check("a question is in the history as soon as it was asked", "nonsense" in open(history).read())
+        terminal.ready()
+        with open(history, "a") as another:
+            another.write("asked\\040elsewhere\n")
+        terminal.type("\\nonsense2")
+        terminal.wait(r"unknown command .nonsense2")
+
         terminal.ready()
         terminal.key("C-d")
         for _ in range(50):
             if not os.path.exists(terminal.socket) or subprocess.run(["tmux", "-S", terminal.socket, "ls"], capture_output=True).returncode != 0:
                 break
             time.sleep(0.1)
-        history = f"{folder}/state/sluice/history"
+        check("what another prompt asked stays in the history", re.search(r"nonsense\nasked.040elsewhere\n.*nonsense2\n\Z", open(history).read(), re.S) is not None, open(history).read()[-300:])
         check("Ctrl-D leaves, and the history is kept for its owner alone",
               os.path.exists(history) and os.stat(history).st_mode & 0o077 == 0 and "dst_port" in open(history).read())
 

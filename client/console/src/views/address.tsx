@@ -23,8 +23,9 @@ const own = "if(src_ip == $ip, src_port, dst_port)", other = "if(src_ip == $ip, 
 const questions = {
   sums: `from flows | where ${mine} | stats flows = count(), sent = sumif(bytes, src_ip == $ip), received = sumif(bytes, dst_ip == $ip), first = min(ts), last = max(ts)`,
   peers: `from flows | where ${mine} | extend peer = ${peer} | stats flows = count(), sent = sumif(bytes, src_ip == $ip), received = sumif(bytes, dst_ip == $ip), ports = dcount(${other}), first = min(ts), last = max(ts) by peer | extend total = coalesce(sent, 0) + coalesce(received, 0) | sort total desc | limit 500 | select peer, total, sent, received, flows, ports, first, last`,
-  // Who offers a port and who uses it, the flow does not say; the lower port is the server's nearly always.
-  offers: `from flows | where ${mine} | extend own = ${own}, other = ${other}, peer = ${peer} | where own < other | stats flows = count(), clients = dcount(peer), volume = sum(bytes) by port = own, protocol | extend service = service(port, protocol) | sort flows desc | limit 100`,
+  // Who offers a port and who uses it, the flow does not say; the lower port is the server's nearly always. A scan that was
+  // refused makes nobody a server.
+  offers: `from flows | where ${mine} | where action is null or action != reject | extend own = ${own}, other = ${other}, peer = ${peer} | where own < other | stats flows = count(), clients = dcount(peer), volume = sum(bytes) by port = own, protocol | extend service = service(port, protocol) | sort flows desc | limit 100`,
   uses: `from flows | where ${mine} | extend own = ${own}, other = ${other}, peer = ${peer} | where own >= other | stats flows = count(), hosts = dcount(peer), volume = sum(bytes) by port = other, protocol | extend service = service(port, protocol) | sort flows desc | limit 100`,
   reporters: `from flows | where ${mine} | stats flows = count(), last = max(ts) by source, exporter_ip | sort flows desc | limit 50`,
 } as const;
@@ -159,8 +160,8 @@ function Address({ ip, range, theme, onRange }: { ip: string; range: { from: str
         <Panel title="Peers" wide aside={<a href={asQuery("from flows | where ip == $ip | top 40 src_ip, dst_ip by total = sum(bytes)") + "&as=talkers"}>who talks to whom</a>}>
           <Answered loaded={peers} empty="No peers in this time.">{(a) => <Table {...forPeople({ columns: inBytes(a.columns), rows: a.rows }, peerColumns)} fit label="Peers" height={heightFor(a.rows.length, 10)} actions={(v, c) => (c.name === "peer" ? toPeer(v) : [])} />}</Answered>
         </Panel>
-        <Panel title="Ports that it offers" aside={<span class="note">by the lower port</span>}>
-          <Answered loaded={offers} empty="It offers nothing that was asked for.">{(a) => <Table {...forPeople(a, portColumns)} fit label="Ports that it offers" height={heightFor(a.rows.length, 8)} />}</Answered>
+        <Panel title="Ports that it offers" aside={<span class="note">by the lower port; without what was refused</span>}>
+          <Answered loaded={offers} empty="It offers nothing that was let through.">{(a) => <Table {...forPeople(a, portColumns)} fit label="Ports that it offers" height={heightFor(a.rows.length, 8)} />}</Answered>
         </Panel>
         <Panel title="Ports that it uses" aside={<span class="note">by the lower port</span>}>
           <Answered loaded={uses} empty="It asked nobody.">{(a) => <Table {...forPeople(a, portColumns)} fit label="Ports that it uses" height={heightFor(a.rows.length, 8)} />}</Answered>

@@ -16,7 +16,7 @@ import type { ViewProps } from "../app.tsx";
 import { isoTime } from "../timerange.ts";
 
 const examples: [string, string][] = [
-  ["Who moves the most?", "last 1d | top 20 src_ip, dst_ip by volume = sum(bytes)"],
+  ["Who moves the most?", "last 1d | dedup | top 20 src_ip, dst_ip by volume = sum(bytes)"],
   ["What goes over the network, and when?", "last 1d | timeseries bytes = sum(bytes) every 15m by dst_port limit 8"],
   ["Who knocks on many doors?", "last 1d | where tcp_flags == S | stats ports = dcount(dst_port), hosts = dcount(dst_ip), flows = count() by src_ip | where ports > 100 | sort ports desc"],
   ["What was refused?", "last 1d | where action == reject | top 20 dst_port by flows = count()"],

@@ -13,6 +13,7 @@ import { type CellAction, Table } from "../table.tsx";
 import { filterStage } from "./query.tsx";
 
 const keptMax = 5_000;
+const goesOn = "The connection is back, and goes on where it was.";
 const seconds = 60;
 
 interface Said {
@@ -72,12 +73,15 @@ export default function TailView({ place, go, editorSoon }: ViewProps) {
           setCounts((was) => ({ ...was, lost: was.lost + body.lost! }));
           say(`${count(body.lost)} flows passed unseen: ${body.reason ?? ""}`);
         }
-        if (name === "gap") say(`There is a gap: ${body.reason ?? ""}`);
+        if (name === "gap") {
+          setSaid((was) => was.filter((s) => s.text !== goesOn));
+          say(`The connection is back. There is a gap: ${body.reason ?? ""}`);
+        }
         if (name === "error" && body.error) say(body.error.message);
       },
       (next) => {
         setState((was) => {
-          if (next.kind === "live" && was?.kind === "waiting") say("The connection is back, and goes on where it was.");
+          if (next.kind === "live" && was?.kind === "waiting") say(goesOn);
           return next;
         });
         if (next.kind === "waiting") say(`The connection is broken (${next.why}).`);

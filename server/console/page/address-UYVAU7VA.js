@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-OT7GWU6G.js";import"./chunk-VEYRISYK.js";import"./chunk-VQZUMV7I.js";import"./chunk-ZFRCPH3Z.js";import"./chunk-VJ5OAW2W.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
