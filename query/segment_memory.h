@@ -3,7 +3,7 @@
 //
 // What is the same question is said by its text, its parameters, the plan as far as the groups, and the books (lists, tables, names,
 // places, corrections of sampling rates) that it was bound with: each a different one when it changes. What depends on the moment, on
-// order or on another query is never kept (execute.cc, question_of()). Druid keeps results of its historical segments in this way.
+// order or on another query is never kept (Execution::ask() in execution.cc). Druid keeps results of its historical segments in this way.
 //
 // Thread rule: SegmentMemory from any thread; a SegmentPart never changes.
 #pragma once

@@ -505,9 +505,10 @@ LineEditor::LineEditor(std::string history_file, Hooks hooks, bool colour) : sta
   history(state_->history, &event, H_SETSIZE, limits::kHistoryEntries);
   history(state_->history, &event, H_SETUNIQUE, 1);
   if (const HistoryFile file(state_->history_file); file.stream() != nullptr) {
-    // Others append to it while this prompt is open. When it has grown to twice of what is kept, the oldest go.
+    // Others append to it while this prompt is open. When it has grown to twice of what is kept, the oldest go; what is no history, or damaged, is begun
+    // anew with what could be read, as nothing behind it would be read again.
     const int read = history(state_->history, &event, H_LOAD, state_->history_file.c_str());
-    if (read > 2 * limits::kHistoryEntries && ::ftruncate(::fileno(file.stream()), 0) == 0) {
+    if ((read < 0 || read > 2 * limits::kHistoryEntries) && ::ftruncate(::fileno(file.stream()), 0) == 0) {
       std::rewind(file.stream());
       history(state_->history, &event, H_SAVE_FP, file.stream());
     }

@@ -348,6 +348,11 @@ def main():
               applied.stderr.startswith(f"{rules}: warning: the rule 'deaf' does not alert, and must, for its example '1 flow dst_port=23': ") and applied.stderr.count("\n") == 1,
               applied.stdout + applied.stderr)
 
+        # A history that a disk has spoilt is begun anew.
+        os.makedirs(f"{folder}/state/sluice")
+        with open(f"{folder}/state/sluice/history", "w") as spoilt:
+            spoilt.write("no history\n")
+        os.chmod(f"{folder}/state/sluice/history", 0o600)
         terminal = Terminal(folder, f"{bin_folder}/sluice", env)
         screen = terminal.wait(r"^sluice>")
         check("greets, tells a newcomer what is there and shows the prompt",
@@ -486,6 +491,7 @@ def main():
         # Another prompt adds to the history meanwhile, and neither ends in a way to save anything.
         history = f"{folder}/state/sluice/history"
         check("a question is in the history as soon as it was asked", "nonsense" in open(history).read())
+        check("what was no history is one", open(history).readline() == "_HiStOrY_V2_\n")
         terminal.ready()
         with open(history, "a") as another:
             another.write("asked\\040elsewhere\n")
