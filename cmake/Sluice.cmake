@@ -15,6 +15,11 @@ target_compile_options(sluice_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtu
 target_link_libraries(sluice_flags INTERFACE Threads::Threads)
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_flags INTERFACE -fsanitize=${SLUICE_SANITIZE} -fno-sanitize-recover=all)
+  if(SLUICE_SANITIZE MATCHES undefined)
+    # A null pointer that is followed ends the program under AddressSanitizer with the same stack; to ask of each pointer before costs a fifth of
+    # the build.
+    target_compile_options(sluice_flags INTERFACE -fno-sanitize=null,vptr,object-size)
+  endif()
   target_link_options(sluice_flags INTERFACE -fsanitize=${SLUICE_SANITIZE})
 endif()
 if(SLUICE_FUZZ)
@@ -34,6 +39,17 @@ function(sluice_room NAME)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   add_library(${NAME} STATIC ${sources})
   target_link_libraries(${NAME} PUBLIC sluice_flags ${ARG_DEPS} PRIVATE ${ARG_LIBS})
+endfunction()
+
+# sluice_sedate(target…)
+# What these do, they do once for a request or a body and not for each flow: under sanitizers they are built without optimisation, which takes half
+# of the time.
+function(sluice_sedate)
+  if(SLUICE_SANITIZE)
+    foreach(target ${ARGN})
+      target_compile_options(${target} PRIVATE -O0)
+    endforeach()
+  endif()
 endfunction()
 
 # sluice_test(NAME DEPS target… [LABELS l…] [TIMEOUT seconds] [COST seconds])

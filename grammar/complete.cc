@@ -4,17 +4,14 @@
 #include <initializer_list>
 #include <span>
 
+#include "grammar/characters.h"
 #include "grammar/tokens.h"
 #include "grammar/words.h"
 
 namespace sluice::grammar {
 namespace {
 
-bool is_word_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
-}
-
-bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool is_path_char(char c) { return is_word_char(c) || c == '.'; }
 
 bool is_name(TokenKind kind) { return kind == TokenKind::kWord || kind == TokenKind::kName || kind == TokenKind::kNamed; }
 
@@ -439,14 +436,14 @@ Completion complete(std::string_view text, size_t cursor) {
   cursor = std::min(cursor, text.size());
   while (cursor > 0 && cursor < text.size() && (static_cast<uint8_t>(text[cursor]) & 0xc0) == 0x80) --cursor;
   size_t start = cursor;
-  while (start > 0 && is_word_char(text[start - 1])) --start;
+  while (start > 0 && is_path_char(text[start - 1])) --start;
   if (start > 0 && (text[start - 1] == '$' || text[start - 1] == '@')) --start;
   // An IPv6 address in the making is one word.
   size_t address = cursor;
   while (address > 0 && (text[address - 1] == ':' || text[address - 1] == '.' || is_hex(text[address - 1]))) --address;
-  if (address < start && (address == 0 || !is_word_char(text[address - 1])) && text.substr(address, cursor - address).find(':') != std::string_view::npos) start = address;
+  if (address < start && (address == 0 || !is_path_char(text[address - 1])) && text.substr(address, cursor - address).find(':') != std::string_view::npos) start = address;
   size_t end = cursor;
-  while (end < text.size() && is_word_char(text[end])) ++end;
+  while (end < text.size() && is_path_char(text[end])) ++end;
 
   Completion completion;
   const Tokens tokens = tokenize(text.substr(0, start));

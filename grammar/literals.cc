@@ -4,11 +4,10 @@
 #include <cmath>
 #include <cstdio>
 
+#include "grammar/characters.h"
+
 namespace sluice::grammar {
 namespace {
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 int hex_value(char c) {
   if (is_digit(c)) return c - '0';

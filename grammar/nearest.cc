@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 
+#include "grammar/characters.h"
+
 namespace sluice::grammar {
 namespace {
 
 constexpr size_t kLongestCompared = 64;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 template <class Text>
 std::optional<std::string_view> nearest_of(std::string_view name, std::span<const Text> candidates) {

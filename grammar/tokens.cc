@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "grammar/characters.h"
 #include "grammar/limits.h"
 #include "grammar/literals.h"
 #include "grammar/words.h"
@@ -10,10 +11,6 @@
 namespace sluice::grammar {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_word_char(char c) { return is_letter(c) || is_digit(c); }
-bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 bool is_quote(char c) { return c == '\'' || c == '"'; }
 
 std::string lower_case(std::string_view text) {

@@ -11,7 +11,7 @@ constexpr std::array kAggregates = {
     &kFirst, &kLast,    &kDcount, &kCountDistinct, &kEntropy, &kValues, &kQuantile, &kP50,    &kP90,    &kP95,      &kP99,    &kMedian, &kTrw,
 };
 
-uint64_t mix(uint64_t v) {
+uint64_t sketch_hash(uint64_t v) {
   v ^= v >> 33;
   v *= 0xff51afd7ed558ccdull;
   v ^= v >> 33;
@@ -58,13 +58,13 @@ uint64_t hash_at(const Column& column, size_t row) {
       // FNV over 8-byte steps would do; text is rarely counted in bulk, so plain and portable wins.
       uint64_t h = 0xcbf29ce484222325ull;
       for (char c : column.string_at(row)) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
-      return mix(h);
+      return sketch_hash(h);
     }
     case PhysicalType::F64: {
       const double d = column.float_at(row);
-      return mix(std::bit_cast<uint64_t>(d == 0 ? 0.0 : d) + 0x9e3779b97f4a7c15ull);
+      return sketch_hash(std::bit_cast<uint64_t>(d == 0 ? 0.0 : d) + 0x9e3779b97f4a7c15ull);
     }
-    default: return mix(column.uint_at(row) + 0x9e3779b97f4a7c15ull);
+    default: return sketch_hash(column.uint_at(row) + 0x9e3779b97f4a7c15ull);
   }
 }
 

@@ -160,6 +160,8 @@ bool Binder::bind_time(const g::Query& query) {
     }
   }
   if (options_.narrow && !options_.outer_range) range = range.intersect(*options_.narrow);
+  if (query.time && range.from > options_.now && options_.now > 0)
+    warn("the time range begins at " + format_timestamp(range.from) + ", and it is " + format_timestamp(options_.now / kSecond * kSecond) + " now");
   plan_.scan.range = range;
   return true;
 }

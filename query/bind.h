@@ -141,6 +141,7 @@ class Binder {
   // nullptr and an error: there is none of that name.
   std::shared_ptr<const ContextTable> context_table(const std::string& name, const grammar::Span& span);
   void warn(std::string sentence);  // in the answer, once
+  void warn_beyond(const Type& type, uint64_t least);  // where no value of a column is so large
   NodePtr bind_parameter_value(const grammar::Parameter& parameter, const grammar::Span& span);
   // The column that a name means; nullptr and no error when there is none.
   NodePtr find_name(const grammar::Name& name);

@@ -244,6 +244,7 @@ PredicatePtr Binder::test_of(NodePtr left, ValueSet set, bool negated, const g::
       if (set.ints.ranges.empty() && !set.computed.empty()) break;
       set.ints.is_signed = type.physical == PhysicalType::I64;
       set.ints.normalize();
+      for (const auto& range : set.ints.ranges) warn_beyond(type, range.first);
       if (negated && set.computed.empty()) return make_test(std::move(left), set.ints.complement());
       any.push_back(make_test(left, std::move(set.ints)));
     }
@@ -275,6 +276,15 @@ PredicatePtr Binder::test_of(NodePtr left, ValueSet set, bool negated, const g::
   none.insert(none.begin(), make_test(std::move(left), NullTest{false}));
   if (!any.empty()) none.push_back(make_not(make_or(std::move(any))));
   return make_and(std::move(none));
+}
+
+// A port of 999999 is a slip of the finger; an empty answer looks as if there were no such flows.
+void Binder::warn_beyond(const Type& type, uint64_t least) {
+  if (!type.column || (type.logical != LogicalType::uint && type.logical != LogicalType::port && type.logical != LogicalType::protocol)) return;
+  const size_t width = width_of(type.physical);
+  if (width >= 8 || least >> (8 * width) == 0) return;
+  const std::string name(column_spec(*type.column).name);
+  warn("no " + name + " is above " + std::to_string((uint64_t{1} << (8 * width)) - 1) + ", and " + std::to_string(least) + " is asked for");
 }
 
 PredicatePtr Binder::bind_order(Comparison op, NodePtr left, const g::Expr& right) {
@@ -341,6 +351,7 @@ PredicatePtr Binder::bind_order(Comparison op, NodePtr left, const g::Expr& righ
   auto as_bits = [&](long double v) { return ranges.is_signed ? static_cast<uint64_t>(static_cast<int64_t>(v)) : static_cast<uint64_t>(v); };
   if (below && bound >= low) ranges.ranges.push_back({lowest, bound >= high ? highest : as_bits(bound)});
   if (!below && bound <= high) ranges.ranges.push_back({bound <= low ? lowest : as_bits(bound), highest});
+  for (const auto& range : ranges.ranges) warn_beyond(type, range.first);
   return make_test(std::move(left), std::move(ranges));
 }
 

@@ -36,26 +36,9 @@ struct Execution {
 
   std::vector<std::unique_ptr<Worker>> new_workers() const;
 
-  // fn(worker, i) for each i, by as many workers as pay. The first failure stops the others.
-  template <typename F>
-  Status parallel(size_t count, F fn) {
-    const size_t threads = std::min(width(), count);
-    std::vector<Status> statuses(threads);
-    std::atomic<size_t> next{0};
-    run.context.executor->run(threads, [&](size_t t) {
-      while (!run.stop.load(std::memory_order_relaxed)) {
-        const size_t i = next.fetch_add(1, std::memory_order_relaxed);
-        if (i >= count) return;
-        Status s = fn(*workers[t], i);
-        if (!s.ok()) {
-          statuses[t] = std::move(s);
-          run.stop.store(true, std::memory_order_relaxed);
-        }
-      }
-    });
-    for (Status& s : statuses)
-      if (!s.ok()) return std::move(s);
-    return {};
+  template <typename Work>
+  Status parallel(size_t count, const Work& work) {
+    return for_each_of(count, run, workers, work);
   }
 
   Status prepare(size_t segment, Worker& worker);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "query/interner.h"
+#include "query/mix.h"
 
 namespace sluice::query {
 namespace {
@@ -14,14 +15,7 @@ constexpr uint32_t kNone = NumberTable::kNone;
 // Rows whose packed keys are made and looked up at a time: they stay in the first-level cache.
 constexpr size_t kPiece = 1'024;
 
-uint64_t mix(uint64_t v) {
-  v *= 0x9e3779b97f4a7c15ull;
-  v ^= v >> 32;
-  v *= 0xd6e8feb86659fd93ull;
-  return v ^ (v >> 32);
-}
-
-struct Part {
+struct KeyPart {
   Type type;
   Interner* interner = nullptr;  // addresses and text; two keys of one type share it, as they share dictionaries
   int bits = 0;
@@ -110,7 +104,7 @@ class InternedTexts final : public Dictionary {
 }  // namespace
 
 struct GroupTable::State {
-  std::vector<Part> parts;
+  std::vector<KeyPart> parts;
   std::unique_ptr<Interner> addresses;
   std::shared_ptr<Interner> texts;
   mutable std::shared_ptr<const Dictionary> text_dictionary;  // of the texts when keys were last asked for
@@ -164,7 +158,7 @@ struct GroupTable::State {
   void pack(std::span<const ColumnPtr> columns, size_t from, size_t to) {
     scratch.assign((to - from) * words, 0);
     for (size_t p = 0; p < parts.size(); ++p) {
-      const Part& part = parts[p];
+      const KeyPart& part = parts[p];
       uint64_t* const out = scratch.data() + part.word;
       auto put = [&](const auto& values) {
         for (size_t i = from; i < to; ++i) out[(i - from) * words] |= static_cast<uint64_t>(values[i]) << part.shift;
@@ -230,7 +224,7 @@ struct GroupTable::State {
   bool find_dense(std::span<const ColumnPtr> columns, size_t rows, uint32_t* groups_out) {
     uint64_t most = std::clamp<uint64_t>(rows * 2, 1'024, size_t{1} << 17), combinations = 1;
     // Numbers of interned values say at once whether they are too many.
-    for (const Part& part : parts)
+    for (const KeyPart& part : parts)
       if (part.interner) combinations *= std::min<uint64_t>(part.interner->size(), most + 1);
     if (combinations > most) return false;
     combinations = 1;
@@ -260,7 +254,7 @@ struct GroupTable::State {
 GroupTable::GroupTable(std::vector<Type> keys) : state_(std::make_unique<State>()) {
   State& s = *state_;
   for (Type& type : keys) {
-    Part part;
+    KeyPart part;
     part.type = type;
     if (type.physical == PhysicalType::Ip || type.physical == PhysicalType::Str) {
       if (type.physical == PhysicalType::Ip) {
@@ -290,11 +284,11 @@ GroupTable::GroupTable(std::vector<Type> keys) : state_(std::make_unique<State>(
     word = used.size(), shift = 0;
     used.push_back(bits);
   };
-  std::vector<Part*> order;
-  for (Part& p : s.parts) order.push_back(&p);
-  std::stable_sort(order.begin(), order.end(), [](const Part* a, const Part* b) { return a->bits > b->bits; });
-  for (Part* p : order) place(p->bits, p->word, p->shift);
-  for (Part* p : order)
+  std::vector<KeyPart*> order;
+  for (KeyPart& p : s.parts) order.push_back(&p);
+  std::stable_sort(order.begin(), order.end(), [](const KeyPart* a, const KeyPart* b) { return a->bits > b->bits; });
+  for (KeyPart* p : order) place(p->bits, p->word, p->shift);
+  for (KeyPart* p : order)
     if (!p->interner) place(1, p->null_word, p->null_shift);
   s.words = std::max<size_t>(1, used.size());
 }
@@ -351,7 +345,7 @@ std::vector<uint32_t> GroupTable::merge(const GroupTable& other, Growth* growth)
     const size_t count = std::min(kPiece, o.groups - from);
     s.scratch.assign(o.packed.begin() + static_cast<ptrdiff_t>(from * s.words),
                      o.packed.begin() + static_cast<ptrdiff_t>((from + count) * s.words));
-    for (const Part& part : s.parts) {
+    for (const KeyPart& part : s.parts) {
       if (!part.interner) continue;
       const auto& ids = part.interner == s.addresses.get() ? addresses : texts;
       for (size_t i = 0; i < count; ++i) {
@@ -369,7 +363,7 @@ size_t GroupTable::size() const { return state_->groups; }
 
 Column GroupTable::keys(size_t key, std::span<const uint32_t> groups) const {
   const State& s = *state_;
-  const Part& part = s.parts[key];
+  const KeyPart& part = s.parts[key];
   if (part.interner) {
     std::vector<uint32_t> ids(groups.begin(), groups.end());
     if (!s.ids_are_groups)

@@ -7,8 +7,8 @@
 namespace sluice::query {
 namespace {
 
-constexpr uint32_t kNone = NumberTable::kNone;
-constexpr uint32_t kPending = kNone - 1;  // in a cache: being looked up
+constexpr uint32_t kNoNumber = NumberTable::kNone;
+constexpr uint32_t kPending = kNoNumber - 1;  // in a cache: being looked up
 
 uint64_t hash_value(const IpAddress& ip) { return hash_of(ip); }
 uint64_t hash_value(std::string_view text) {
@@ -31,7 +31,7 @@ uint64_t hash_value(std::string_view text) {
 }  // namespace
 
 uint32_t Interner::null_id() {
-  if (null_ == kNone) {
+  if (null_ == kNoNumber) {
     null_ = static_cast<uint32_t>(values_.size());
     values_.append_null();
   }
@@ -106,7 +106,7 @@ void Interner::ids(const Column& column, std::vector<uint32_t>& out, Growth* gro
   // A null's code may be anything, so it is not looked at.
   auto miss = [&](uint32_t row) {
     missing_rows_.push_back(row);
-    if (known[codes[row]] != kNone) return;
+    if (known[codes[row]] != kNoNumber) return;
     known[codes[row]] = kPending;
     missing_codes_.push_back(codes[row]);
   };
@@ -164,7 +164,7 @@ Interner::CodeCache& Interner::cache_of(const std::shared_ptr<const Dictionary>&
       return caches_[i > 0 ? i - 1 : 0];
     }
   if (caches_.size() >= 4) caches_.pop_back();
-  caches_.insert(caches_.begin(), {dictionary, std::vector<uint32_t>(dictionary->size(), kNone)});
+  caches_.insert(caches_.begin(), {dictionary, std::vector<uint32_t>(dictionary->size(), kNoNumber)});
   return caches_.front();
 }
 

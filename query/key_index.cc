@@ -3,18 +3,12 @@
 #include <bit>
 
 #include "query/aggregate.h"
+#include "query/mix.h"
 
 namespace sluice::query {
 namespace {
 
 constexpr uint64_t kFree = UINT64_MAX;  // no row is kNone
-
-uint64_t mix(uint64_t v) {
-  v *= 0x9e3779b97f4a7c15ull;
-  v ^= v >> 32;
-  v *= 0xd6e8feb86659fd93ull;
-  return v ^ (v >> 32);
-}
 
 }  // namespace
 

@@ -6,41 +6,41 @@ namespace sluice::query {
 namespace {
 
 // What a condition says of lost rows of which little is known.
-enum class Answer : uint8_t { no, maybe, yes };
+enum class Overlap : uint8_t { no, maybe, yes };
 
-Answer opposite(Answer a) { return a == Answer::maybe ? a : a == Answer::no ? Answer::yes : Answer::no; }
+Overlap opposite(Overlap a) { return a == Overlap::maybe ? a : a == Overlap::no ? Overlap::yes : Overlap::no; }
 
 struct LostRows {
   const Column* source;    // one row; null: not known
   const Column* exporter;  // likewise; may be a null
 };
 
-Answer judge(const Predicate& p, const LostRows& rows) {
+Overlap judge(const Predicate& p, const LostRows& rows) {
   switch (p.kind) {
-    case Predicate::Kind::all: return Answer::yes;
-    case Predicate::Kind::none: return Answer::no;
+    case Predicate::Kind::all: return Overlap::yes;
+    case Predicate::Kind::none: return Overlap::no;
     case Predicate::Kind::negation: return opposite(judge(*p.children[0], rows));
     case Predicate::Kind::conjunction: {
-      Answer all = Answer::yes;
+      Overlap all = Overlap::yes;
       for (const auto& c : p.children) all = std::min(all, judge(*c, rows));
       return all;
     }
     case Predicate::Kind::disjunction: {
-      Answer any = Answer::no;
+      Overlap any = Overlap::no;
       for (const auto& c : p.children) any = std::max(any, judge(*c, rows));
       return any;
     }
     case Predicate::Kind::test: {
       const Column* column = p.column == ColumnId::source ? rows.source : p.column == ColumnId::exporter_ip ? rows.exporter : nullptr;
-      if (!column) return Answer::maybe;
+      if (!column) return Overlap::maybe;
       WorkMeter meter;
       uint8_t holds = 0;
       evaluate(p.test, *column, nullptr, meter, &holds);
-      return holds ? Answer::yes : Answer::no;
+      return holds ? Overlap::yes : Overlap::no;
     }
-    case Predicate::Kind::expression: return Answer::maybe;
+    case Predicate::Kind::expression: return Overlap::maybe;
   }
-  return Answer::maybe;
+  return Overlap::maybe;
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ LossQuestion loss_question(const ScanPlan& plan, TimeRange range) {
     }
     const auto may_match = [&](const Column* source) {
       const LostRows rows{source, exporter ? &*exporter : nullptr};
-      return std::none_of(plan.conjuncts.begin(), plan.conjuncts.end(), [&](const Conjunct& c) { return judge(*c.predicate, rows) == Answer::no; });
+      return std::none_of(plan.conjuncts.begin(), plan.conjuncts.end(), [&](const Conjunct& c) { return judge(*c.predicate, rows) == Overlap::no; });
     };
     if (sources.empty()) return may_match(nullptr);
     return std::any_of(sources.begin(), sources.end(), [&](uint8_t code) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,5 +60,27 @@ struct Worker {
   std::vector<std::string> warnings;
   bool enough = false;  // of the current unit: the scan stops there
 };
+
+// work(worker, i) for each i below `count`, by as many workers as pay, each of them in one thread at a time. The first failure stops the others.
+template <typename Work>
+Status for_each_of(size_t count, RunState& run, std::span<const std::unique_ptr<Worker>> workers, const Work& work) {
+  const size_t threads = std::min(workers.size(), count);
+  std::vector<Status> statuses(threads);
+  std::atomic<size_t> next{0};
+  run.context.executor->run(threads, [&](size_t t) {
+    while (!run.stop.load(std::memory_order_relaxed)) {
+      const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= count) return;
+      Status s = work(*workers[t], i);
+      if (!s.ok()) {
+        statuses[t] = std::move(s);
+        run.stop.store(true, std::memory_order_relaxed);
+      }
+    }
+  });
+  for (Status& s : statuses)
+    if (!s.ok()) return std::move(s);
+  return {};
+}
 
 }  // namespace sluice::query

@@ -178,7 +178,7 @@ std::shared_ptr<SubTable> table_of(StageBinder& binder, const g::ListReference& 
   return table;
 }
 
-bool bind(StageBinder& binder) {
+bool bind_absent(StageBinder& binder) {
   auto spec = std::make_shared<AbsentSpec>();
   const auto expressions = binder.args.expressions();
   if (expressions.empty()) return binder.expected("a key");
@@ -245,12 +245,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"for", "expected by (from flows", "expected by @"};
+constexpr std::string_view kAbsentWords[] = {"for", "expected by (from flows", "expected by @"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kAbsent{"absent", "absent KEY, … for D [expected by (QUERY)|@LIST]", "Keys that were active and went silent", kWords, bind};
+extern const StageSpec kAbsent{"absent", "absent KEY, … for D [expected by (QUERY)|@LIST]", "Keys that were active and went silent", kAbsentWords, bind_absent};
 }
 
 }  // namespace sluice::query

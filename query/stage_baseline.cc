@@ -190,7 +190,7 @@ bool empty_is_zero(const g::Expr& aggregate) {
   return name == "rate" && call->arguments.size() == 1 && empty_is_zero(*call->arguments[0]);
 }
 
-bool bind(StageBinder& binder) {
+bool bind_baseline(StageBinder& binder) {
   auto spec = std::make_shared<BaselineSpec>();
   const auto aggregate = binder.args.expression();
   if (!aggregate) return binder.expected("an aggregate such as count() or sum(bytes)");
@@ -275,12 +275,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"by", "every", "over", "seasonal", "min"};
+constexpr std::string_view kBaselineWords[] = {"by", "every", "over", "seasonal", "min"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kBaseline{"baseline", "baseline AGG [by KEY, …] every W over D [seasonal S] [min N]", "An aggregate by bins, and what is usual for it", kWords, bind};
+extern const StageSpec kBaseline{"baseline", "baseline AGG [by KEY, …] every W over D [seasonal S] [min N]", "An aggregate by bins, and what is usual for it", kBaselineWords, bind_baseline};
 }
 
 }  // namespace sluice::query

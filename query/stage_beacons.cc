@@ -292,7 +292,7 @@ bool bind_modifiers(StageBinder& binder, BeaconsSpec& spec) {
   return true;
 }
 
-bool bind(StageBinder& binder) {
+bool bind_beacons(StageBinder& binder) {
   auto spec = std::make_shared<BeaconsSpec>();
   if (!binder.args.word("by")) return binder.expected("'by' and a key");
   spec->keys = binder.keys();
@@ -342,12 +342,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"by", "min", "modifiers", "lookback", "threats @"};
+constexpr std::string_view kBeaconsWords[] = {"by", "min", "modifiers", "lookback", "threats @"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kBeacons{"beacons", "beacons by KEY, … [min N] [modifiers [lookback D] [threats @LIST]]", "How regularly each key connects: RITA's score", kWords, bind};
+extern const StageSpec kBeacons{"beacons", "beacons by KEY, … [min N] [modifiers [lookback D] [threats @LIST]]", "How regularly each key connects: RITA's score", kBeaconsWords, bind_beacons};
 }
 
 }  // namespace sluice::query

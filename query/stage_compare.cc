@@ -233,7 +233,7 @@ bool widen_prefix(g::Query& query, StageBinder& binder) {
   return true;
 }
 
-bool bind(StageBinder& binder) {
+bool bind_compare(StageBinder& binder) {
   if (!binder.args.word("to")) return binder.expected("'to' and a duration");
   const auto period = binder.duration("to");
   if (!period || !binder.end()) return false;
@@ -316,12 +316,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"to"};
+constexpr std::string_view kCompareWords[] = {"to"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kCompare{"compare", "compare to D", "The same aggregates one period earlier, and how they changed", kWords, bind};
+extern const StageSpec kCompare{"compare", "compare to D", "The same aggregates one period earlier, and how they changed", kCompareWords, bind_compare};
 }
 
 }  // namespace sluice::query

@@ -266,7 +266,7 @@ class Dedup final : public Operator {
   MemoryClaim claim_;
 };
 
-bool bind(StageBinder& binder) {
+bool bind_dedup(StageBinder& binder) {
   auto spec = std::make_shared<DedupSpec>();
   bool by = false, within = false;
   while (!binder.args.done()) {
@@ -311,12 +311,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"by", "within"};
+constexpr std::string_view kDedupWords[] = {"by", "within"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kDedup{"dedup", "dedup [by KEY, …] [within D]", "One row where several reporters saw the same flow", kWords, bind};
+extern const StageSpec kDedup{"dedup", "dedup [by KEY, …] [within D]", "One row where several reporters saw the same flow", kDedupWords, bind_dedup};
 }
 
 }  // namespace sluice::query

@@ -35,7 +35,7 @@ class WarnOfShortHistory final : public Operator {
   TimeRange lookback_;
 };
 
-bool bind(StageBinder& binder) {
+bool bind_first_seen(StageBinder& binder) {
   const auto expressions = [&] {
     g::StageArgs ahead = binder.args;
     return ahead.expressions();
@@ -72,12 +72,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"lookback"};
+constexpr std::string_view kFirstSeenWords[] = {"lookback"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kFirstSeen{"first_seen", "first_seen KEY, … lookback D", "Rows whose key was never there in the look-back", kWords, bind};
+extern const StageSpec kFirstSeen{"first_seen", "first_seen KEY, … lookback D", "Rows whose key was never there in the look-back", kFirstSeenWords, bind_first_seen};
 }
 
 }  // namespace sluice::query

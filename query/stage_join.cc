@@ -23,7 +23,7 @@ std::optional<size_t> table_column(const SubTable& table, const std::string& nam
   return std::nullopt;
 }
 
-bool bind(StageBinder& binder) {
+bool bind_join(StageBinder& binder) {
   auto spec = std::make_shared<JoinSpec>();
   using Kind = JoinSpec::Kind;
   for (const auto& [word, kind] : {std::pair{"inner", Kind::inner}, {"left", Kind::left}, {"semi", Kind::semi}, {"anti", Kind::anti}})
@@ -82,12 +82,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"inner", "left", "semi", "anti", "(from flows", "on"};
+constexpr std::string_view kJoinWords[] = {"inner", "left", "semi", "anti", "(from flows", "on"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kJoin{"join", "join [inner|left|semi|anti] (QUERY) on KEY, …", "Adds the columns of a query that has the same keys", kWords, bind};
+extern const StageSpec kJoin{"join", "join [inner|left|semi|anti] (QUERY) on KEY, …", "Adds the columns of a query that has the same keys", kJoinWords, bind_join};
 }
 
 }  // namespace sluice::query

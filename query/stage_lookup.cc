@@ -10,7 +10,7 @@
 namespace sluice::query {
 namespace {
 
-bool bind(StageBinder& binder) {
+bool bind_lookup(StageBinder& binder) {
   const grammar::Span at = binder.args.place();
   const auto name = binder.args.name();
   if (!name) return binder.expected("the name of a table");
@@ -53,12 +53,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"on", "as of ts", "prefix"};
+constexpr std::string_view kLookupWords[] = {"on", "as of ts", "prefix"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kLookup{"lookup", "lookup TABLE on KEY [as of TIME] [prefix WORD]", "Adds what a context table says of a key", kWords, bind};
+extern const StageSpec kLookup{"lookup", "lookup TABLE on KEY [as of TIME] [prefix WORD]", "Adds what a context table says of a key", kLookupWords, bind_lookup};
 }
 
 }  // namespace sluice::query

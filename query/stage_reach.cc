@@ -149,7 +149,7 @@ class Reach final : public Operator {
   MemoryClaim claim_;
 };
 
-bool bind(StageBinder& binder) {
+bool bind_reach(StageBinder& binder) {
   auto spec = std::make_shared<ReachSpec>();
   if (!binder.args.word("from")) return binder.expected("'from' and an address");
   const auto from = binder.args.expression();
@@ -184,12 +184,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"from", "within", "hops"};
+constexpr std::string_view kReachWords[] = {"from", "within", "hops"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kReach{"reach", "reach from IP within N hops", "The addresses that can be reached over flows, in the order of time", kWords, bind};
+extern const StageSpec kReach{"reach", "reach from IP within N hops", "The addresses that can be reached over flows, in the order of time", kReachWords, bind_reach};
 }
 
 }  // namespace sluice::query

@@ -101,7 +101,7 @@ class Sequence final : public Operator {
   MemoryClaim claim_;
 };
 
-bool bind(StageBinder& binder) {
+bool bind_sequence(StageBinder& binder) {
   auto spec = std::make_shared<SequenceSpec>();
   if (!binder.args.word("by")) return binder.expected("'by' and a key");
   spec->keys = binder.keys();
@@ -149,7 +149,7 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"by", "within", "then", "min"};
+constexpr std::string_view kSequenceWords[] = {"by", "within", "then", "min"};
 
 }  // namespace
 
@@ -200,7 +200,7 @@ std::shared_ptr<const SequenceSpec> sequence_of(const Operator& op) {
 }
 
 namespace stage_detail {
-extern const StageSpec kSequence{"sequence", "sequence by KEY, … within D [CONDITION] [min N] then [CONDITION] …", "Steps that follow one another, for each key", kWords, bind};
+extern const StageSpec kSequence{"sequence", "sequence by KEY, … within D [CONDITION] [min N] then [CONDITION] …", "Steps that follow one another, for each key", kSequenceWords, bind_sequence};
 }
 
 }  // namespace sluice::query

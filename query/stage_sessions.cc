@@ -84,7 +84,7 @@ class Sessions final : public Operator {
   MemoryClaim claim_;
 };
 
-bool bind(StageBinder& binder) {
+bool bind_sessions(StageBinder& binder) {
   SessionsSpec bound, *spec = &bound;
   if (!binder.args.word("by")) return binder.expected("'by' and a key");
   spec->keys = binder.keys();
@@ -104,7 +104,7 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"by", "gap"};
+constexpr std::string_view kSessionsWords[] = {"by", "gap"};
 
 }  // namespace
 
@@ -117,7 +117,7 @@ TimestampNs session_cut(TimestampNs first) {
 OperatorPtr make_sessions(SessionsSpec spec, RunState* run) { return std::make_unique<Sessions>(std::make_shared<const SessionsSpec>(std::move(spec)), run); }
 
 namespace stage_detail {
-extern const StageSpec kSessions{"sessions", "sessions by KEY, … gap D", "Runs of activity of a key: adds when each row's began", kWords, bind};
+extern const StageSpec kSessions{"sessions", "sessions by KEY, … gap D", "Runs of activity of a key: adds when each row's began", kSessionsWords, bind_sessions};
 }
 
 }  // namespace sluice::query

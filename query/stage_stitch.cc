@@ -25,9 +25,9 @@ constexpr DurationNs kGap = 5 * kMinute;
 constexpr uint16_t kSyn = 0x02, kAck = 0x10;
 
 enum Part { kStart, kEnd, kSrcIp, kDstIp, kSrcPort, kDstPort, kProtocol, kBytes, kPackets, kReverseBytes, kReversePackets, kFlags, kReverseFlags, kRate, kInitiator, kBiflow, kPartCount };
-constexpr std::string_view kParts[] = {"flow_start", "flow_end", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "bytes", "packets",
+constexpr std::string_view kStitched[] = {"flow_start", "flow_end", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "bytes", "packets",
                                        "reverse_bytes", "reverse_packets", "tcp_flags", "reverse_tcp_flags", "sampling_rate", "initiator", "is_biflow"};
-static_assert(std::size(kParts) == kPartCount);
+static_assert(std::size(kStitched) == kPartCount);
 
 struct StitchSpec {
   std::vector<std::optional<StageColumn>> parts;  // by Part
@@ -281,7 +281,7 @@ class Stitch final : public Operator {
   MemoryClaim claim_;
 };
 
-bool bind(StageBinder& binder) {
+bool bind_stitch(StageBinder& binder) {
   auto spec = std::make_shared<StitchSpec>();
   if (binder.args.word("within")) {
     const auto gap = binder.duration("within");
@@ -290,8 +290,8 @@ bool bind(StageBinder& binder) {
   }
   if (!binder.end()) return false;
   for (Part p : {kEnd, kSrcIp, kDstIp, kSrcPort, kDstPort, kProtocol})
-    if (!binder.need(kParts[p])) return false;
-  for (std::string_view name : kParts) spec->parts.push_back(binder.column(name));
+    if (!binder.need(kStitched[p])) return false;
+  for (std::string_view name : kStitched) spec->parts.push_back(binder.column(name));
   if (binder.failed()) return false;
   spec->text = binder.text();
   auto typed = [](LogicalType logical, std::string_view unit) {
@@ -322,12 +322,12 @@ bool bind(StageBinder& binder) {
   return true;
 }
 
-constexpr std::string_view kWords[] = {"within"};
+constexpr std::string_view kStitchWords[] = {"within"};
 
 }  // namespace
 
 namespace stage_detail {
-extern const StageSpec kStitch{"stitch", "stitch [within D]", "Pairs one-way flows into two-way conversations", kWords, bind};
+extern const StageSpec kStitch{"stitch", "stitch [within D]", "Pairs one-way flows into two-way conversations", kStitchWords, bind_stitch};
 }
 
 }  // namespace sluice::query

@@ -59,7 +59,7 @@ struct Flag {
   char letter;
   uint16_t bit;
 };
-constexpr Flag kFlags[] = {
+constexpr Flag kFlagWords[] = {
     {"fin", 'f', 0x01}, {"syn", 's', 0x02}, {"rst", 'r', 0x04}, {"psh", 'p', 0x08},  {"ack", 'a', 0x10},
     {"urg", 'u', 0x20}, {"ece", 'e', 0x40}, {"cwr", 'c', 0x80}, {"ns", 'n', 0x100},
 };
@@ -152,7 +152,7 @@ std::string_view service_name(uint16_t port, uint8_t protocol) {
 
 std::optional<uint16_t> tcp_flags_of(std::string_view word) {
   if (word.empty()) return std::nullopt;
-  for (const auto& f : kFlags)
+  for (const auto& f : kFlagWords)
     if (same_word(word, f.name)) return f.bit;
   // syn_ack, syn|ack, syn,ack
   if (const size_t cut = word.find_first_of("_|,+"); cut != std::string_view::npos) {
@@ -163,7 +163,7 @@ std::optional<uint16_t> tcp_flags_of(std::string_view word) {
   uint16_t bits = 0;
   for (char c : word) {
     uint16_t bit = 0;
-    for (const auto& f : kFlags)
+    for (const auto& f : kFlagWords)
       if (f.letter == lower(c)) bit = f.bit;
     if (bit == 0 && c != '.') return std::nullopt;
     bits |= bit;
@@ -184,7 +184,7 @@ void each_service(const std::function<void(std::string_view)>& use) {
   for (const auto& s : kServices) use(s.name);
 }
 void each_flag(const std::function<void(std::string_view)>& use) {
-  for (const auto& f : kFlags) use(f.name);
+  for (const auto& f : kFlagWords) use(f.name);
 }
 void each_icmp_type(const std::function<void(std::string_view)>& use) {
   for (const auto& t : kIcmpTypes) use(t.name);

@@ -14,7 +14,7 @@
 namespace sluice::query {
 namespace {
 
-struct Part {
+struct ZonePart {
   IpAddress first, last;
   std::array<uint8_t, 16> size{};  // last - first
   uint32_t zone = 0;
@@ -38,8 +38,8 @@ std::optional<IpAddress> after(IpAddress ip) {
   return std::nullopt;
 }
 
-std::optional<Part> part_of(const std::string& item, uint32_t zone) {
-  Part part;
+std::optional<ZonePart> part_of(const std::string& item, uint32_t zone) {
+  ZonePart part;
   part.zone = zone;
   if (const auto prefix = parse_prefix(item)) {
     part.first = prefix->first();
@@ -56,9 +56,9 @@ std::optional<Part> part_of(const std::string& item, uint32_t zone) {
   return part;
 }
 
-class Zone final : public Node {
+class ZoneName final : public Node {
  public:
-  Zone(NodePtr ip, std::shared_ptr<const ZoneBook> book) : Node(Type::of(LogicalType::string)), ip_(std::move(ip)), book_(std::move(book)) {}
+  ZoneName(NodePtr ip, std::shared_ptr<const ZoneBook> book) : Node(Type::of(LogicalType::string)), ip_(std::move(ip)), book_(std::move(book)) {}
   ColumnPtr eval(const Chunk& chunk, EvalContext& context) const override {
     const ColumnPtr ips = ip_->eval(chunk, context);
     Column out(PhysicalType::Str);
@@ -87,7 +87,7 @@ class Zone final : public Node {
 }  // namespace
 
 ZoneBook::ZoneBook(const ListBook* lists) {
-  std::vector<Part> parts;
+  std::vector<ZonePart> parts;
   if (lists)
     for (const auto& [key, list] : lists->lists()) {
       if (!key.starts_with(kZonePrefix) || key.size() == kZonePrefix.size()) continue;
@@ -98,7 +98,7 @@ ZoneBook::ZoneBook(const ListBook* lists) {
         if (auto part = part_of(item, zone)) parts.push_back(*part);
     }
   // From one end of the addresses to the other: parts open and close, and the smallest that is open counts.
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.first < b.first; });
+  std::sort(parts.begin(), parts.end(), [](const ZonePart& a, const ZonePart& b) { return a.first < b.first; });
   using Open = std::tuple<std::array<uint8_t, 16>, uint32_t, IpAddress>;  // size, zone, last
   std::set<Open> open;
   std::multimap<IpAddress, Open> ends;
@@ -118,7 +118,7 @@ ZoneBook::ZoneBook(const ListBook* lists) {
       if (const auto from = after(last)) mark(*from);
     }
   };
-  for (const Part& p : parts) {
+  for (const ZonePart& p : parts) {
     close_before(p.first);
     ends.emplace(p.last, *open.emplace(p.size, p.zone, p.last).first);
     mark(p.first);
@@ -154,6 +154,6 @@ Batch zones_table(const ListBook& lists) {
   return shown.finish();
 }
 
-NodePtr make_zone(NodePtr ip, std::shared_ptr<const ZoneBook> book) { return std::make_shared<Zone>(std::move(ip), std::move(book)); }
+NodePtr make_zone(NodePtr ip, std::shared_ptr<const ZoneBook> book) { return std::make_shared<ZoneName>(std::move(ip), std::move(book)); }
 
 }  // namespace sluice::query

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -110,6 +112,11 @@ class AppImpl final : public App {
     for (const auto& damaged : store_->snapshot().damaged) damages[damaged.reason].push_back(damaged.info.path);
     for (const auto& [reason, paths] : damages)
       log::error("segments are damaged; their rows are left out of answers", {{"count", paths.size()}, {"first", paths.front()}, {"reason", reason}});
+
+    // Said now and not at the first backup; a file system that is mounted later keeps no flow waiting.
+    std::error_code ignored;
+    if (!config_.backup_dir.empty() && !std::filesystem::is_directory(config_.backup_dir, ignored))
+      log::warn("the folder for backups is not there", {{"backup-dir", config_.backup_dir}});
 
     SLUICE_ASSIGN(auth_, Auth::open(store_->catalog()));
     SLUICE_TRY(check_exposure(config_, auth_->required()));
@@ -261,7 +268,7 @@ class AppImpl final : public App {
     if (config_.tls_cert.empty() != config_.tls_key.empty())
       return Error{ErrorCode::invalid_argument, "--tls-cert and --tls-key go together"};
     // Tokens are in the store, which is not open yet; the rest can be told at once.
-    return check_exposure(config_, true);
+    return check_exposure(config_, std::nullopt);
   }
 
   void stop_threads() {

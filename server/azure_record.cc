@@ -7,13 +7,13 @@ namespace {
 
 using catalog::Keyspace;
 
-constexpr std::string_view kPrefix = "azure_flows/";
+constexpr std::string_view kAzurePrefix = "azure_flows/";
 
 }  // namespace
 
 Result<size_t> AzureRecord::load() {
   size_t unreadable = 0;
-  SLUICE_TRY(catalog_.scan(Keyspace::settings, kPrefix, [&](std::string_view, std::string_view value) {
+  SLUICE_TRY(catalog_.scan(Keyspace::settings, kAzurePrefix, [&](std::string_view, std::string_view value) {
     unreadable += !memory_.restore(value);
     return true;
   }));
@@ -27,7 +27,7 @@ Status AzureRecord::save(bool at_once) {
   catalog::Write write;
   const auto pieces = memory_.take_changes();
   for (const auto& [number, bytes] : pieces) {
-    std::string key = std::string(kPrefix) + std::to_string(number);
+    std::string key = std::string(kAzurePrefix) + std::to_string(number);
     bytes.empty() ? write.erase(Keyspace::settings, std::move(key)) : write.put(Keyspace::settings, std::move(key), bytes);
   }
   if (write.empty()) return {};

@@ -601,11 +601,13 @@ Status load_config_file(Config& config, const std::string& path) {
   return load_config_text(config, text.str(), path);
 }
 
-Status check_exposure(const Config& config, bool has_tokens) {
+Status check_exposure(const Config& config, std::optional<bool> has_tokens) {
   if (!config.http.is_loopback) {
     std::string missing;
     if (config.tls_cert.empty()) missing = "TLS (--tls-cert and --tls-key)";
-    if (!has_tokens) missing += std::string(missing.empty() ? "" : " and ") + "a token (sluiced token add --data " + config.data + " --role admin --name NAME)";
+    const std::string token = "a token (sluiced token add --data " + config.data + " --role admin --name NAME)";
+    if (has_tokens == false) missing += (missing.empty() ? "" : " and ") + token;
+    else if (!has_tokens && !missing.empty()) missing += "; it needs " + token + ", too";
     if (!missing.empty())
       return Error{ErrorCode::forbidden, "refusing to serve HTTP beyond loopback on " + to_string(config.http) + " without " + missing};
   }

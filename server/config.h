@@ -87,8 +87,9 @@ Status apply_setting(Config& config, std::string_view name, std::string_view val
 Status load_config_file(Config& config, const std::string& path);
 Status load_config_text(Config& config, std::string_view text, const std::string& file_name);
 
-// Whether this may listen as configured: beyond loopback only with tokens and TLS. `has_tokens` from the catalogue.
-Status check_exposure(const Config& config, bool has_tokens);
+// Whether this may listen as configured: beyond loopback only with tokens and TLS. `has_tokens` from the catalogue; nothing
+// while that is not open: what is missing else is told at once, with the token that will be wanted.
+Status check_exposure(const Config& config, std::optional<bool> has_tokens);
 
 // "100GB", "1.5GiB", "4096": bytes. Decimal and binary units.
 Result<uint64_t> parse_bytes(std::string_view text);

@@ -21,7 +21,7 @@ std::string rule_key(uint64_t id) {
   return std::string(kRulePrefix) + std::string(20 - digits.size(), '0') + digits;
 }
 
-std::string encode(const NamedRule& r) {
+std::string encode_rule(const NamedRule& r) {
   nlohmann::json j{{"exporter", to_string(r.rule.exporter)}, {"rate", r.rule.rate},   {"force", r.rule.force}, {"from", r.rule.range.from},
                    {"to", r.rule.range.to},                  {"comment", r.comment}, {"created_at", r.created_at}};
   if (r.rule.domain) j["domain"] = *r.rule.domain;
@@ -29,7 +29,7 @@ std::string encode(const NamedRule& r) {
   return j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::optional<NamedRule> decode(std::string_view key, std::string_view value) {
+std::optional<NamedRule> decode_rule(std::string_view key, std::string_view value) {
   NamedRule r;
   const std::string_view digits = key.substr(kRulePrefix.size());
   if (std::from_chars(digits.data(), digits.data() + digits.size(), r.id).ec != std::errc() || r.id == 0) return std::nullopt;
@@ -110,7 +110,7 @@ Status ExporterBook::load() {
   names_ = std::make_shared<const Names>(tables_, std::vector<ingest::ExporterName>());
   if (catalog_)
     SLUICE_TRY(catalog_->scan(catalog::Keyspace::settings, kRulePrefix, [&](std::string_view key, std::string_view value) {
-      if (auto rule = decode(key, value)) {
+      if (auto rule = decode_rule(key, value)) {
         next_id_ = std::max(next_id_, rule->id + 1);
         added_[rule->id] = std::move(*rule);
       } else {
@@ -134,7 +134,7 @@ Result<uint64_t> ExporterBook::add_rule(query::SamplingRule rule, std::string co
   if (rules_->size() >= limits::kSamplingRulesMax)
     return Error{ErrorCode::too_large, "there are " + std::to_string(limits::kSamplingRulesMax) + " corrections of sampling rates, which is the limit; remove some"};
   NamedRule added{next_id_, std::move(comment), now, std::move(rule)};
-  if (catalog_) SLUICE_TRY(catalog_->put(catalog::Keyspace::settings, rule_key(added.id), encode(added), catalog::Sync::yes));
+  if (catalog_) SLUICE_TRY(catalog_->put(catalog::Keyspace::settings, rule_key(added.id), encode_rule(added), catalog::Sync::yes));
   ++next_id_;
   const uint64_t id = added.id;
   added_[id] = std::move(added);

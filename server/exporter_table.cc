@@ -6,15 +6,10 @@
 
 #include "ingest/source/limits.h"
 #include "server/limits.h"
+#include "storage/model/text.h"
 
 namespace sluice::server {
 namespace {
-
-std::string_view trimmed(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t' || s.back() == '\r')) s.remove_suffix(1);
-  return s;
-}
 
 }  // namespace
 

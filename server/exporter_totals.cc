@@ -13,7 +13,7 @@ using catalog::Keyspace;
 using ingest::ExporterStats;
 using nlohmann::json;
 
-constexpr std::string_view kPrefix = "exporter_totals/";
+constexpr std::string_view kExporterPrefix = "exporter_totals/";
 
 struct Counter {
   const char* name;
@@ -136,12 +136,12 @@ TimestampNs ExporterTotals::Entry::last() const {
 Result<size_t> ExporterTotals::load() {
   std::lock_guard lock(mutex_);
   size_t unreadable = 0;
-  SLUICE_TRY(catalog_.scan(Keyspace::settings, kPrefix, [&](std::string_view key, std::string_view value) {
+  SLUICE_TRY(catalog_.scan(Keyspace::settings, kExporterPrefix, [&](std::string_view key, std::string_view value) {
     auto e = decode(value);
     const std::string who = e ? key_of(*e) : std::string();
-    if (!e || key.substr(kPrefix.size()) != who) {
+    if (!e || key.substr(kExporterPrefix.size()) != who) {
       ++unreadable;
-      gone_.emplace_back(key.substr(kPrefix.size()));
+      gone_.emplace_back(key.substr(kExporterPrefix.size()));
       return true;
     }
     // What it waits for and what state costs is the running decoder's to say.
@@ -225,12 +225,12 @@ Status ExporterTotals::save() {
   forget(clock_.now());
   catalog::Write write;
   for (const std::string& key : gone_)
-    if (!entries_.contains(key)) write.erase(Keyspace::settings, std::string(kPrefix) + key);
+    if (!entries_.contains(key)) write.erase(Keyspace::settings, std::string(kExporterPrefix) + key);
   std::vector<std::pair<Entry*, std::string>> changed;
   for (auto& [key, entry] : entries_) {
     std::string record = encode(entry.sum());
     if (record == entry.record) continue;
-    write.put(Keyspace::settings, std::string(kPrefix) + key, record);
+    write.put(Keyspace::settings, std::string(kExporterPrefix) + key, record);
     changed.emplace_back(&entry, std::move(record));
   }
   if (write.empty()) return {};

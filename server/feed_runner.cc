@@ -14,7 +14,6 @@ namespace sluice::server {
 namespace {
 
 constexpr DurationNs kBackoffMin = kSecond, kBackoffMax = 5 * kMinute;
-constexpr DurationNs kFullRetry = 50 * kMillisecond;
 constexpr DurationNs kWaitMin = 10 * kMillisecond;  // a feed that asks to be polled at once without bringing anything must not spin
 constexpr DurationNs kErrorLogEvery = 10 * kMinute;
 
@@ -187,7 +186,7 @@ void FeedRunner::run(Runner& r) {
   const FeedIntake::WaitForRoom wait = [&] {
     r.set(FeedState::waiting);
     if (parts_.on_full) parts_.on_full();
-    const bool go_on = sleep(kFullRetry);
+    const bool go_on = sleep(limits::kStoreFullRetry);
     if (go_on) r.set(FeedState::reading);
     return go_on;
   };

@@ -156,4 +156,13 @@ inline constexpr DurationNs kExporterTotalsAge = 7 * kDay;
 // How long a rule at the bound of its state has to count every flow again, before its alert ends: a busy quarter of an hour is one trouble.
 inline constexpr DurationNs kRuleLossQuiet = 15 * kMinute;
 
+// --- receivers of packets, UDP and IPFIX streams --------------------------------------------------------------------
+// A batch that is not full goes on at this age, so that its rows are seen within 200 ms.
+inline constexpr DurationNs kReceivedFlushAge = 150 * kMillisecond;
+// How often a receiver's counters are published, and its silent exporters' templates looked at.
+inline constexpr DurationNs kReceivedPublishEvery = 500 * kMillisecond;
+inline constexpr DurationNs kReceivedExpireEvery = kMinute;
+// A store that is full is asked again after so long.
+inline constexpr DurationNs kStoreFullRetry = 50 * kMillisecond;
+
 }  // namespace sluice::limits

@@ -8,6 +8,7 @@
 #include "query/words.h"
 #include "server/limits.h"
 #include "storage/model/ip.h"
+#include "storage/model/text.h"
 #include "storage/model/utf8.h"
 
 namespace sluice::server {
@@ -16,13 +17,6 @@ namespace {
 using nlohmann::json;
 using query::equal_ignoring_case;
 using query::lower_case;
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
 
 // Windows programs put a byte order mark before UTF-8.
 std::string_view without_mark(std::string_view text) {

@@ -13,7 +13,7 @@ namespace {
 
 using catalog::Keyspace;
 
-std::string encode(const query::WatchList& list) {
+std::string encode_list(const query::WatchList& list) {
   std::string out;
   const bool ends = !list.ends.empty();
   append_list_item(out, (ends ? "2\t" : "1\t") + std::to_string(list.version) + "\t" + std::to_string(list.updated_at) + "\t" + list.name);
@@ -36,7 +36,7 @@ bool next_number(std::string_view& text, T& out) {
   return true;
 }
 
-Result<query::WatchList> decode(std::string_view key, std::string_view value) {
+Result<query::WatchList> decode_list(std::string_view key, std::string_view value) {
   const auto bad = [&](std::string_view why) {
     return Error{ErrorCode::corrupt, "the catalogue's list '" + std::string(key) + "' cannot be read: " + std::string(why)};
   };
@@ -74,7 +74,7 @@ Status ListKeeper::load() {
   std::shared_ptr<const query::ListBook> book = std::make_shared<query::ListBook>();
   Status failed;
   SLUICE_TRY(catalog_.scan(Keyspace::lists, "", [&](std::string_view key, std::string_view value) {
-    auto list = decode(key, value);
+    auto list = decode_list(key, value);
     if (!list.ok()) {
       failed = std::move(list).error();
       return false;
@@ -111,7 +111,7 @@ Result<uint64_t> ListKeeper::put(query::WatchList list) {
     return Error{ErrorCode::too_large, "all lists together would have more bytes than the limit: " + std::to_string(limits::kListsBytesMax)};
   list.version = before ? before->version + 1 : 1;
   list.updated_at = clock_.now();
-  SLUICE_TRY(catalog_.put(Keyspace::lists, query::lower_case(list.name), encode(list), catalog::Sync::yes));
+  SLUICE_TRY(catalog_.put(Keyspace::lists, query::lower_case(list.name), encode_list(list), catalog::Sync::yes));
   const uint64_t version = list.version;
   book_ = book_->with(std::make_shared<query::WatchList>(std::move(list)));
   find_next_end();

@@ -9,14 +9,14 @@ namespace {
 using catalog::Keyspace;
 using Counts = Metrics::IngestCounts;
 
-constexpr std::string_view kPrefix = "source_totals/", kSinceKey = "source_totals_since";
+constexpr std::string_view kTotalsPrefix = "source_totals/", kSinceKey = "source_totals_since";
 // In the order that is written: append only.
-constexpr std::array kMembers = {&Counts::bodies,     &Counts::bytes,   &Counts::accepted,     &Counts::rejected,
+constexpr std::array kCountMembers = {&Counts::bodies,     &Counts::bytes,   &Counts::accepted,     &Counts::rejected,
                                  &Counts::duplicates, &Counts::no_data, &Counts::skipped_data, &Counts::failed};
 
 std::string encode(const Counts& counts) {
   std::string out;
-  for (const auto member : kMembers) out += (out.empty() ? "" : " ") + std::to_string(counts.*member);
+  for (const auto member : kCountMembers) out += (out.empty() ? "" : " ") + std::to_string(counts.*member);
   return out;
 }
 
@@ -31,7 +31,7 @@ bool take_number(std::string_view& text, T& out) {
 // Fewer numbers are an older version's, more a newer one's.
 bool decode(std::string_view text, Counts& counts) {
   bool is_first = true;
-  for (const auto member : kMembers) {
+  for (const auto member : kCountMembers) {
     if (text.empty()) break;
     if (!is_first) {
       if (text.front() != ' ') return false;
@@ -47,13 +47,13 @@ bool decode(std::string_view text, Counts& counts) {
 
 Result<size_t> SourceTotals::load(TimestampNs now) {
   size_t unreadable = 0;
-  SLUICE_TRY(catalog_.scan(Keyspace::settings, kPrefix, [&](std::string_view key, std::string_view value) {
+  SLUICE_TRY(catalog_.scan(Keyspace::settings, kTotalsPrefix, [&](std::string_view key, std::string_view value) {
     Counts counts;
     if (!decode(value, counts)) {
       ++unreadable;
       return true;
     }
-    const std::string source(key.substr(kPrefix.size()));
+    const std::string source(key.substr(kTotalsPrefix.size()));
     metrics_.count_ingest(source, counts);
     saved_[source] = counts;
     return true;
@@ -74,7 +74,7 @@ Status SourceTotals::save() {
   catalog::Write write;
   for (const auto& [source, counts] : now)
     if (const auto found = saved_.find(source); found == saved_.end() || found->second != counts)
-      write.put(Keyspace::settings, std::string(kPrefix) + source, encode(counts));
+      write.put(Keyspace::settings, std::string(kTotalsPrefix) + source, encode(counts));
   if (write.empty()) return {};
   SLUICE_TRY(catalog_.commit(write, catalog::Sync::no));
   saved_ = now;

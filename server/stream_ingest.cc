@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "ingest/receive/ipfix_stream.h"
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
 #include "storage/model/limits.h"
@@ -23,9 +24,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using SystemError = boost::system::error_code;
 
-constexpr auto kFlushAge = std::chrono::milliseconds(150);     // rows are seen within 200 ms, as those of UDP
-constexpr auto kPublishEvery = std::chrono::milliseconds(500);
-constexpr auto kExpireEvery = std::chrono::seconds(60);
 // After a failed accept (no file descriptors left): so long before the next.
 constexpr auto kAcceptRetry = std::chrono::milliseconds(200);
 
@@ -241,12 +239,12 @@ class StreamIngestImpl final : public StreamIngest {
   }
 
   void tick() {
-    ticker_.expires_after(kFlushAge / 3);
+    ticker_.expires_after(std::chrono::nanoseconds(limits::kReceivedFlushAge) / 3);
     ticker_.async_wait([this](SystemError error) {
       if (error || stopping_) return;
       const auto now = std::chrono::steady_clock::now();
-      if (out_.rows() > 0 && now - first_row_ >= kFlushAge) flush();
-      if (now - expired_ > kExpireEvery) {
+      if (out_.rows() > 0 && now - first_row_ >= std::chrono::nanoseconds(limits::kReceivedFlushAge)) flush();
+      if (now - expired_ > std::chrono::nanoseconds(limits::kReceivedExpireEvery)) {
         const TimestampNs time = parts_.clock.now();
         if (out_.rows() == 0) first_row_ = now;
         if (const auto waited = decoder_.finish_overdue(time, out_, sink_); waited.ok()) stats_.counts += *waited;
@@ -254,7 +252,7 @@ class StreamIngestImpl final : public StreamIngest {
         expired_ = now;
         heard_ = true;
       }
-      if (heard_ && now - published_at_ > kPublishEvery) {
+      if (heard_ && now - published_at_ > std::chrono::nanoseconds(limits::kReceivedPublishEvery)) {
         publish();
         published_at_ = now;
       }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/feed_intake.h"
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/worker_pool.h"
 #include "storage/catalog/catalog.h"
@@ -14,13 +15,9 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr size_t kFlushRows = limits::kBatchRows;                // a batch goes out at this many rows …
-constexpr auto kFlushAge = std::chrono::milliseconds(150);       // … or at this age, so that rows are seen within 200 ms
 constexpr DurationNs kTakeTimeout = 50 * kMillisecond;
-constexpr auto kPublishEvery = std::chrono::milliseconds(500);
-constexpr auto kExpireEvery = std::chrono::seconds(60);
 constexpr size_t kAppendQueueBatches = 16;                       // about a million rows
 constexpr size_t kAppendGroupBatches = 4;                        // as one journal write
-constexpr auto kFullRetry = std::chrono::milliseconds(50);
 constexpr auto kFullPatienceOnStop = std::chrono::seconds(10);
 
 }  // namespace
@@ -158,8 +155,8 @@ void UdpIngest::decode(Worker& worker) {
       packets.clear();
     }
     const auto now = Steady::now();
-    if (builder.rows() > 0 && now - first_row >= kFlushAge) flush();
-    if (now - expired > kExpireEvery) {
+    if (builder.rows() > 0 && now - first_row >= std::chrono::nanoseconds(limits::kReceivedFlushAge)) flush();
+    if (now - expired > std::chrono::nanoseconds(limits::kReceivedExpireEvery)) {
       const TimestampNs time = parts_.clock.now();
       if (builder.rows() == 0) first_row = now;
       if (const auto waited = worker.decoder->finish_overdue(time, builder, sink); waited.ok()) counts += *waited;
@@ -168,7 +165,7 @@ void UdpIngest::decode(Worker& worker) {
       heard = true;
     }
     heard |= got;
-    if (heard && now - published > kPublishEvery) {
+    if (heard && now - published > std::chrono::nanoseconds(limits::kReceivedPublishEvery)) {
       {
         std::lock_guard lock(worker.mutex);
         worker.counts = counts;
@@ -261,7 +258,7 @@ void UdpIngest::append_batches(std::span<const std::shared_ptr<const Batch>> bat
       parts_.on_full();
       if (stopping_ && !give_up) give_up = Steady::now() + kFullPatienceOnStop;
       if (!give_up || Steady::now() < *give_up) {
-        std::this_thread::sleep_for(kFullRetry);
+        std::this_thread::sleep_for(std::chrono::nanoseconds(limits::kStoreFullRetry));
         continue;
       }
     }

@@ -9,6 +9,7 @@
 
 #include "bench/generate/output_file.h"
 #include "bench/generate/prng.h"
+#include "bench/generate/put_text.h"
 
 namespace sluice::generate {
 
@@ -36,14 +37,6 @@ constexpr FieldName kFields[] = {
 constexpr std::string_view kDefaultFields =
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
 
-void put_number(std::string& out, uint64_t v) {
-  char text[20];
-  out.append(text, std::to_chars(text, text + sizeof text, v).ptr);
-}
-void put_ip(std::string& out, const IpAddress& ip) {
-  char text[45];
-  out.append(text, format_ip(ip, text));
-}
 void put_text(std::string& out, std::string_view text) { out.append(text.empty() ? "-" : text); }
 
 // One gzip member (RFC 1952) without a time, so the same text gives the same bytes.

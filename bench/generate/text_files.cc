@@ -3,18 +3,11 @@
 #include <charconv>
 
 #include "bench/generate/aws_objects.h"
+#include "bench/generate/put_text.h"
 
 namespace sluice::generate {
 namespace {
 
-void put_number(std::string& out, uint64_t v) {
-  char text[20];
-  out.append(text, std::to_chars(text, text + sizeof text, v).ptr);
-}
-void put_ip(std::string& out, const IpAddress& ip) {
-  char text[45];
-  out.append(text, format_ip(ip, text));
-}
 void put_key(std::string& out, std::string_view key) {
   if (out.size() > 1) out.push_back(',');  // the brace stands alone before the first
   out.push_back('"');

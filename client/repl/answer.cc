@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "client/repl/limits.h"
+#include "client/repl/terminal.h"
 
 namespace sluice::client {
 namespace {
@@ -92,8 +93,6 @@ Cell cell_of(const json& value, const AnswerColumn& column) {
   return cell;
 }
 
-bool is_number(const AnswerColumn& column) { return column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration"; }
-
 bool is_measure(const Answer& answer, size_t column) {
   return is_number(answer.columns[column]) && std::find(answer.keys.begin(), answer.keys.end(), answer.columns[column].name) == answer.keys.end();
 }
@@ -122,7 +121,7 @@ std::vector<std::string> lines_of(const std::string& text, size_t width) {
 
 // "error at line 1, column 5: …", the message bold.
 std::string message_of(const ServerError& error, const std::string& place, bool colour, size_t width) {
-  constexpr std::string_view kRed = "\x1b[31m", kBold = "\x1b[1m", kOff = "\x1b[0m", kError = "error";
+  constexpr std::string_view kError = "error";
   const std::string head = std::string(kError) + place + ": ";
   std::string out;
   for (const std::string& line : lines_of(head + error.message, width)) {
@@ -133,9 +132,9 @@ std::string message_of(const ServerError& error, const std::string& place, bool 
     size_t plain = 0;
     if (out.empty()) {
       plain = std::min(head.size(), line.size());
-      out.append(kRed).append(kError).append(kOff).append(line.substr(kError.size(), plain - kError.size()));
+      out.append(ansi::kRed).append(kError).append(ansi::kReset).append(line.substr(kError.size(), plain - kError.size()));
     }
-    out.append(kBold).append(line.substr(plain)).append(kOff) += '\n';
+    out.append(ansi::kBold).append(line.substr(plain)).append(ansi::kReset) += '\n';
   }
   return out;
 }
@@ -148,7 +147,7 @@ std::string hint_of(const ServerError& error, size_t width) {
 }
 
 std::string caret_of(size_t cells, bool colour) {
-  return std::string(colour ? "\x1b[31m" : "") + "^" + std::string(std::max<size_t>(cells, 1) - 1, '~') + (colour ? "\x1b[0m" : "") + "\n";
+  return std::string(colour ? ansi::kRed : "") + "^" + std::string(std::max<size_t>(cells, 1) - 1, '~') + std::string(colour ? ansi::kReset : "") + "\n";
 }
 
 // A line of the question with a caret under the error's place. Of a line that has no room, the part around that place. Columns count characters.
@@ -187,6 +186,10 @@ std::string pointed(std::string_view line, const ServerError& error, size_t room
 std::string not_understood(const std::exception& e) { return std::string("the answer is not what a Sluice server says: ") + printable(e.what()); }
 
 }  // namespace
+
+bool is_number(const AnswerColumn& column) {
+  return column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration";
+}
 
 bool read_columns(std::string_view text, std::vector<AnswerColumn>& columns, std::string& why) {
   try {
@@ -274,6 +277,8 @@ ServerError read_error(std::string_view text, long status) {
   } catch (const std::exception&) {
     error.message = "the server answered " + std::to_string(status) + (text.empty() ? "" : ": " + printable(text.substr(0, 300)));
   }
+  // The server names the header, which nobody types here.
+  if (status == 401 && error.hint.empty()) error.hint = "set SLUICE_TOKEN to a token that it knows; `sluiced token add` makes one";
   return error;
 }
 

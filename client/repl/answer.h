@@ -16,6 +16,9 @@ struct AnswerColumn {
   std::string name, type, unit;
 };
 
+// Drawn to the right, and measured in charts.
+bool is_number(const AnswerColumn& column);
+
 struct Answer {
   std::vector<AnswerColumn> columns;
   std::vector<std::vector<Cell>> rows;  // already printable

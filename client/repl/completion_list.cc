@@ -4,17 +4,16 @@
 
 #include "client/repl/limits.h"
 #include "client/repl/table.h"
+#include "client/repl/terminal.h"
 
 namespace sluice::client {
 namespace {
-
-constexpr std::string_view kDim = "\x1b[2m", kReverse = "\x1b[7m", kReset = "\x1b[0m";
 
 // "  name" or, where it is the chosen one, set off.
 std::string name_cell(const std::string& name, size_t cells, bool chosen, bool colour) {
   const std::string gap(cells > display_width(name) ? cells - display_width(name) : 0, ' ');
   if (!chosen) return "  " + name + gap;
-  return colour ? "  " + std::string(kReverse) + name + std::string(kReset) + gap : "> " + name + gap;
+  return colour ? "  " + std::string(ansi::kReverse) + name + std::string(ansi::kReset) + gap : "> " + name + gap;
 }
 
 }  // namespace
@@ -38,7 +37,7 @@ std::vector<std::string> completion_lines(const std::vector<CompletionItem>& ite
       if (about.empty() || room < 8)
         lines.push_back(name);
       else
-        lines.push_back(name + "  " + (colour ? std::string(kDim) : "") + cut(about, room) + (colour ? std::string(kReset) : ""));
+        lines.push_back(name + "  " + (colour ? std::string(ansi::kDim) : "") + cut(about, room) + (colour ? std::string(ansi::kReset) : ""));
     }
     return lines;
   }

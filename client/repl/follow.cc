@@ -21,11 +21,9 @@ using nlohmann::json;
 size_t usual_width(const AnswerColumn& column) {
   if (column.type == "timestamp") return 8;
   if (column.type == "ip") return 13;  // 192.168.10.57; longer ones widen it
-  if (column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration") return 6;
+  if (is_number(column)) return 6;
   return 4;
 }
-
-bool is_number(const AnswerColumn& column) { return column.type == "uint" || column.type == "int" || column.type == "float" || column.type == "duration"; }
 
 void put(std::string& out, std::string_view text, size_t width, bool right) {
   const size_t cells = display_width(text), gap = width > cells ? width - cells : 0;

@@ -7,7 +7,7 @@ namespace sluice::client {
 namespace {
 
 // A header is short; a longer line is none, and would be sent again with every piece.
-constexpr size_t kLineBytesMax = 64u << 10;
+constexpr size_t kHeaderLineBytesMax = 64u << 10;
 
 // What the lines after it depend on; #open, #close and #types say nothing that is asked for.
 constexpr std::string_view kDirectives[] = {"#separator", "#set_separator", "#empty_field", "#unset_field", "#path", "#fields"};
@@ -22,7 +22,7 @@ void HeaderLines::see(std::string_view piece) {
   if (piece.empty()) return;
   if (kind_ == Kind::unknown) {
     const std::string_view line = piece.substr(0, piece.find('\n'));
-    kind_ = line.size() > kLineBytesMax ? Kind::none : line[0] == '#' ? Kind::directives : names_fields(line) ? Kind::first_line : Kind::none;
+    kind_ = line.size() > kHeaderLineBytesMax ? Kind::none : line[0] == '#' ? Kind::directives : names_fields(line) ? Kind::first_line : Kind::none;
     if (kind_ == Kind::first_line) kept_.emplace_back("", line);
   }
   if (kind_ != Kind::directives) return;
@@ -30,7 +30,7 @@ void HeaderLines::see(std::string_view piece) {
     if (piece[at] == '#') {
       const std::string_view line = piece.substr(at, piece.find('\n', at) - at);
       const std::string_view name = line.substr(0, line.find_first_not_of("#abcdefghijklmnopqrstuvwxyz_"));
-      if (line.size() <= kLineBytesMax && std::find(std::begin(kDirectives), std::end(kDirectives), name) != std::end(kDirectives)) {
+      if (line.size() <= kHeaderLineBytesMax && std::find(std::begin(kDirectives), std::end(kDirectives), name) != std::end(kDirectives)) {
         const auto it = std::find_if(kept_.begin(), kept_.end(), [&](const auto& kept) { return kept.first == name; });
         if (it == kept_.end())
           kept_.emplace_back(name, line);

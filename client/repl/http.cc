@@ -118,6 +118,7 @@ Response Http::send(const Request& request, const std::function<bool(std::string
   response.failure_text = error_text[0] ? error_text : curl_easy_strerror(code);
   if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING) response.failure_text = "the server broke it off";
   response.refused = code == CURLE_COULDNT_CONNECT;
+  response.untrusted = code == CURLE_PEER_FAILED_VERIFICATION;
   // "Connection refused" says it; curl's own text tells the address again, and how many milliseconds that took.
   long system_error = 0;
   if (response.refused && curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system_error) == CURLE_OK && system_error != 0) response.failure_text = std::strerror(static_cast<int>(system_error));
@@ -151,6 +152,7 @@ Response Http::send(const Request& request, const std::function<bool(std::string
 std::string describe_unreachable(const std::string& url, const Response& response) {
   std::string text = "cannot reach " + url + ": " + response.failure_text + "\n";
   if (response.refused) text += "Is the server running? Start it with: sluiced\n";
+  if (response.untrusted) text += "Name the authority that signed its certificate, or the certificate if it signed itself: --ca FILE.pem\n";
   return text;
 }
 

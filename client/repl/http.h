@@ -31,7 +31,8 @@ struct Request {
 struct Response {
   enum class Failure { none, unreachable, cancelled, other } failure = Failure::none;
   std::string failure_text;
-  bool refused = false;  // nobody listens there
+  bool refused = false;    // nobody listens there
+  bool untrusted = false;  // its certificate is of no authority that is known here
   long status = 0;
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;                            // empty when a sink took it

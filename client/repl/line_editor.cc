@@ -6,14 +6,17 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <cwchar>
+#include <thread>
 #include <vector>
 
 #include "client/repl/http.h"
@@ -58,17 +61,23 @@ bool contains_any_case(std::string_view text, std::string_view part, size_t& at)
   return it != text.end() || part.empty();
 }
 
-// The history's file while one prompt reads or adds to it; others wait. It is written question by question, as a prompt may end with its
-// terminal, and several may be open.
+// The history's file while one prompt reads or adds to it; others wait, but not for ever: a prompt that was stopped within must not stop them. It is
+// written question by question, as a prompt may end with its terminal, and several may be open.
 class HistoryFile {
  public:
   explicit HistoryFile(const std::string& path) {
     if (path.empty()) return;
-    // Queries hold addresses under investigation: nobody else's business.
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return;
-    if (::flock(fd, LOCK_EX) == 0) stream_ = ::fdopen(fd, "r+");
-    if (stream_ == nullptr) ::close(fd);
+    for (int tries = 0; tries < 20 && stream_ == nullptr; ++tries) {
+      // Queries hold addresses under investigation: nobody else's business.
+      const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+      if (fd < 0) return;
+      const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+      // Who waited may have got a file that another has put a shorter one in the place of.
+      struct stat mine {}, there {};
+      if (locked && ::fstat(fd, &mine) == 0 && ::stat(path.c_str(), &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) stream_ = ::fdopen(fd, "r+");
+      if (stream_ == nullptr) ::close(fd);
+      if (!locked) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
   }
   ~HistoryFile() {
     if (stream_ != nullptr) std::fclose(stream_);
@@ -508,9 +517,17 @@ LineEditor::LineEditor(std::string history_file, Hooks hooks, bool colour) : sta
     // Others append to it while this prompt is open. When it has grown to twice of what is kept, the oldest go; what is no history, or damaged, is begun
     // anew with what could be read, as nothing behind it would be read again.
     const int read = history(state_->history, &event, H_LOAD, state_->history_file.c_str());
-    if ((read < 0 || read > 2 * limits::kHistoryEntries) && ::ftruncate(::fileno(file.stream()), 0) == 0) {
-      std::rewind(file.stream());
-      history(state_->history, &event, H_SAVE_FP, file.stream());
+    if (read < 0 || read > 2 * limits::kHistoryEntries) {
+      // Beside it and then in its place, so that an end in between costs nothing.
+      const std::string fresh = state_->history_file + ".new";
+      const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+      FILE* const out = fd < 0 ? nullptr : ::fdopen(fd, "w");
+      if (out != nullptr) {
+        const bool written = history(state_->history, &event, H_SAVE_FP, out) >= 0;
+        if (std::fclose(out) == 0 && written) ::rename(fresh.c_str(), state_->history_file.c_str());
+      } else if (fd >= 0) {
+        ::close(fd);
+      }
     }
   }
   if (!can_draw()) return;
@@ -588,6 +605,8 @@ void LineEditor::remember(const std::string& text) {
     history(state_->history, &event, H_NSAVE_FP, size_t{0}, file.stream());  // from the latest on, and so many before it
   }
 }
+
+bool LineEditor::draws() const { return state_->edit != nullptr; }
 
 bool LineEditor::has_history() const {
   HistEvent event;

@@ -36,6 +36,8 @@ class LineEditor {
   // Keeps a question in the history, lines and all.
   void remember(const std::string& text);
   bool has_history() const;
+  // False where lines are read as they come: a TAB is a TAB there.
+  bool draws() const;
 
  private:
   struct State;

@@ -7,12 +7,11 @@
 
 #include "client/repl/limits.h"
 #include "client/repl/table.h"
+#include "client/repl/terminal.h"
 #include "client/repl/typed_text.h"
 
 namespace sluice::client {
 namespace {
-
-constexpr std::string_view kDim = "\x1b[2m", kReverse = "\x1b[7m", kReset = "\x1b[0m", kBold = "\x1b[1m";
 
 // Rows of cells with codes of colour between them, which take none.
 class Rows {
@@ -21,7 +20,7 @@ class Rows {
 
   void set(std::string_view code) {
     if (!colour_ || code == code_) return;
-    if (!code_.empty()) rows_.back() += kReset;
+    if (!code_.empty()) rows_.back() += ansi::kReset;
     rows_.back() += code;
     code_ = code;
   }
@@ -34,7 +33,7 @@ class Rows {
   }
   void new_row() {
     const std::string code(code_);
-    if (!code_.empty()) rows_.back() += kReset;
+    if (!code_.empty()) rows_.back() += ansi::kReset;
     rows_.emplace_back(code_);
     used_ = 0;
   }
@@ -79,7 +78,7 @@ void put_text(Rows& rows, std::string_view text) {
 
 DrawnLine draw_line(const LineView& view) {
   Rows rows(view.width, view.colour);
-  rows.set(kBold);
+  rows.set(ansi::kBold);
   put_text(rows, view.prompt);
   rows.set({});
   const std::vector<TypedToken> tokens = view.colour && view.text.size() <= limits::kColouredBytes ? tokens_of(view.text) : std::vector<TypedToken>{};
@@ -92,7 +91,7 @@ DrawnLine draw_line(const LineView& view) {
     if (view.text[i] == '\n') {
       rows.set({});
       rows.new_row();
-      rows.set(kDim);
+      rows.set(ansi::kDim);
       put_text(rows, view.more);
       rows.set({});
       ++i;
@@ -100,13 +99,13 @@ DrawnLine draw_line(const LineView& view) {
     }
     while (token < tokens.size() && tokens[token].offset + tokens[token].length <= i) ++token;
     const bool in_token = token < tokens.size() && tokens[token].offset <= i;
-    rows.set(i >= view.mark_offset && i < mark_end ? kReverse : in_token ? colour_of(tokens[token].kind) : std::string_view{});
+    rows.set(i >= view.mark_offset && i < mark_end ? ansi::kReverse : in_token ? colour_of(tokens[token].kind) : std::string_view{});
     const size_t n = character_length(view.text, i);
     put_text(rows, view.text.substr(i, n));
     i += n;
   }
   if (view.colour && !view.hint.empty()) {
-    rows.set(kDim);
+    rows.set(ansi::kDim);
     // Only its first line, and only what fits: a suggestion is not to push what is typed about.
     const std::string shown = printable(view.hint.substr(0, view.hint.find('\n')));
     const size_t room = view.width - std::min(view.width, drawn.cursor_column);

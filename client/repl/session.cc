@@ -159,10 +159,10 @@ class Repl {
   void greet() {
     std::vector<std::string> lines{"Sluice at " + printable(http_.server().url)};
     if (editor_.has_history()) {
-      lines.push_back("\\help tells what can be asked, TAB completes, Ctrl-D leaves.");
+      lines.push_back(editor_.draws() ? "\\help tells what can be asked, TAB completes, Ctrl-D leaves." : "\\help tells what can be asked, Ctrl-D leaves.");
     } else {
       introduce(lines);
-      lines.push_back("TAB completes, \\help tells more, Ctrl-D leaves.");
+      lines.push_back(editor_.draws() ? "TAB completes, \\help tells more, Ctrl-D leaves." : "\\help tells more, Ctrl-D leaves.");
     }
     for (const std::string& line : lines) say(stdout, line);
   }

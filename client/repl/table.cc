@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "client/repl/terminal.h"
+
 namespace sluice::client {
 namespace {
 
@@ -50,7 +52,7 @@ void pad(std::string& out, std::string_view text, size_t width, bool right, bool
   if (!right && !last) out.append(gap, ' ');
 }
 
-constexpr std::string_view kBold = "\x1b[1m", kDim = "\x1b[2m", kReset = "\x1b[0m", kNull = "-";
+constexpr std::string_view kNull = "-";
 
 constexpr size_t kGap = 2;
 // A text column is not cut below this; nor broken into lines that are shorter than a short sentence.
@@ -67,9 +69,9 @@ std::string draw_records(const std::vector<TableColumn>& columns, const std::vec
     out += "── " + std::to_string(r + 1) + " ──\n";
     for (size_t i = 0; i < columns.size(); ++i) {
       if (rows[r][i].null) continue;  // a record of 80 columns is mostly nulls; what it says is what counts
-      if (style.colour) out += kBold;
+      if (style.colour) out += ansi::kBold;
       pad(out, columns[i].name, name_width, false, false);
-      if (style.colour) out += kReset;
+      if (style.colour) out += ansi::kReset;
       bool first = true;
       for (const std::string& line : room > 0 ? wrapped(rows[r][i].text, room) : std::vector<std::string>{rows[r][i].text}) {
         if (!first) out.append(name_width, ' ');
@@ -250,12 +252,12 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
     }
   }
   std::string out;
-  if (style.colour) out += kBold;
+  if (style.colour) out += ansi::kBold;
   for (size_t i = 0; i < shown; ++i) {
     if (i > 0) out.append(kGap, ' ');
     pad(out, cut(columns[i].name, widths[i]), widths[i], columns[i].right, i + 1 == shown);
   }
-  if (style.colour) out += kReset;
+  if (style.colour) out += ansi::kReset;
   out += '\n';
   for (size_t i = 0; i < shown; ++i) {
     if (i > 0) out.append(kGap, ' ');
@@ -280,9 +282,9 @@ std::string draw_table(const std::vector<TableColumn>& columns, const std::vecto
       for (size_t i = 0; i < shown; ++i) {
         if (i > 0) drawn.append(kGap, ' ');
         const bool dim = style.colour && row[i].null && l == 0;
-        if (dim) drawn += kDim;
+        if (dim) drawn += ansi::kDim;
         pad(drawn, l < lines[i].size() ? lines[i][l] : "", widths[i], columns[i].right, i + 1 == shown);
-        if (dim) drawn += kReset;
+        if (dim) drawn += ansi::kReset;
       }
       while (!drawn.empty() && drawn.back() == ' ') drawn.pop_back();
       out += drawn + '\n';

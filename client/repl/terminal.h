@@ -13,6 +13,11 @@
 
 namespace sluice::client {
 
+// What a terminal that knows colours is sent (ECMA-48, SGR).
+namespace ansi {
+inline constexpr std::string_view kBold = "\x1b[1m", kDim = "\x1b[2m", kReverse = "\x1b[7m", kRed = "\x1b[31m", kReset = "\x1b[0m";
+}
+
 // What an open file is shown on, as it is at the moment of construction.
 struct Terminal {
   explicit Terminal(int file = STDOUT_FILENO);

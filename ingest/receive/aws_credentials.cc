@@ -5,15 +5,10 @@
 #include <fstream>
 
 #include "ingest/receive/limits.h"
+#include "storage/model/text.h"
 
 namespace sluice::ingest {
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
 
 }  // namespace
 

@@ -17,7 +17,7 @@ std::string basic_time(TimestampNs now) {
 }
 
 // RFC 9110 and AWS: no blanks at the ends, runs of blanks are one.
-std::string trimmed(std::string_view value) {
+std::string canonical_value(std::string_view value) {
   std::string out;
   for (const char c : value) {
     if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
@@ -59,7 +59,7 @@ HttpRequest sign_aws(const AwsRequest& request, const AwsCredentials& credential
   std::string canonical = request.method + "\n" + (is_s3 ? path : percent_encode(path, true)) + "\n" + query_text + "\n";
   std::string names;
   for (const auto& [name, value] : out.headers) {
-    canonical += name + ":" + trimmed(value) + "\n";
+    canonical += name + ":" + canonical_value(value) + "\n";
     names += (names.empty() ? "" : ";") + name;
   }
   canonical += "\n" + names + "\n" + payload_hash;

@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, 7> kDays = {"Thu", "Fri", "Sat", "Sun", "
 
 using Query = std::vector<std::pair<std::string, std::string>>;
 
-std::string_view hint_for(std::string_view code) {
+std::string_view azure_hint_for(std::string_view code) {
   if (code == "AuthenticationFailed") return "the account key or the shared access signature is wrong or too old, or this machine's clock is";
   if (code == "AuthorizationPermissionMismatch" || code == "AuthorizationFailure")
     return "the signature needs the permissions list and read (sp=rl) on the container, and the account's firewall must let this machine in";
@@ -25,7 +25,7 @@ std::string_view hint_for(std::string_view code) {
   return {};
 }
 
-Error error_of(const std::string& what, const HttpResponse& response) {
+Error azure_error_of(const std::string& what, const HttpResponse& response) {
   std::string code(response.header("x-ms-error-code"));
   if (code.empty()) code = xml_text_of(response.body, "Code");
   std::string message = what + ": status " + std::to_string(response.status);
@@ -33,7 +33,7 @@ Error error_of(const std::string& what, const HttpResponse& response) {
   std::string text = xml_text_of(response.body, "Message");
   text = text.substr(0, std::min(text.find('\n'), size_t{300}));  // request ids follow
   if (!text.empty()) message += ": " + text;
-  if (const auto hint = hint_for(code); !hint.empty()) message += "; " + std::string(hint);
+  if (const auto hint = azure_hint_for(code); !hint.empty()) message += "; " + std::string(hint);
   ErrorCode kind = ErrorCode::io;
   if (response.status == 401 || code == "AuthenticationFailed") kind = ErrorCode::unauthenticated;
   else if (response.status == 403) kind = ErrorCode::forbidden;
@@ -61,7 +61,7 @@ class AzureStoreImpl final : public AzureStore {
     if (!request.token.empty()) query.emplace_back("marker", request.token);
     const std::string what = "cannot list " + name() + "/" + request.prefix;
     SLUICE_ASSIGN(const HttpResponse response, send("", query, {}, limits::kHttpAnswerBytesMax, what));
-    if (!response.ok()) return error_of(what, response);
+    if (!response.ok()) return azure_error_of(what, response);
     auto page = parse_azure_listing(response.body);
     if (!page.ok()) return std::move(page).error().with(what);
     return page;
@@ -79,7 +79,7 @@ class AzureStoreImpl final : public AzureStore {
     const std::string what = "cannot get " + name() + "/" + request.key;
     SLUICE_ASSIGN(HttpResponse response, send(request.key, {}, std::move(headers), request.bytes_max, what));
     if (response.status == 416) return std::string();
-    if (!response.ok()) return error_of(what, response);
+    if (!response.ok()) return azure_error_of(what, response);
     if (part && response.status != 206) {
       if (request.offset >= response.body.size()) return std::string();
       return response.body.substr(request.offset, request.length.value_or(std::string::npos));
@@ -90,7 +90,7 @@ class AzureStoreImpl final : public AzureStore {
   Result<BlockList> block_list(const std::string& key) override {
     const std::string what = "cannot list the blocks of " + name() + "/" + key;
     SLUICE_ASSIGN(const HttpResponse response, send(key, {{"comp", "blocklist"}, {"blocklisttype", "committed"}}, {}, limits::kHttpAnswerBytesMax, what));
-    if (!response.ok()) return error_of(what, response);
+    if (!response.ok()) return azure_error_of(what, response);
     auto blocks = parse_block_list(response.body);
     if (!blocks.ok()) return std::move(blocks).error().with(what);
     return BlockList{std::move(*blocks), opaque_tag(response.header("etag"))};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ingest/receive/limits.h"
+#include "storage/model/text.h"
 
 namespace sluice::ingest {
 namespace {
@@ -12,7 +13,6 @@ namespace {
 constexpr std::string_view kHead = "{\"records\":[";
 constexpr size_t kNowhere = std::string_view::npos;
 
-bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 void skip_blanks(std::string_view text, size_t& at) {
   while (at < text.size() && is_blank(text[at])) ++at;

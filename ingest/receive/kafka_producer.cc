@@ -9,7 +9,7 @@
 namespace sluice::ingest {
 namespace {
 
-ErrorCode code_of(rd_kafka_resp_err_t error) {
+ErrorCode producer_code_of(rd_kafka_resp_err_t error) {
   switch (error) {
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
@@ -67,7 +67,7 @@ class Producer final : public KafkaProducer {
     rd_kafka_conf_set_opaque(conf.get(), this);
     rd_kafka_conf_set_log_cb(conf.get(), [](const rd_kafka_t*, int, const char*, const char*) {});  // errors come below
     rd_kafka_conf_set_error_cb(conf.get(), [](rd_kafka_t*, int error, const char* reason, void* self) {
-      static_cast<Producer*>(self)->last_ = Error{code_of(static_cast<rd_kafka_resp_err_t>(error)), std::string(reason ? reason : "").substr(0, 500)};
+      static_cast<Producer*>(self)->last_ = Error{producer_code_of(static_cast<rd_kafka_resp_err_t>(error)), std::string(reason ? reason : "").substr(0, 500)};
     });
     rd_kafka_conf_set_dr_msg_cb(conf.get(), [](rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
       static_cast<Producer*>(self)->on_answer(*message);
@@ -104,7 +104,7 @@ class Producer final : public KafkaProducer {
                                           RD_KAFKA_V_TIMESTAMP(r.time / kMillisecond), RD_KAFKA_V_OPAQUE(place), RD_KAFKA_V_END);
       if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (headers) rd_kafka_headers_destroy(headers);  // handed over only when it went well
-        failed = Error{code_of(error), topic_ + ": " + rd_kafka_err2str(error)};
+        failed = Error{producer_code_of(error), topic_ + ": " + rd_kafka_err2str(error)};
         break;
       }
       ++batch_.missing;
@@ -119,7 +119,7 @@ class Producer final : public KafkaProducer {
     }
     while (taken < records.size() && batch_.answers[taken] == RD_KAFKA_RESP_ERR_NO_ERROR) ++taken;
     if (taken == records.size()) return {};
-    if (const auto& answer = batch_.answers[taken]) return Error{code_of(*answer), topic_ + ": " + rd_kafka_err2str(*answer)};
+    if (const auto& answer = batch_.answers[taken]) return Error{producer_code_of(*answer), topic_ + ": " + rd_kafka_err2str(*answer)};
     return ended.ok() ? failed : ended;
   }
 

@@ -5,9 +5,9 @@
 namespace sluice::ingest {
 namespace {
 
-Error bad(std::string_view why) { return {ErrorCode::parse, "not a RawFlow message: " + std::string(why)}; }
+Error no_raw_flow(std::string_view why) { return {ErrorCode::parse, "not a RawFlow message: " + std::string(why)}; }
 
-const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+const uint8_t* message_bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
 }  // namespace
 
@@ -31,13 +31,13 @@ Result<RawFlow> parse_raw_flow(std::string_view message) {
       has_payload = true;
     }
     if (field.number == 3 && field.is_bytes && !field.bytes.empty()) {
-      if (field.bytes.size() == 4) out.sender = IpAddress::v4_bytes(bytes_of(field.bytes));
-      else if (field.bytes.size() == 16) out.sender = IpAddress::v6_bytes(bytes_of(field.bytes));
-      else return bad("its source address has neither 4 nor 16 bytes");
+      if (field.bytes.size() == 4) out.sender = IpAddress::v4_bytes(message_bytes_of(field.bytes));
+      else if (field.bytes.size() == 16) out.sender = IpAddress::v6_bytes(message_bytes_of(field.bytes));
+      else return no_raw_flow("its source address has neither 4 nor 16 bytes");
     }
   }
-  if (!reader.fault().empty()) return bad(reader.fault());
-  if (!has_payload) return bad("it has no payload");
+  if (!reader.fault().empty()) return no_raw_flow(reader.fault());
+  if (!has_payload) return no_raw_flow("it has no payload");
   return out;
 }
 
@@ -50,8 +50,8 @@ std::optional<IpAddress> parse_sender(std::string_view text) {
   }
   if (const size_t colon = text.find(':'); colon != std::string_view::npos && text.find(':', colon + 1) == std::string_view::npos)
     if (const auto ip = parse_ip(text.substr(0, colon))) return ip;
-  if (text.size() == 4) return IpAddress::v4_bytes(bytes_of(text));
-  if (text.size() == 16) return IpAddress::v6_bytes(bytes_of(text));
+  if (text.size() == 4) return IpAddress::v4_bytes(message_bytes_of(text));
+  if (text.size() == 16) return IpAddress::v6_bytes(message_bytes_of(text));
   return std::nullopt;
 }
 

@@ -17,7 +17,7 @@ bool is_bucket_name(std::string_view name) {
 }
 
 // What to look at first, for the errors that everybody meets.
-std::string_view hint_for(std::string_view code) {
+std::string_view s3_hint_for(std::string_view code) {
   if (code == "SignatureDoesNotMatch") return "the secret access key is wrong, or a proxy changes requests";
   if (code == "InvalidAccessKeyId") return "there is no such access key";
   if (code == "ExpiredToken" || code == "InvalidToken" || code == "TokenRefreshRequired") return "the session token is too old";
@@ -28,14 +28,14 @@ std::string_view hint_for(std::string_view code) {
   return {};
 }
 
-Error error_of(const std::string& what, const HttpResponse& response) {
+Error s3_error_of(const std::string& what, const HttpResponse& response) {
   const std::string code = xml_text_of(response.body, "Code");
   std::string message = what + ": status " + std::to_string(response.status);
   if (!code.empty()) message += " " + code.substr(0, 100);
   if (const std::string text = xml_text_of(response.body, "Message"); !text.empty()) message += ": " + text.substr(0, 300);
   if (const auto region = response.header("x-amz-bucket-region"); !region.empty() && response.status != 404)
     message += " (the bucket's region is " + std::string(region.substr(0, 50)) + ")";
-  if (const auto hint = hint_for(code); !hint.empty()) message += "; " + std::string(hint);
+  if (const auto hint = s3_hint_for(code); !hint.empty()) message += "; " + std::string(hint);
   ErrorCode kind = ErrorCode::io;
   if (response.status == 401 || code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "ExpiredToken" || code == "InvalidToken")
     kind = ErrorCode::unauthenticated;
@@ -63,7 +63,7 @@ class S3Store final : public ObjectStore {
     else if (!request.start_after.empty()) ask.query.emplace_back("start-after", request.start_after);
     const std::string what = "cannot list " + name() + "/" + request.prefix;
     SLUICE_ASSIGN(const HttpResponse response, send(ask, limits::kHttpAnswerBytesMax, what));
-    if (!response.ok()) return error_of(what, response);
+    if (!response.ok()) return s3_error_of(what, response);
     auto page = parse_s3_listing(response.body);
     if (!page.ok()) return std::move(page).error().with(what);
     return page;
@@ -80,7 +80,7 @@ class S3Store final : public ObjectStore {
     const std::string what = "cannot get " + name() + "/" + request.key;
     SLUICE_ASSIGN(HttpResponse response, send(ask, request.bytes_max, what));
     if (response.status == 416) return std::string();  // nothing from that offset on
-    if (!response.ok()) return error_of(what, response);
+    if (!response.ok()) return s3_error_of(what, response);
     // A store that does not know ranges answers with the whole.
     if ((request.offset > 0 || request.length) && response.status != 206) {
       if (request.offset >= response.body.size()) return std::string();

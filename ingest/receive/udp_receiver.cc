@@ -38,13 +38,13 @@ std::string where(const UdpOptions& options) {
   return (v6 ? "[" + options.address + "]" : options.address) + ":" + std::to_string(options.port);
 }
 
-class Descriptor {
+class Socket {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
+  explicit Socket(int fd) : fd_(fd) {}
+  ~Socket() {
     if (fd_ >= 0) ::close(fd_);
   }
-  Descriptor(const Descriptor&) = delete;
+  Socket(const Socket&) = delete;
   int get() const { return fd_; }
   int release() { return std::exchange(fd_, -1); }
 
@@ -176,7 +176,7 @@ Result<std::unique_ptr<UdpReceiver>> UdpReceiver::open(const UdpOptions& options
     return Error{ErrorCode::invalid_argument, "address to receive UDP on is not an IPv4 or IPv6 address: " + options.address};
   }
 
-  Descriptor fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  Socket fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.get() < 0) return Error::from_errno("cannot open a UDP socket for " + where(options), errno);
   const int on = 1, off = 0;
   if (address.ss_family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -205,7 +205,7 @@ Result<std::unique_ptr<UdpReceiver>> UdpReceiver::open(const UdpOptions& options
   socklen_t granted_length = sizeof granted;
   ::getsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &granted, &granted_length);
 
-  Descriptor wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Socket wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (wake.get() < 0) return Error::from_errno("cannot open an eventfd", errno);
   UdpOptions named = options;
   named.port = port;

@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "ingest/receive/limits.h"
+#include "storage/model/text.h"
 
 namespace sluice::ingest {
 namespace {
 
-bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 bool is_name_char(char c) {
   const unsigned char byte = static_cast<unsigned char>(c);

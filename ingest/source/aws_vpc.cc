@@ -19,6 +19,7 @@
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {
+namespace aws_vpc {
 namespace {
 
 bool begins_with_letter(std::string_view word) { return (word[0] >= 'a' && word[0] <= 'z') || (word[0] >= 'A' && word[0] <= 'Z'); }
@@ -808,11 +809,12 @@ Result<DecodeReport> decode_tgw_text(std::string_view body, const DecodeContext&
 }
 
 }  // namespace
+}  // namespace aws_vpc
 
 bool is_aws_header(std::string_view line, bool first) {
   // Most lines are records and begin with a digit.
   const size_t begin = line.find_first_not_of(" \t");
-  if (begin == std::string_view::npos || !begins_with_letter(line.substr(begin))) return false;
+  if (begin == std::string_view::npos || !aws_vpc::begins_with_letter(line.substr(begin))) return false;
   std::vector<std::string_view> words(limits::kHeaderColumnsMax + 1);
   bool plain = true;
   const size_t count = split_words(line, line.data() + line.size(), words, plain);
@@ -821,11 +823,11 @@ bool is_aws_header(std::string_view line, bool first) {
 }
 
 Result<DecodeReport> decode_aws_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  return is_parquet(body) ? decode_parquet(body, context, sink, decode_vpc_text) : decode_vpc_text(body, context, sink);
+  return is_parquet(body) ? decode_parquet(body, context, sink, aws_vpc::decode_vpc_text) : aws_vpc::decode_vpc_text(body, context, sink);
 }
 
 Result<DecodeReport> decode_aws_tgw(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  return is_parquet(body) ? decode_parquet(body, context, sink, decode_tgw_text) : decode_tgw_text(body, context, sink);
+  return is_parquet(body) ? decode_parquet(body, context, sink, aws_vpc::decode_tgw_text) : aws_vpc::decode_tgw_text(body, context, sink);
 }
 
 }  // namespace sluice::ingest

@@ -28,6 +28,7 @@
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {
+namespace azure_flow {
 namespace {
 
 namespace ondemand = simdjson::ondemand;
@@ -946,9 +947,10 @@ void Decoder::flush() {
 }
 
 }  // namespace
+}  // namespace azure_flow
 
 Result<DecodeReport> decode_azure(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  Decoder decoder(body, context, sink);
+  azure_flow::Decoder decoder(body, context, sink);
   auto report = decoder.run(body);
   if (report.ok() && context.azure != nullptr) decoder.remember(*context.azure);
   return report;

@@ -18,9 +18,9 @@ uint32_t be32(const uint8_t* p) { return static_cast<uint32_t>(p[0]) << 24 | be2
 MacAddress mac(const uint8_t* p) { return static_cast<MacAddress>(be16(p)) << 32 | be32(p + 2); }
 bool is_tag(uint16_t type) { return type == 0x8100 || type == 0x88a8 || type == 0x9100 || type == 0x9200; }
 
-class Reader {
+class FrameReader {
  public:
-  explicit Reader(Frame& frame) : frame_(frame) {}
+  explicit FrameReader(Frame& frame) : frame_(frame) {}
 
   void ethernet(Bytes b) {
     if (b.size() < 14) return;
@@ -356,7 +356,7 @@ std::string_view to_string(Tunnel tunnel) {
 
 bool read_frame(uint32_t header_protocol, std::span<const uint8_t> bytes, Frame& frame) {
   frame = {};
-  Reader reader(frame);
+  FrameReader reader(frame);
   switch (header_protocol) {
     case static_cast<uint32_t>(FrameKind::ethernet): reader.ethernet(bytes); return true;
     case static_cast<uint32_t>(FrameKind::ppp):

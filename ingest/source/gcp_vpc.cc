@@ -23,6 +23,7 @@
 #include "storage/model/text_list.h"
 
 namespace sluice::ingest {
+namespace gcp_vpc {
 namespace {
 
 namespace ondemand = simdjson::ondemand;
@@ -634,9 +635,10 @@ Status Decoder::flush() {
 }
 
 }  // namespace
+}  // namespace gcp_vpc
 
 Result<DecodeReport> decode_gcp_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
-  return Decoder(context, sink).run(body);
+  return gcp_vpc::Decoder(context, sink).run(body);
 }
 
 }  // namespace sluice::ingest

@@ -10,6 +10,7 @@
 #include "ingest/source/scalar_text.h"
 
 namespace sluice::ingest {
+namespace goflow2 {
 namespace {
 
 using json::ondemand::object;
@@ -407,12 +408,13 @@ class Decoder {
 };
 
 }  // namespace
+}  // namespace goflow2
 
 Result<DecodeReport> decode_goflow2(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   DecodeReport report;
-  Decoder decoder(context, sink, report);
+  goflow2::Decoder decoder(context, sink, report);
   if (body.starts_with("\xef\xbb\xbf")) body.remove_prefix(3);
-  SLUICE_TRY(is_message(body) || is_length_and_message(body) ? decoder.protobuf_body(body) : decoder.json_body(body));
+  SLUICE_TRY(goflow2::is_message(body) || goflow2::is_length_and_message(body) ? decoder.protobuf_body(body) : decoder.json_body(body));
   return report;
 }
 

@@ -10,6 +10,7 @@
 #include "ingest/source/text_value.h"
 
 namespace sluice::ingest {
+namespace hubble {
 namespace {
 
 using json::ondemand::object;
@@ -507,10 +508,11 @@ class Decoder {
 };
 
 }  // namespace
+}  // namespace hubble
 
 Result<DecodeReport> decode_hubble(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   DecodeReport report;
-  SLUICE_TRY(Decoder(context, sink, report).all(body));
+  SLUICE_TRY(hubble::Decoder(context, sink, report).all(body));
   return report;
 }
 

@@ -11,6 +11,7 @@
 #include "storage/model/counted.h"
 
 namespace sluice::ingest {
+namespace ibm_vpc {
 namespace {
 
 using json::ondemand::object;
@@ -383,10 +384,11 @@ class Decoder {
 };
 
 }  // namespace
+}  // namespace ibm_vpc
 
 Result<DecodeReport> decode_ibm_vpc(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   DecodeReport report;
-  SLUICE_TRY(Decoder(context, sink, report).all(body));
+  SLUICE_TRY(ibm_vpc::Decoder(context, sink, report).all(body));
   return report;
 }
 

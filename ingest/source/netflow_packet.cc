@@ -15,9 +15,9 @@ using Impl = PacketDecoder::Impl;
 namespace {
 
 // Big-endian reads from the front; a short read is an error that sticks and yields zeros.
-class Bytes {
+class PacketBytes {
  public:
-  explicit Bytes(std::span<const uint8_t> s) : s_(s) {}
+  explicit PacketBytes(std::span<const uint8_t> s) : s_(s) {}
   uint32_t number(size_t n) {
     if (s_.size() < n) {
       short_ = true;
@@ -152,7 +152,7 @@ Status Impl::decode(std::span<const uint8_t> packet, const PacketSender& sender,
   ++e.stats.packets;
   e.stats.bytes += packet.size();
   ++counts.packets;
-  const uint16_t version = Bytes(packet).u16();
+  const uint16_t version = PacketBytes(packet).u16();
   Status status;
   const uint64_t flows_before = counts.flows;
   switch (version) {
@@ -275,7 +275,7 @@ Status Impl::rows(const Template& t, const std::vector<Place>& at, const uint8_t
 }
 
 Status Impl::fixed_format(std::span<const uint8_t> packet, Exporter& e) {
-  Bytes in(packet);
+  PacketBytes in(packet);
   const uint16_t version = in.u16();
   const FixedFormat& format = *fixed_format_of(version);
   const uint16_t count = in.u16();
@@ -409,7 +409,7 @@ Status Impl::data_set(uint16_t id, std::span<const uint8_t> data, Exporter& e, D
 }
 
 Status Impl::templates9(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates) {
-  Bytes in(set);
+  PacketBytes in(set);
   auto bad = [&](uint16_t id, const char* reason) -> Status {
     ++e.stats.bad_sets;
     ++counts.bad;
@@ -453,7 +453,7 @@ Status Impl::netflow9(std::span<const uint8_t> packet, Exporter& e) {
     error(e, 0, 0, "NetFlow packet shorter than its header");
     return {};
   }
-  Bytes in(packet);
+  PacketBytes in(packet);
   in.skip(4);  // version; count, which exporters fill in as they please
   header.uptime_ms = in.u32();
   header.exported_at = static_cast<int64_t>(in.u32()) * kSecond;
@@ -499,7 +499,7 @@ Status Impl::netflow9(std::span<const uint8_t> packet, Exporter& e) {
 }
 
 Status Impl::templates10(std::span<const uint8_t> set, Exporter& e, Domain& d, bool options_templates) {
-  Bytes in(set);
+  PacketBytes in(set);
   auto bad = [&](uint16_t id, const char* reason) -> Status {
     ++e.stats.bad_sets;
     ++counts.bad;
@@ -554,7 +554,7 @@ Status Impl::templates10(std::span<const uint8_t> set, Exporter& e, Domain& d, b
 Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
   header.version = 10;
   header.source = Source::ipfix;
-  Bytes in(packet);
+  PacketBytes in(packet);
   in.skip(2);
   const size_t message_bytes = in.u16();
   if (packet.size() < 16 || message_bytes < 16 || message_bytes > packet.size()) {
@@ -570,7 +570,7 @@ Status Impl::ipfix(std::span<const uint8_t> packet, Exporter& e) {
   Domain& d = domain(e, 10, header.domain);
   clock(e);
   const ExporterOverride* o = e.override;
-  in = Bytes(packet.subspan(16, message_bytes - 16));
+  in = PacketBytes(packet.subspan(16, message_bytes - 16));
   uint64_t record_count = 0;
   bool counted = true;
   Status status;

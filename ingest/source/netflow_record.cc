@@ -20,7 +20,7 @@ constexpr int64_t kNoTime = kTimestampMin;
 constexpr int kStructuredElementsMax = 4'096;
 constexpr uint8_t kRawStart = 1, kRawEnd = 2;
 // Of two bytes of TCP control bits; the four above are the header's length and must be ignored (RFC 7125 §3).
-constexpr uint64_t kTcpFlags = 0x0fff;
+constexpr uint64_t kTcpFlagsMask = 0x0fff;
 
 template <int W>
 inline uint64_t load(const uint8_t* p) {
@@ -299,7 +299,7 @@ void RecordWriter::write_columns(const Template& t, const std::vector<Place>& pl
       case Convert::flags:
         if (s.width == 2) {
           uint16_t* flags = column.extend<uint16_t>(count);
-          for (size_t i = 0; i < count; ++i, p += stride) flags[i] = static_cast<uint16_t>(load<2>(p) & kTcpFlags);
+          for (size_t i = 0; i < count; ++i, p += stride) flags[i] = static_cast<uint16_t>(load<2>(p) & kTcpFlagsMask);
           break;
         }
         [[fallthrough]];
@@ -656,10 +656,10 @@ void RecordWriter::apply(const Step& s, const uint8_t* p, size_t length, RowStat
     case Convert::flags:
       if (length == 0 || length > 8) break;
       if (s.column == ColumnId::tcp_flags) out.set_enum(ColumnId::flags_quality, FlagsQuality::all);
-      return out.set_uint(s.column, load_any(p, length) & kTcpFlags);
+      return out.set_uint(s.column, load_any(p, length) & kTcpFlagsMask);
     case Convert::flags_part: {
       if (length == 0 || length > 8) break;
-      const auto v = static_cast<uint16_t>(load_any(p, length) & kTcpFlags);
+      const auto v = static_cast<uint16_t>(load_any(p, length) & kTcpFlagsMask);
       if (s.column == ColumnId::tcp_flags) {
         row.flags |= v;
         row.has_flags = true;

@@ -79,9 +79,9 @@ void put(std::string& s, uint64_t v, size_t bytes) {
 }
 
 // Reads what put() wrote; once it runs short, everything after is 0 and ok() is false.
-class Reader {
+class StateReader {
  public:
-  explicit Reader(std::string_view s) : s_(s) {}
+  explicit StateReader(std::string_view s) : s_(s) {}
   uint64_t get(size_t bytes) {
     if (s_.size() < bytes) {
       ok_ = false;
@@ -235,7 +235,7 @@ std::optional<Key> parse_key(std::string_view key) {
 }
 
 std::optional<TemplateDefinition> decode_template(std::string_view value, uint16_t id) {
-  Reader in(value);
+  StateReader in(value);
   TemplateDefinition t;
   t.id = id;
   if (in.get(1) != kVersion) return std::nullopt;
@@ -255,7 +255,7 @@ std::optional<TemplateDefinition> decode_template(std::string_view value, uint16
 }
 
 bool decode_domain(std::string_view value, Domain& into) {
-  Reader in(value);
+  StateReader in(value);
   if (in.get(1) != kVersion) return false;
   const bool has_rate = in.get(1) != 0;
   const auto rate = static_cast<uint32_t>(in.get(4));
@@ -284,7 +284,7 @@ bool decode_domain(std::string_view value, Domain& into) {
 }
 
 std::optional<std::pair<std::string, std::string>> decode_name(std::string_view value) {
-  Reader in(value);
+  StateReader in(value);
   if (in.get(1) != kVersion) return std::nullopt;
   std::string name = in.text();
   std::string description = in.text();
@@ -293,7 +293,7 @@ std::optional<std::pair<std::string, std::string>> decode_name(std::string_view 
 }
 
 std::optional<ElementInfo> decode_element(std::string_view value) {
-  Reader in(value);
+  StateReader in(value);
   if (in.get(1) != kVersion) return std::nullopt;
   const auto type = in.get(1);
   ElementInfo e;
@@ -304,14 +304,14 @@ std::optional<ElementInfo> decode_element(std::string_view value) {
 }
 
 std::optional<bool> decode_profile(std::string_view value) {
-  Reader in(value);
+  StateReader in(value);
   if (in.get(1) != kVersion) return std::nullopt;
   const bool fortinet = in.get(1) != 0;
   return in.done() ? std::optional(fortinet) : std::nullopt;
 }
 
 std::optional<std::pair<TotalCounters, TimestampNs>> decode_total(std::string_view value) {
-  Reader in(value);
+  StateReader in(value);
   if (in.get(1) != kVersion) return std::nullopt;
   TotalCounters last;
   for (uint64_t TotalCounters::* counter : {&TotalCounters::bytes, &TotalCounters::packets, &TotalCounters::reverse_bytes, &TotalCounters::reverse_packets})

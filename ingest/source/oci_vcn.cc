@@ -11,6 +11,7 @@
 #include "ingest/source/scalar_text.h"
 
 namespace sluice::ingest {
+namespace oci_vcn {
 namespace {
 
 using json::ondemand::object;
@@ -329,10 +330,11 @@ class Decoder {
 };
 
 }  // namespace
+}  // namespace oci_vcn
 
 Result<DecodeReport> decode_oci_vcn(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   DecodeReport report;
-  SLUICE_TRY(Decoder(context, sink, report).all(body));
+  SLUICE_TRY(oci_vcn::Decoder(context, sink, report).all(body));
   return report;
 }
 

@@ -113,9 +113,9 @@ Dissected dissect(uint32_t link, Bytes b, bool cut, CapturedDatagram& d) {
   }
 }
 
-class Reader {
+class CaptureReader {
  public:
-  Reader(const std::function<Status(const CapturedDatagram&)>& sink, CaptureCounts& counts) : sink_(sink), counts_(counts) {}
+  CaptureReader(const std::function<Status(const CapturedDatagram&)>& sink, CaptureCounts& counts) : sink_(sink), counts_(counts) {}
 
   Status packet(uint32_t link, std::optional<TimestampNs> time, Bytes data, size_t original) {
     CapturedDatagram d;
@@ -138,7 +138,7 @@ class Reader {
   CaptureCounts& counts_;
 };
 
-Status Reader::pcap(Bytes file) {
+Status CaptureReader::pcap(Bytes file) {
   const uint32_t magic = net32(file, 0);
   const bool little = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
   const bool nanoseconds = magic == 0xa1b23c4d || magic == 0x4d3cb2a1;
@@ -211,7 +211,7 @@ Interface interface_of(Bytes body, bool little) {
   return out;
 }
 
-Status Reader::pcapng(Bytes file) {
+Status CaptureReader::pcapng(Bytes file) {
   bool little = false;
   std::vector<Interface> interfaces;
   while (!file.empty()) {
@@ -288,7 +288,7 @@ bool is_pcap(Bytes file) {
 bool is_pcapng(Bytes file) { return file.size() >= 4 && net32(file, 0) == 0x0a0d0d0a; }
 
 Status read_capture(Bytes file, const std::function<Status(const CapturedDatagram&)>& sink, CaptureCounts& counts) {
-  Reader reader(sink, counts);
+  CaptureReader reader(sink, counts);
   if (is_pcap(file)) return reader.pcap(file);
   if (is_pcapng(file)) return reader.pcapng(file);
   return Error{ErrorCode::invalid_argument, "neither a pcap nor a pcapng file"};

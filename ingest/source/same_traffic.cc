@@ -20,7 +20,7 @@ constexpr ColumnId kColumns[] = {C::flow_start,  C::flow_end,    C::src_ip,     
                                  C::is_biflow,   C::source,      C::exporter_ip,      C::reporter,         C::duplicate,    C::src_interface_id,
                                  C::dst_interface_id, C::src_subnet_id, C::dst_subnet_id, C::sampling_rate};
 
-constexpr size_t kWays = 4;           // flows that may stand in one place: two cache lines
+constexpr size_t kPlaceEntries = 4;           // flows that may stand in one place: two cache lines
 constexpr size_t kFirstKeys = 4'096;  // the table grows from here
 constexpr size_t kAhead = 16;         // rows whose places are fetched before they are looked at
 
@@ -93,11 +93,11 @@ struct SameTraffic::Group {
   size_t crowded = 0;  // young flows that met a full place since the table last grew
   uint64_t compared = 0, marked = 0, forgotten = 0;
 
-  Entry* place(uint64_t key) { return &entries[(key & (entries.size() / kWays - 1)) * kWays]; }
+  Entry* place(uint64_t key) { return &entries[(key & (entries.size() / kPlaceEntries - 1)) * kPlaceEntries]; }
   void fetch(uint64_t key) {
     const Entry* at = place(key);
     __builtin_prefetch(at);
-    __builtin_prefetch(at + kWays / 2);
+    __builtin_prefetch(at + kPlaceEntries / 2);
   }
 
   void grow() {
@@ -111,7 +111,7 @@ struct SameTraffic::Group {
   // Takes the place of the flow that ended first.
   void put(const Entry& entry) {
     Entry* const at = place(entry.key);
-    Entry* victim = std::min_element(at, at + kWays, [](const Entry& a, const Entry& b) { return a.end < b.end; });
+    Entry* victim = std::min_element(at, at + kPlaceEntries, [](const Entry& a, const Entry& b) { return a.end < b.end; });
     if (victim->key != 0 && victim->end >= newest - limits::kSameTrafficGap) {
       if (entries.size() < limits::kSameTrafficKeysMax && ++crowded > entries.size() / 64) {
         grow();
@@ -127,8 +127,8 @@ struct SameTraffic::Group {
   bool told_before(uint64_t key, const Candidate& row) {
     newest = std::max(newest, row.end);
     Entry* const at = place(key);
-    Entry* const entry = std::find_if(at, at + kWays, [&](const Entry& e) { return e.key == key; });
-    if (entry == at + kWays) {
+    Entry* const entry = std::find_if(at, at + kPlaceEntries, [&](const Entry& e) { return e.key == key; });
+    if (entry == at + kPlaceEntries) {
       put({key, row.reporter, row.start, row.end});
       return false;
     }

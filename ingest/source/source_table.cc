@@ -15,7 +15,7 @@ namespace {
 // "#fields …" and its neighbours; JSON lines have none.
 bool is_zeek_header(std::string_view line, bool) { return line.starts_with('#'); }
 
-constexpr SourceSpec kSources[] = {
+constexpr SourceSpec kSourceTable[] = {
     {"aws_vpc", Source::aws_vpc, "AWS VPC flow logs: text of any field list, or in CloudWatch or Firehose JSON", decode_aws_vpc, true, is_aws_header},
     {"aws_tgw", Source::aws_tgw, "AWS Transit Gateway flow logs: text of any field list, or in CloudWatch JSON", decode_aws_tgw, true, is_aws_header},
     {"azure_vnet", Source::azure_vnet, "Azure virtual network flow logs (version 4): PT1H.json blobs, or records one a line", decode_azure, false},
@@ -33,10 +33,10 @@ constexpr SourceSpec kSources[] = {
 
 }  // namespace
 
-std::span<const SourceSpec> sources() { return kSources; }
+std::span<const SourceSpec> sources() { return kSourceTable; }
 
 const SourceSpec* find_source(std::string_view name) {
-  for (const SourceSpec& source : kSources)
+  for (const SourceSpec& source : kSourceTable)
     if (source.name == name) return &source;
   return nullptr;
 }

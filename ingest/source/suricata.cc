@@ -4,6 +4,7 @@
 #include "ingest/source/json_body.h"
 
 namespace sluice::ingest {
+namespace suricata {
 namespace {
 
 using json::ondemand::object;
@@ -305,10 +306,11 @@ class Decoder {
 };
 
 }  // namespace
+}  // namespace suricata
 
 Result<DecodeReport> decode_suricata(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   DecodeReport report;
-  SLUICE_TRY(Decoder(context, sink, report).all(body));
+  SLUICE_TRY(suricata::Decoder(context, sink, report).all(body));
   return report;
 }
 

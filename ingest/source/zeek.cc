@@ -13,6 +13,7 @@
 #include "ingest/source/text_line.h"
 
 namespace sluice::ingest {
+namespace zeek {
 namespace {
 
 using json::ondemand::object;
@@ -468,10 +469,11 @@ class Decoder {
 };
 
 }  // namespace
+}  // namespace zeek
 
 Result<DecodeReport> decode_zeek(std::string_view body, const DecodeContext& context, const FlowSink& sink) {
   DecodeReport report;
-  Decoder decoder(context, sink, report);
+  zeek::Decoder decoder(context, sink, report);
   SLUICE_TRY(json::is_json(body) ? decoder.json_objects(body) : decoder.text(body));
   return report;
 }

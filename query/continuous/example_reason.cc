@@ -26,7 +26,7 @@ constexpr TimeRange kEver{kEarliest, kLatest};
 
 using Stages = std::vector<g::Stage>;
 
-g::Stage stage_of(std::string_view name, decltype(g::Stage::node) node) { return g::Stage{g::Keyword{std::string(name), {}}, std::move(node), {}}; }
+g::Stage reason_stage(std::string_view name, decltype(g::Stage::node) node) { return g::Stage{g::Keyword{std::string(name), {}}, std::move(node), {}}; }
 g::ExprPtr name_of(std::string_view text) { return g::ExprPtr(g::Expr{g::Name{{std::string(text)}, false, {}}, {}}); }
 
 // `a and b and c`, one by one.
@@ -174,7 +174,7 @@ class Inquiry {
   std::optional<uint64_t> count(Stages stages, TimeRange range) {
     g::StatsStage rows;
     rows.aggregates.push_back({g::Name{{"n"}, false, {}}, g::ExprPtr(g::Expr{g::Call{g::Name{{"count"}, false, {}}, {}}, {}}), {}});
-    stages.push_back(stage_of("stats", std::move(rows)));
+    stages.push_back(reason_stage("stats", std::move(rows)));
     const auto answer = ask(std::move(stages), range);
     if (!answer || answer->rows.size() != 1) return std::nullopt;
     return static_cast<uint64_t>(number(answer->rows[0][0]).value_or(0));
@@ -189,7 +189,7 @@ class Inquiry {
   // The rule's window, or the range of its answer, that has the most flows which meet the filter; the last of several. All there is: it has none.
   TimeRange fullest(Stages filter) {
     if (rule_.session || rule_.sequence) return kEver;
-    filter.push_back(stage_of("select", g::SelectStage{{g::NamedExpr{std::nullopt, name_of("ts"), {}}}}));
+    filter.push_back(reason_stage("select", g::SelectStage{{g::NamedExpr{std::nullopt, name_of("ts"), {}}}}));
     const auto answer = ask(std::move(filter), kEver);
     if (!answer) return kEver;
     std::vector<TimestampNs> times;
@@ -215,7 +215,7 @@ class Inquiry {
       said += (i == 0 ? ": " : ", ") + g::print(*conditions[i]);
       if (conditions.size() == 1) break;
       Stages stages = before;
-      stages.push_back(stage_of("where", g::WhereStage{conditions[i]}));
+      stages.push_back(reason_stage("where", g::WhereStage{conditions[i]}));
       if (const auto met = count(std::move(stages), range)) said += " (" + std::to_string(*met) + (*met == 1 ? " does)" : " do)");
     }
     if (conditions.size() > kConditionsTold) said += " and " + std::to_string(conditions.size() - kConditionsTold) + " more";
@@ -234,8 +234,8 @@ class Inquiry {
     const auto add = [&](const std::string& name) {
       if (std::find(shown.begin(), shown.end(), name) != shown.end()) return true;
       Stages stages = before;
-      stages.push_back(stage_of("select", g::SelectStage{{g::NamedExpr{std::nullopt, name_of(name), {}}}}));
-      stages.push_back(stage_of("limit", g::LimitStage{g::ExprPtr(g::Expr{g::IntegerLiteral{1, {}}, {}})}));
+      stages.push_back(reason_stage("select", g::SelectStage{{g::NamedExpr{std::nullopt, name_of(name), {}}}}));
+      stages.push_back(reason_stage("limit", g::LimitStage{g::ExprPtr(g::Expr{g::IntegerLiteral{1, {}}, {}})}));
       if (!ask(std::move(stages), range)) return false;
       shown.push_back(name);
       return true;
@@ -265,9 +265,9 @@ class Inquiry {
       picked.columns.push_back({std::nullopt, name_of(name), {}});
     }
     for (const std::string& name : shown) picked.columns.push_back({std::nullopt, name_of(name), {}});
-    stages.push_back(stage_of("extend", std::move(met)));
-    stages.push_back(stage_of("select", std::move(picked)));
-    stages.push_back(stage_of("limit", g::LimitStage{g::ExprPtr(g::Expr{g::IntegerLiteral{kRowsLookedAt, {}}, {}})}));
+    stages.push_back(reason_stage("extend", std::move(met)));
+    stages.push_back(reason_stage("select", std::move(picked)));
+    stages.push_back(reason_stage("limit", g::LimitStage{g::ExprPtr(g::Expr{g::IntegerLiteral{kRowsLookedAt, {}}, {}})}));
     const auto answer = ask(std::move(stages), range);
     if (!answer || answer->rows.empty()) return {};
     const auto value = [&](const std::vector<std::string>& row, const std::string& name) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "query/continuous/key_history.h"
+#include "query/continuous/limits.h"
 
 namespace sluice::query::continuous {
 
@@ -206,9 +207,8 @@ std::vector<bool> Groups::heaviest(const std::vector<std::vector<double>>& weigh
 
 template <typename F>
 void Groups::each_key(std::span<const uint32_t> groups, EvalContext& context, F f) const {
-  constexpr size_t kPiece = 16'384;
-  for (size_t from = 0; from < groups.size(); from += kPiece) {
-    const auto piece = groups.subspan(from, std::min(kPiece, groups.size() - from));
+  for (size_t from = 0; from < groups.size(); from += limits::kGroupsPiece) {
+    const auto piece = groups.subspan(from, std::min(limits::kGroupsPiece, groups.size() - from));
     std::vector<ColumnPtr> keys;
     for (size_t k = 0; k < spec_.keys.size(); ++k) keys.push_back(keep(table_->keys(k, piece), context));
     for (size_t i = 0; i < piece.size(); ++i) f(piece[i], KeyHistory::fingerprint(keys, i));

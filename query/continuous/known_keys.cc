@@ -4,12 +4,11 @@
 #include <numeric>
 
 #include "query/continuous/key_history.h"
+#include "query/continuous/limits.h"
 
 namespace sluice::query::continuous {
 namespace {
 
-// Groups whose keys are looked at at a time.
-constexpr size_t kPiece = 16'384;
 
 std::vector<ColumnPtr> keys_of(const GroupTable& table, size_t key_count, std::span<const uint32_t> groups, EvalContext& context) {
   std::vector<ColumnPtr> keys;
@@ -50,7 +49,7 @@ void KnownKeys::learn(const GroupTable& table, size_t key_count, EvalContext& co
   sorted_.reserve(table.size());
   std::vector<uint32_t> groups;
   for (size_t from = 0; from < table.size(); from += groups.size()) {
-    groups.resize(std::min(kPiece, table.size() - from));
+    groups.resize(std::min(limits::kGroupsPiece, table.size() - from));
     std::iota(groups.begin(), groups.end(), static_cast<uint32_t>(from));
     const auto keys = keys_of(table, key_count, groups, context);
     for (size_t i = 0; i < groups.size(); ++i) sorted_.push_back(KeyHistory::fingerprint(keys, i));
@@ -65,8 +64,8 @@ GroupTable table_of(const GroupTable& table, std::vector<Type> types, std::span<
   GroupTable out(std::move(types));
   numbers.resize(stay.size());
   std::vector<uint32_t> some;
-  for (size_t from = 0; from < stay.size(); from += kPiece) {
-    const auto piece = stay.subspan(from, std::min(kPiece, stay.size() - from));
+  for (size_t from = 0; from < stay.size(); from += limits::kGroupsPiece) {
+    const auto piece = stay.subspan(from, std::min(limits::kGroupsPiece, stay.size() - from));
     out.find(keys_of(table, key_count, piece, context), piece.size(), some);
     std::copy(some.begin(), some.end(), numbers.begin() + static_cast<ptrdiff_t>(from));
   }

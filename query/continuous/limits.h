@@ -102,4 +102,9 @@ inline constexpr size_t kRuleQueueBytesMax = 256u << 20;
 // Flows that go through the rules at a time.
 inline constexpr size_t kRuleBatchRows = 65'536;
 
+// Groups whose keys and values are looked at at a time: memory that does not grow with a rule's groups.
+inline constexpr size_t kGroupsPiece = 16'384;
+// Groups that are gone and are worth a smaller table, beside as many as are live.
+inline constexpr size_t kGoneGroupsMin = 4'096;
+
 }  // namespace sluice::limits

@@ -6,17 +6,12 @@
 #include "grammar/parse.h"
 #include "query/continuous/rule.h"
 #include "query/words.h"
+#include "storage/model/text.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 namespace g = grammar;
-
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
 
 Result<g::ExprPtr> expression(std::string_view text) {
   auto parsed = g::parse_expression(text);

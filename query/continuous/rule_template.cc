@@ -11,17 +11,12 @@
 #include "query/bind.h"
 #include "query/continuous/limits.h"
 #include "query/words.h"
+#include "storage/model/text.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 namespace g = grammar;
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\n')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\n')) text.remove_suffix(1);
-  return text;
-}
 
 bool is_name_byte(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 

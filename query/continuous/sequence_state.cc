@@ -4,13 +4,12 @@
 #include <numeric>
 
 #include "query/continuous/key_history.h"
+#include "query/continuous/limits.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 constexpr DurationNs kMinuteOfEnd = limits::kRuleRecordWindow;
-// Keys that are gone are worth a smaller table from here on.
-constexpr size_t kGoneMin = 4'096;
 // Rows of a key that are worth to keep how far its steps have come; fewer are looked at again each time.
 constexpr size_t kProgressRows = 32;
 
@@ -291,7 +290,7 @@ void SequenceState::sweep(Worker& worker) {
     }
   }
   std::erase_if(marks_, [&](const auto& m) { return m.second.time < needed_from; });
-  if (table_->size() <= 2 * live_ + kGoneMin) return;
+  if (table_->size() <= 2 * live_ + limits::kGoneGroupsMin) return;
   // Numbers anew.
   look_at_changed();
   std::vector<uint32_t> stay, numbers, number_of(keys_.size(), UINT32_MAX);

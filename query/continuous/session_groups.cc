@@ -5,15 +5,12 @@
 
 #include "query/continuous/checkpoint.h"
 #include "query/continuous/key_history.h"
+#include "query/continuous/limits.h"
 #include "query/sessions.h"
 
 namespace sluice::query::continuous {
 namespace {
 
-// Sessions that go through the rule's stages at a time.
-constexpr size_t kPiece = 16'384;
-// Slots and keys of sessions that are gone are worth a compaction from here on.
-constexpr size_t kGoneMin = 4'096;
 
 std::vector<Type> types_of_keys(const GroupSpec& spec, size_t keys) {
   std::vector<Type> types = key_types(spec);
@@ -281,7 +278,7 @@ void SessionGroups::compact(Worker& worker) {
   std::iota(same_as_.begin(), same_as_.end(), 0u);
   parts_.assign(slots, 1);
   // Keys of which no session is left.
-  if (keys_ == 0 || table_->size() <= 2 * live_ + kGoneMin) return;
+  if (keys_ == 0 || table_->size() <= 2 * live_ + limits::kGoneGroupsMin) return;
   std::vector<uint32_t> stay;
   for (uint32_t key = 0; key < first_of_.size(); ++key)
     if (first_of_[key] != kNone) stay.push_back(key);
@@ -305,11 +302,11 @@ void SessionGroups::account() {
 
 Status SessionGroups::look(std::span<const uint32_t> sessions, bool is_settled, Worker& worker, const FindingSink& sink) {
   std::vector<uint32_t> keys, slots;
-  for (size_t from = 0; from < sessions.size(); from += kPiece) {
+  for (size_t from = 0; from < sessions.size(); from += limits::kGroupsPiece) {
     keys.clear();
     slots.clear();
     Column starts(PhysicalType::I64), ends(PhysicalType::I64);
-    for (const uint32_t i : sessions.subspan(from, std::min(kPiece, sessions.size() - from))) {
+    for (const uint32_t i : sessions.subspan(from, std::min(limits::kGroupsPiece, sessions.size() - from))) {
       const Session& s = sessions_[i];
       if (!is_learned(s.first)) continue;
       keys.push_back(s.key);
@@ -361,7 +358,7 @@ Status SessionGroups::advance(TimestampNs watermark, Worker& worker, const Findi
       over.push_back(i);
       split = split || is_split(sessions_[i]);
     }
-  if (split || same_as_.size() > 2 * live_ + kGoneMin || (keys_ > 0 && table_->size() > 2 * live_ + kGoneMin)) {
+  if (split || same_as_.size() > 2 * live_ + limits::kGoneGroupsMin || (keys_ > 0 && table_->size() > 2 * live_ + limits::kGoneGroupsMin)) {
     compact(worker);
     std::erase_if(waiting_, [&](uint32_t s) { return sessions_[s].key == kNone; });
     const auto waiting = std::move(waiting_);

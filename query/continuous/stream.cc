@@ -161,27 +161,11 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
   const size_t width = std::max<size_t>(1, run.context.executor->width());
   std::vector<std::unique_ptr<Worker>> workers;
   for (size_t i = 0; i < width; ++i) workers.push_back(std::make_unique<Worker>(run));
-  const auto each = [&](size_t count, const auto& work) -> Status {
-    const size_t threads = std::min(width, count);
-    std::vector<Status> statuses(threads);
-    std::atomic<size_t> next{0};
-    run.context.executor->run(threads, [&](size_t t) {
-      while (!run.stop.load(std::memory_order_relaxed)) {
-        const size_t i = next.fetch_add(1, std::memory_order_relaxed);
-        if (i >= count) return;
-        statuses[t] = work(*workers[t], i);
-        if (!statuses[t].ok()) run.stop.store(true, std::memory_order_relaxed);
-      }
-    });
-    for (Status& s : statuses)
-      if (!s.ok()) return std::move(s);
-    return {};
-  };
   const auto prepare = [&](Worker& w, size_t i) -> Status {
     SLUICE_TRY(run.check());
     return reader.prepare(i, w);
   };
-  SLUICE_TRY(each(reader.segment_count(), prepare));
+  SLUICE_TRY(for_each_of(reader.segment_count(), run, workers, prepare));
   std::vector<ScanUnit> units;
   for (size_t s = 0; s < reader.segment_count(); ++s) reader.add_units(s, units);
   reader.add_open_units(units);
@@ -189,7 +173,7 @@ Status read_stored(RuleState& state, RunState& run, TimeRange range, ScanStats& 
   std::mutex mutex;
   const FindingSink nobody = [](const Finding&) {};
   const uint64_t others = limits::kRulesBytesMax - std::min<uint64_t>(room, limits::kRulesBytesMax);
-  SLUICE_TRY(each(units.size(), [&](Worker& w, size_t i) {
+  SLUICE_TRY(for_each_of(units.size(), run, workers, [&](Worker& w, size_t i) {
     return reader.scan(units[i], w, [&](Chunk chunk) {
       const std::lock_guard lock(mutex);
       return state.take(std::move(chunk), w, kTimestampMin, room_beside(others + state.stats().bytes), nobody);

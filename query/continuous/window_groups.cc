@@ -5,14 +5,13 @@
 #include <utility>
 
 #include "query/continuous/checkpoint.h"
+#include "query/continuous/limits.h"
 
 namespace sluice::query::continuous {
 namespace {
 
 // Windows that got flows after they were settled are looked at again when time has moved on by so much, not with each batch.
 constexpr DurationNs kLateRound = 10 * kSecond;
-// Groups of a settled window that go through the rule's stages at a time.
-constexpr size_t kPiece = 16'384;
 
 }  // namespace
 
@@ -218,8 +217,8 @@ Status WindowGroups::look(const Groups& groups, std::span<const uint32_t> number
 
 Status WindowGroups::look_at(const Groups& groups, std::span<const uint32_t> numbers, TimestampNs window, bool is_settled, bool is_partial, Worker& worker,
                              const FindingSink& sink) {
-  for (size_t i = 0; i < numbers.size(); i += kPiece) {
-    Chunk rows = groups.rows(numbers.subspan(i, std::min(kPiece, numbers.size() - i)), worker.eval);
+  for (size_t i = 0; i < numbers.size(); i += limits::kGroupsPiece) {
+    Chunk rows = groups.rows(numbers.subspan(i, std::min(limits::kGroupsPiece, numbers.size() - i)), worker.eval);
     if (history_) {
       std::vector<ColumnPtr> keys;
       for (const size_t k : rule_->first_seen->keys) keys.push_back(rows.slots[k]);

@@ -12,7 +12,7 @@
 namespace sluice::api {
 namespace {
 
-constexpr size_t kFlushBytes = 64u << 10;
+constexpr size_t kAnswerFlushBytes = 64u << 10;
 
 Error nobody() { return Error{ErrorCode::cancelled, "the client is gone"}; }
 
@@ -98,7 +98,7 @@ class DocumentAnswer final : public AnswerWriter {
       documents.clear();
       delivery::append_documents(part, format_ == AnswerFormat::ecs ? delivery::FlowShape::ecs : delivery::FlowShape::ocsf, documents);
       for (const delivery::FlowDocument& document : documents) buffer_.append(document.body).push_back('\n');
-      if (buffer_.size() < kFlushBytes) continue;
+      if (buffer_.size() < kAnswerFlushBytes) continue;
       std::string full = std::move(buffer_);
       buffer_.clear();
       if (!flush_(std::move(full))) return nobody();

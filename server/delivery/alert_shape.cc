@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "server/delivery/json_text.h"
 #include "storage/model/ip.h"
 #include "storage/model/text_list.h"
 
@@ -19,8 +19,6 @@ namespace {
 constexpr std::array<std::string_view, 5> kShapes = {"native", "plain", "cef", "ecs", "ocsf"};
 // A CEF extension's value: the format's bound for most is 1,023 characters; receivers cut what is longer, within an escape at worst.
 constexpr size_t kCefValueBytesMax = 1'000;
-
-std::string dump(const ordered_json& j) { return j.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
 
 // JSON lets DEL stand as it is; a terminal that shows a log does not.
 std::string delete_escaped(std::string text) {
@@ -169,7 +167,7 @@ std::string ecs_text(const Notice& n) {
   // What ECS has no field for stands under our own name, as it asks.
   out["sluice"] = {{"alert",
                     {{"id", a.id}, {"state", to_string(a.state)}, {"severity", to_string(a.severity)}, {"key", a.key}, {"matches", a.matches}, {"query", a.query}, {"values", values_json(a)}}}};
-  return dump(out);
+  return json_text(out);
 }
 
 std::string ocsf_text(const Notice& n) {
@@ -226,7 +224,7 @@ std::string ocsf_text(const Notice& n) {
   if (!evidence.empty()) out["evidences"] = ordered_json::array({std::move(evidence)});
   out["metadata"] = {{"version", "1.3.0"}, {"uid", n.id}, {"product", {{"name", "Sluice"}, {"vendor_name", "Sluice"}, {"version", SLUICE_VERSION}}}};
   out["unmapped"] = {{"key", a.key}, {"query", a.query}, {"values", values_json(a)}};
-  return dump(out);
+  return json_text(out);
 }
 
 std::string lined(std::string_view text, bool with_escapes) {

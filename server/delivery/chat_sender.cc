@@ -1,9 +1,9 @@
 #include "server/delivery/chat_sender.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "server/delivery/alert_shape.h"
+#include "server/delivery/json_text.h"
 #include "server/delivery/webhook_sender.h"
 
 namespace sluice::delivery {
@@ -11,8 +11,6 @@ namespace sluice::delivery {
 using nlohmann::ordered_json;
 
 namespace {
-
-std::string dump(const ordered_json& j) { return j.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
 
 // What Slack asks to be escaped wherever its markup is read (api.slack.com/reference/surfaces/formatting#escaping).
 std::string slack_escaped(std::string_view text) {
@@ -93,7 +91,7 @@ std::string slack_body(std::span<const Notice> notices) {
   }
   if (notices.size() > limits::kChatNoticesMax)
     blocks.push_back({{"type", "section"}, {"text", plain("and " + std::to_string(notices.size() - limits::kChatNoticesMax) + " more: from alerts")}});
-  return dump({{"text", slack_escaped(headline(notices))}, {"blocks", std::move(blocks)}});
+  return json_text({{"text", slack_escaped(headline(notices))}, {"blocks", std::move(blocks)}});
 }
 
 std::string teams_body(std::span<const Notice> notices) {
@@ -112,7 +110,7 @@ std::string teams_body(std::span<const Notice> notices) {
   }
   if (notices.size() > limits::kChatNoticesMax) body.push_back(line("and " + std::to_string(notices.size() - limits::kChatNoticesMax) + " more: from alerts"));
   ordered_json card{{"$schema", "http://adaptivecards.io/schemas/adaptive-card.json"}, {"type", "AdaptiveCard"}, {"version", "1.4"}, {"body", std::move(body)}};
-  return dump({{"type", "message"},
+  return json_text({{"type", "message"},
                {"attachments", ordered_json::array({ordered_json{{"contentType", "application/vnd.microsoft.card.adaptive"}, {"contentUrl", nullptr}, {"content", std::move(card)}}})}});
 }
 

@@ -6,7 +6,6 @@
 #include <concepts>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "server/delivery/ipfix_sender.h"
+#include "server/delivery/json_text.h"
 #include "storage/model/ip.h"
 #include "storage/model/tcp_flags.h"
 #include "storage/model/text_list.h"
@@ -21,7 +21,7 @@
 namespace sluice::delivery {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 // How a value is written where the schema wants it otherwise than we say it.
 enum class As : uint8_t { same, text, milliseconds, number, dashed_mac, list };
@@ -132,9 +132,7 @@ constexpr Place kOcsf[] = {
 // Written by hand below, and so not left over.
 constexpr std::string_view kEcsSelf[] = {"ip_version"}, kOcsfSelf[] = {"action", "direction", "ip_version", "extra"};
 
-std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-json value_of(const Field& field, const Column& column, size_t row) {
+ordered_json value_of(const Field& field, const Column& column, size_t row) {
   switch (field.type) {
     case LogicalType::uint:
     case LogicalType::port:
@@ -151,7 +149,7 @@ json value_of(const Field& field, const Column& column, size_t row) {
     case LogicalType::enumeration: return field.enumeration ? std::string(field.enumeration->name_of(static_cast<uint8_t>(column.uint_at(row)))) : "?";
     case LogicalType::list: return list_items(column.string_at(row));
     case LogicalType::extra: {
-      json map = json::object();
+      ordered_json map = ordered_json::object();
       for (const auto& [key, value] : extra_items(column.string_at(row))) map.emplace(key, value);
       return map;
     }
@@ -162,7 +160,7 @@ json value_of(const Field& field, const Column& column, size_t row) {
 void append_text(std::string& out, std::string_view text) {
   const auto is_plain = [](char c) { return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\'; };
   if (!std::all_of(text.begin(), text.end(), is_plain)) {
-    out += dump(json(std::string(text)));
+    out += json_text(ordered_json(std::string(text)));
     return;
   }
   out += '"';
@@ -218,7 +216,7 @@ void append_value(std::string& out, As as, const Field& field, const Column& col
     case LogicalType::mac:
     case LogicalType::duration:
     case LogicalType::list:
-    case LogicalType::extra: out += dump(value_of(field, column, row)); return;
+    case LogicalType::extra: out += json_text(value_of(field, column, row)); return;
   }
 }
 
@@ -234,7 +232,7 @@ class Document {
   Node node(Node parent, std::string_view name) {
     for (Node n = 0; n < nodes_.size(); ++n)
       if (n != kRoot && nodes_[n].parent == parent && nodes_[n].name == name) return n;
-    std::string head = dump(json(std::string(name)));
+    std::string head = json_text(ordered_json(std::string(name)));
     head += ':';
     nodes_.push_back({parent, std::string(name), std::move(head)});
     return static_cast<Node>(nodes_.size() - 1);

@@ -8,6 +8,7 @@
 
 #include "ingest/receive/limits.h"
 #include "server/delivery/alert_shape.h"
+#include "server/delivery/curl_stop.h"
 
 namespace sluice::delivery {
 namespace {
@@ -31,11 +32,6 @@ size_t on_line(char* data, size_t size, size_t count, void* user) {
   while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
   *static_cast<std::string*>(user) = line.substr(0, 300);
   return size * count;
-}
-
-int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  const auto& stopping = *static_cast<const std::function<bool()>*>(user);
-  return stopping && stopping() ? 1 : 0;
 }
 
 }  // namespace
@@ -80,7 +76,7 @@ Status send_mail(const SmtpServer& server, const std::string& from, const std::v
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout / kMillisecond));
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, stop_when_asked);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &server.stopping);
 
   const CURLcode code = curl_easy_perform(curl);

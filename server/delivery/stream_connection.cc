@@ -7,16 +7,12 @@
 #include <chrono>
 
 #include "ingest/receive/limits.h"
+#include "server/delivery/curl_stop.h"
 
 namespace sluice::delivery {
 namespace {
 
 using Steady = std::chrono::steady_clock;
-
-int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  const auto& stopping = *static_cast<const std::function<bool()>*>(user);
-  return stopping && stopping() ? 1 : 0;
-}
 
 class CurlStream final : public StreamConnection {
  public:
@@ -42,7 +38,7 @@ class CurlStream final : public StreamConnection {
     curl_easy_setopt(curl_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(limits::kHttpConnectTimeout / kMillisecond));
     curl_easy_setopt(curl_, CURLOPT_ERRORBUFFER, reason_);
     curl_easy_setopt(curl_, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl_, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl_, CURLOPT_XFERINFOFUNCTION, stop_when_asked);
     curl_easy_setopt(curl_, CURLOPT_XFERINFODATA, &options_.stopping);
     if (const CURLcode code = curl_easy_perform(curl_); code != CURLE_OK) return error("cannot connect to ", code);
     if (curl_easy_getinfo(curl_, CURLINFO_ACTIVESOCKET, &socket_) != CURLE_OK || socket_ == CURL_SOCKET_BAD) return Error{ErrorCode::io, "no connection to " + place()};

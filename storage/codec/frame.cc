@@ -19,10 +19,10 @@ constexpr uint32_t kGroup = 8 * kCodecGranule;
 
 unsigned planes_of(const Shape& shape) { return bytes_for((shape.max - shape.min) / shape.scale); }
 
-class Reader {
+class FrameReader {
  public:
-  static Result<Reader> of(Bytes payload, uint32_t count) {
-    Reader r;
+  static Result<FrameReader> of(Bytes payload, uint32_t count) {
+    FrameReader r;
     ByteReader in(payload);
     r.count_ = count;
     r.min_ = in.varint();
@@ -112,7 +112,7 @@ class FrameCodec final : public IntegerCodec {
   }
 
   Status decode(Bytes payload, uint32_t count, uint32_t from, uint32_t to, Out out) const override {
-    SLUICE_ASSIGN(Reader reader, Reader::of(payload, count));
+    SLUICE_ASSIGN(FrameReader reader, FrameReader::of(payload, count));
     return out.visit([&](auto* p) -> Status {
       using T = std::remove_pointer_t<decltype(p)>;
       std::vector<uint64_t> values;
@@ -127,7 +127,7 @@ class FrameCodec final : public IntegerCodec {
   }
 
   Status decode_rows(Bytes payload, uint32_t count, std::span<const uint32_t> rows, Out out) const override {
-    SLUICE_ASSIGN(Reader reader, Reader::of(payload, count));
+    SLUICE_ASSIGN(FrameReader reader, FrameReader::of(payload, count));
     return out.visit([&](auto* p) -> Status {
       using T = std::remove_pointer_t<decltype(p)>;
       std::vector<uint64_t> values;

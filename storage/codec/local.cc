@@ -10,7 +10,7 @@ namespace {
 
 // More distinct values than this seldom pay, and the list must be decoded to read one row.
 constexpr size_t kDistinctMax = 4'096;
-constexpr uint32_t kWithout = 1u << static_cast<unsigned>(CodecId::runs) | 1u << static_cast<unsigned>(CodecId::local) |
+constexpr uint32_t kNotWithin = 1u << static_cast<unsigned>(CodecId::runs) | 1u << static_cast<unsigned>(CodecId::local) |
                               1u << static_cast<unsigned>(CodecId::frame);
 
 // An open-addressing set of up to kDistinctMax values, and each value's position once sorted.
@@ -71,18 +71,18 @@ class DistinctSet {
   std::vector<uint64_t> sorted_;
 };
 
-struct Parts {
+struct LocalParts {
   std::vector<uint64_t> values;
   Bytes positions;
 
-  static Result<Parts> of(Bytes payload, uint32_t count) {
-    Parts p;
+  static Result<LocalParts> of(Bytes payload, uint32_t count) {
+    LocalParts p;
     ByteReader in(payload);
     const uint64_t distinct = in.varint();
     const Bytes stream = in.take(in.varint());
     p.positions = in.rest();
     if (!in.ok() || distinct == 0 || distinct > std::min<uint64_t>(count, kDistinctMax)) return corrupt("local: bad header");
-    if (stream.empty() || (stream[0] < 32 && (kWithout >> stream[0] & 1))) return corrupt("local: a stream that may not nest");
+    if (stream.empty() || (stream[0] < 32 && (kNotWithin >> stream[0] & 1))) return corrupt("local: a stream that may not nest");
     p.values.resize(distinct);
     SLUICE_TRY(decode_integers(stream, static_cast<uint32_t>(distinct), 0, static_cast<uint32_t>(distinct), Out(p.values.data())));
     return p;
@@ -117,7 +117,7 @@ class Local final : public IntegerCodec {
     DistinctSet set;
     SLUICE_CHECK(set.build(values));
     std::string list;
-    encode_integers(set.sorted(), list, false, kWithout);
+    encode_integers(set.sorted(), list, false, kNotWithin);
     put_varint(out, set.sorted().size());
     put_varint(out, list.size());
     out += list;
@@ -126,14 +126,14 @@ class Local final : public IntegerCodec {
   }
 
   Status decode(Bytes payload, uint32_t count, uint32_t from, uint32_t to, Out out) const override {
-    SLUICE_ASSIGN(const Parts parts, Parts::of(payload, count));
+    SLUICE_ASSIGN(const LocalParts parts, LocalParts::of(payload, count));
     std::vector<uint16_t> positions(to - from);
     SLUICE_TRY(packed_codec().decode(parts.positions, count, from, to, Out(positions.data())));
     return out.visit([&](auto* p) { return parts.look_up(positions, p); });
   }
 
   Status decode_rows(Bytes payload, uint32_t count, std::span<const uint32_t> rows, Out out) const override {
-    SLUICE_ASSIGN(const Parts parts, Parts::of(payload, count));
+    SLUICE_ASSIGN(const LocalParts parts, LocalParts::of(payload, count));
     std::vector<uint16_t> positions(rows.size());
     SLUICE_TRY(packed_codec().decode_rows(parts.positions, count, rows, Out(positions.data())));
     return out.visit([&](auto* p) { return parts.look_up(positions, p); });

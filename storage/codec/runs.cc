@@ -8,16 +8,16 @@
 namespace sluice::codec {
 namespace {
 
-constexpr uint32_t kWithout = 1u << static_cast<unsigned>(CodecId::runs) | 1u << static_cast<unsigned>(CodecId::local) |
+constexpr uint32_t kNotNested = 1u << static_cast<unsigned>(CodecId::runs) | 1u << static_cast<unsigned>(CodecId::local) |
                               1u << static_cast<unsigned>(CodecId::frame);
 
-struct Parts {
+struct RunParts {
   uint32_t runs;
   Bytes values;
   std::vector<uint32_t> lasts;  // last row of each run, ascending strictly, the final one count - 1
 
-  static Result<Parts> of(Bytes payload, uint32_t count) {
-    Parts p;
+  static Result<RunParts> of(Bytes payload, uint32_t count) {
+    RunParts p;
     ByteReader in(payload);
     const uint64_t runs = in.varint();
     const Bytes lasts = in.take(in.varint());
@@ -32,7 +32,7 @@ struct Parts {
     if (p.lasts.back() != count - 1) return corrupt("runs: rows do not add up");
     return p;
   }
-  static bool nested_too_deep(Bytes stream) { return stream.empty() || (stream[0] < 32 && (kWithout >> stream[0] & 1)); }
+  static bool nested_too_deep(Bytes stream) { return stream.empty() || (stream[0] < 32 && (kNotNested >> stream[0] & 1)); }
 };
 
 class Runs final : public IntegerCodec {
@@ -55,16 +55,16 @@ class Runs final : public IntegerCodec {
       heads.push_back(values[i]);
     }
     std::string first;
-    encode_integers(lasts, first, false, kWithout);
+    encode_integers(lasts, first, false, kNotNested);
     put_varint(out, lasts.size());
     put_varint(out, first.size());
     out += first;
-    encode_integers(heads, out, false, kWithout);
+    encode_integers(heads, out, false, kNotNested);
   }
 
   Status decode(Bytes payload, uint32_t count, uint32_t from, uint32_t to, Out out) const override {
     if (from == to) return {};
-    SLUICE_ASSIGN(const Parts parts, Parts::of(payload, count));
+    SLUICE_ASSIGN(const RunParts parts, RunParts::of(payload, count));
     const auto first = static_cast<uint32_t>(std::lower_bound(parts.lasts.begin(), parts.lasts.end(), from) - parts.lasts.begin());
     const auto last = static_cast<uint32_t>(std::lower_bound(parts.lasts.begin(), parts.lasts.end(), to - 1) - parts.lasts.begin());
     return out.visit([&](auto* p) -> Status {
@@ -83,7 +83,7 @@ class Runs final : public IntegerCodec {
 
   Status decode_rows(Bytes payload, uint32_t count, std::span<const uint32_t> rows, Out out) const override {
     if (rows.empty()) return {};
-    SLUICE_ASSIGN(const Parts parts, Parts::of(payload, count));
+    SLUICE_ASSIGN(const RunParts parts, RunParts::of(payload, count));
     std::vector<uint32_t> wanted(rows.size());
     auto at = parts.lasts.begin();
     for (size_t i = 0; i < rows.size(); ++i) {

@@ -9,10 +9,10 @@
 namespace sluice::codec {
 namespace {
 
-class Reader {
+class TextReader {
  public:
-  static Result<Reader> of(Bytes payload, uint32_t count) {
-    Reader r;
+  static Result<TextReader> of(Bytes payload, uint32_t count) {
+    TextReader r;
     ByteReader in(payload);
     r.count_ = count;
     r.entries_ = in.take(size_t{(count + kTextGroup - 1) / kTextGroup} * 12);
@@ -88,7 +88,7 @@ void encode_text(std::span<const std::string_view> strings, std::string& out) {
 Status decode_text(Bytes payload, uint32_t count, uint32_t from, uint32_t to, StringVector& out) {
   SLUICE_CHECK(from <= to && to <= count);
   if (from == to) return {};
-  SLUICE_ASSIGN(Reader reader, Reader::of(payload, count));
+  SLUICE_ASSIGN(TextReader reader, TextReader::of(payload, count));
   while (from < to) {
     const uint32_t group = from / kTextGroup, start = group * kTextGroup;
     const uint32_t end = std::min(to, start + kTextGroup);
@@ -101,7 +101,7 @@ Status decode_text(Bytes payload, uint32_t count, uint32_t from, uint32_t to, St
 Status decode_text_rows(Bytes payload, uint32_t count, std::span<const uint32_t> rows, StringVector& out) {
   SLUICE_CHECK(rows.empty() || rows.back() < count);
   if (rows.empty()) return {};
-  SLUICE_ASSIGN(Reader reader, Reader::of(payload, count));
+  SLUICE_ASSIGN(TextReader reader, TextReader::of(payload, count));
   for (size_t i = 0; i < rows.size();) {
     const uint32_t group = rows[i] / kTextGroup, start = group * kTextGroup;
     SLUICE_TRY(reader.open(group));

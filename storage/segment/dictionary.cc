@@ -25,7 +25,7 @@ uint64_t seed() {
   return value;
 }
 // Values whose places are made and asked for at a time: enough for the memory to answer while the next ones are made.
-constexpr size_t kStep = 32;
+constexpr size_t kProbesStep = 32;
 
 }  // namespace
 
@@ -45,9 +45,9 @@ uint32_t IpDictionaryBuilder::add(const IpAddress& ip) {
 }
 
 void IpDictionaryBuilder::add(std::span<const IpAddress> ips, uint32_t* numbers) {
-  std::array<size_t, kStep> places;
-  for (size_t from = 0; from < ips.size(); from += kStep, numbers += kStep) {
-    const auto step = ips.subspan(from, std::min(kStep, ips.size() - from));
+  std::array<size_t, kProbesStep> places;
+  for (size_t from = 0; from < ips.size(); from += kProbesStep, numbers += kProbesStep) {
+    const auto step = ips.subspan(from, std::min(kProbesStep, ips.size() - from));
     reserve(step.size());
     for (size_t i = 0; i < step.size(); ++i) {
       // Exporters and next hops repeat for many rows.

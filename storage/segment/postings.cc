@@ -14,7 +14,7 @@ using codec::put;
 namespace {
 
 // Values between two entries of `before`, and numbers in one stream: a lookup decodes at most a few of these.
-constexpr uint32_t kStep = 1'024;
+constexpr uint32_t kValuesStep = 1'024;
 constexpr uint32_t kStream = 16'384;
 
 struct StreamEntry {
@@ -53,7 +53,7 @@ uint32_t PostingsBuilder::write(uint32_t limit, std::string& out) const {
   for (size_t v = 0; v < values; ++v) starts[v + 1] += starts[v];
   const uint32_t items = starts[values];
   std::vector<uint32_t> before;
-  for (uint32_t v = 0; v < values; v += kStep) before.push_back(starts[v]);
+  for (uint32_t v = 0; v < values; v += kValuesStep) before.push_back(starts[v]);
   before.push_back(items);
   std::vector<uint64_t> granules(items), sides(items);
   for (const Item& i : items_) {
@@ -95,7 +95,7 @@ class Reader {
     if (head_bytes > chunk.size()) return corrupt("postings: head beyond the chunk");
     codec::ByteReader in(chunk.first(head_bytes));
     r.head_ = in.get<PostingsHead>();
-    r.before_ = in.take((size_t{pieces(r.head_.values, kStep)} + 1) * 4);
+    r.before_ = in.take((size_t{pieces(r.head_.values, kValuesStep)} + 1) * 4);
     r.counts_ = pieces(r.head_.values, kStream);
     r.items_ = pieces(r.head_.items, kStream);
     r.entries_ = in.take((size_t{r.counts_} + 2 * size_t{r.items_}) * sizeof(StreamEntry));
@@ -108,11 +108,11 @@ class Reader {
 
   // Items before the list of `value`. REQUIRES: value <= head().values
   Result<uint32_t> items_before(uint32_t value) const {
-    const uint32_t step = value / kStep;
+    const uint32_t step = value / kValuesStep;
     uint32_t sum = before(step);
-    if (value % kStep != 0) {
-      uint16_t counts[kStep];
-      const uint32_t stream = value / kStream, first = step * kStep % kStream, n = value % kStep;
+    if (value % kValuesStep != 0) {
+      uint16_t counts[kValuesStep];
+      const uint32_t stream = value / kStream, first = step * kValuesStep % kStream, n = value % kValuesStep;
       SLUICE_TRY(decode(stream, head_.values - stream * kStream, first, first + n, Out(counts)));
       for (uint32_t i = 0; i < n; ++i) sum += counts[i];
     }
@@ -192,10 +192,10 @@ Status find_granules(Bytes chunk, uint32_t head_bytes, std::span<const ValueRang
 Status verify_postings(Bytes chunk, uint32_t head_bytes, uint32_t granules, bool verify) {
   SLUICE_ASSIGN(const Reader reader, Reader::of(chunk, head_bytes, granules, verify, nullptr));
   uint32_t before = 0;
-  for (uint32_t v = 0; v < reader.head().values; v += std::min(kStep, reader.head().values - v)) {
+  for (uint32_t v = 0; v < reader.head().values; v += std::min(kValuesStep, reader.head().values - v)) {
     // The counts of the values up to here are read to their end, and must agree with what the head says of the next step.
-    const uint32_t end = v + std::min(kStep, reader.head().values - v);
-    if (end % kStep == 0) {
+    const uint32_t end = v + std::min(kValuesStep, reader.head().values - v);
+    if (end % kValuesStep == 0) {
       SLUICE_ASSIGN(const uint32_t last, reader.items_before(end - 1));
       SLUICE_ASSIGN(const uint32_t next, reader.items_before(end));
       if (last < before || next < last) return corrupt("postings: counts do not agree");

@@ -1295,6 +1295,7 @@ class Backups(unittest.TestCase):
             refused = s.post("/v1/admin/backup", '{"name":"x"}')
             self.assertEqual(refused.status, 500)
             self.assertIn("nowhere/x.partial", refused.error["message"])
+            self.assertIn("folder for backups is not there", s.stderr())
 
 
 class Starts(unittest.TestCase):

@@ -16,7 +16,7 @@ namespace {
 
 namespace g = grammar;
 
-bool is_null(const Value& v) { return std::holds_alternative<Null>(v); }
+bool is_null_value(const Value& v) { return std::holds_alternative<Null>(v); }
 int64_t time_of(const Value& v) { return std::get<Time>(v).ns; }
 int64_t span_of(const g::ExprPtr& e) { return e->as<g::DurationLiteral>()->nanoseconds; }
 Integer count_of(const g::ExprPtr& e) { return static_cast<Integer>(e->as<g::IntegerLiteral>()->value); }
@@ -38,7 +38,7 @@ std::vector<std::string> names_of(const std::vector<g::ExprPtr>& keys) {
 
 int64_t start_of(const Row& row) {
   const int64_t end = time_of(row.at("flow_end"));
-  return is_null(row.at("flow_start")) ? end : std::min(end, time_of(row.at("flow_start")));
+  return is_null_value(row.at("flow_start")) ? end : std::min(end, time_of(row.at("flow_start")));
 }
 int64_t end_of(const Row& row) { return time_of(row.at("flow_end")); }
 
@@ -70,9 +70,9 @@ void dedup(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows) 
     Rank out{of.at("duplicate") == Value(true), 0, 0, 0};
     for (const Row& r : rows) {
       if (key(r) != key(of) || reporter(r) != reporter(of)) continue;
-      std::get<1>(out) = std::max(std::get<1>(out), is_null(r.at("sampling_rate")) ? INFINITY : static_cast<double>(std::get<Integer>(r.at("sampling_rate"))));
-      if (!is_null(r.at("raw_packets"))) std::get<2>(out) -= std::get<Integer>(r.at("raw_packets"));
-      if (!is_null(r.at("raw_bytes"))) std::get<3>(out) -= std::get<Integer>(r.at("raw_bytes"));
+      std::get<1>(out) = std::max(std::get<1>(out), is_null_value(r.at("sampling_rate")) ? INFINITY : static_cast<double>(std::get<Integer>(r.at("sampling_rate"))));
+      if (!is_null_value(r.at("raw_packets"))) std::get<2>(out) -= std::get<Integer>(r.at("raw_packets"));
+      if (!is_null_value(r.at("raw_bytes"))) std::get<3>(out) -= std::get<Integer>(r.at("raw_bytes"));
     }
     return out;
   };
@@ -116,7 +116,7 @@ void join(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows, s
       bool same = true;
       for (const auto& [mine, at] : keys) {
         const Value v = world.value(mine, row);
-        same = same && !is_null(v) && v == other[at];
+        same = same && !is_null_value(v) && v == other[at];
       }
       if (!same) continue;
       ++partners;
@@ -241,7 +241,7 @@ void reach(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows, 
     std::map<Value, int64_t> next;
     for (const Row& r : rows) {
       const Value &from = r.at("src_ip"), &to = r.at("dst_ip");
-      if (is_null(from) || is_null(to) || from == to || to == root) continue;
+      if (is_null_value(from) || is_null_value(to) || from == to || to == root) continue;
       const auto at = now.find(from);
       if (at == now.end() || start_of(r) < at->second) continue;
       const auto [it, fresh] = next.try_emplace(to, start_of(r));
@@ -295,17 +295,17 @@ void stitch(g::StageArgs& args, std::vector<Row>& rows, std::vector<std::string>
     for (const Row* r : talk.rows) {
       Sum& s = sums[source(*r)];
       const auto add = [&](std::optional<Integer>& sum, const Value& v) {
-        if (!is_null(v)) sum = sum.value_or(0) + std::get<Integer>(v);
+        if (!is_null_value(v)) sum = sum.value_or(0) + std::get<Integer>(v);
       };
       add(s.bytes, r->at("bytes"));
       add(s.packets, r->at("packets"));
-      if (!is_null(r->at("tcp_flags"))) {
+      if (!is_null_value(r->at("tcp_flags"))) {
         const Integer f = std::get<Integer>(r->at("tcp_flags"));
         s.syn = s.syn || (f % 4 >= 2 && f % 32 < 16);
       }
       s.spoke = true;
       s.start = std::min(s.start, start_of(*r));
-      sampled = sampled || (!is_null(r->at("sampling_rate")) && std::get<Integer>(r->at("sampling_rate")) > 1);
+      sampled = sampled || (!is_null_value(r->at("sampling_rate")) && std::get<Integer>(r->at("sampling_rate")) > 1);
     }
     for (const auto& [a, b] : {std::pair{one, two}, {two, one}})
       if (!sums[a].spoke) {
@@ -318,7 +318,7 @@ void stitch(g::StageArgs& args, std::vector<Row>& rows, std::vector<std::string>
       began = sums[one].syn ? one : two, rule = "syn";
     else if (!sampled && sums[one].spoke && sums[two].spoke && sums[one].start != sums[two].start)
       began = sums[one].start < sums[two].start ? one : two, rule = "start";
-    else if (!is_null(one.second) && !is_null(two.second) && one.second != two.second)
+    else if (!is_null_value(one.second) && !is_null_value(two.second) && one.second != two.second)
       began = one.second > two.second ? one : two, rule = "port";
     else if (sums[one].spoke != sums[two].spoke)
       began = sums[one].spoke ? one : two, rule = "start";
@@ -395,7 +395,7 @@ void baseline(g::StageArgs& args, const StageWorld& world, std::vector<Row>& row
         const auto it = had.find(bin);
         if (it == had.end())
           samples.push_back(0);
-        else if (!is_null(it->second))
+        else if (!is_null_value(it->second))
           samples.push_back(static_cast<double>(std::get<Integer>(it->second)));
         else
           samples.push_back(0);
@@ -415,7 +415,7 @@ void baseline(g::StageArgs& args, const StageWorld& world, std::vector<Row>& row
       if (deviation == 0) deviation = std::max(1.0, std::fabs(expected) / 20);
       out["expected"] = expected;
       out["deviation"] = deviation;
-      if (!is_null(row.back())) out["score"] = (static_cast<double>(std::get<Integer>(row.back())) - expected) / deviation;
+      if (!is_null_value(row.back())) out["score"] = (static_cast<double>(std::get<Integer>(row.back())) - expected) / deviation;
     }
     rows.push_back(std::move(out));
   }
@@ -501,7 +501,7 @@ void compare(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows
     for (size_t c = keys; c < columns.size(); ++c) {
       const Value now = row.at(columns[c]), was = at == past.rows.end() ? Value(Null{}) : (*at)[c];
       row[columns[c] + "_prev"] = was;
-      row[columns[c] + "_change"] = is_null(now) || is_null(was) || number(was) == 0 ? Value(Null{}) : Value((number(now) - number(was)) / number(was));
+      row[columns[c] + "_change"] = is_null_value(now) || is_null_value(was) || number(was) == 0 ? Value(Null{}) : Value((number(now) - number(was)) / number(was));
     }
   }
   const std::vector<std::string> before_them = columns;
@@ -541,8 +541,8 @@ void beacons(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows
     std::vector<int64_t> times;
     std::vector<double> sizes, intervals;
     for (const Row* r : members) {
-      times.push_back(time_of(is_null(r->at("flow_start")) ? r->at("flow_end") : r->at("flow_start")) / kSecond);
-      if (!is_null(r->at("bytes"))) sizes.push_back(static_cast<double>(std::get<Integer>(r->at("bytes"))));
+      times.push_back(time_of(is_null_value(r->at("flow_start")) ? r->at("flow_end") : r->at("flow_start")) / kSecond);
+      if (!is_null_value(r->at("bytes"))) sizes.push_back(static_cast<double>(std::get<Integer>(r->at("bytes"))));
     }
     std::sort(times.begin(), times.end());
     for (size_t i = 1; i < times.size(); ++i)
@@ -608,7 +608,7 @@ void lookup(g::StageArgs& args, const StageWorld& world, std::vector<Row>& rows,
     const Value ip = world.value(key, row), at = moment ? world.value(*moment, row) : Value(Time{world.beside->now});
     const TableRow* best = nullptr;
     for (const TableRow& t : table) {
-      if (is_null(ip) || is_null(at) || time_of(at) < t.from || time_of(at) >= t.to) continue;
+      if (is_null_value(ip) || is_null_value(at) || time_of(at) < t.from || time_of(at) >= t.to) continue;
       const IpAddress& address = std::get<IpAddress>(ip);
       if (address < t.first || t.last < address) continue;
       // Blocks that hold one address hold each other; of equals the last.

@@ -22,7 +22,7 @@ namespace {
 
 using nlohmann::json;
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::filesystem::path data() { return sluice::test::conformance("cloud"); }
@@ -32,7 +32,7 @@ struct Tally {
 };
 Tally tally(const Decoded& d) {
   Tally t;
-  for (const FlowRow& row : d.rows) {
+  for (const NamedValues& row : d.rows) {
     if (row.contains("raw_packets")) t.packets += std::stoull(row.at("raw_packets"));
     if (row.contains("raw_bytes")) t.bytes += std::stoull(row.at("raw_bytes"));
   }
@@ -48,7 +48,7 @@ void print(const std::string& name, const Decoded& d, size_t values) {
 }
 
 // A field's value as the log says it, from our row; "" for null. What goes to a side is looked for on both.
-std::string as_logged(const FlowRow& row, std::string field) {
+std::string as_logged(const NamedValues& row, std::string field) {
   for (char& c : field)
     if (c == '-') c = '_';
   const auto at = [&](const std::string& column) {
@@ -182,7 +182,7 @@ TEST(ConformanceAws, Lines) {
         uint64_t packets = 0, bytes = 0;
       };
       std::map<std::string, Sum> sums;
-      for (const FlowRow& row : d.rows) {
+      for (const NamedValues& row : d.rows) {
         Sum& s = sums[row.at("src_ip") + " " + row.at("src_port") + " " + row.at("dst_ip") + " " + row.at("dst_port") + " " + row.at("protocol")];
         s.start = std::min(s.start, *parse_timestamp(row.at("flow_start")));
         s.end = std::max(s.end, *parse_timestamp(row.at("flow_end")));
@@ -207,7 +207,7 @@ TEST(ConformanceAws, Lines) {
       // The origin's rules, said over our rows.
       const auto global = [](const std::string& ip) { return !ip.empty() && !parse_ip(ip)->is_private(); };
       for (const json& result : c["rule_results"]) {
-        const FlowRow& row = d.rows.at(row_of_line.at(result["line"].get<size_t>()));
+        const NamedValues& row = d.rows.at(row_of_line.at(result["line"].get<size_t>()));
         const auto at = [&](const char* name) { return row.contains(name) ? row.at(name) : std::string(); };
         const std::string src = at("src_ip"), dst = at("dst_ip"), port = at("dst_port");
         bool alert = false;
@@ -268,7 +268,7 @@ const std::map<std::string, std::string> kDeviations = {
     {"aws.vpc.flow.log.version", "the record format's version; not kept"},
 };
 
-size_t compare(const FlowRow& row, const OtelLogs& want, const OtelRecord& record) {
+size_t compare(const NamedValues& row, const OtelLogs& want, const OtelRecord& record) {
   size_t values = 0;
   auto all = want.resource;
   all.insert(record.attributes.begin(), record.attributes.end());
@@ -369,7 +369,7 @@ TEST(ConformanceAws, Real) {
   SLUICE_NEED_DATA(data() / "MANIFEST.md");
   const auto count = [](const Decoded& d, const char* column, const char* value) {
     size_t n = 0;
-    for (const FlowRow& row : d.rows) n += row.contains(column) && row.at(column) == value;
+    for (const NamedValues& row : d.rows) n += row.contains(column) && row.at(column) == value;
     return n;
   };
   {
@@ -387,7 +387,7 @@ TEST(ConformanceAws, Real) {
     std::set<std::string> interfaces;
     std::map<std::string, std::set<std::string>> addresses;  // interface → the address on its side
     TimestampNs first = kTimestampMax, last = kTimestampMin;
-    for (const FlowRow& row : d.rows) {
+    for (const NamedValues& row : d.rows) {
       for (const char* side : {"src", "dst"}) {
         const std::string s(side);
         if (!row.contains(s + "_interface_id")) continue;

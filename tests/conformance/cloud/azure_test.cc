@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::filesystem::path data() { return sluice::test::conformance("cloud"); }
@@ -65,7 +65,7 @@ std::vector<Wanted> wanted(const json& body) {
 }
 
 // One tuple's values against our row; how many were compared.
-size_t compare(const FlowRow& row, const Wanted& want) {
+size_t compare(const NamedValues& row, const Wanted& want) {
   const auto at = [&](const std::string& column) {
     const auto it = row.find(column);
     return it == row.end() ? std::string() : it->second;
@@ -152,7 +152,7 @@ TEST(ConformanceAzure, PublishedBlobs) {
     // While the hour goes on the blob lacks its end; and it is read in pieces, each a few records with a comma before.
     const Decoded growing = run(decode_azure, std::string_view(body).substr(0, body.find_last_of('}', body.find_last_of('}') - 1) + 1));
     EXPECT_EQ(growing.rows, d.rows);
-    std::vector<FlowRow> pieces;
+    std::vector<NamedValues> pieces;
     for (const json& record : parsed["records"]) {
       const Decoded piece = run(decode_azure, "," + record.dump());
       EXPECT_EQ(piece.report->rejected, 0u);

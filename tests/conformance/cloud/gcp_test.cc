@@ -23,7 +23,7 @@ namespace {
 
 using nlohmann::json;
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::filesystem::path data() { return sluice::test::conformance("cloud"); }
@@ -48,7 +48,7 @@ const std::map<std::string, std::string> kSided = {
     {"gke_details_pod_pod_workload_workload_name", "k8s_workload"}, {"google_service_service_name", "service"}};
 
 // The value of this path, as the entry says it, from our row; "" for none.
-std::string as_logged(const FlowRow& row, const std::string& path, const std::string& value) {
+std::string as_logged(const NamedValues& row, const std::string& path, const std::string& value) {
   const auto at = [&](const std::string& column) {
     const auto it = row.find(column);
     return it == row.end() ? std::string() : it->second;
@@ -95,7 +95,7 @@ void leaves(const json& value, const std::string& path, std::map<std::string, st
   }
 }
 
-size_t compare(const FlowRow& row, const json& entry) {
+size_t compare(const NamedValues& row, const json& entry) {
   std::map<std::string, std::string> all;
   leaves(entry, "", all);
   size_t values = 0;
@@ -127,7 +127,7 @@ struct Sums {
 };
 Sums sums(const Decoded& d) {
   Sums s;
-  for (const FlowRow& row : d.rows) {
+  for (const NamedValues& row : d.rows) {
     s.bytes += std::stoull(row.at("raw_bytes"));
     s.packets += std::stoull(row.at("raw_packets"));
     s.src += row.at("reporter") == "src";
@@ -177,7 +177,7 @@ const std::map<std::string, std::string> kOtelDeviations = {
     {"gcp.resource_type", "says which API made the log; not kept"},
 };
 
-size_t compare(const FlowRow& row, const test::OtelLogs& want, const test::OtelRecord& record) {
+size_t compare(const NamedValues& row, const test::OtelLogs& want, const test::OtelRecord& record) {
   auto all = want.resource;
   all.insert(record.attributes.begin(), record.attributes.end());
   size_t values = 0;
@@ -252,7 +252,7 @@ TEST(ConformanceGcp, OpenTelemetry) {
   EXPECT_EQ(s.bytes, 516'740u);
   EXPECT_EQ(s.packets, 1'196u);
   // Each connection there has one end in the network, so nothing is said twice.
-  for (const FlowRow& row : extended.rows) EXPECT_FALSE(row.contains("duplicate"));
+  for (const NamedValues& row : extended.rows) EXPECT_FALSE(row.contains("duplicate"));
   for (const auto& [name, reason] : kDeviations) std::printf("  deviation: %s: %s\n", name.c_str(), reason.c_str());
   for (const auto& [name, reason] : kOtelDeviations) std::printf("  deviation: %s: %s\n", name.c_str(), reason.c_str());
 }
@@ -264,7 +264,7 @@ TEST(ConformanceGcp, BarePayloads) {
   const json cases = json::parse(sluice::test::read_whole(data() / "gcp_payloads/cases.json"));
   ASSERT_EQ(d.rows.size(), cases["flows"].get<size_t>());
   for (const json& origin : cases["origin_values"]) {
-    const FlowRow& row = d.rows.at(origin["line"].get<size_t>() - 1);
+    const NamedValues& row = d.rows.at(origin["line"].get<size_t>() - 1);
     for (const auto& [name, value] : origin["values"].items()) {
       if (value.is_null()) {
         // The origin says that there is none of it: neither a column nor an item.

@@ -19,24 +19,24 @@ namespace {
 
 using nlohmann::json;
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::filesystem::path folder() { return sluice::test::conformance("cloud/real/IBM_FlowLogger"); }
 
-std::string at(const FlowRow& row, const std::string& column) {
+std::string at(const NamedValues& row, const std::string& column) {
   const auto it = row.find(column);
   return it == row.end() ? "" : it->second;
 }
 
 // A field's value as our row has it; "" where it has none. `record` and `object` are what was decoded.
-using Rule = std::function<std::string(const FlowRow& row, const json& record, const json& object)>;
+using Rule = std::function<std::string(const NamedValues& row, const json& record, const json& object)>;
 Rule column(const char* name) {
-  return [name](const FlowRow& row, const json&, const json&) { return at(row, name); };
+  return [name](const NamedValues& row, const json&, const json&) { return at(row, name); };
 }
 // Totals are kept where they are not the counters once more.
 Rule total(const char* name, const char* delta) {
-  return [name, delta](const FlowRow& row, const json&, const json&) {
+  return [name, delta](const NamedValues& row, const json&, const json&) {
     const std::string own = at(row, std::string("extra.") + name);
     return own.empty() ? at(row, delta) : own;
   };
@@ -45,33 +45,33 @@ const std::map<std::string, Rule>& rules() {
   static const std::map<std::string, Rule> map = {
       // Deviation: a record without times has the window of its object, marked as estimated.
       {"start_time",
-       [](const FlowRow& row, const json& record, const json& object) {
+       [](const NamedValues& row, const json& record, const json& object) {
          const bool none = record["start_time"] == "" && at(row, "time_quality") == "estimated" && at(row, "flow_start") == object["capture_start_time"];
          return none ? std::string() : at(row, "flow_start");
        }},
       {"end_time",
-       [](const FlowRow& row, const json& record, const json& object) {
+       [](const NamedValues& row, const json& record, const json& object) {
          const bool none = record["end_time"] == "" && at(row, "time_quality") == "estimated" && at(row, "flow_end") == object["capture_end_time"];
          return none ? std::string() : at(row, "flow_end");
        }},
       {"connection_start_time",
-       [](const FlowRow& row, const json&, const json&) {
+       [](const NamedValues& row, const json&, const json&) {
          const std::string own = at(row, "extra.connection_start_time");
          return own.empty() ? at(row, "flow_start") : own;
        }},
-      {"direction", [](const FlowRow& row, const json&, const json&) { return std::string(at(row, "direction") == "egress" ? "O" : at(row, "direction") == "ingress" ? "I" : ""); }},
-      {"action", [](const FlowRow& row, const json&, const json&) { return at(row, "action") + "ed"; }},
+      {"direction", [](const NamedValues& row, const json&, const json&) { return std::string(at(row, "direction") == "egress" ? "O" : at(row, "direction") == "ingress" ? "I" : ""); }},
+      {"action", [](const NamedValues& row, const json&, const json&) { return at(row, "action") + "ed"; }},
       {"initiator_ip", column("src_ip")},
       {"target_ip", column("dst_ip")},
       {"initiator_port", column("src_port")},
       {"target_port", column("dst_port")},
       {"transport_protocol", column("protocol")},
-      {"ether_type", [](const FlowRow& row, const json&, const json&) { return "IPv" + at(row, "ip_version"); }},
+      {"ether_type", [](const NamedValues& row, const json&, const json&) { return "IPv" + at(row, "ip_version"); }},
       {"was_initiated",
-       [](const FlowRow& row, const json&, const json&) {
+       [](const NamedValues& row, const json&, const json&) {
          return std::string(at(row, "flow_state") == "begin" || at(row, "extra.was_initiated") == "true" ? "true" : "false");
        }},
-      {"was_terminated", [](const FlowRow& row, const json&, const json&) { return std::string(at(row, "flow_state") == "end" ? "true" : "false"); }},
+      {"was_terminated", [](const NamedValues& row, const json&, const json&) { return std::string(at(row, "flow_state") == "end" ? "true" : "false"); }},
       {"bytes_from_initiator", column("raw_bytes")},
       {"packets_from_initiator", column("raw_packets")},
       {"bytes_from_target", column("raw_reverse_bytes")},
@@ -108,7 +108,7 @@ TEST(ConformanceIbm, Objects) {
     uint64_t bytes = 0, reverse = 0, packets = 0;
     size_t values = 0;
     for (size_t i = 0; i < d.rows.size(); ++i) {
-      const FlowRow& row = d.rows[i];
+      const NamedValues& row = d.rows[i];
       bytes += std::stoull(at(row, "raw_bytes"));
       reverse += std::stoull(at(row, "raw_reverse_bytes"));
       packets += std::stoull(at(row, "raw_packets"));
@@ -146,7 +146,7 @@ TEST(ConformanceIbm, TheDerivedTotals) {
   const Decoded d = run(decode_ibm_vpc, sluice::test::read_whole(folder() / "test.derived.json"));
   uint64_t cumulative = 0;
   size_t estimated = 0;
-  for (const FlowRow& row : d.rows) {
+  for (const NamedValues& row : d.rows) {
     const std::string own = at(row, "extra.cumulative_bytes_from_initiator");
     cumulative += std::stoull(own.empty() ? at(row, "raw_bytes") : own);
     estimated += at(row, "time_quality") == "estimated";

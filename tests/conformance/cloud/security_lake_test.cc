@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::filesystem::path file() { return sluice::test::conformance("cloud/security_lake/VPC_FLOW/decoded.json"); }
@@ -34,13 +34,13 @@ void leaves(const json& value, const std::string& path, std::map<std::string, js
     out[path] = value;
 }
 
-std::string at(const FlowRow& row, std::string_view column) {
+std::string at(const NamedValues& row, std::string_view column) {
   const auto it = row.find(std::string(column));
   return it == row.end() ? "" : it->second;
 }
 
 // What a name of OCSF finds in a row.
-std::string by_name(const FlowRow& row, const std::string& name, bool& known) {
+std::string by_name(const NamedValues& row, const std::string& name, bool& known) {
   const auto meaning = find_column(name);
   known = meaning.has_value();
   if (!known) return {};

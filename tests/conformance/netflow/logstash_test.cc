@@ -23,7 +23,7 @@ using testing::Row;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-const fs::path kFolder = test::conformance("netflow/logstash");
+const fs::path kLogstash = test::conformance("netflow/logstash");
 
 std::vector<uint8_t> read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -171,8 +171,8 @@ std::string reason_of(const std::string& name, const std::string& field) {
 }
 
 TEST(Logstash, EveryCase) {
-  SLUICE_NEED_DATA(kFolder / "cases.json");
-  std::ifstream in(kFolder / "cases.json");
+  SLUICE_NEED_DATA(kLogstash / "cases.json");
+  std::ifstream in(kLogstash / "cases.json");
   const Json cases = Json::parse(in);
   size_t fields_checked = 0;
   for (const Json& c : cases) {
@@ -180,7 +180,7 @@ TEST(Logstash, EveryCase) {
     SCOPED_TRACE(name);
     Collector collector;
     for (const Json& file : c["files"]) {
-      const auto packet = read_file(kFolder / file.get<std::string>());
+      const auto packet = read_file(kLogstash / file.get<std::string>());
       ASSERT_FALSE(packet.empty()) << file;
       collector.send(packet);
     }

@@ -47,12 +47,12 @@ Literal literal(std::string_view text) {
   return found == nullptr ? Literal{} : *found;
 }
 
-struct Case {
+struct ParseCase {
   const char* text;
   const char* canonical;
 };
 
-const Case kCases[] = {
+const ParseCase kParseCases[] = {
     // Shape
     {R"(from flows last 24h
     | where src_ip in 10.0.0.0/8 and dst_port in (22, 3389) and proto == tcp
@@ -220,7 +220,7 @@ const Case kCases[] = {
 };
 
 TEST(Parse, CanonicalForms) {
-  for (const Case& c : kCases) {
+  for (const ParseCase& c : kParseCases) {
     SCOPED_TRACE(c.text);
     const Statement tree = must_parse(c.text);
     const std::string canonical = print(tree);
@@ -361,13 +361,13 @@ TEST(Parse, StageArgumentsCanBeReadWithoutTheGrammar) {
 }
 
 TEST(Parse, ManyThreadsAtOnce) {
-  const Statement expected = must_parse(kCases[0].text);
+  const Statement expected = must_parse(kParseCases[0].text);
   std::vector<std::thread> threads;
   std::atomic<int> wrong = 0;
   for (int t = 0; t < 8; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < 200; ++i) {
-        const ParseResult good = parse(kCases[0].text);
+        const ParseResult good = parse(kParseCases[0].text);
         if (!std::holds_alternative<Statement>(good) || !(std::get<Statement>(good) == expected)) ++wrong;
         if (!std::holds_alternative<SyntaxError>(parse("from flows | where x == "))) ++wrong;
       }

@@ -15,13 +15,14 @@
 #include "query/segment_memory.h"
 #include "storage/model/limits.h"
 #include "storage/segment/segment.h"
+#include "tests/sanitizer.h"
 #include "tests/unit/query/line_sink.h"
 
 namespace sluice::query {
 namespace {
 
-constexpr TimestampNs kStart = 1'763'712'000 * kSecond;  // 2025-11-21T08:00:00Z
-constexpr uint32_t kSegments = 24, kRows = 400;
+constexpr TimestampNs kListsStart = 1'763'712'000 * kSecond;  // 2025-11-21T08:00:00Z
+constexpr uint32_t kSegments = 24, kListedRows = 400;
 
 class Threads final : public Executor {
  public:
@@ -48,7 +49,7 @@ class HeavyGroupsTest : public testing::Test {
     FlowBatchBuilder b;
     for (uint32_t i = 0; i < count; ++i) {
       b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart + s * kHour + i * kSecond);
+      b.set_time(ColumnId::flow_end, kListsStart + s * kHour + i * kSecond);
       const bool heavy = !flat && random_() % 4 == 0;
       const auto source = static_cast<uint32_t>(heavy ? random_() % 3 : random_() % 40), destination = static_cast<uint32_t>(heavy ? random_() % 3 : random_() % 40);
       if (random_() % 50 > 0) b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + source));
@@ -67,7 +68,7 @@ class HeavyGroupsTest : public testing::Test {
     options.sync = false;
     const std::string path = directory_ / std::to_string(snapshot_.segments.size());
     const std::vector<Batch> batches = {std::move(batch)};
-    auto info = segment::write_segment(path, snapshot_.segments.size() + 1, kStart + s * kHour, batches, options);
+    auto info = segment::write_segment(path, snapshot_.segments.size() + 1, kListsStart + s * kHour, batches, options);
     ASSERT_TRUE(info.ok()) << info.error().message;
     auto opened = segment::Segment::open(path);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -102,7 +103,7 @@ class HeavyGroupsTest : public testing::Test {
     FAIL() << "no byte is one of " << part;
   }
   void fill(bool flat = false) {
-    for (uint32_t s = 0; s < kSegments; ++s) add(s, rows(s, kRows, flat));
+    for (uint32_t s = 0; s < kSegments; ++s) add(s, rows(s, kListedRows, flat));
     snapshot_.open.push_back(std::make_shared<Batch>(rows(kSegments, 100, flat)));
     snapshot_.open.push_back(std::make_shared<Batch>(rows(kSegments, 30, flat)));
   }
@@ -158,7 +159,7 @@ class HeavyGroupsTest : public testing::Test {
   }
 
   std::mt19937_64 random_{20'251'121};
-  ManualClock clock_{kStart + 2 * kDay};
+  ManualClock clock_{kListsStart + 2 * kDay};
   store::Snapshot snapshot_;
   std::filesystem::path directory_;
   std::optional<TimestampNs> from_, to_;
@@ -233,8 +234,8 @@ TEST_F(HeavyGroupsTest, AnswersOfRangesThatCutSegments) {
   fill();
   const char* text = "from flows | top 5 src_ip, dst_ip by sum(bytes), count()";
   for (const auto& [from, to] : {std::pair{kHour / 2 / 10, 20 * kHour}, {2 * kHour, 3 * kHour + 100 * kSecond}, {3 * kHour, 30 * kHour}, {5 * kHour, 5 * kHour}}) {
-    from_ = kStart + from;
-    to_ = kStart + to;
+    from_ = kListsStart + from;
+    to_ = kListsStart + to;
     ASSERT_NO_FATAL_FAILURE(agree(text));
   }
 }
@@ -265,7 +266,7 @@ TEST_F(HeavyGroupsTest, ReadsWhatIsNew) {
   fill();
   const std::string text = "from flows | top 3 src_ip, dst_ip by sum(bytes)";
   ask(text, true, 12, false, true);
-  add(kSegments, rows(kSegments, kRows, false));
+  add(kSegments, rows(kSegments, kListedRows, false));
   const Answer listed = ask(text, true, 12, false, true), plain = ask(text, false, 0);
   EXPECT_EQ(listed.lines, plain.lines);
   EXPECT_EQ(listed.summary.kept_segments, kSegments);
@@ -279,7 +280,7 @@ TEST_F(HeavyGroupsTest, LeavesWhatDoesNotFitToFloats) {
     FlowBatchBuilder b;
     for (uint32_t i = 0; i < 2; ++i) {
       b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart + s * kHour + i);
+      b.set_time(ColumnId::flow_end, kListsStart + s * kHour + i);
       b.set_ip(ColumnId::src_ip, IpAddress::v4(1 + i));
       b.set_ip(ColumnId::dst_ip, IpAddress::v4(7));
       b.set_uint(ColumnId::raw_packets, uint64_t{1} << 63);
@@ -307,6 +308,7 @@ TEST_F(HeavyGroupsTest, LeavesOutWhatIsDamaged) {
     bool loses;
   } cases[] = {{"column raw_bytes, block 0", heavy, true}, {"column raw_bytes, block 1", heavy, true}, {"column src_ip, block 1", heavy, true}, {"postings of column src_ip", flat, false}};
   for (const auto& [part, batch, loses] : cases) {
+    if (kAddressSanitizer && part != cases[1].part && loses) continue;  // one damaged column is as another there
     SCOPED_TRACE(part);
     store::Snapshot whole = others;
     snapshot_ = others;

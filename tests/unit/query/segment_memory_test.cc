@@ -14,8 +14,8 @@
 namespace sluice::query {
 namespace {
 
-constexpr TimestampNs kStart = 1'763'712'000 * kSecond;  // 2025-11-21T08:00:00Z
-constexpr uint32_t kRows = 1'000;
+constexpr TimestampNs kSegmentStart = 1'763'712'000 * kSecond;  // 2025-11-21T08:00:00Z
+constexpr uint32_t kSegmentRows = 1'000;
 
 class SegmentMemoryTest : public testing::Test {
  protected:
@@ -29,14 +29,14 @@ class SegmentMemoryTest : public testing::Test {
 
   void add(uint32_t s) {
     FlowBatchBuilder b;
-    for (uint32_t i = 0; i < kRows; ++i) {
+    for (uint32_t i = 0; i < kSegmentRows; ++i) {
       b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart + s * kHour + i * kSecond);
-      if (i % 10 == 0) b.set_time(ColumnId::flow_start, kStart + s * kHour + i * kSecond - 90 * kMinute);
+      b.set_time(ColumnId::flow_end, kSegmentStart + s * kHour + i * kSecond);
+      if (i % 10 == 0) b.set_time(ColumnId::flow_start, kSegmentStart + s * kHour + i * kSecond - 90 * kMinute);
       b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + (i * 7 + s) % 50));
       b.set_ip(ColumnId::exporter_ip, *parse_ip("192.0.2.1"));
       b.set_uint(ColumnId::dst_port, 1 + i % 20);
-      b.set_uint(ColumnId::src_port, 1 + i + s * kRows);
+      b.set_uint(ColumnId::src_port, 1 + i + s * kSegmentRows);
       b.set_uint(ColumnId::raw_bytes, i);
       if (i % 2) b.set_uint(ColumnId::sampling_rate, 2);
     }
@@ -44,7 +44,7 @@ class SegmentMemoryTest : public testing::Test {
     options.sync = false;
     const std::string path = directory_ / std::to_string(s);
     const std::vector<Batch> batches = {b.finish()};
-    auto info = segment::write_segment(path, s + 1, kStart + s * kHour, batches, options);
+    auto info = segment::write_segment(path, s + 1, kSegmentStart + s * kHour, batches, options);
     ASSERT_TRUE(info.ok()) << info.error().message;
     auto opened = segment::Segment::open(path);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -87,7 +87,7 @@ class SegmentMemoryTest : public testing::Test {
     return summary_.kept_segments;
   }
 
-  ManualClock clock_{kStart + kDay};
+  ManualClock clock_{kSegmentStart + kDay};
   store::Snapshot snapshot_;
   std::filesystem::path directory_;
   std::map<std::string, ParameterValue> parameters_;
@@ -102,24 +102,24 @@ TEST_F(SegmentMemoryTest, AnswersWhatIsAskedAgain) {
                            "from flows | stats sum(bytes) by src_ip", "dst_port > 10 | top 3 src_ip, dst_port by sum(bytes) with others",
                            "from flows | timeseries sum(bytes) every 10m by dst_port limit 3", "from flows | distinct dst_port",
                            "from flows | extend low = dst_port < 5 | stats countif(low), rate(count()) by hour = bin(1h), low | sort hour desc"}) {
-    EXPECT_EQ(kept_of(text, kStart, kStart + 4 * kHour), 0u) << text;
-    EXPECT_EQ(kept_of(text, kStart, kStart + 4 * kHour), 4u) << text;
+    EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 4 * kHour), 0u) << text;
+    EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 4 * kHour), 4u) << text;
     EXPECT_EQ(summary_.stats.rows_scanned, 0u) << text;
   }
 }
 
 TEST_F(SegmentMemoryTest, ReadsWhatIsNewAndWhatLiesOnTheEdge) {
   const char* text = "from flows | stats sum(bytes) by src_ip";
-  EXPECT_EQ(kept_of(text, kStart, kStart + 4 * kHour), 0u);
-  EXPECT_EQ(kept_of(text, kStart + 1, kStart + 4 * kHour), 3u);
-  EXPECT_EQ(kept_of(text, kStart, kStart + 3 * kHour + (kRows - 1) * kSecond), 3u);
-  EXPECT_EQ(kept_of(text, kStart, kStart + 3 * kHour + (kRows - 1) * kSecond + 1), 4u);
+  EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 4 * kHour), 0u);
+  EXPECT_EQ(kept_of(text, kSegmentStart + 1, kSegmentStart + 4 * kHour), 3u);
+  EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 3 * kHour + (kSegmentRows - 1) * kSecond), 3u);
+  EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 3 * kHour + (kSegmentRows - 1) * kSecond + 1), 4u);
   add(4);
-  EXPECT_EQ(kept_of(text, kStart, kStart + 5 * kHour), 4u);
-  EXPECT_EQ(summary_.stats.rows_scanned, kRows);
-  EXPECT_EQ(kept_of(text, kStart, kStart + 5 * kHour), 5u);
+  EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 5 * kHour), 4u);
+  EXPECT_EQ(summary_.stats.rows_scanned, kSegmentRows);
+  EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 5 * kHour), 5u);
   snapshot_.segments.erase(snapshot_.segments.begin());
-  EXPECT_EQ(kept_of(text, kStart, kStart + 5 * kHour), 4u);
+  EXPECT_EQ(kept_of(text, kSegmentStart, kSegmentStart + 5 * kHour), 4u);
 }
 
 TEST_F(SegmentMemoryTest, AsksAnewWhatMayHaveChanged) {
@@ -179,7 +179,7 @@ TEST_F(SegmentMemoryTest, HasABound) {
 // What of a flow lies before the range is left out of its shares, though all of its segment is in the range.
 TEST_F(SegmentMemoryTest, KeepsNoSharesOfFlows) {
   const char* text = "from flows | timeseries sum(bytes) every 10m spread";
-  for (const DurationNs from : {2 * kHour, DurationNs{0}, 2 * kHour, kHour}) EXPECT_EQ(kept_of(text, kStart + from, kStart + 4 * kHour), 0u);
+  for (const DurationNs from : {2 * kHour, DurationNs{0}, 2 * kHour, kHour}) EXPECT_EQ(kept_of(text, kSegmentStart + from, kSegmentStart + 4 * kHour), 0u);
 }
 
 // What looking up needs is not kept: a part costs what its groups do, however many rows there were.

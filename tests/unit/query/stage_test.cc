@@ -19,7 +19,7 @@
 namespace sluice::query {
 namespace {
 
-constexpr TimestampNs kStart = 1'763'712'000 * kSecond;
+constexpr TimestampNs kStageStart = 1'763'712'000 * kSecond;
 
 struct CountingSink final : ResultSink {
   size_t rows = 0;
@@ -40,7 +40,7 @@ class StageTest : public testing::Test {
     FlowBatchBuilder b;
     for (uint32_t i = 0; i < rows; ++i) {
       b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart + static_cast<int64_t>(i % 3'600) * kSecond);
+      b.set_time(ColumnId::flow_end, kStageStart + static_cast<int64_t>(i % 3'600) * kSecond);
       b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + i));
       b.set_ip(ColumnId::dst_ip, IpAddress::v4(0x0b000000 + i % 7));
       b.set_uint(ColumnId::src_port, i % 50'000);
@@ -65,7 +65,7 @@ class StageTest : public testing::Test {
   }
 
   store::Snapshot snapshot_;
-  ManualClock clock_{kStart + kHour};
+  ManualClock clock_{kStageStart + kHour};
   InlineExecutor executor_;
   CancelToken cancel_;
   QuerySummary summary_;
@@ -202,7 +202,7 @@ TEST_F(StageTest, ReportersOfARowHaveABound) {
   FlowBatchBuilder b;
   for (uint32_t i = 0; i < limits::kReportersPerRowMax + 10; ++i) {
     b.begin_row();
-    b.set_time(ColumnId::flow_end, kStart);
+    b.set_time(ColumnId::flow_end, kStageStart);
     b.set_ip(ColumnId::exporter_ip, IpAddress::v4(0x0a000000 + i));
   }
   snapshot_.open.push_back(std::make_shared<const Batch>(b.finish()));
@@ -276,12 +276,12 @@ TEST_F(StageTest, CompletionKnowsValuesThatFlowsHad) {
   FlowBatchBuilder many;
   for (uint32_t i = 0; i < 5'000; ++i) {
     many.begin_row();
-    many.set_time(ColumnId::flow_end, kStart);
+    many.set_time(ColumnId::flow_end, kStageStart);
     many.set_string(ColumnId::src_vpc_id, "vpc-" + std::to_string(i % 300));
     many.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + i % 1'000));
   }
   const Batch rows = many.finish();
-  ASSERT_TRUE(segment::write_segment(path, 1, kStart, std::span(&rows, 1)).ok());
+  ASSERT_TRUE(segment::write_segment(path, 1, kStageStart, std::span(&rows, 1)).ok());
   auto opened = segment::Segment::open(path);
   ASSERT_TRUE(opened.ok());
   sealed.segments.push_back(*opened);

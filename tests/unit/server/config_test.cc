@@ -262,7 +262,12 @@ TEST(Exposure, BeyondLoopbackNeedsTokensAndTls) {
   c.http = *parse_endpoint("0.0.0.0:8080");
   EXPECT_FALSE(check_exposure(c, false).ok());
   EXPECT_FALSE(check_exposure(c, true).ok());
+  const Status early = check_exposure(c, std::nullopt);  // who mends one thing is not to be told of the next one then
+  ASSERT_FALSE(early.ok());
+  EXPECT_NE(early.error().message.find("TLS"), std::string::npos);
+  EXPECT_NE(early.error().message.find("sluiced token add"), std::string::npos);
   c.tls_cert = c.tls_key = "x";
+  EXPECT_TRUE(check_exposure(c, std::nullopt).ok());
   EXPECT_FALSE(check_exposure(c, false).ok());
   EXPECT_TRUE(check_exposure(c, true).ok());
   c.netflow = {*parse_endpoint("0.0.0.0:2055")};

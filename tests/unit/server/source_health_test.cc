@@ -9,7 +9,7 @@ using query::continuous::Episode;
 using query::continuous::EpisodeChange;
 using query::continuous::Watermarks;
 
-const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
+const TimestampNs kHealthStart = *parse_timestamp("2026-11-20T08:00:00Z");
 
 struct Network {
   void flow(const char* exporter) {
@@ -31,7 +31,7 @@ struct Network {
   }
   Watermarks watermarks;
   SourceHealth health;
-  TimestampNs now = kStart;
+  TimestampNs now = kHealthStart;
   Episode latest;
 };
 

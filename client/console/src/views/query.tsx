@@ -80,7 +80,8 @@ export default function QueryView({ place, go, theme, editorSoon }: ViewProps) {
       .catch((error: unknown) => {
         if (stop.signal.aborted) return;
         setAnswer(undefined);
-        setFault(faultFrom(error));
+        const met = faultFrom(error);
+        setFault(readOnly && met.status === 403 ? { ...met, hint: "A link changes nothing by itself. Run does, if you may." } : met);
       })
       .finally(() => setRunning((was) => (was === stop ? undefined : was)));
     return () => stop.abort();

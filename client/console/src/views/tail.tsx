@@ -132,7 +132,7 @@ export default function TailView({ place, go, editorSoon }: ViewProps) {
           {isOn && state?.kind !== "refused" && <button onClick={() => (paused ? resume() : setPaused(true))} aria-pressed={paused}>{paused ? "Go on" : "Pause"}</button>}
           <span class={`stream-state ${status}`} role="status">{words[status]}</span>
           <span class="account">
-            {count(counts.rows)} flows shown
+            {count(counts.rows)} {counts.rows === 1 ? "flow" : "flows"} shown
             {waiting > 0 && <> · {count(waiting)} new</>}
             {counts.dropped > 0 && <> · <span class="warn" title="They met the query and came faster than 2,000 a second">{count(counts.dropped)} left out, too fast to show</span></>}
             {counts.lost > 0 && <> · <span class="bad">{count(counts.lost)} passed unseen</span></>}

@@ -8,14 +8,14 @@
 namespace sluice::generate {
 namespace {
 
-constexpr TimestampNs kStart = 1'767'225'600 * kSecond;  // 2026-01-01
+constexpr TimestampNs kCompanyStart = 1'767'225'600 * kSecond;  // 2026-01-01
 
 const Company& day() {
-  static const Company company = std::move(make_company({1, kStart, 24, 0.2})).value();
+  static const Company company = std::move(make_company({1, kCompanyStart, 24, 0.2})).value();
   return company;
 }
 IpAddress ip(const char* text) { return *parse_ip(text); }
-TimestampNs at(double hour) { return kStart + static_cast<TimestampNs>(hour * 3'600) * kSecond; }
+TimestampNs at(double hour) { return kCompanyStart + static_cast<TimestampNs>(hour * 3'600) * kSecond; }
 
 uint64_t fingerprint(const Company& company) {
   uint64_t h = 0;
@@ -29,9 +29,9 @@ uint64_t fingerprint(const Company& company) {
 }
 
 TEST(Company, SameSeedSameDay) {
-  const Company again = std::move(make_company({1, kStart, 24, 0.2})).value();
+  const Company again = std::move(make_company({1, kCompanyStart, 24, 0.2})).value();
   EXPECT_EQ(fingerprint(day()), fingerprint(again));
-  const Company other = std::move(make_company({2, kStart, 24, 0.2})).value();
+  const Company other = std::move(make_company({2, kCompanyStart, 24, 0.2})).value();
   EXPECT_NE(fingerprint(day()), fingerprint(other));
   // Also the same on every machine and compiler; a change of this number is a change of the sample.
   EXPECT_EQ(fingerprint(day()), 12'529'449'653'903'807'203u);
@@ -39,12 +39,12 @@ TEST(Company, SameSeedSameDay) {
 
 TEST(Company, FlowsAreInOrderAndInTheRange) {
   ASSERT_FALSE(day().flows.empty());
-  TimestampNs last = kStart;
+  TimestampNs last = kCompanyStart;
   std::set<uint32_t> interfaces;
   for (const Flow& f : day().flows) {
-    ASSERT_GE(f.start, kStart);
+    ASSERT_GE(f.start, kCompanyStart);
     ASSERT_LE(f.start, f.end);
-    ASSERT_LT(f.end, kStart + kDay);
+    ASSERT_LT(f.end, kCompanyStart + kDay);
     ASSERT_GE(f.end, last);
     ASSERT_EQ(f.start % kMillisecond, 0);
     ASSERT_GT(f.packets, 0u);
@@ -62,7 +62,7 @@ TEST(Company, FlowsAreInOrderAndInTheRange) {
 }
 
 TEST(Company, ScaleChangesTheEverydayAndNotTheStories) {
-  const Company small = std::move(make_company({1, kStart, 24, 0.05})).value();
+  const Company small = std::move(make_company({1, kCompanyStart, 24, 0.05})).value();
   EXPECT_LT(small.flows.size(), day().flows.size() / 2);
   const auto of_scanner = [](const Company& c) {
     uint64_t n = 0;
@@ -74,10 +74,10 @@ TEST(Company, ScaleChangesTheEverydayAndNotTheStories) {
 }
 
 TEST(Company, RefusesOptionsOutOfRange) {
-  EXPECT_FALSE(make_company({1, kStart, 0, 1}).ok());
-  EXPECT_FALSE(make_company({1, kStart, 745, 1}).ok());
-  EXPECT_FALSE(make_company({1, kStart, 24, 0}).ok());
-  EXPECT_FALSE(make_company({1, kStart, 24, 51}).ok());
+  EXPECT_FALSE(make_company({1, kCompanyStart, 0, 1}).ok());
+  EXPECT_FALSE(make_company({1, kCompanyStart, 745, 1}).ok());
+  EXPECT_FALSE(make_company({1, kCompanyStart, 24, 0}).ok());
+  EXPECT_FALSE(make_company({1, kCompanyStart, 24, 51}).ok());
   EXPECT_FALSE(make_company({1, -1, 24, 1}).ok());
 }
 

@@ -21,10 +21,10 @@
 namespace sluice::generate {
 namespace {
 
-constexpr TimestampNs kStart = 1'767'225'600 * kSecond;  // 2026-01-01
+constexpr TimestampNs kOutputStart = 1'767'225'600 * kSecond;  // 2026-01-01
 
-const Company& day() {
-  static const Company company = std::move(make_company({1, kStart, 24, 0.05})).value();
+const Company& small_day() {
+  static const Company company = std::move(make_company({1, kOutputStart, 24, 0.05})).value();
   return company;
 }
 
@@ -215,19 +215,19 @@ class Packets : public ::testing::TestWithParam<PacketFormat> {};
 
 TEST_P(Packets, SayWhatTheFlowsSay) {
   const PacketFormat format = GetParam();
-  for (size_t i = 0; i < day().reporters.routers.size(); ++i) {
-    const Router& router = day().reporters.routers[i];
+  for (size_t i = 0; i < small_day().reporters.routers.size(); ++i) {
+    const Router& router = small_day().reporters.routers[i];
     if (!(format == PacketFormat::netflow5 ? router.speaks_v5 : router.speaks_templates)) continue;
     Collector collector;
     TimestampNs last = 0;
-    Packetizer packetizer(format, router, kStart - 9 * kDay, [&](const Datagram& d) -> Status {
+    Packetizer packetizer(format, router, kOutputStart - 9 * kDay, [&](const Datagram& d) -> Status {
       EXPECT_GE(d.exported_at, last);
       last = d.exported_at;
       format == PacketFormat::netflow5 ? collector.v5(d.payload) : collector.templated(d.payload);
       return {};
     });
     Sums expected;
-    for (const Flow& flow : day().flows) {
+    for (const Flow& flow : small_day().flows) {
       if (flow.cloud_interface != kNoInterface || flow.router != i) continue;
       ASSERT_TRUE(packetizer.add(flow).ok());
       count(expected, flow);
@@ -247,9 +247,9 @@ INSTANTIATE_TEST_SUITE_P(Formats, Packets, ::testing::Values(PacketFormat::netfl
 
 TEST(Packetizer, RefusesWhatAFormatCannotSay) {
   const Router router{"r", *parse_ip("192.168.0.1"), 1, 1, true, true};
-  Packetizer v5(PacketFormat::netflow5, router, kStart, [](const Datagram&) { return Status(); });
+  Packetizer v5(PacketFormat::netflow5, router, kOutputStart, [](const Datagram&) { return Status(); });
   Flow flow;
-  flow.start = flow.end = kStart + kHour;
+  flow.start = flow.end = kOutputStart + kHour;
   flow.src = *parse_ip("2001:db8::1");
   flow.dst = *parse_ip("2001:db8::2");
   EXPECT_FALSE(v5.add(flow).ok());
@@ -259,9 +259,9 @@ TEST(Packetizer, RefusesWhatAFormatCannotSay) {
   EXPECT_FALSE(v5.add(flow).ok());
   flow.bytes = UINT32_MAX;
   EXPECT_TRUE(v5.add(flow).ok());
-  flow.start = kStart - kMillisecond;
+  flow.start = kOutputStart - kMillisecond;
   EXPECT_FALSE(v5.add(flow).ok());
-  flow.start = kStart + 2 * kHour;
+  flow.start = kOutputStart + 2 * kHour;
   EXPECT_FALSE(v5.add(flow).ok()) << "ends before it starts";
   EXPECT_TRUE(v5.flush().ok());
   EXPECT_EQ(v5.totals().flows, 2u);
@@ -275,7 +275,7 @@ TEST(PcapFile, FramesAreWellFormedAndReadBack) {
   ASSERT_TRUE(file.ok());
   std::vector<std::vector<uint8_t>> payloads;
   for (size_t size : {1, 2, 3, 24, 1'464}) payloads.emplace_back(size, static_cast<uint8_t>(size * 7));
-  TimestampNs at = kStart;
+  TimestampNs at = kOutputStart;
   for (const auto& payload : payloads) ASSERT_TRUE(file->append({at += kSecond + 5 * kMicrosecond, payload, 0}).ok());
   ASSERT_TRUE(file->finish().ok());
 
@@ -304,7 +304,7 @@ TEST(PcapFile, FramesAreWellFormedAndReadBack) {
   auto reader = PcapReader::open(span);
   ASSERT_TRUE(reader.ok());
   Datagram datagram;
-  at = kStart;
+  at = kOutputStart;
   for (const auto& payload : payloads) {
     auto more = reader->next(datagram);
     ASSERT_TRUE(more.ok() && *more);
@@ -327,19 +327,19 @@ TEST(PcapFile, FramesAreWellFormedAndReadBack) {
 
 TEST(AwsObjects, SayWhatTheInterfacesSaw) {
   const Folder folder;
-  AwsObjects objects(folder.path(), day().reporters, day().aws_fields, 15);
+  AwsObjects objects(folder.path(), small_day().reporters, small_day().aws_fields, 15);
   std::map<std::string, Sums> expected;
-  for (const Flow& flow : day().flows) {
+  for (const Flow& flow : small_day().flows) {
     if (flow.cloud_interface == kNoInterface) continue;
     ASSERT_TRUE(objects.add(flow).ok());
-    Sums& sums = expected[day().reporters.name_of(flow)];
+    Sums& sums = expected[small_day().reporters.name_of(flow)];
     ++sums.flows;
     sums.bytes += flow.bytes;
     sums.packets += flow.packets;
     sums.times += static_cast<uint64_t>(flow.start / kSecond * 3 + flow.end / kSecond);
     sums.addresses += hash_of(flow.src) ^ hash_of(flow.dst) * 3;
   }
-  ASSERT_TRUE(objects.add_skip_data(day().loss_interface, day().flows.back().end).ok());
+  ASSERT_TRUE(objects.add_skip_data(small_day().loss_interface, small_day().flows.back().end).ok());
   ASSERT_TRUE(objects.finish().ok());
 
   std::map<std::string, Sums> found;
@@ -389,8 +389,8 @@ TEST(AwsObjects, SayWhatTheInterfacesSaw) {
 TEST(AwsObjects, TheSameFlowsGiveTheSameBytes) {
   const Folder folder;
   for (const char* name : {"a", "b"}) {
-    AwsObjects objects(folder / name, day().reporters, day().aws_fields, 60);
-    for (const Flow& flow : day().flows) {
+    AwsObjects objects(folder / name, small_day().reporters, small_day().aws_fields, 60);
+    for (const Flow& flow : small_day().flows) {
       if (flow.cloud_interface == kNoInterface) continue;
       ASSERT_TRUE(objects.add(flow).ok());
     }
@@ -408,7 +408,7 @@ TEST(AwsObjects, TheSameFlowsGiveTheSameBytes) {
 
 TEST(TextFiles, SayWhatTheFlowsSay) {
   const Folder folder;
-  Workload workload({9, 2'000, kStart});
+  Workload workload({9, 2'000, kOutputStart});
   auto csv = CsvFile::create(folder / "x.csv", true);
   const Reporters reporters = Workload::reporters();
   auto ndjson = NdjsonFile::create(folder / "x.ndjson", reporters);

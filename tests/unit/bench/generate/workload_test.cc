@@ -10,7 +10,7 @@
 namespace sluice::generate {
 namespace {
 
-constexpr TimestampNs kStart = 1'767'225'600 * kSecond;  // 2026-01-01
+constexpr TimestampNs kWorkloadStart = 1'767'225'600 * kSecond;  // 2026-01-01
 
 std::vector<Flow> take(const WorkloadOptions& options) {
   Workload workload(options);
@@ -58,24 +58,24 @@ TEST(Prng, StaysInItsBoundsAndNearItsMeans) {
 }
 
 TEST(Workload, SameSeedSameFlowsEverywhere) {
-  const auto flows = take({42, 50'000, kStart});
+  const auto flows = take({42, 50'000, kWorkloadStart});
   EXPECT_EQ(flows.size(), 50'000u);
-  EXPECT_EQ(fingerprint(flows), fingerprint(take({42, 50'000, kStart})));
-  EXPECT_NE(fingerprint(flows), fingerprint(take({43, 50'000, kStart})));
+  EXPECT_EQ(fingerprint(flows), fingerprint(take({42, 50'000, kWorkloadStart})));
+  EXPECT_NE(fingerprint(flows), fingerprint(take({43, 50'000, kWorkloadStart})));
   // A change of this number is a change of the workload: old results no longer compare with new ones.
   EXPECT_EQ(fingerprint(flows), 17'656'057'188'867'270'003u);
 }
 
 TEST(Workload, HasTheShapeOfTheComparison) {
-  const auto flows = take({1, 1'000'000, kStart});
+  const auto flows = take({1, 1'000'000, kWorkloadStart});
   std::set<IpAddress> addresses;
   uint64_t reversed = 0, syn_only = 0;
-  TimestampNs last = kStart;
+  TimestampNs last = kWorkloadStart;
   for (size_t i = 0; i < flows.size(); ++i) {
     const Flow& f = flows[i];
     ASSERT_LE(f.start, f.end);
-    ASSERT_GE(f.end, kStart);
-    ASSERT_LT(f.end, kStart + kWorkloadSpan);
+    ASSERT_GE(f.end, kWorkloadStart);
+    ASSERT_LT(f.end, kWorkloadStart + kWorkloadSpan);
     ASSERT_GE(f.end, last - 2 * kMillisecond);
     last = f.end;
     ASSERT_TRUE(f.src.is_v4() && f.dst.is_v4());
@@ -92,7 +92,7 @@ TEST(Workload, HasTheShapeOfTheComparison) {
   EXPECT_NEAR(static_cast<double>(syn_only) / 1e6, 0.04, 0.005);
   EXPECT_GT(addresses.size(), 70'000u);
   EXPECT_LT(addresses.size(), 115'000u);  // fewer new ones later: 79,300 per million over 20 million
-  EXPECT_EQ(flows.back().end / kMinute, (kStart + kWorkloadSpan - kMillisecond) / kMinute);
+  EXPECT_EQ(flows.back().end / kMinute, (kWorkloadStart + kWorkloadSpan - kMillisecond) / kMinute);
 }
 
 TEST(Workload, InternetAddressesAreDistinctAndPublic) {
@@ -107,7 +107,7 @@ TEST(Workload, InternetAddressesAreDistinctAndPublic) {
 }
 
 TEST(Truth, NeedlesAreExact) {
-  const auto flows = take({3, 100'000, kStart});
+  const auto flows = take({3, 100'000, kWorkloadStart});
   const Reporters reporters = Workload::reporters();
   Truth truth(reporters);
   for (const Flow& f : flows) truth.add(f);

@@ -15,22 +15,22 @@ namespace {
 using test::Decoded;
 using test::run;
 
-constexpr std::string_view kHeader =
+constexpr std::string_view kAwsHeader =
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n";
 constexpr std::string_view kLine = "2 123456789010 eni-1 172.31.16.139 8.8.8.8 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n";
 
 std::string operator+(std::string_view a, std::string_view b) { return std::string(a).append(b); }
 
 // A body whose header is `fields` and whose one record is `values`.
-Decoded one(const std::string& fields, const std::string& values) { return run(decode_aws_vpc, fields + "\n" + values + "\n"); }
+Decoded of_line(const std::string& fields, const std::string& values) { return run(decode_aws_vpc, fields + "\n" + values + "\n"); }
 
 TEST(AwsVpc, ReadsTheDefaultFormatWithAndWithoutHeader) {
-  for (const std::string& body : {kHeader + kLine, std::string(kLine), "\xef\xbb\xbf" + (kHeader + kLine)}) {
+  for (const std::string& body : {kAwsHeader + kLine, std::string(kLine), "\xef\xbb\xbf" + (kAwsHeader + kLine)}) {
     const Decoded d = run(decode_aws_vpc, body, {.received_at = 1'700'000'000 * kSecond, .format = ""});
     ASSERT_TRUE(d.report.ok()) << d.report.error().message;
     EXPECT_EQ(d.report->accepted, 1u);
     EXPECT_EQ(d.report->rejected, 0u);
-    const test::FlowRow want = {
+    const test::NamedValues want = {
         {"flow_start", "2014-12-14T04:06:50Z"}, {"flow_end", "2014-12-14T04:07:50Z"}, {"received_at", "2023-11-14T22:13:20Z"},
         {"time_quality", "exact"}, {"src_ip", "172.31.16.139"}, {"dst_ip", "8.8.8.8"}, {"src_port", "20641"}, {"dst_port", "22"},
         {"protocol", "6"}, {"ip_version", "4"}, {"raw_bytes", "4249"}, {"raw_packets", "20"}, {"byte_basis", "layer3"},
@@ -99,10 +99,10 @@ TEST(AwsVpc, ReadsEveryFieldOfVersions2To11) {
   for (const auto& field : aws::fields()) known += field.version != 6;
   EXPECT_EQ(static_cast<size_t>(std::count(header.begin(), header.end(), ' ')) + 1, known) << "a field of the table has no value here";
 
-  const Decoded d = one(header, values);
+  const Decoded d = of_line(header, values);
   ASSERT_TRUE(d.report.ok()) << d.report.error().message;
   ASSERT_EQ(d.report->accepted, 1u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
-  const test::FlowRow want = {
+  const test::NamedValues want = {
       {"flow_start", "2023-11-14T22:13:20Z"}, {"flow_end", "2023-11-14T22:14:20Z"}, {"time_quality", "exact"},
       {"src_ip", "10.0.0.5"}, {"dst_ip", "2001:db8::1"}, {"if_dst_ip", "10.0.0.9"}, {"src_port", "40000"}, {"dst_port", "443"},
       {"protocol", "6"}, {"ip_version", "4"}, {"raw_packets", "18446744073709551615"}, {"raw_bytes", "5000000000"},
@@ -146,13 +146,13 @@ TEST(AwsVpc, ToleratesBlanksLineEndsAndRepeatedHeaders) {
   const std::string line(kLine.substr(0, kLine.size() - 1));
   std::string doubled = line;
   doubled.replace(doubled.find(" 22 "), 4, "   22 \t");
-  const Decoded d = run(decode_aws_vpc, kHeader + doubled + "\r\n\r\n  \n" + std::string(kHeader) + line);
+  const Decoded d = run(decode_aws_vpc, kAwsHeader + doubled + "\r\n\r\n  \n" + std::string(kAwsHeader) + line);
   ASSERT_TRUE(d.report.ok());
   EXPECT_EQ(d.report->accepted, 2u);
   EXPECT_EQ(d.report->rejected, 0u);
   EXPECT_EQ(d.rows[0], d.rows[1]);
   // Concatenated objects of different formats.
-  const Decoded two = run(decode_aws_vpc, kHeader + kLine + "srcaddr dstaddr end\n1.2.3.4 10.0.0.1 1700000000\n" + std::string(kHeader) + line);
+  const Decoded two = run(decode_aws_vpc, kAwsHeader + kLine + "srcaddr dstaddr end\n1.2.3.4 10.0.0.1 1700000000\n" + std::string(kAwsHeader) + line);
   ASSERT_TRUE(two.report.ok());
   ASSERT_EQ(two.report->accepted, 3u);
   EXPECT_EQ(two.at(1, "dst_ip"), "10.0.0.1");
@@ -161,26 +161,26 @@ TEST(AwsVpc, ToleratesBlanksLineEndsAndRepeatedHeaders) {
 }
 
 TEST(AwsVpc, KeepsUnknownFieldsInExtra) {
-  const Decoded d = one("srcaddr dstaddr end Brand-New-Field", "1.2.3.4 10.0.0.1 1700000000 hello");
+  const Decoded d = of_line("srcaddr dstaddr end Brand-New-Field", "1.2.3.4 10.0.0.1 1700000000 hello");
   ASSERT_TRUE(d.report.ok());
   EXPECT_EQ(d.at(0, "extra.brand_new_field"), "hello");
 }
 
 TEST(AwsVpc, DashIsNull) {
-  const Decoded d = one("srcaddr dstaddr srcport dstport protocol packets bytes start end action tcp-flags traffic-path instance-id reject-reason log-status",
+  const Decoded d = of_line("srcaddr dstaddr srcport dstport protocol packets bytes start end action tcp-flags traffic-path instance-id reject-reason log-status",
                         "10.0.0.1 - - - - - - - 1700000000 - - - - - -");
   ASSERT_EQ(d.report->accepted, 1u);
-  EXPECT_EQ(d.rows[0], (test::FlowRow{{"src_ip", "10.0.0.1"}, {"flow_end", "2023-11-14T22:13:20Z"}, {"time_quality", "exact"},
+  EXPECT_EQ(d.rows[0], (test::NamedValues{{"src_ip", "10.0.0.1"}, {"flow_end", "2023-11-14T22:13:20Z"}, {"time_quality", "exact"},
                                       {"ip_version", "4"}, {"byte_basis", "layer3"}, {"sampling_rate", "1"}, {"flags_quality", "none"},
                                       {"is_biflow", "0"}, {"source", "aws_vpc"}, {"cloud", "aws"}}));
   // Some exports write the word.
-  const Decoded null = one("srcaddr dstaddr srcport end", "null 10.0.0.1 null 1700000000");
+  const Decoded null = of_line("srcaddr dstaddr srcport end", "null 10.0.0.1 null 1700000000");
   ASSERT_EQ(null.report->accepted, 1u);
   EXPECT_EQ(null.at(0, "src_ip"), "");
 }
 
 TEST(AwsVpc, CountsNoDataAndSkippedData) {
-  const Decoded d = run(decode_aws_vpc, kHeader + "2 1 eni-1 - - - - - - - 1431280876 1431280934 - NODATA\n"
+  const Decoded d = run(decode_aws_vpc, kAwsHeader + "2 1 eni-1 - - - - - - - 1431280876 1431280934 - NODATA\n"
                                                    "2 1 eni-1 - - - - - - - 1431280800 1431280830 - SKIPDATA\n"
                                                    "2 1 eni-1 - - - - - - - 1512564058000 1512564059000 - SKIPDATA\n" + std::string(kLine));
   ASSERT_TRUE(d.report.ok());
@@ -190,9 +190,9 @@ TEST(AwsVpc, CountsNoDataAndSkippedData) {
   EXPECT_EQ(d.report->rejected, 0u);
   EXPECT_EQ(d.report->skipped_range, (TimeRange{1431280800 * kSecond, 1512564060 * kSecond}));
   // A custom order, and a format that does not tell the status.
-  EXPECT_EQ(one("log-status end start interface-id", "SKIPDATA 1431280934 1431280876 eni-1").report->skipped_range,
+  EXPECT_EQ(of_line("log-status end start interface-id", "SKIPDATA 1431280934 1431280876 eni-1").report->skipped_range,
             (TimeRange{1431280876 * kSecond, 1431280935 * kSecond}));
-  EXPECT_EQ(one("interface-id srcaddr dstaddr bytes packets start end", "eni-1 - - - - 1431280876 1431280934").report->no_data, 1u);
+  EXPECT_EQ(of_line("interface-id srcaddr dstaddr bytes packets start end", "eni-1 - - - - 1431280876 1431280934").report->no_data, 1u);
 }
 
 TEST(AwsVpc, RejectsBadRecordsAndKeepsTheirNeighbours) {
@@ -220,7 +220,7 @@ TEST(AwsVpc, RejectsBadRecordsAndKeepsTheirNeighbours) {
       {with("20641", "20\x01\xff\"41"), "srcport is not a number from 0 to 65535: \"20\\x01\\xff\\x2241\""},
   };
   for (const auto& c : cases) {
-    const Decoded d = run(decode_aws_vpc, kHeader + good + c.line + good);
+    const Decoded d = run(decode_aws_vpc, kAwsHeader + good + c.line + good);
     ASSERT_TRUE(d.report.ok());
     EXPECT_EQ(d.report->accepted, 2u) << c.reason;
     ASSERT_EQ(d.report->rejected, 1u) << c.reason;
@@ -228,7 +228,7 @@ TEST(AwsVpc, RejectsBadRecordsAndKeepsTheirNeighbours) {
     EXPECT_EQ(d.report->errors[0].reason, c.reason);
     EXPECT_EQ(d.rows[0], d.rows[1]);
   }
-  std::string many(kHeader);
+  std::string many(kAwsHeader);
   for (size_t i = 0; i < limits::kReportedErrorsMax + 5; ++i) many += "2 short\n";
   const Decoded d = run(decode_aws_vpc, many);
   EXPECT_EQ(d.report->rejected, limits::kReportedErrorsMax + 5);
@@ -253,7 +253,7 @@ TEST(AwsVpc, RefusesBodiesThatMakeNoSense) {
   EXPECT_EQ(message(wide + "\n"), "accepted");
   EXPECT_NE(message(wide + " one-more\n").find("more fields than 256"), std::string::npos);
   // In the middle it costs the lines below it, up to the next good header.
-  const Decoded d = run(decode_aws_vpc, kHeader + kLine + "srcaddr srcaddr\n" + std::string(kLine) + std::string(kHeader) + std::string(kLine));
+  const Decoded d = run(decode_aws_vpc, kAwsHeader + kLine + "srcaddr srcaddr\n" + std::string(kLine) + std::string(kAwsHeader) + std::string(kLine));
   ASSERT_TRUE(d.report.ok());
   EXPECT_EQ(d.report->accepted, 2u);
   EXPECT_EQ(d.report->rejected, 2u);
@@ -271,14 +271,14 @@ TEST(AwsVpc, BoundsLinesAndTexts) {
     EXPECT_EQ(d.report->cut_strings, 1u - beyond);
   }
   // A text too long for a column is cut at a character.
-  const Decoded d = one("instance-id srcaddr end", std::string(limits::kStringBytesMax - 1, 'x') + "€ 10.0.0.1 1700000000");
+  const Decoded d = of_line("instance-id srcaddr end", std::string(limits::kStringBytesMax - 1, 'x') + "€ 10.0.0.1 1700000000");
   EXPECT_EQ(d.report->cut_strings, 1u);
   EXPECT_EQ(d.at(0, "src_instance_id"), std::string(limits::kStringBytesMax - 1, 'x'));
-  EXPECT_EQ(one("instance-id srcaddr end", std::string(limits::kStringBytesMax, 'x') + " 10.0.0.1 1700000000").report->cut_strings, 0u);
+  EXPECT_EQ(of_line("instance-id srcaddr end", std::string(limits::kStringBytesMax, 'x') + " 10.0.0.1 1700000000").report->cut_strings, 0u);
 }
 
 TEST(AwsVpc, KeepsTextValid) {
-  const Decoded d = one("instance-id srcaddr end mystery", std::string("a\0b", 3) + " 10.0.0.1 1700000000 \xc3\xa4\xff\xc0\xaf");
+  const Decoded d = of_line("instance-id srcaddr end mystery", std::string("a\0b", 3) + " 10.0.0.1 1700000000 \xc3\xa4\xff\xc0\xaf");
   ASSERT_EQ(d.report->accepted, 1u);
   EXPECT_EQ(d.at(0, "src_instance_id"), "a\xef\xbf\xbd" "b");
   EXPECT_EQ(d.at(0, "extra.mystery"), "ä\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
@@ -290,14 +290,14 @@ TEST(AwsVpc, PutsTheInterfaceOnItsSide) {
     return d.at(row, "src_interface_id") + "|" + d.at(row, "dst_interface_id") + "|" + d.at(row, "reporter");
   };
   // 1. flow-direction
-  EXPECT_EQ(side(one(fields + " flow-direction", "e 1.1.1.1 10.0.0.1 1 egress")), "e||src");
-  EXPECT_EQ(side(one(fields + " flow-direction", "e 10.0.0.1 1.1.1.1 1 ingress")), "|e|dst");
+  EXPECT_EQ(side(of_line(fields + " flow-direction", "e 1.1.1.1 10.0.0.1 1 egress")), "e||src");
+  EXPECT_EQ(side(of_line(fields + " flow-direction", "e 10.0.0.1 1.1.1.1 1 ingress")), "|e|dst");
   // 2. the interface's address differs from the packet's
-  EXPECT_EQ(side(one(fields + " pkt-srcaddr pkt-dstaddr", "e 10.0.1.5 10.0.0.220 1 10.0.1.5 203.0.113.5")), "|e|middle");
-  EXPECT_EQ(side(one(fields + " pkt-srcaddr pkt-dstaddr", "e 10.0.0.220 10.0.1.5 1 203.0.113.5 10.0.1.5")), "e||middle");
+  EXPECT_EQ(side(of_line(fields + " pkt-srcaddr pkt-dstaddr", "e 10.0.1.5 10.0.0.220 1 10.0.1.5 203.0.113.5")), "|e|middle");
+  EXPECT_EQ(side(of_line(fields + " pkt-srcaddr pkt-dstaddr", "e 10.0.0.220 10.0.1.5 1 203.0.113.5 10.0.1.5")), "e||middle");
   // 3. the private one of the two addresses
-  EXPECT_EQ(side(one(fields, "e 10.0.0.1 1.1.1.1 1")), "e||src");
-  EXPECT_EQ(side(one(fields, "e 1.1.1.1 10.0.0.1 1")), "|e|dst");
+  EXPECT_EQ(side(of_line(fields, "e 10.0.0.1 1.1.1.1 1")), "e||src");
+  EXPECT_EQ(side(of_line(fields, "e 1.1.1.1 10.0.0.1 1")), "|e|dst");
   // 4. the address that the interface's records share
   const Decoded learned = run(decode_aws_vpc, fields + "\ne 10.0.0.2 10.0.0.1 1\ne 10.0.0.1 10.0.0.3 1\ne 10.0.0.2 10.0.0.1 1\ne fd00::1 fd00::2 1\n");
   EXPECT_EQ(side(learned, 0), "|e|dst");
@@ -325,7 +325,7 @@ TEST(AwsVpc, LearnsTheAddressesOfABoundedNumberOfInterfaces) {
 
 TEST(AwsVpc, TellsTheInitiatorFromFlags) {
   const auto initiator = [](const char* flags, const char* protocol = "6") {
-    return one("srcaddr dstaddr protocol tcp-flags end", std::string("10.0.0.1 1.1.1.1 ") + protocol + " " + flags + " 1").at(0, "initiator");
+    return of_line("srcaddr dstaddr protocol tcp-flags end", std::string("10.0.0.1 1.1.1.1 ") + protocol + " " + flags + " 1").at(0, "initiator");
   };
   for (const char* f : {"2", "3", "6", "7"}) EXPECT_EQ(initiator(f), "src") << f;
   for (const char* f : {"18", "19", "22", "23"}) EXPECT_EQ(initiator(f), "dst") << f;
@@ -359,7 +359,7 @@ TEST(AwsVpc, GivesEveryRowATime) {
 }
 
 TEST(AwsVpc, CutsLongBodiesIntoBatches) {
-  std::string body(kHeader);
+  std::string body(kAwsHeader);
   constexpr size_t kRows = 40'000;
   for (size_t i = 0; i < kRows; ++i) body += kLine;
   const Decoded d = run(decode_aws_vpc, body);
@@ -370,7 +370,7 @@ TEST(AwsVpc, CutsLongBodiesIntoBatches) {
 }
 
 TEST(AwsVpc, StopsWhenTheSinkFails) {
-  const auto report = decode_aws_vpc(kHeader + kLine, {}, [](Batch&&) -> Status { return Error{ErrorCode::full, "no room"}; });
+  const auto report = decode_aws_vpc(kAwsHeader + kLine, {}, [](Batch&&) -> Status { return Error{ErrorCode::full, "no room"}; });
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().code, ErrorCode::full);
 }
@@ -382,7 +382,7 @@ TEST(AwsTgw, ReadsTheDefaultFormat) {
   for (const auto decoder : {decode_aws_vpc, decode_aws_tgw}) {
     const Decoded d = run(decoder, record);
     ASSERT_TRUE(d.report.ok()) << d.report.error().message;
-    const test::FlowRow want = {
+    const test::NamedValues want = {
         {"flow_start", "2023-11-14T22:13:20Z"}, {"flow_end", "2023-11-14T22:14:20Z"}, {"time_quality", "exact"}, {"src_ip", "10.0.0.1"},
         {"dst_ip", "10.0.1.1"}, {"src_port", "12345"}, {"dst_port", "443"}, {"protocol", "6"}, {"ip_version", "4"}, {"raw_bytes", "1000"},
         {"raw_packets", "10"}, {"dropped_packets", "7"}, {"byte_basis", "layer3"}, {"sampling_rate", "1"}, {"flags_quality", "none"},
@@ -418,7 +418,7 @@ TEST(AwsTgw, ReadsAllFieldsWithoutAHeader) {
 
 TEST(AwsTgw, KnowsThatZeroFlagsMayBeAcks) {
   const auto flags = [](const char* value) {
-    const Decoded d = one("tgw-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr protocol tcp-flags region end", std::string("tgw-1 vpc-1 - 10.0.0.1 1.1.1.1 6 ") + value + " eu-west-1 1");
+    const Decoded d = of_line("tgw-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr protocol tcp-flags region end", std::string("tgw-1 vpc-1 - 10.0.0.1 1.1.1.1 6 ") + value + " eu-west-1 1");
     return d.at(0, "flags_quality") + " " + d.at(0, "initiator") + " " + d.at(0, "src_region") + " " + d.at(0, "dst_region");
   };
   EXPECT_EQ(flags("0"), "syn_fin_rst_only  eu-west-1 ");

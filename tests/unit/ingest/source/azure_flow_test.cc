@@ -12,7 +12,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::string quoted_list(const std::vector<std::string>& items) {
@@ -45,7 +45,7 @@ TEST(AzureVnet, EveryFieldOfATuple) {
   ASSERT_TRUE(d.report.ok());
   ASSERT_EQ(d.report->accepted, 1u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
   EXPECT_EQ(d.report->rejected, 0u);
-  const FlowRow want = {
+  const NamedValues want = {
       {"flow_start", "2024-12-12T03:54:32.606Z"}, {"flow_end", "2024-12-12T03:59:32.606Z"}, {"time_quality", "estimated"},
       {"exported_at", "2024-12-12T04:00:24.738518Z"}, {"received_at", "2024-12-12T05:06:40Z"}, {"src_ip", "10.1.0.4"}, {"dst_ip", "20.10.127.193"},
       {"src_port", "57892"}, {"dst_port", "443"}, {"protocol", "6"}, {"ip_version", "4"}, {"src_mac", std::to_string(0x000D3A359573)},
@@ -242,7 +242,7 @@ TEST(AzureNsg, Version2WithEmptyCounters) {
                                                     "1724090369,35.203.211.209,10.1.0.4,55740,38405,U,I,D,B,,,,"})}));
   ASSERT_TRUE(d.report.ok());
   ASSERT_EQ(d.rows.size(), 3u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
-  const FlowRow want = {
+  const NamedValues want = {
       {"flow_start", "2024-08-19T17:59:10Z"}, {"flow_end", "2024-08-19T17:59:10Z"}, {"time_quality", "exact"}, {"exported_at", "2024-08-19T18:00:06.894438400Z"},
       {"src_ip", "10.1.0.4"}, {"dst_ip", "20.42.73.216"}, {"src_port", "51236"}, {"dst_port", "443"}, {"protocol", "6"}, {"ip_version", "4"},
       {"src_mac", std::to_string(0x6045BDEC2533)}, {"byte_basis", "layer3"}, {"sampling_rate", "1"}, {"flags_quality", "none"}, {"action", "accept"},

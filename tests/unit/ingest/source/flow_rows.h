@@ -13,7 +13,7 @@
 namespace sluice::ingest::test {
 
 // Column name → value as text; null columns are absent. `extra` items appear as "extra.KEY".
-using FlowRow = std::map<std::string, std::string>;
+using NamedValues = std::map<std::string, std::string>;
 
 inline std::string cell_text(const Field& field, const Column& column, size_t row) {
   switch (field.type) {
@@ -27,9 +27,9 @@ inline std::string cell_text(const Field& field, const Column& column, size_t ro
   }
 }
 
-inline void append_rows(const Batch& batch, std::vector<FlowRow>& rows) {
+inline void append_rows(const Batch& batch, std::vector<NamedValues>& rows) {
   for (size_t r = 0; r < batch.rows; ++r) {
-    FlowRow row;
+    NamedValues row;
     for (size_t c = 0; c < batch.columns.size(); ++c) {
       const Field& field = (*batch.schema)[c];
       if (batch.columns[c].is_null(r)) continue;
@@ -44,7 +44,7 @@ inline void append_rows(const Batch& batch, std::vector<FlowRow>& rows) {
 
 struct Decoded {
   Result<DecodeReport> report = DecodeReport{};
-  std::vector<FlowRow> rows;
+  std::vector<NamedValues> rows;
   size_t batches = 0;
 
   // A value of a row; "" when null.

@@ -9,7 +9,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 constexpr std::string_view kConnection = R"("connection":{"src_ip":"10.10.0.3","dest_ip":"142.251.183.95","src_port":57046,"dest_port":443,"protocol":6})";
@@ -20,7 +20,7 @@ std::string payload(const std::string& more, std::string_view connection = kConn
 std::string entry(const std::string& payload_text, const std::string& more = R"(,"logName":"projects/shop/logs/compute.googleapis.com%2Fvpc_flows")") {
   return R"({"insertId":"wsf51kf6u9po3","jsonPayload":)" + payload_text + more + R"(,"timestamp":"2025-11-07T21:23:00.527307732Z"})";
 }
-Decoded one(const std::string& more) { return run(decode_gcp_vpc, entry(payload(more))); }
+Decoded of_payload(const std::string& more) { return run(decode_gcp_vpc, entry(payload(more))); }
 
 TEST(GcpVpc, EveryFieldOfAnEntry) {
   const Decoded d = run(decode_gcp_vpc, R"({"insertId":"wsf51kf6u9po3","jsonPayload":{"bytes_sent":"38144","connection":{"dest_ip":"142.251.183.95","dest_port":443,"protocol":6,"src_ip":"10.10.0.3","src_port":57046},
@@ -37,7 +37,7 @@ TEST(GcpVpc, EveryFieldOfAnEntry) {
   ASSERT_TRUE(d.report.ok());
   ASSERT_EQ(d.report->accepted, 1u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
   EXPECT_EQ(d.report->rejected, 0u);
-  const FlowRow want = {
+  const NamedValues want = {
       {"flow_start", "2025-11-07T21:17:47.862783471Z"}, {"flow_end", "2025-11-07T21:18:47.883105401Z"}, {"exported_at", "2025-11-07T21:23:00.527307732Z"},
       {"received_at", "2025-11-07T21:23:20Z"}, {"time_quality", "exact"}, {"src_ip", "10.10.0.3"}, {"dst_ip", "142.251.183.95"}, {"src_port", "57046"},
       {"dst_port", "443"}, {"protocol", "6"}, {"ip_version", "4"}, {"raw_bytes", "38144"}, {"raw_packets", "72"}, {"byte_basis", "payload"}, {"sampling_rate", "1"},
@@ -57,10 +57,10 @@ TEST(GcpVpc, EveryFieldOfAnEntry) {
 
 TEST(GcpVpc, NumbersComeAsTextAsNumbersAndAsFloats) {
   for (const char* bytes : {R"("9007199254740993")", "9007199254740993"}) {
-    const Decoded d = one(R"(,"bytes_sent":)" + std::string(bytes));
+    const Decoded d = of_payload(R"(,"bytes_sent":)" + std::string(bytes));
     EXPECT_EQ(d.at(0, "raw_bytes"), "9007199254740993");
   }
-  EXPECT_EQ(one(R"(,"bytes_sent":"18446744073709551615")").at(0, "raw_bytes"), "18446744073709551615");
+  EXPECT_EQ(of_payload(R"(,"bytes_sent":"18446744073709551615")").at(0, "raw_bytes"), "18446744073709551615");
   const Decoded floats = run(decode_gcp_vpc, entry(payload(R"(,"packets_sent":4.0,"bytes_sent":1e3)", R"("connection":{"src_ip":"10.0.0.1","dest_ip":"10.0.0.2","src_port":49444.0,"dest_port":"3389","protocol":6.0})")));
   ASSERT_EQ(floats.rows.size(), 1u) << floats.report->errors[0].reason;
   EXPECT_EQ(floats.at(0, "src_port"), "49444");
@@ -69,30 +69,30 @@ TEST(GcpVpc, NumbersComeAsTextAsNumbersAndAsFloats) {
   EXPECT_EQ(floats.at(0, "raw_packets"), "4");
   EXPECT_EQ(floats.at(0, "raw_bytes"), "1000");
   for (const char* bad : {R"("-1")", "-1", "1.5", R"("1x")", "true", "18446744073709551616", R"("nan")", "1e99"}) {
-    const Decoded d = one(R"(,"bytes_sent":)" + std::string(bad));
+    const Decoded d = of_payload(R"(,"bytes_sent":)" + std::string(bad));
     EXPECT_EQ(d.rows.size(), 0u) << bad;
     ASSERT_EQ(d.report->rejected, 1u) << bad;
     EXPECT_NE(d.report->errors[0].reason.find("bytes_sent is not a number"), std::string::npos) << d.report->errors[0].reason;
   }
-  EXPECT_EQ(one(R"(,"bytes_sent":null)").at(0, "raw_bytes"), "") << "null is not said";
+  EXPECT_EQ(of_payload(R"(,"bytes_sent":null)").at(0, "raw_bytes"), "") << "null is not said";
 }
 
 TEST(GcpVpc, CountersAreScaledAlready) {
-  const Decoded d = one(R"(,"bytes_sent":"1","packets_sent":"16")");
+  const Decoded d = of_payload(R"(,"bytes_sent":"1","packets_sent":"16")");
   EXPECT_EQ(d.at(0, "sampling_rate"), "1");
   EXPECT_EQ(d.at(0, "raw_packets"), "16");
   EXPECT_EQ(d.at(0, "byte_basis"), "payload");
 }
 
 TEST(GcpVpc, DropRecordsCarryWhatWasDropped) {
-  const Decoded d = one(R"(,"reporter":"DEST","disposition":"DROPPED","drop_reason":"FIREWALL_DENY","bytes_dropped":"600","packets_dropped":"10","throughput_inclusion":"EXCLUDED")");
+  const Decoded d = of_payload(R"(,"reporter":"DEST","disposition":"DROPPED","drop_reason":"FIREWALL_DENY","bytes_dropped":"600","packets_dropped":"10","throughput_inclusion":"EXCLUDED")");
   EXPECT_EQ(d.at(0, "action"), "drop");
   EXPECT_EQ(d.at(0, "reject_reason"), "FIREWALL_DENY");
   EXPECT_EQ(d.at(0, "dropped_bytes"), "600");
   EXPECT_EQ(d.at(0, "dropped_packets"), "10");
   EXPECT_EQ(d.at(0, "raw_bytes") + d.at(0, "raw_packets"), "");
   EXPECT_EQ(d.at(0, "extra.throughput_inclusion"), "EXCLUDED");
-  const Decoded other = one(R"(,"disposition":"PAUSED")");
+  const Decoded other = of_payload(R"(,"disposition":"PAUSED")");
   EXPECT_EQ(other.at(0, "action"), "unknown");
   EXPECT_EQ(other.at(0, "extra.disposition"), "PAUSED");
 }
@@ -105,7 +105,7 @@ TEST(GcpVpc, IcmpAndRdmaLeaveFieldsOut) {
 }
 
 TEST(GcpVpc, GatewaysReportFromTheMiddle) {
-  const Decoded d = one(R"(,"reporter":"SRC_GATEWAY","src_gateway":{"name":"vpn-1","type":"VPN_TUNNEL","vpc":{"vpc_name":"net"}})");
+  const Decoded d = of_payload(R"(,"reporter":"SRC_GATEWAY","src_gateway":{"name":"vpn-1","type":"VPN_TUNNEL","vpc":{"vpc_name":"net"}})");
   EXPECT_EQ(d.at(0, "reporter"), "middle");
   EXPECT_EQ(d.at(0, "direction"), "");
   EXPECT_EQ(d.at(0, "extra.reporter"), "SRC_GATEWAY");
@@ -243,22 +243,22 @@ TEST(GcpVpc, TimesThatAreMissingOrImpossible) {
 TEST(GcpVpc, BoundsDepthAndItems) {
   std::string deep = R"("x")";
   for (int i = 0; i < 33; ++i) deep = R"({"d":)" + deep + "}";
-  const Decoded d = one(R"(,"deep":)" + deep);
+  const Decoded d = of_payload(R"(,"deep":)" + deep);
   ASSERT_EQ(d.rows.size(), 1u);
   EXPECT_EQ(d.report->cut_strings, 1u);
   std::string fits = R"("x")";
   for (int i = 0; i < 32; ++i) fits = R"({"d":)" + fits + "}";
-  EXPECT_EQ(one(R"(,"deep":)" + fits).report->cut_strings, 0u);
+  EXPECT_EQ(of_payload(R"(,"deep":)" + fits).report->cut_strings, 0u);
 
   std::string items;
   for (size_t i = 0; i < limits::kJsonExtraItemsMax; ++i) items += ",\"k" + std::to_string(i) + "\":1";
-  EXPECT_EQ(one(items).report->cut_strings, 0u);
-  const Decoded more = one(items + R"(,"one_more":1)");
+  EXPECT_EQ(of_payload(items).report->cut_strings, 0u);
+  const Decoded more = of_payload(items + R"(,"one_more":1)");
   EXPECT_EQ(more.report->cut_strings, 1u);
   EXPECT_EQ(more.at(0, "extra.one_more"), "");
   EXPECT_EQ(more.at(0, "extra.k0"), "1");
 
-  const Decoded text = one(R"(,"src_instance":{"vm_name":"a\nb\u0000\"c\""})");
+  const Decoded text = of_payload(R"(,"src_instance":{"vm_name":"a\nb\u0000\"c\""})");
   EXPECT_EQ(text.at(0, "src_instance_id"), "a\xef\xbf\xbd" "b\xef\xbf\xbd\"c\"");
 }
 

@@ -8,7 +8,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 // Every column of goflow2 v2, most of them with nothing to say.
@@ -21,7 +21,7 @@ const std::string kNetflow =
     R"("dst_net":"0.0.0.0/0","bgp_next_hop":"","bgp_communities":[],"as_path":[],"mpls_ttl":[],"mpls_label":[],"mpls_ip":[],"observation_domain_id":9,)"
     R"("observation_point_id":0,"layer_stack":[],"layer_size":[],"ipv6_routing_header_addresses":[],"ipv6_routing_header_seg_left":0})";
 
-const FlowRow kNetflowRow = {{"flow_start", "2025-11-20T08:00:00Z"}, {"flow_end", "2025-11-20T08:00:03.500Z"}, {"time_quality", "exact"},
+const NamedValues kNetflowRow = {{"flow_start", "2025-11-20T08:00:00Z"}, {"flow_end", "2025-11-20T08:00:03.500Z"}, {"time_quality", "exact"},
                              {"src_ip", "10.1.0.2"}, {"dst_ip", "10.2.0.3"}, {"src_port", "443"}, {"dst_port", "55743"}, {"protocol", "6"},
                              {"ip_version", "4"}, {"dst_mac", "2200601362433"}, {"raw_bytes", "1430"}, {"raw_packets", "10"}, {"byte_basis", "layer3"},
                              {"tcp_flags", "27"}, {"flags_quality", "all"}, {"action", "accept"}, {"is_biflow", "0"}, {"input_if", "11"}, {"output_if", "12"},
@@ -44,7 +44,7 @@ TEST(Goflow2, ReadsASampleOfSflow) {
                             {"type":"SFLOW_5","sampler_address":"192.0.2.9","etype":"ARP","bytes":64,"packets":1,"time_received_ns":1763625600000000000}])");
   ASSERT_TRUE(d.report.ok());
   ASSERT_EQ(d.rows.size(), 2u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
-  const FlowRow want = {{"flow_start", "2025-11-20T08:00:00.157626Z"}, {"flow_end", "2025-11-20T08:00:00.157626Z"}, {"time_quality", "exact"},
+  const NamedValues want = {{"flow_start", "2025-11-20T08:00:00.157626Z"}, {"flow_end", "2025-11-20T08:00:00.157626Z"}, {"time_quality", "exact"},
                         {"src_ip", "fd01::1"}, {"dst_ip", "fd01::2"}, {"protocol", "58"}, {"ip_version", "6"}, {"icmp_type", "128"},
                         {"raw_bytes", "1500"}, {"raw_packets", "1"}, {"byte_basis", "layer2"}, {"sampling_rate", "100"}, {"flags_quality", "none"},
                         {"is_biflow", "0"}, {"vlan", "100"}, {"mpls_label", "16004"}, {"source", "sflow5"}, {"exporter_ip", "192.0.2.9"},
@@ -153,7 +153,7 @@ TEST(Goflow2, AMessageSaysWhatItsJsonSays) {
   const Decoded all = run(decode_goflow2, many);
   ASSERT_TRUE(all.report.ok());
   ASSERT_EQ(all.rows.size(), 60u) << (all.report->errors.empty() ? "" : all.report->errors[0].reason);
-  for (const FlowRow& row : all.rows) EXPECT_EQ(row, kNetflowRow);
+  for (const NamedValues& row : all.rows) EXPECT_EQ(row, kNetflowRow);
 }
 
 TEST(Goflow2, MessagesOfTheFirstVersionAndLists) {

@@ -10,7 +10,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 const std::string kBare =
@@ -21,7 +21,7 @@ const std::string kBare =
     R"("event_type":{"type":1,"sub_type":133},"traffic_direction":"EGRESS","drop_reason_desc":"POLICY_DENIED","is_reply":false,)"
     R"("egress_denied_by":[{"name":"deny-all","namespace":"shop","labels":["x"]}],"interface":{"index":5,"name":"lxc1"},"Summary":"TCP Flags: SYN"})";
 
-FlowRow bare_row() {
+NamedValues bare_row() {
   return {{"flow_start", "2024-05-01T12:00:00.123456789Z"}, {"flow_end", "2024-05-01T12:00:00.123456789Z"}, {"time_quality", "exact"},
           {"src_ip", "10.0.0.1"}, {"dst_ip", "10.0.1.2"}, {"src_port", "40000"}, {"dst_port", "80"}, {"protocol", "6"}, {"ip_version", "4"},
           {"src_mac", std::to_string(0x0a580a000001)}, {"dst_mac", std::to_string(0x0a580a000002)}, {"raw_packets", "1"}, {"sampling_rate", "1"},
@@ -35,7 +35,7 @@ FlowRow bare_row() {
           {"extra.egress_denied_by", "shop/deny-all"}, {"extra.interface_name", "lxc1"}};
 }
 
-Decoded one(const std::string& fields) {
+Decoded of_flow(const std::string& fields) {
   Decoded d = run(decode_hubble, R"({"flow":{"time":"2024-05-01T12:00:00Z","verdict":"FORWARDED","IP":{"source":"10.0.0.1","destination":"10.0.0.2"},)" + fields + R"("Type":"L3_L4"}})");
   EXPECT_TRUE(d.report.ok());
   if (d.report.ok() && !d.report->errors.empty()) ADD_FAILURE() << d.report->errors[0].reason;
@@ -59,7 +59,7 @@ TEST(Hubble, VerdictsBecomeActions) {
                {"\"REDIRECTED\"", "accept", "REDIRECTED"}, {"\"ERROR\"", "unknown", "ERROR"}, {"\"TRACED\"", "", "TRACED"},
                {"\"TRANSLATED\"", "", "TRANSLATED"}, {"2", "drop", ""},                {"\"NEW\"", "unknown", "NEW"}};
   for (const auto& c : cases) {
-    const Decoded d = one(std::string("\"verdict\":") + c.verdict + ",");
+    const Decoded d = of_flow(std::string("\"verdict\":") + c.verdict + ",");
     EXPECT_EQ(d.at(0, "action"), c.action) << c.verdict;
     EXPECT_EQ(d.at(0, "extra.verdict"), c.extra) << c.verdict;
   }
@@ -67,38 +67,38 @@ TEST(Hubble, VerdictsBecomeActions) {
 
 TEST(Hubble, RepliesGoTheOtherWay) {
   // traffic_direction is the connection's: the reply to what came in goes out, and the server is its source.
-  const Decoded reply = one(R"("traffic_direction":"INGRESS","is_reply":true,)");
+  const Decoded reply = of_flow(R"("traffic_direction":"INGRESS","is_reply":true,)");
   EXPECT_EQ(reply.at(0, "direction"), "egress");
   EXPECT_EQ(reply.at(0, "reporter"), "src");
   EXPECT_EQ(reply.at(0, "initiator"), "dst");
   EXPECT_EQ(reply.at(0, "extra.traffic_direction"), "INGRESS");
-  const Decoded request = one(R"("traffic_direction":"INGRESS","is_reply":false,)");
+  const Decoded request = of_flow(R"("traffic_direction":"INGRESS","is_reply":false,)");
   EXPECT_EQ(request.at(0, "direction"), "ingress");
   EXPECT_EQ(request.at(0, "reporter"), "dst");
   EXPECT_EQ(request.at(0, "initiator"), "src");
-  const Decoded unknown = one(R"("traffic_direction":"TRAFFIC_DIRECTION_UNKNOWN","reply":false,)");
+  const Decoded unknown = of_flow(R"("traffic_direction":"TRAFFIC_DIRECTION_UNKNOWN","reply":false,)");
   EXPECT_EQ(unknown.at(0, "direction"), "");
   EXPECT_EQ(unknown.at(0, "reporter"), "");
   EXPECT_EQ(unknown.at(0, "initiator"), "");
 }
 
 TEST(Hubble, Transports) {
-  const Decoded udp = one(R"("l4":{"UDP":{"source_port":5353,"destination_port":53}},)");
+  const Decoded udp = of_flow(R"("l4":{"UDP":{"source_port":5353,"destination_port":53}},)");
   EXPECT_EQ(udp.at(0, "protocol"), "17");
   EXPECT_EQ(udp.at(0, "dst_port"), "53");
   EXPECT_EQ(udp.at(0, "flags_quality"), "none");
-  const Decoded icmp = one(R"("l4":{"ICMPv4":{"type":3,"code":1}},)");
+  const Decoded icmp = of_flow(R"("l4":{"ICMPv4":{"type":3,"code":1}},)");
   EXPECT_EQ(icmp.at(0, "protocol"), "1");
   EXPECT_EQ(icmp.at(0, "icmp_type"), "3");
   EXPECT_EQ(icmp.at(0, "icmp_code"), "1");
-  EXPECT_EQ(one(R"("l4":{"ICMPv6":{"type":135}},)").at(0, "protocol"), "58");
-  EXPECT_EQ(one(R"("l4":{"SCTP":{"source_port":1,"destination_port":2}},)").at(0, "protocol"), "132");
-  const Decoded vrrp = one(R"("l4":{"VRRP":{"type":1,"vrid":7}},)");
+  EXPECT_EQ(of_flow(R"("l4":{"ICMPv6":{"type":135}},)").at(0, "protocol"), "58");
+  EXPECT_EQ(of_flow(R"("l4":{"SCTP":{"source_port":1,"destination_port":2}},)").at(0, "protocol"), "132");
+  const Decoded vrrp = of_flow(R"("l4":{"VRRP":{"type":1,"vrid":7}},)");
   EXPECT_EQ(vrrp.at(0, "protocol"), "112");
   EXPECT_EQ(vrrp.at(0, "extra.l4_vrid"), "7");
   // No flags at all is said, and is not the same as not said.
-  EXPECT_EQ(one(R"("l4":{"TCP":{"source_port":1,"destination_port":2,"flags":{}}},)").at(0, "tcp_flags"), "0");
-  EXPECT_EQ(one(R"("l4":{"TCP":{"source_port":1,"destination_port":2}},)").at(0, "tcp_flags"), "");
+  EXPECT_EQ(of_flow(R"("l4":{"TCP":{"source_port":1,"destination_port":2,"flags":{}}},)").at(0, "tcp_flags"), "0");
+  EXPECT_EQ(of_flow(R"("l4":{"TCP":{"source_port":1,"destination_port":2}},)").at(0, "tcp_flags"), "");
 }
 
 TEST(Hubble, LayerSevenEventsAreNoPackets) {
@@ -147,7 +147,7 @@ TEST(Hubble, WhatWasLostLiesBetweenTheEventsAround) {
 }
 
 TEST(Hubble, OddShapesAreReadForWhatTheyAre) {
-  const Decoded d = one(R"("source":{"labels":null,"workloads":null,"namespace":"","labelz":{"a":1}},"is_reply":{"value":true},"l4":{"NEW":{"x":1}},"proxy_port":0,"trace_reason":"NEW",)");
+  const Decoded d = of_flow(R"("source":{"labels":null,"workloads":null,"namespace":"","labelz":{"a":1}},"is_reply":{"value":true},"l4":{"NEW":{"x":1}},"proxy_port":0,"trace_reason":"NEW",)");
   EXPECT_EQ(d.at(0, "src_labels"), "");
   EXPECT_EQ(d.at(0, "initiator"), "dst");
   EXPECT_EQ(d.at(0, "extra.l4_NEW"), "{\"x\":1}");
@@ -156,7 +156,7 @@ TEST(Hubble, OddShapesAreReadForWhatTheyAre) {
   // A list column holds its bound.
   std::string labels;
   for (int i = 0; i < 10'000; ++i) labels += (i ? ",\"" : "\"") + std::string("label-number-") + std::to_string(i) + "\"";
-  const Decoded many = one("\"source\":{\"labels\":[" + labels + "]},");
+  const Decoded many = of_flow("\"source\":{\"labels\":[" + labels + "]},");
   EXPECT_LE(many.at(0, "src_labels").size(), limits::kStringBytesMax);
   EXPECT_EQ(many.report->cut_strings, 1u);
 }

@@ -9,7 +9,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 const std::string kHeader =
@@ -30,7 +30,7 @@ std::string delivery(const std::string& records, size_t count, const std::string
 Decoded one(const std::string& changes) { return run(decode_ibm_vpc, delivery(record(changes), 1)); }
 
 TEST(IbmVpc, ReadsADelivery) {
-  const FlowRow want = {{"flow_start", "2024-05-01T12:01:00Z"}, {"flow_end", "2024-05-01T12:02:00Z"}, {"time_quality", "exact"}, {"src_ip", "10.0.0.1"},
+  const NamedValues want = {{"flow_start", "2024-05-01T12:01:00Z"}, {"flow_end", "2024-05-01T12:02:00Z"}, {"time_quality", "exact"}, {"src_ip", "10.0.0.1"},
                         {"dst_ip", "10.0.0.2"}, {"src_port", "40000"}, {"dst_port", "443"}, {"protocol", "6"}, {"ip_version", "4"}, {"raw_bytes", "100"},
                         {"raw_packets", "2"}, {"raw_reverse_bytes", "300"}, {"raw_reverse_packets", "4"}, {"sampling_rate", "1"}, {"flags_quality", "none"},
                         {"action", "accept"}, {"flow_state", "begin"}, {"direction", "egress"}, {"initiator", "src"}, {"is_biflow", "1"}, {"source", "ibm_vpc"},

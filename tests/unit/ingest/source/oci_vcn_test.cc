@@ -8,7 +8,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 std::string data(const std::string& src = "172.16.2.145", const std::string& dst = "203.0.113.9", const std::string& changes = "") {
@@ -23,7 +23,7 @@ std::string inner(const std::string& d, const std::string& vnic = "ocid1.vnic.1"
 }
 std::string wrapped(const std::string& content) { return R"({"datetime":1611703741000,"regionId":"us-ashburn-1","logContent":)" + content + "}"; }
 
-FlowRow row() {
+NamedValues row() {
   return {{"flow_start", "2021-01-26T23:29:01Z"}, {"flow_end", "2021-01-26T23:29:02Z"}, {"time_quality", "exact"}, {"src_ip", "172.16.2.145"},
           {"dst_ip", "203.0.113.9"}, {"src_port", "80"}, {"dst_port", "49152"}, {"protocol", "6"}, {"ip_version", "4"}, {"raw_bytes", "44"},
           {"raw_packets", "1"}, {"sampling_rate", "1"}, {"flags_quality", "none"}, {"action", "accept"}, {"is_biflow", "0"}, {"source", "oci_vcn"},
@@ -33,10 +33,10 @@ FlowRow row() {
 }
 
 TEST(OciVcn, ReadsBothEnvelopesListsAndLines) {
-  FlowRow with_region = row();
+  NamedValues with_region = row();
   with_region["src_region"] = "us-ashburn-1";
   const std::string bare = inner(data()), whole = wrapped(bare);
-  const std::pair<std::string, FlowRow> cases[] = {
+  const std::pair<std::string, NamedValues> cases[] = {
       {bare, row()},
       {whole, with_region},
       {"[" + whole + "]", with_region},

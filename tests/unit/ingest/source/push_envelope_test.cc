@@ -98,13 +98,13 @@ Read read(std::string_view body, MemoryShare* share = nullptr, const Status& of_
 }
 
 std::string batch(const std::string& message) { return R"({"owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"1","message":")" + message + R"("}]})"; }
-std::string record(const std::string& data) { return R"({"kinesis":{"data":")" + data + R"("}})"; }
+std::string kinesis_record(const std::string& data) { return R"({"kinesis":{"data":")" + data + R"("}})"; }
 
 TEST(CloudWatch, ARecordOfAStreamThatCannotBeReadHoldsBackNobody) {
-  const std::string bad[] = {record("%%"), record(base64("{\"logEvents\":[{")), record(base64("\x1f\x8b\x08 no gzip")), record(""), "{}", "7", record(base64("{\"x\":1}")), R"({"kinesis":{"data":[]}})"};
-  std::string body = R"({"Records":[)" + record(base64(batch("a")));
+  const std::string bad[] = {kinesis_record("%%"), kinesis_record(base64("{\"logEvents\":[{")), kinesis_record(base64("\x1f\x8b\x08 no gzip")), kinesis_record(""), "{}", "7", kinesis_record(base64("{\"x\":1}")), R"({"kinesis":{"data":[]}})"};
+  std::string body = R"({"Records":[)" + kinesis_record(base64(batch("a")));
   for (const std::string& b : bad) body += "," + b;
-  body += "," + record(base64(batch("b"))) + "]}";
+  body += "," + kinesis_record(base64(batch("b"))) + "]}";
   const Read got = read(body);
   ASSERT_TRUE(got.status.ok()) << got.status.error().message;
   EXPECT_EQ(got.batches, (std::vector<Texts>{{"a"}, {"b"}}));
@@ -122,7 +122,7 @@ TEST(CloudWatch, AnEventThatIsNoneCostsOnlyItself) {
 }
 
 TEST(CloudWatch, TroubleOfOursIsNotTheRecords) {
-  const std::string body = R"({"Records":[)" + record(base64(batch("a"))) + "," + record(base64(batch("b"))) + "]}";
+  const std::string body = R"({"Records":[)" + kinesis_record(base64(batch("a"))) + "," + kinesis_record(base64(batch("b"))) + "]}";
   const Read full = read(body, nullptr, Error{ErrorCode::full, "the disk is full"});
   EXPECT_EQ(full.status.error().code, ErrorCode::full);
   EXPECT_EQ(full.batches.size(), 1u);

@@ -8,7 +8,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 const std::string kFlow =
@@ -18,7 +18,7 @@ const std::string kFlow =
     R"("end":"2024-05-01T12:00:30.250000+0200","age":30,"state":"closed","reason":"timeout","alerted":true},"community_id":"1:abc=",)"
     R"("tcp":{"tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"1a","syn":true,"fin":true,"psh":true,"ack":true,"state":"closed","ts_max_regions":1}})";
 
-Decoded one(const std::string& fields, const std::string& flow, const std::string& type = "flow", const std::string& tcp = "") {
+Decoded of_event(const std::string& fields, const std::string& flow, const std::string& type = "flow", const std::string& tcp = "") {
   return run(decode_suricata, R"({"timestamp":"2024-05-01T12:00:31Z","event_type":")" + type + R"(","src_ip":"10.0.0.1","dest_ip":"10.0.0.2",)" + fields + "\"" + type +
                                   "\":{" + flow + "}" + (tcp.empty() ? "" : ",\"tcp\":{" + tcp + "}") + "}");
 }
@@ -27,7 +27,7 @@ TEST(Suricata, ReadsAFlow) {
   const Decoded d = run(decode_suricata, kFlow + "\n");
   ASSERT_TRUE(d.report.ok());
   ASSERT_EQ(d.report->accepted, 1u) << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
-  const FlowRow want = {{"flow_start", "2024-05-01T10:00:00.100Z"}, {"flow_end", "2024-05-01T10:00:30.250Z"}, {"exported_at", "2024-05-01T10:00:31.000123Z"},
+  const NamedValues want = {{"flow_start", "2024-05-01T10:00:00.100Z"}, {"flow_end", "2024-05-01T10:00:30.250Z"}, {"exported_at", "2024-05-01T10:00:31.000123Z"},
                         {"time_quality", "exact"}, {"src_ip", "10.1.2.3"}, {"dst_ip", "192.0.2.10"}, {"src_port", "50123"}, {"dst_port", "443"},
                         {"protocol", "6"}, {"ip_version", "4"}, {"raw_bytes", "2048"}, {"raw_packets", "12"}, {"raw_reverse_bytes", "9001"},
                         {"raw_reverse_packets", "9"}, {"byte_basis", "layer2"}, {"sampling_rate", "1"}, {"tcp_flags", "27"}, {"reverse_tcp_flags", "26"},
@@ -39,7 +39,7 @@ TEST(Suricata, ReadsAFlow) {
 }
 
 TEST(Suricata, NetflowRecordsAreOneWay) {
-  const Decoded d = one(R"("src_port":53,"dest_port":999,"proto":"UDP","flow_id":7,)",
+  const Decoded d = of_event(R"("src_port":53,"dest_port":999,"proto":"UDP","flow_id":7,)",
                         R"("pkts":3,"bytes":300,"start":"2024-05-01T12:00:00.000000+0000","end":"2024-05-01T12:00:01.000000+0000","age":1,"min_ttl":63,"max_ttl":64)", "netflow");
   ASSERT_EQ(d.rows.size(), 1u);
   EXPECT_EQ(d.at(0, "raw_bytes"), "300");
@@ -48,11 +48,11 @@ TEST(Suricata, NetflowRecordsAreOneWay) {
   EXPECT_EQ(d.at(0, "initiator"), "");
   EXPECT_EQ(d.at(0, "extra.min_ttl"), "63");
   // One direction's own flags: a SYN without ACK is the beginner's, with ACK it may be either's.
-  const Decoded syn = one(R"("proto":"TCP",)", R"("pkts":1)", "netflow", R"("tcp_flags":"02")");
+  const Decoded syn = of_event(R"("proto":"TCP",)", R"("pkts":1)", "netflow", R"("tcp_flags":"02")");
   EXPECT_EQ(syn.at(0, "tcp_flags"), "2");
   EXPECT_EQ(syn.at(0, "flags_quality"), "all");
   EXPECT_EQ(syn.at(0, "initiator"), "src");
-  EXPECT_EQ(one(R"("proto":"TCP",)", R"("pkts":1)", "netflow", R"("tcp_flags":"12")").at(0, "initiator"), "");
+  EXPECT_EQ(of_event(R"("proto":"TCP",)", R"("pkts":1)", "netflow", R"("tcp_flags":"12")").at(0, "initiator"), "");
 }
 
 TEST(Suricata, OtherEventsAreIgnored) {
@@ -83,14 +83,14 @@ TEST(Suricata, StatesReasonsAndActions) {
       {R"("exception_policy":[{"target":"x"}])", "extra.exception_policy", R"([{"target":"x"}])"},
   };
   for (const auto& c : cases) {
-    const Decoded d = one(R"("proto":"TCP",)", c.flow);
+    const Decoded d = of_event(R"("proto":"TCP",)", c.flow);
     ASSERT_EQ(d.rows.size(), 1u) << c.flow << (d.report->errors.empty() ? "" : d.report->errors[0].reason);
     EXPECT_EQ(d.at(0, c.column), c.value) << c.flow;
   }
 }
 
 TEST(Suricata, WhatIsNotSaidIsNull) {
-  const Decoded d = one(R"("proto":"TCP",)", R"("pkts_toserver":1)");
+  const Decoded d = of_event(R"("proto":"TCP",)", R"("pkts_toserver":1)");
   EXPECT_EQ(d.at(0, "raw_bytes"), "");
   EXPECT_EQ(d.at(0, "byte_basis"), "");
   EXPECT_EQ(d.at(0, "flags_quality"), "none");
@@ -98,16 +98,16 @@ TEST(Suricata, WhatIsNotSaidIsNull) {
   EXPECT_EQ(d.at(0, "flow_end"), "2024-05-01T12:00:31Z");
   EXPECT_EQ(d.at(0, "time_quality"), "estimated");
   // Flags of both directions together belong to neither.
-  const Decoded either = one(R"("proto":"TCP",)", R"("pkts_toserver":1)", "flow", R"("tcp_flags":"1b")");
+  const Decoded either = of_event(R"("proto":"TCP",)", R"("pkts_toserver":1)", "flow", R"("tcp_flags":"1b")");
   EXPECT_EQ(either.at(0, "tcp_flags"), "");
   EXPECT_EQ(either.at(0, "extra.tcp_flags"), "1b");
 }
 
 TEST(Suricata, ProtocolsAndPortsAsWritten) {
-  EXPECT_EQ(one(R"("proto":"IPv6-ICMP","icmp_type":135,"icmp_code":0,)", "").at(0, "icmp_type"), "135");
-  EXPECT_EQ(one(R"("proto":"IPv6-ICMP",)", "").at(0, "protocol"), "58");
-  EXPECT_EQ(one(R"("proto":"047",)", "").at(0, "protocol"), "47");
-  const Decoded odd = one(R"("proto":"XNS-IDP","app_proto":"failed","vlan":12,"ether":{"src_mac":"00:1b:21:3c:9d:f8","dest_macs":["a"]},)", "");
+  EXPECT_EQ(of_event(R"("proto":"IPv6-ICMP","icmp_type":135,"icmp_code":0,)", "").at(0, "icmp_type"), "135");
+  EXPECT_EQ(of_event(R"("proto":"IPv6-ICMP",)", "").at(0, "protocol"), "58");
+  EXPECT_EQ(of_event(R"("proto":"047",)", "").at(0, "protocol"), "47");
+  const Decoded odd = of_event(R"("proto":"XNS-IDP","app_proto":"failed","vlan":12,"ether":{"src_mac":"00:1b:21:3c:9d:f8","dest_macs":["a"]},)", "");
   EXPECT_EQ(odd.at(0, "protocol"), "");
   EXPECT_EQ(odd.at(0, "extra.proto"), "XNS-IDP");
   EXPECT_EQ(odd.at(0, "app"), "");

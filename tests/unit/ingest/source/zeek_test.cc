@@ -9,7 +9,7 @@ namespace sluice::ingest {
 namespace {
 
 using test::Decoded;
-using test::FlowRow;
+using test::NamedValues;
 using test::run;
 
 const std::string kHead =
@@ -20,7 +20,7 @@ const std::string kHead =
 const std::string kTcp =
     "1591367999.305988\tCMdzit1AMNsmfAIiQc\t192.168.4.76\t36844\t192.168.4.1\t53\ttcp\tdns\t0.066852\t62\t141\tSF\tT\tF\t0\tShADadFf\t2\t118\t2\t197\t(empty)\n";
 
-FlowRow tcp_row() {
+NamedValues tcp_row() {
   return {{"flow_start", "2020-06-05T14:39:59.305988Z"}, {"flow_end", "2020-06-05T14:39:59.372840Z"}, {"time_quality", "exact"},
           {"src_ip", "192.168.4.76"}, {"dst_ip", "192.168.4.1"}, {"src_port", "36844"}, {"dst_port", "53"}, {"protocol", "6"},
           {"ip_version", "4"}, {"raw_bytes", "118"}, {"raw_packets", "2"}, {"raw_reverse_bytes", "197"}, {"raw_reverse_packets", "2"},
@@ -94,7 +94,7 @@ TEST(Zeek, StreamsOfSeveralLogsInJson) {
 
 TEST(Zeek, UnsetIsNullAndEmptyIsNothing) {
   const Decoded d = one({{"proto", "udp"}});
-  EXPECT_EQ(d.rows.at(0), (FlowRow{{"flow_start", "2023-11-14T22:13:20.500Z"}, {"flow_end", "2023-11-14T22:13:20.500Z"}, {"time_quality", "estimated"},
+  EXPECT_EQ(d.rows.at(0), (NamedValues{{"flow_start", "2023-11-14T22:13:20.500Z"}, {"flow_end", "2023-11-14T22:13:20.500Z"}, {"time_quality", "estimated"},
                                    {"src_ip", "10.0.0.1"}, {"dst_ip", "10.0.0.2"}, {"src_port", "40000"}, {"dst_port", "80"}, {"protocol", "17"},
                                    {"ip_version", "4"}, {"sampling_rate", "1"}, {"flags_quality", "none"}, {"initiator", "src"}, {"is_biflow", "1"},
                                    {"source", "zeek"}, {"reporter", "middle"}}));

@@ -11,7 +11,7 @@
 namespace sluice::query::continuous {
 namespace {
 
-const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
+const TimestampNs kEpisodeStart = *parse_timestamp("2026-11-20T08:00:00Z");
 
 // A rule that alerts for each source with two flows in a minute, and what has been told of it.
 class Scene {
@@ -25,32 +25,32 @@ class Scene {
     FlowBatchBuilder b;
     for (int i = 0; i < count; ++i) {
       b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart + minute * kMinute + i * kSecond);
+      b.set_time(ColumnId::flow_end, kEpisodeStart + minute * kMinute + i * kSecond);
       b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + source));
       b.set_uint(ColumnId::dst_port, 443);
       b.set_uint(ColumnId::protocol, 6);
     }
     auto batch = std::make_shared<const Batch>(b.finish());
     stored.open.push_back(batch);
-    stream.push(batch, kStart + minute * kMinute, finding());
+    stream.push(batch, kEpisodeStart + minute * kMinute, finding());
     settle(minute);
   }
   // All that came before that minute is complete.
   void until(int minute) {
     FlowBatchBuilder b;
     b.begin_row();
-    b.set_time(ColumnId::flow_end, kStart + minute * kMinute + kMinute);
+    b.set_time(ColumnId::flow_end, kEpisodeStart + minute * kMinute + kMinute);
     b.set_ip(ColumnId::src_ip, IpAddress::v4(0x01010101));
     auto batch = std::make_shared<const Batch>(b.finish());
     stored.open.push_back(batch);
-    stream.push(batch, kStart + minute * kMinute, finding());
+    stream.push(batch, kEpisodeStart + minute * kMinute, finding());
     settle(minute);
   }
   void settle(int minute) {
-    book.settle(*rule, stream.find("r")->settled_before(), kStart + minute * kMinute, change());
+    book.settle(*rule, stream.find("r")->settled_before(), kEpisodeStart + minute * kMinute, change());
   }
   FindingSink finding() {
-    return [this](const Finding& f) { book.take(f, kStart, change()); };
+    return [this](const Finding& f) { book.take(f, kEpisodeStart, change()); };
   }
   EpisodeSink change() {
     return [this](const Episode& e, EpisodeChange c) {
@@ -81,7 +81,7 @@ TEST(Episodes, StartGoOnAndEnd) {
   s.until(2);
   EXPECT_EQ(s.told.size(), 1u);
   EXPECT_EQ(s.last.matches, 2u);
-  EXPECT_EQ(s.last.end, kStart + 2 * kMinute);
+  EXPECT_EQ(s.last.end, kEpisodeStart + 2 * kMinute);
   EXPECT_EQ(s.last.message, "10.0.0.1 made 3 flows");
   s.until(3);
   EXPECT_EQ(s.told, (Told{"started src_ip=10.0.0.1", "ended src_ip=10.0.0.1"}));
@@ -119,7 +119,7 @@ TEST(Episodes, ForWaits) {
   EXPECT_EQ(s.told, (Told{"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.2"}));
   s.flows(2, 1);
   EXPECT_EQ(s.told.back(), "started src_ip=10.0.0.1");
-  EXPECT_EQ(s.last.start, kStart);
+  EXPECT_EQ(s.last.start, kEpisodeStart);
   s.until(5);
   Told told = {"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.2", "started src_ip=10.0.0.1", "ended src_ip=10.0.0.1"};
   EXPECT_EQ(s.told, told);
@@ -134,7 +134,7 @@ TEST(Episodes, ForWaits) {
 
 // The alerts are those of a replay, which has all flows in time.
 void expect_replayed(const Scene& s) {
-  const Over over(s.stored, kStart + kDay);
+  const Over over(s.stored, kEpisodeStart + kDay);
   const auto replayed = replay(s.rule, {}, QueryRequest(), over.context);
   ASSERT_TRUE(replayed.ok());
   ASSERT_EQ(replayed->alerts.size(), s.alerts.size());
@@ -161,7 +161,7 @@ TEST(Episodes, LateFlowsCompleteWhatWaited) {
     s.until(8);
     ASSERT_EQ(s.alerts.size(), 1u);
     EXPECT_EQ(s.alerts.begin()->second.state, EpisodeState::ended) << "and was over when it was found";
-    EXPECT_EQ(s.alerts.begin()->second.start, kStart);
+    EXPECT_EQ(s.alerts.begin()->second.start, kEpisodeStart);
     EXPECT_EQ(s.alerts.begin()->second.matches, 5u);
     s.until(40);
     expect_replayed(s);
@@ -204,7 +204,7 @@ TEST(Episodes, WhatWaitedBelongsToTheAlertBesideIt) {
   t.until(40);
   ASSERT_EQ(t.alerts.size(), 1u);
   EXPECT_EQ(t.alerts.begin()->first, id);
-  EXPECT_EQ(t.alerts.begin()->second.start, kStart);
+  EXPECT_EQ(t.alerts.begin()->second.start, kEpisodeStart);
   EXPECT_EQ(t.alerts.begin()->second.matches, 5u);
   EXPECT_EQ(t.told, (Told{"pending src_ip=10.0.0.1", "pending src_ip=10.0.0.1", "started src_ip=10.0.0.1", "ended src_ip=10.0.0.1", "dropped src_ip=10.0.0.1"}));
 }
@@ -217,10 +217,10 @@ TEST(Episodes, LapsedOnesAreBounded) {
     FlowBatchBuilder b;
     for (uint32_t i = 0; i < kKeys; ++i) {
       b.begin_row();
-      b.set_time(ColumnId::flow_end, kStart + minute * kMinute);
+      b.set_time(ColumnId::flow_end, kEpisodeStart + minute * kMinute);
       b.set_ip(ColumnId::src_ip, IpAddress::v4(static_cast<uint32_t>(minute) << 20 | i));
     }
-    s.stream.push(std::make_shared<const Batch>(b.finish()), kStart + minute * kMinute, s.finding());
+    s.stream.push(std::make_shared<const Batch>(b.finish()), kEpisodeStart + minute * kMinute, s.finding());
     s.until(minute + 3);
   }
   EXPECT_EQ(s.book.beyond_bound("r"), 0u);
@@ -256,14 +256,14 @@ TEST(Episodes, NeitherRepetitionNorRestartMakesTwo) {
     if (c != EpisodeChange::updated) told.push_back(e.id);
     EXPECT_TRUE(before.contains(e.id));
   };
-  const Over over(s.stored, kStart + kHour);
+  const Over over(s.stored, kEpisodeStart + kHour);
   QueryRequest request;
   RunState run(request, over.context);
   Worker worker(run);
   const auto state = make_state(s.rule, {s.stream.find("r")->frontier(), {}});
   RuleState& groups = *state;
   ScanStats stats;
-  const FindingSink again = [&](const Finding& f) { next.take(f, kStart, sink); };
+  const FindingSink again = [&](const Finding& f) { next.take(f, kEpisodeStart, sink); };
   ASSERT_TRUE(read_again(groups, run, stats).ok());
   ASSERT_TRUE(look_again(groups, s.stream.watermark(), kLatest, worker, again).ok());
   EXPECT_TRUE(told.empty());
@@ -289,10 +289,10 @@ TEST(Episodes, TooManyKeysAreCounted) {
   FlowBatchBuilder b;
   for (uint32_t i = 0; i < limits::kRuleEpisodesMax + 5; ++i) {
     b.begin_row();
-    b.set_time(ColumnId::flow_end, kStart);
+    b.set_time(ColumnId::flow_end, kEpisodeStart);
     b.set_ip(ColumnId::src_ip, IpAddress::v4(i));
   }
-  s.stream.push(std::make_shared<const Batch>(b.finish()), kStart, s.finding());
+  s.stream.push(std::make_shared<const Batch>(b.finish()), kEpisodeStart, s.finding());
   EXPECT_EQ(s.alerts.size(), limits::kRuleEpisodesMax);
   EXPECT_EQ(s.book.beyond_bound("r"), 5u);
 }
@@ -303,10 +303,10 @@ TEST(Episodes, WhatHasEndedDoesNotCountAtTheBound) {
   FlowBatchBuilder b;
   for (uint32_t i = 0; i < limits::kRuleEpisodesMax; ++i) {
     b.begin_row();
-    b.set_time(ColumnId::flow_end, kStart);
+    b.set_time(ColumnId::flow_end, kEpisodeStart);
     b.set_ip(ColumnId::src_ip, IpAddress::v4(i));
   }
-  s.stream.push(std::make_shared<const Batch>(b.finish()), kStart, s.finding());
+  s.stream.push(std::make_shared<const Batch>(b.finish()), kEpisodeStart, s.finding());
   EXPECT_EQ(s.book.open("r"), limits::kRuleEpisodesMax);
   s.until(5);
   EXPECT_LE(s.book.open("r"), 1u);
@@ -319,9 +319,9 @@ TEST(Episodes, WhatHasEndedDoesNotCountAtTheBound) {
   const size_t open = s.book.open("r");
   FlowBatchBuilder again;
   again.begin_row();
-  again.set_time(ColumnId::flow_end, kStart + 6 * kMinute);
+  again.set_time(ColumnId::flow_end, kEpisodeStart + 6 * kMinute);
   again.set_ip(ColumnId::src_ip, IpAddress::v4(7));
-  s.stream.push(std::make_shared<const Batch>(again.finish()), kStart + 6 * kMinute, s.finding());
+  s.stream.push(std::make_shared<const Batch>(again.finish()), kEpisodeStart + 6 * kMinute, s.finding());
   EXPECT_EQ(s.told.back(), "resumed src_ip=0.0.0.7");
   EXPECT_EQ(s.book.open("r"), open + 1);
 }
@@ -331,7 +331,7 @@ TEST(Episodes, OfARuleThatWasClosedResume) {
   Scene s("suppress 1h");
   s.flows(0, 1);
   const std::string id = s.last.id;
-  s.book.close("r", kStart + 10 * kSecond, s.change());
+  s.book.close("r", kEpisodeStart + 10 * kSecond, s.change());
   EXPECT_EQ(s.told.back(), "ended src_ip=10.0.0.1");
   EXPECT_TRUE(s.last.was_closed);
   EXPECT_TRUE(s.book.rules().empty());
@@ -358,7 +358,7 @@ TEST(Episodes, AreAsTheirRuleIsNow) {
   const auto before = s.stream.find("r");
   ASSERT_NE(before, nullptr);
   s.rule = rule_of("create rule r severity high tags (new) mode silent as from flows | stats n = count() by src_ip window 1m | where n > 1 alert by src_ip suppress 1h");
-  s.stream.add(make_state(s.rule, {kStart + kMinute, {}}));
+  s.stream.add(make_state(s.rule, {kEpisodeStart + kMinute, {}}));
   s.flows(1, 1);
   EXPECT_EQ(s.last.severity, Severity::high);
   EXPECT_EQ(s.last.tags, "new");
@@ -378,15 +378,15 @@ TEST(Episodes, WhatNeverFiredSuppressesNothing) {
   s.until(9);
   EXPECT_EQ(s.told.back(), "ended src_ip=10.0.0.1");
   ASSERT_EQ(s.alerts.size(), 1u);
-  EXPECT_EQ(s.alerts.begin()->second.start, kStart + 5 * kMinute);
-  EXPECT_EQ(s.alerts.begin()->second.id, episode_id("r", "src_ip=10.0.0.1", kStart + 5 * kMinute));
+  EXPECT_EQ(s.alerts.begin()->second.start, kEpisodeStart + 5 * kMinute);
+  EXPECT_EQ(s.alerts.begin()->second.id, episode_id("r", "src_ip=10.0.0.1", kEpisodeStart + 5 * kMinute));
 }
 
 TEST(Episodes, GoOnOverWindowsThatNobodyKnowsOf) {
   const auto rule = rule_of("create rule r every 1m as from flows | stats n = count() by src_ip alert by src_ip");
   ASSERT_TRUE(rule);
   store::Snapshot stored;
-  const Over over(stored, kStart);
+  const Over over(stored, kEpisodeStart);
   EpisodeBook book;
   std::vector<std::string> told;
   Episode last;
@@ -397,23 +397,23 @@ TEST(Episodes, GoOnOverWindowsThatNobodyKnowsOf) {
   const auto match = [&](int minute) {
     FlowBatchBuilder b;
     b.begin_row();
-    b.set_time(ColumnId::flow_end, kStart + minute * kMinute);
+    b.set_time(ColumnId::flow_end, kEpisodeStart + minute * kMinute);
     b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000001));
     stored.open = {std::make_shared<const Batch>(b.finish())};
     ScanStats stats;
-    ASSERT_TRUE(ask_rule(*rule, kStart + (minute + 1) * kMinute, over.context, [&](const Finding& f) { book.take(f, kStart, sink); }, stats).ok());
-    book.settle(*rule, kStart + (minute + 1) * kMinute, kStart, sink);
+    ASSERT_TRUE(ask_rule(*rule, kEpisodeStart + (minute + 1) * kMinute, over.context, [&](const Finding& f) { book.take(f, kEpisodeStart, sink); }, stats).ok());
+    book.settle(*rule, kEpisodeStart + (minute + 1) * kMinute, kEpisodeStart, sink);
   };
   match(0);
   const std::string id = last.id;
-  book.go_on(*rule, kStart + kMinute, sink);
+  book.go_on(*rule, kEpisodeStart + kMinute, sink);
   match(2);
   EXPECT_EQ(last.id, id);
   EXPECT_EQ(told, (Told{"started", "updated", "updated"}));
   EXPECT_EQ(last.matches, 2u);
   // What had ended before does not begin again.
-  book.settle(*rule, kStart + 9 * kMinute, kStart, sink);
-  book.go_on(*rule, kStart + 9 * kMinute, sink);
+  book.settle(*rule, kEpisodeStart + 9 * kMinute, kEpisodeStart, sink);
+  book.go_on(*rule, kEpisodeStart + 9 * kMinute, sink);
   EXPECT_EQ(told.back(), "ended");
   EXPECT_EQ(last.state, EpisodeState::ended);
 }

@@ -14,16 +14,16 @@
 namespace sluice::query::continuous {
 namespace {
 
-const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
+const TimestampNs kFirst = *parse_timestamp("2026-11-20T08:00:00Z");
 
-struct Flow {
+struct Visit {
   TimestampNs end;
   uint32_t src;
   uint16_t port;
 };
-std::shared_ptr<const Batch> batch_of(std::span<const Flow> flows) {
+std::shared_ptr<const Batch> batch_of_visits(std::span<const Visit> flows) {
   FlowBatchBuilder b;
-  for (const Flow& f : flows) {
+  for (const Visit& f : flows) {
     b.begin_row();
     b.set_time(ColumnId::flow_end, f.end);
     b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + f.src));
@@ -37,9 +37,9 @@ class FirstSeen : public ::testing::TestWithParam<uint64_t> {};
 
 TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
   std::mt19937_64 dice(GetParam());
-  std::vector<Flow> flows;
-  for (int i = 0; i < 1'500; ++i) flows.push_back({kStart + static_cast<int64_t>(dice() % static_cast<uint64_t>(2 * kHour)), static_cast<uint32_t>(dice() % 40), static_cast<uint16_t>(dice() % 9)});
-  std::sort(flows.begin(), flows.end(), [](const Flow& a, const Flow& b) { return a.end < b.end; });
+  std::vector<Visit> flows;
+  for (int i = 0; i < 1'500; ++i) flows.push_back({kFirst + static_cast<int64_t>(dice() % static_cast<uint64_t>(2 * kHour)), static_cast<uint32_t>(dice() % 40), static_cast<uint16_t>(dice() % 9)});
+  std::sort(flows.begin(), flows.end(), [](const Visit& a, const Visit& b) { return a.end < b.end; });
   // A little out of order, but not from one window into the next.
   for (size_t i = 1; i < flows.size(); ++i)
     if (flows[i].end / kMinute == flows[i - 1].end / kMinute && dice() % 3 == 0) std::swap(flows[i], flows[i - 1]);
@@ -52,13 +52,13 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
     if (f.is_settled) settled[f.window] = lines_of(f.rows, f.columns());
   };
   store::Snapshot snapshot;
-  const Over over(snapshot, kStart + kDay);
+  const Over over(snapshot, kFirst + kDay);
   auto stream = std::make_unique<Stream>();
   stream->add(make_state(rule, {}));
-  TimestampNs now = kStart;
+  TimestampNs now = kFirst;
   for (size_t at = 0; at < flows.size();) {
     const size_t count = std::min<size_t>(flows.size() - at, 1 + dice() % 60);
-    snapshot.open.push_back(batch_of(std::span(flows).subspan(at, count)));
+    snapshot.open.push_back(batch_of_visits(std::span(flows).subspan(at, count)));
     at += count;
     now = flows[at - 1].end + kMinute;
     if (GetParam() % 2 == 0 && dice() % 8 == 0) {
@@ -72,7 +72,7 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
   }
   stream->tick(now + 2 * kHour, sink);
   size_t found = 0;
-  for (TimestampNs w = kStart; w < kStart + 2 * kHour; w += 5 * kMinute) {
+  for (TimestampNs w = kFirst; w < kFirst + 2 * kHour; w += 5 * kMinute) {
     QueryRequest request;
     request.text = before;
     request.from = w;
@@ -86,10 +86,10 @@ TEST_P(FirstSeen, WindowsAreWhatTheEngineAnswers) {
   }
   EXPECT_GT(found, 100u);
   // And a replay of a part says what live said of it.
-  const auto replayed = replay(rule_of("create rule r learn 0s as " + before + " window 5m alert by src_ip, dst_port, proto"), {kStart + kHour, kStart + 2 * kHour}, {}, over.context);
+  const auto replayed = replay(rule_of("create rule r learn 0s as " + before + " window 5m alert by src_ip, dst_port, proto"), {kFirst + kHour, kFirst + 2 * kHour}, {}, over.context);
   ASSERT_TRUE(replayed.ok());
   size_t live = 0;
-  for (TimestampNs w = kStart + kHour; w < kStart + 2 * kHour; w += 5 * kMinute) live += settled[w].size();
+  for (TimestampNs w = kFirst + kHour; w < kFirst + 2 * kHour; w += 5 * kMinute) live += settled[w].size();
   EXPECT_EQ(replayed->alerts.size(), live);
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, FirstSeen, ::testing::Range<uint64_t>(1, 7));
@@ -112,11 +112,11 @@ TEST(FirstSeenRule, IsSilentWhileItLearns) {
   stream.add(make_state(rule, {}));
   std::set<TimestampNs> found;
   for (uint32_t minute = 0; minute < 60; ++minute) {
-    const Flow flow{kStart + minute * kMinute, minute, 1};
-    stream.push(batch_of(std::span(&flow, 1)), flow.end, [&](const Finding& f) { found.insert(f.window); });
+    const Visit flow{kFirst + minute * kMinute, minute, 1};
+    stream.push(batch_of_visits(std::span(&flow, 1)), flow.end, [&](const Finding& f) { found.insert(f.window); });
   }
   ASSERT_FALSE(found.empty());
-  EXPECT_EQ(*found.begin(), kStart + 30 * kMinute);
+  EXPECT_EQ(*found.begin(), kFirst + 30 * kMinute);
   EXPECT_EQ(found.size(), 30u);
 }
 
@@ -131,27 +131,27 @@ TEST(Learning, GoesOnWhereItWas) {
   for (const bool is_known : {false, true}) {
     auto state = state_of("create rule r learn 2h" + body);
     EXPECT_EQ(state->learned_at(), kTimestampMax);
-    state->set_known_since(kStart + 100 * kMinute);
-    if (is_known) state->set_learns_since(kStart);
-    EXPECT_EQ(state->learned_at(), kStart + (is_known ? 2 * kHour : 220 * kMinute));
-    EXPECT_EQ(state->learns_since(), kStart + (is_known ? 0 : 100 * kMinute));
+    state->set_known_since(kFirst + 100 * kMinute);
+    if (is_known) state->set_learns_since(kFirst);
+    EXPECT_EQ(state->learned_at(), kFirst + (is_known ? 2 * kHour : 220 * kMinute));
+    EXPECT_EQ(state->learns_since(), kFirst + (is_known ? 0 : 100 * kMinute));
     Stream stream;
     stream.add(std::move(state));
     std::set<TimestampNs> found;
     for (const int minute : {119, 120, 219, 220}) {
-      const Flow flow{kStart + minute * kMinute, 1, 1};
-      stream.push(batch_of(std::span(&flow, 1)), flow.end, [&](const Finding& f) { found.insert((f.window - kStart) / kMinute); });
+      const Visit flow{kFirst + minute * kMinute, 1, 1};
+      stream.push(batch_of_visits(std::span(&flow, 1)), flow.end, [&](const Finding& f) { found.insert((f.window - kFirst) / kMinute); });
     }
     EXPECT_EQ(found, is_known ? (std::set<TimestampNs>{120, 219, 220}) : std::set<TimestampNs>{220});
   }
   auto longer = state_of("create rule r learn 2h as first_seen src_ip lookback 1h alert by src_ip");
-  longer->set_known_since(kStart + 100 * kMinute);
-  longer->set_learns_since(kStart);
-  EXPECT_EQ(longer->learned_at(), kStart + 160 * kMinute);
+  longer->set_known_since(kFirst + 100 * kMinute);
+  longer->set_learns_since(kFirst);
+  EXPECT_EQ(longer->learned_at(), kFirst + 160 * kMinute);
   auto same = state_of("create rule r as first_seen src_ip lookback 1h alert by src_ip");
-  same->set_known_since(kStart + 100 * kMinute);
-  same->set_learns_since(kStart);
-  EXPECT_EQ(same->learned_at(), kStart + 160 * kMinute);
+  same->set_known_since(kFirst + 100 * kMinute);
+  same->set_learns_since(kFirst);
+  EXPECT_EQ(same->learned_at(), kFirst + 160 * kMinute);
   EXPECT_LE(state_of("create rule r" + body)->learned_at(), kEarliest);
 }
 

@@ -11,6 +11,7 @@
 #include "query/continuous/groups.h"
 #include "query/continuous/key_filter.h"
 #include "query/continuous/shortfall.h"
+#include "tests/sanitizer.h"
 #include "tests/unit/query/continuous/watched.h"
 
 namespace sluice::query::continuous {
@@ -66,10 +67,10 @@ class Taker final : public RuleState {
   const Take take_;
 };
 
-struct Told {
+struct ToldOfRule {
   uint64_t value = 0;
   bool is_partial = false;
-  bool operator==(const Told&) const = default;
+  bool operator==(const ToldOfRule&) const = default;
 };
 
 // Sources that get 20 flows or as many ports: before the flood, after it, and on both sides of it; and such that are one short.
@@ -92,10 +93,11 @@ TEST(Overflow, AFloodOfKeysHidesNoHeavyKey) {
     uint64_t each;  // what a flow adds
   };
   for (const Case& c : {Case{"count()", "window 5m", 1}, Case{"count()", "window 5m slide 150s", 1}, Case{"sum(bytes)", "window 5m", 60}, Case{"dcount(dst_port)", "window 5m", 1}}) {
+    if (kAddressSanitizer && std::string_view(c.value) == "sum(bytes)") continue;  // as count(), for half a minute
     const std::string text = std::string("create rule r as from flows | stats v = ") + c.value + " by src_ip " + c.window + " | where v >= " + std::to_string(20 * c.each);
     Stream stream;
     stream.add(make_state(rule_of(text), {}));
-    std::map<std::string, Told> told;
+    std::map<std::string, ToldOfRule> told;
     const FindingSink sink = [&](const Finding& f) {
       for (size_t r = 0; r < f.rows.rows; ++r) told[cell(*f.rows.slots[f.columns()[0].slot], f.columns()[0].type, r)] = {f.rows.slots[f.columns()[1].slot]->values<uint64_t>()[r] / c.each, f.is_partial};
     };
@@ -106,7 +108,7 @@ TEST(Overflow, AFloodOfKeysHidesNoHeavyKey) {
       ASSERT_LE(stats.bytes, limits::kRuleBytesMax + limits::kRuleBytesMax / 4);
     });
     // What was let go lacks a flow at most, since no group of the flood had more: of 21 it has 20, of 20 it has 19, which is not enough.
-    const std::map<std::string, Told> expected{{"10.0.0.1", {22, false}}, {"10.0.0.2", {20, false}}, {"10.0.0.4", {20, true}}};
+    const std::map<std::string, ToldOfRule> expected{{"10.0.0.1", {22, false}}, {"10.0.0.2", {20, false}}, {"10.0.0.4", {20, true}}};
     EXPECT_EQ(told, expected) << text;
     EXPECT_EQ(stats.dropped_rows, 0u) << text;
     EXPECT_GT(stats.let_go_groups, limits::kRuleGroupsMax) << text;

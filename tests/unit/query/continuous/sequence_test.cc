@@ -13,7 +13,7 @@
 namespace sluice::query::continuous {
 namespace {
 
-const std::vector<std::string>& questions() {
+const std::vector<std::string>& sequences() {
   static const std::vector<std::string> kQuestions = {
       "from flows | sequence by src_ip within 3m [dst_port == 22] then [dst_port == 443] then [dst_port == 3389]",
       "from flows | where proto == tcp | sequence by src_ip, dst_ip within 30m [tcp_flags == S] then [bytes > 5KB]",
@@ -34,8 +34,8 @@ TEST_P(SequencesAsked, AreWhatTheEngineAnswers) {
   // Many at one moment.
   for (size_t i = 0; i + 1 < flows.size(); i += 5) flows[i].end = flows[i].end / kSecond * kSecond;
   std::vector<RulePtr> rules;
-  for (size_t i = 0; i < questions().size(); ++i) {
-    rules.push_back(rule_of("create rule r" + std::to_string(i) + " grace 3m as " + questions()[i]));
+  for (size_t i = 0; i < sequences().size(); ++i) {
+    rules.push_back(rule_of("create rule r" + std::to_string(i) + " grace 3m as " + sequences()[i]));
     ASSERT_TRUE(rules.back());
     ASSERT_TRUE(rules.back()->sequence);
   }
@@ -47,7 +47,7 @@ TEST_P(SequencesAsked, AreWhatTheEngineAnswers) {
     auto& mine = f.is_settled ? settled[i][f.window] : early[i][f.window];
     auto rows = rows_of(f);
     if (f.is_settled && !fresh.insert({i, f.window}).second)
-      EXPECT_TRUE(std::includes(mine.begin(), mine.end(), rows.begin(), rows.end())) << questions()[i] << " at " << format_timestamp(f.window);
+      EXPECT_TRUE(std::includes(mine.begin(), mine.end(), rows.begin(), rows.end())) << sequences()[i] << " at " << format_timestamp(f.window);
     else
       mine.merge(rows);
   };
@@ -73,12 +73,12 @@ TEST_P(SequencesAsked, AreWhatTheEngineAnswers) {
   for (size_t i = 0; i < rules.size(); ++i) {
     std::multiset<std::string> all;
     for (const auto& [minute, rows] : settled[i]) all.insert(rows.begin(), rows.end());
-    const Rows expected = ask(questions()[i], {kStart - kDay, kStart + kDay}, snapshot);
-    EXPECT_EQ(all, expected) << questions()[i] << " seed " << GetParam();
-    EXPECT_GT(expected.size(), 10u) << questions()[i];
+    const Rows expected = ask(sequences()[i], {kStart - kDay, kStart + kDay}, snapshot);
+    EXPECT_EQ(all, expected) << sequences()[i] << " seed " << GetParam();
+    EXPECT_GT(expected.size(), 10u) << sequences()[i];
     EXPECT_EQ(stream->find(rules[i]->name)->stats().late_rows, 0u);
     EXPECT_EQ(stream->find(rules[i]->name)->stats().groups, 0u) << "all is over, and forgotten";
-    EXPECT_EQ(early[i].empty(), !rules[i]->is_rising) << questions()[i];
+    EXPECT_EQ(early[i].empty(), !rules[i]->is_rising) << sequences()[i];
   }
   EXPECT_TRUE(rules[0]->is_rising && rules[1]->is_rising && rules[2]->is_rising);
   EXPECT_FALSE(rules[3]->is_rising) << "how long it took may change with a late flow";

@@ -16,7 +16,7 @@ namespace sluice::query::continuous {
 namespace {
 
 // Sessions as they were last told of: a later word on a key takes the place of those that it overlaps.
-class Told {
+class ToldSessions {
  public:
   void take(const Finding& f) {
     const auto& session = *f.rule.session;
@@ -44,7 +44,7 @@ class Told {
   std::map<std::string, std::vector<Session>> sessions_;
 };
 
-const std::vector<std::string>& questions() {
+const std::vector<std::string>& session_questions() {
   static const std::vector<std::string> kQuestions = {
       "from flows | stats n = count(), total = sum(bytes), lasted = max(ts) - min(ts) by src_ip window session gap 5m | where n > 3",
       "from flows | where proto == tcp | stats n = count(), d = dcount(dst_port), e = entropy(dst_port), p = p95(bytes) by src_ip, dst_ip window session gap 2h | where n > 2 and d > 1",
@@ -57,7 +57,7 @@ const std::vector<std::string>& questions() {
 }
 
 std::string question(size_t i) {
-  std::string text = questions()[i];
+  std::string text = session_questions()[i];
   // The fourth computes with the session's start.
   if (const size_t at = text.find("s = stdev(bytes)"); at != std::string::npos) text.replace(at, 16, "s = stdev(bytes), ts_of = max(ts)");
   return text;
@@ -71,12 +71,12 @@ TEST_P(SessionsAsked, AreWhatTheEngineAnswers) {
   // Late beyond the minute that is waited for, and within the grace.
   const auto flows = random_flows(dice, 5'000, 60 * kHour, GetParam() % 3 == 0 ? 8 * kMinute : 50 * kSecond);
   std::vector<RulePtr> rules;
-  for (size_t i = 0; i < questions().size(); ++i) {
+  for (size_t i = 0; i < session_questions().size(); ++i) {
     rules.push_back(rule_of("create rule r" + std::to_string(i) + " as " + question(i)));
     ASSERT_TRUE(rules.back());
     ASSERT_TRUE(rules.back()->session);
   }
-  std::vector<Told> told(rules.size());
+  std::vector<ToldSessions> told(rules.size());
   std::vector<size_t> early(rules.size(), 0);
   const FindingSink sink = [&](const Finding& f) {
     const auto i = static_cast<size_t>(std::stoi(f.rule.name.substr(1)));

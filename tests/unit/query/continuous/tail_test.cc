@@ -11,13 +11,13 @@
 namespace sluice::query::continuous {
 namespace {
 
-const TimestampNs kStart = *parse_timestamp("2026-11-20T08:00:00Z");
+const TimestampNs kTailStart = *parse_timestamp("2026-11-20T08:00:00Z");
 
 std::shared_ptr<const Batch> some_flows(std::mt19937_64& dice, size_t count) {
   FlowBatchBuilder b;
   for (size_t i = 0; i < count; ++i) {
     b.begin_row();
-    b.set_time(ColumnId::flow_end, kStart + static_cast<int64_t>(dice() % 1'000) * kMillisecond);
+    b.set_time(ColumnId::flow_end, kTailStart + static_cast<int64_t>(dice() % 1'000) * kMillisecond);
     b.set_ip(ColumnId::src_ip, IpAddress::v4(0x0a000000 + static_cast<uint32_t>(dice() % 40)));
     b.set_ip(ColumnId::dst_ip, IpAddress::v4(0x0a000000 + static_cast<uint32_t>(dice() % 40)));
     b.set_uint(ColumnId::dst_port, dice() % 3 ? 443 : dice() % 65'536);
@@ -31,7 +31,7 @@ std::shared_ptr<const Batch> some_flows(std::mt19937_64& dice, size_t count) {
 }
 
 std::variant<std::unique_ptr<Tail>, QueryError> tail_of(const std::string& text, std::shared_ptr<const ListBook> lists = nullptr, std::map<std::string, ParameterValue> parameters = {}) {
-  static const ManualClock clock(kStart);
+  static const ManualClock clock(kTailStart);
   QueryContext context;
   context.clock = &clock;
   context.lists = std::move(lists);
@@ -68,7 +68,7 @@ TEST(Tail, YieldsWhatTheEngineAnswers) {
       snapshot.open.push_back(some_flows(dice, 1 + dice() % 300));
       ASSERT_TRUE(t.push(snapshot.open.back(), [&](const Batch& rows) { return found.batch(rows); }).ok());
     }
-    Over over(snapshot, kStart);
+    Over over(snapshot, kTailStart);
     over.context.lists = lists;
     QueryRequest request;
     request.text = text;

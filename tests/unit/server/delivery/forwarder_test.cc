@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-class RealClock final : public Clock {
+class RunningClock final : public Clock {
  public:
   TimestampNs now() const override { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 };
@@ -60,7 +60,7 @@ std::vector<FlowDocument> documents(Batch flows, FlowShape shape) {
   store::Snapshot snapshot;
   snapshot.open = {std::make_shared<const Batch>(std::move(flows))};
   query::InlineExecutor executor;
-  RealClock clock;
+  RunningClock clock;
   query::QueryContext context;
   context.snapshot = &snapshot;
   context.clock = &clock;
@@ -306,7 +306,7 @@ struct ForwarderTest : testing::Test {
     return out;
   }
 
-  RealClock clock;
+  RunningClock clock;
   Taken taken;
   std::string directory;
   std::unique_ptr<catalog::Catalog> catalog;

@@ -53,7 +53,7 @@ class Scripted final : public Sender {
   Receiver& receiver_;
 };
 
-class RealClock final : public Clock {
+class AheadClock final : public Clock {
  public:
   TimestampNs now() const override { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count() + ahead; }
   std::atomic<DurationNs> ahead{0};
@@ -102,7 +102,7 @@ struct OutboxTest : testing::Test {
   }
 
   std::string directory;
-  RealClock clock;
+  AheadClock clock;
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<Outbox> outbox;
 };

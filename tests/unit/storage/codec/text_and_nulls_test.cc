@@ -14,7 +14,7 @@ namespace {
 
 using Random = std::mt19937_64;
 
-Bytes as_bytes(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
+Bytes bytes_of_text(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
 
 std::vector<std::string> texts(Random& random, size_t count, int kind) {
   std::vector<std::string> all(count);
@@ -39,18 +39,18 @@ TEST(Text, ComesBack) {
       encode_text(views, payload);
       const auto n = static_cast<uint32_t>(count);
       StringVector out;
-      ASSERT_TRUE(decode_text(as_bytes(payload), n, 0, n, out).ok());
+      ASSERT_TRUE(decode_text(bytes_of_text(payload), n, 0, n, out).ok());
       ASSERT_EQ(out.size(), count);
       for (size_t i = 0; i < count; ++i) ASSERT_EQ(out[i], all[i]);
       const auto from = static_cast<uint32_t>(random() % n), to = from + static_cast<uint32_t>(random() % (n - from + 1));
       out.clear();
-      ASSERT_TRUE(decode_text(as_bytes(payload), n, from, to, out).ok());
+      ASSERT_TRUE(decode_text(bytes_of_text(payload), n, from, to, out).ok());
       ASSERT_EQ(out.size(), to - from);
       for (uint32_t i = from; i < to; ++i) ASSERT_EQ(out[i - from], all[i]);
       std::vector<uint32_t> rows;
       for (uint32_t i = static_cast<uint32_t>(random() % 50); i < n; i += 1 + static_cast<uint32_t>(random() % 3'000)) rows.push_back(i);
       out.clear();
-      ASSERT_TRUE(decode_text_rows(as_bytes(payload), n, rows, out).ok());
+      ASSERT_TRUE(decode_text_rows(bytes_of_text(payload), n, rows, out).ok());
       for (size_t i = 0; i < rows.size(); ++i) ASSERT_EQ(out[i], all[rows[i]]);
     }
   }
@@ -86,7 +86,7 @@ TEST(NullMap, ComesBack) {
       EXPECT_TRUE(kind >= 2 || payload.size() == 1);
       EXPECT_TRUE(kind != 3 || payload.size() <= 120);
       EXPECT_LE(payload.size(), rows / 8 + 4);
-      auto back = decode_null_map(as_bytes(payload), rows);
+      auto back = decode_null_map(bytes_of_text(payload), rows);
       ASSERT_TRUE(back.ok()) << back.error().message;
       EXPECT_TRUE(map.count() == rows ? back->empty() : *back == map);
     }
@@ -108,15 +108,15 @@ TEST(NullMap, TakesAnyBytesWithoutHarm) {
 TEST(Piece, OpensOnlyToItsSize) {
   const std::string text(10'000, 'x');
   std::string piece;
-  EXPECT_NE(compress_piece(as_bytes(text), piece), PieceKind::stored);
+  EXPECT_NE(compress_piece(bytes_of_text(text), piece), PieceKind::stored);
   EXPECT_LT(piece.size(), 200u);
   std::vector<uint8_t> out(10'001);
-  EXPECT_TRUE(expand_piece(as_bytes(piece), out.data(), 10'000).ok());
-  EXPECT_FALSE(expand_piece(as_bytes(piece), out.data(), 9'999).ok());
-  EXPECT_FALSE(expand_piece(as_bytes(piece), out.data(), 10'001).ok());
+  EXPECT_TRUE(expand_piece(bytes_of_text(piece), out.data(), 10'000).ok());
+  EXPECT_FALSE(expand_piece(bytes_of_text(piece), out.data(), 9'999).ok());
+  EXPECT_FALSE(expand_piece(bytes_of_text(piece), out.data(), 10'001).ok());
   EXPECT_FALSE(expand_piece({}, out.data(), 0).ok());
   piece[0] = 9;
-  EXPECT_FALSE(expand_piece(as_bytes(piece), out.data(), 10'000).ok());
+  EXPECT_FALSE(expand_piece(bytes_of_text(piece), out.data(), 10'000).ok());
 }
 
 }  // namespace

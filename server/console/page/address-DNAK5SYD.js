@@ -1,0 +1,1 @@
+import{a,b,c,d,e,f}from"./chunk-4OU3J3ZJ.js";import"./chunk-TYE7CSL6.js";import"./chunk-C5DRSIIW.js";import"./chunk-ZFRCPH3Z.js";import"./chunk-VJ5OAW2W.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};

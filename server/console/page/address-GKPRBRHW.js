@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f}from"./chunk-6QAC4PKU.js";import"./chunk-TYHMKQUB.js";import"./chunk-XTGUUXFA.js";import"./chunk-ZFRCPH3Z.js";import"./chunk-VJ5OAW2W.js";export{f as Answered,d as default,e as heightFor,a as isAddress,c as names,b as namesIn};
