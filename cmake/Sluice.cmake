@@ -12,6 +12,12 @@ add_library(sluice_flags INTERFACE)
 target_include_directories(sluice_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(sluice_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror=return-type
                                               -fno-omit-frame-pointer)
+# Files are named from the checkout on, in messages and in what ccache compares: another checkout of the same code finds its objects.
+target_compile_options(sluice_flags INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
+if(CMAKE_UNITY_BUILD)
+  # A type in a .cc may have members of its anonymous namespace, also where that file is included by another.
+  target_compile_options(sluice_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 target_link_libraries(sluice_flags INTERFACE Threads::Threads)
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_flags INTERFACE -fsanitize=${SLUICE_SANITIZE} -fno-sanitize-recover=all)
