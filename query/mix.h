@@ -7,8 +7,7 @@
 
 namespace sluice::query {
 
-// Two rounds of multiply and fold (the finalizer of MurmurHash3 has the same form). No defence against keys that were chosen to collide:
-// tables that outside bytes fill are bounded by rows instead.
+// Two rounds of multiply and fold; the finalizer of MurmurHash3 has the same form. No defence against keys that were chosen to collide.
 constexpr uint64_t mix(uint64_t v) {
   v *= 0x9e3779b97f4a7c15ull;
   v ^= v >> 32;

@@ -72,11 +72,13 @@ class HistoryFile {
       const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
       if (fd < 0) return;
       const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+      const bool held = !locked && errno == EWOULDBLOCK;  // and not: a file system that has no locks
       // Who waited may have got a file that another has put a shorter one in the place of.
       struct stat mine {}, there {};
       if (locked && ::fstat(fd, &mine) == 0 && ::stat(path.c_str(), &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) stream_ = ::fdopen(fd, "r+");
       if (stream_ == nullptr) ::close(fd);
-      if (!locked) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      if (held) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      else if (!locked) return;
     }
   }
   ~HistoryFile() {
